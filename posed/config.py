@@ -1,0 +1,515 @@
+"""The configuration: one frozen struct per section, and the way from files to a `Config`.
+
+A default lives here and nowhere else. Later sources win: defaults, the file, the overlay in the state
+folder, the environment (`POSED_MQTT__HOST`), a command's own options.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, get_args
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from posed.errors import ConfigError
+
+ENVIRONMENT_PREFIX: Final = "POSED_"
+
+LooseTuple = Annotated[tuple[int, int], Strict(False)]
+LoosePath = Annotated[Path, Strict(False)]
+
+
+def _topic_level(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+        raise ValueError("must be letters, digits, - and _ only (it is one level of an MQTT topic)")
+    return value
+
+
+def _topic(value: str) -> str:
+    if not all(re.fullmatch(r"[A-Za-z0-9_-]+", level) for level in value.split("/")):
+        raise ValueError("must be levels of letters, digits, - and _, joined by /")
+    return value
+
+
+def default_device() -> str:
+    """The host's name, as one level of a topic."""
+    name = socket.gethostname().split(".", maxsplit=1)[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "posed"
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are refused, nothing changes after loading."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class CameraConfig(Section):
+    """Where frames come from."""
+
+    kind: Literal["picamera2", "video", "images", "synthetic"] = "picamera2"
+    """`picamera2`: the Pi camera; `video`: a V4L2 device, an RTSP or HTTP URL, or a file;
+    `images`: a picture, a folder or a glob; `synthetic`: drawn people."""
+
+    source: str = ""
+    """What to open. picamera2: the camera's number, first one when empty; video: `0` or `/dev/video0`,
+    a URL or a file; images: a file, a folder or a glob; synthetic: a number that seeds the scene."""
+
+    size: LooseTuple | None = None
+    """Wanted [width, height] before `rotate`, px. None: what suits the model (picamera2, scaled by the
+    ISP) or the device's own."""
+
+    fps: float = Field(default=30, ge=1, le=240)
+    """Wanted frames per second; recorded files keep their own."""
+
+    rotate: Literal[0, 90, 180, 270] = 0
+    """Clockwise turn of the picture, degrees."""
+
+    mirror: bool = False
+    """Whether the picture is turned into what a mirror shows, after `rotate`."""
+
+    timeout_s: float = Field(default=5, ge=0.5, le=300)
+    """After how many seconds without a frame the camera counts as stalled and is opened again."""
+
+    loop: bool = False
+    """Whether a file or folder starts again at its end."""
+
+    realtime: bool = True
+    """Whether a file plays at its own rate and pictures come at `fps`; otherwise as fast as they are
+    processed, every one of them."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.kind in ("video", "images") and not self.source:
+            raise ValueError(f"source: needed by kind {self.kind}, got nothing")
+        if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
+            raise ValueError(f"size: both sides must be 16 to 8192, got {list(self.size)}")
+        return self
+
+
+class ModelConfig(Section):
+    """Which PoseNet runs."""
+
+    name: str = Field(default="coral-353x481", min_length=1)
+    """A name of `posed model list`, or the path of a .tflite."""
+
+    pull: bool = False
+    """Whether a catalogue model that is not there yet is downloaded at start."""
+
+
+class EngineConfig(Section):
+    """What the model runs on."""
+
+    kind: Literal["auto", "edgetpu", "cpu"] = "auto"
+    """`auto` takes the Edge TPU if one answers, else the CPU."""
+
+    device: str = Field(default="", pattern=r"^((usb|pci)(:[0-9]+)?|:[0-9]+)?$")
+    """Which Edge TPU: `usb`, `usb:1`, `pci:0`; empty for any."""
+
+    threads: int = Field(default=2, ge=1, le=64)
+    """Threads of the CPU engine."""
+
+
+class DecodeConfig(Section):
+    """How poses are read out of the network's heads."""
+
+    people: Literal["many", "one"] = "many"
+    """`one`: the five steps of single-person PoseNet, faster, for a scene with one person."""
+
+    max_people: int = Field(default=10, ge=1, le=100)
+    """The most people in one frame."""
+
+    score_threshold: float = Field(default=0.25, gt=0, lt=1)
+    """Poses scored below are dropped, 0-1."""
+
+    keypoint_threshold: float = Field(default=0.2, ge=0, lt=1)
+    """Keypoints scored below are published as null, 0-1."""
+
+    nms_radius_px: float = Field(default=20, ge=0, le=1000)
+    """Two poses closer than this at a keypoint share it, px of the model input."""
+
+
+class TlsConfig(Section):
+    """How the connection to the broker is secured; `tls: {}` is enough for a public certificate."""
+
+    ca: LoosePath | None = None
+    """PEM file of the authorities to trust; the system's when none."""
+
+    certificate: LoosePath | None = None
+    """PEM file of our own certificate, where the broker wants one."""
+
+    key: LoosePath | None = None
+    """PEM file of its key, when not in the certificate's file."""
+
+    insecure: bool = False
+    """Accept any certificate. Whoever sits between can read and change everything."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.key is not None and self.certificate is None:
+            raise ValueError(f"key: needs tls.certificate beside it, got {self.key} alone")
+        return self
+
+
+class MqttConfig(Section):
+    """The broker, and the topics below which everything is published."""
+
+    host: str = Field(default="localhost", min_length=1)
+    """Name or address of the broker."""
+
+    port: int = Field(default=1883, ge=1, le=65535)
+    """TCP port; 8883 is usual with TLS."""
+
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """MQTT version; `auto` is 5, and 3.1.1 where the broker refuses that."""
+
+    topic: Annotated[str, AfterValidator(_topic)] = "posed"
+    """First level(s) of all topics; the device's name follows."""
+
+    username: str | None = None
+    """User name, when the broker wants one."""
+
+    password: SecretStr | None = None
+    """Password; better as `!secret NAME`, `password_file` or POSED_MQTT__PASSWORD."""
+
+    password_file: LoosePath | None = None
+    """File whose first line is the password."""
+
+    tls: TlsConfig | None = None
+    """TLS settings; no TLS when none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password_file: must not stand beside mqtt.password, got both")
+        if (self.password or self.password_file) and self.username is None:
+            raise ValueError("username: needed beside a password, got nothing")
+        return self
+
+
+class LogConfig(Section):
+    """What the log says."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """`debug` adds a line per frame."""
+
+
+class Config(Section):
+    """All settings."""
+
+    device: Annotated[str, AfterValidator(_topic_level)] = Field(default_factory=default_device)
+    """This device's name: a topic level. Default: the host's name."""
+
+    camera: CameraConfig = CameraConfig()
+    model: ModelConfig = ModelConfig()
+    engine: EngineConfig = EngineConfig()
+    decode: DecodeConfig = DecodeConfig()
+    mqtt: MqttConfig = MqttConfig()
+    log: LogConfig = LogConfig()
+
+
+def load(
+    path: Path | None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    overlay: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Config:
+    """The configuration from everything that has a say in it.
+
+    Args:
+        path: a YAML file, or None for the defaults.
+        environment: variables; those that begin with POSED_ are settings.
+        overlay: a YAML file of settings that were changed at run time; need not exist.
+        options: settings from a command line by dotted name (`decode.max_people`); None means not given.
+
+    Raises:
+        ConfigError: with every problem, one line each.
+    """
+    problems: list[str] = []
+    tree: dict[str, Any] = {}
+    origins: dict[tuple[str, ...], str] = {}
+    if path is not None:
+        _merge(tree, _read_yaml(path))
+    if overlay is not None and overlay.exists():
+        settings = _read_yaml(overlay)
+        _merge(tree, settings)
+        origins.update({where: str(overlay) for where in _leaves(settings)})
+    for name, where, value in _environment_settings(environment, problems):
+        _merge(tree, _nest(where, value))
+        origins[where] = name
+    for name, value in (options or {}).items():
+        if value is not None:
+            _merge(tree, _nest(tuple(name.split(".")), value))
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        problems += [_problem(detail, origins) for detail in error.errors()]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def mqtt_password(config: MqttConfig) -> str | None:
+    """The broker's password, read from its file where it has one.
+
+    Raises:
+        ConfigError: the file cannot be read or is empty.
+    """
+    if config.password is not None:
+        return config.password.get_secret_value()
+    if config.password_file is None:
+        return None
+    return _first_line("mqtt.password_file", config.password_file)
+
+
+def _first_line(where: str, path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{where}: must be a readable text file, got {path} ({_reason(error)})"]) from None
+    if not lines or not lines[0]:
+        raise ConfigError([f"{where}: must hold a first line, got {path} (empty)"])
+    return lines[0]
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with `!secret NAME`, no repeated keys, and no aliases, whose expansion has no bound."""
+
+    folder = Path()
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.get_mark()
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _construct_secret(loader: _Loader, node: Any) -> str:
+    try:
+        return _secret(str(loader.construct_scalar(node)), loader.folder)
+    except ConfigError as error:
+        raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+
+
+_Loader.add_constructor("!secret", _construct_secret)
+
+
+def _secret(name: str, folder: Path) -> str:
+    """A secret by name: from `secrets.yaml` beside the configuration, else a systemd credential."""
+    secrets = folder / "secrets.yaml"
+    if secrets.exists():
+        value = _read_yaml(secrets).get(name)
+        if isinstance(value, str):
+            return value
+        if value is not None:
+            raise ConfigError([f"!secret {name}: must be text in {secrets}: put it in quotes"])
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and re.fullmatch(r"[\w.-]+", name) and (Path(credentials) / name).is_file():
+        return _first_line(f"!secret {name}", Path(credentials) / name)
+    raise ConfigError([f"!secret {name}: must be in {secrets} or a systemd credential, got neither"])
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: must be a readable YAML file ({_reason(error)})"]) from None
+    loader = _Loader(text)
+    loader.folder = path.parent
+    try:
+        tree = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError([f"{path}{place}: {error.problem or error.context}"]) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError([f"{path}: must be YAML, got {type(error).__name__}: {_one_line(error)}"]) from None
+    finally:
+        loader.dispose()
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError([f"{path}: must be settings as `name: value`, got {_shown(tree)}"])
+    return tree
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, Mapping):
+            inner = tree.get(key)
+            tree[key] = dict(inner) if isinstance(inner, Mapping) else {}
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _nest(where: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for key in reversed(where):
+        value = {key: value}
+    assert isinstance(value, dict)
+    return value
+
+
+def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*path, str(key)))
+        else:
+            yield (*path, str(key))
+
+
+def _environment_settings(
+    environment: Mapping[str, str], problems: list[str]
+) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    for name, text in environment.items():
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        where = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
+        known = _known_settings(Config)
+        if where not in known:
+            names = {ENVIRONMENT_PREFIX + "__".join(setting).upper() for setting in known}
+            problems.append(f"{name}: unknown setting{_nearest(name, names)}")
+        elif known[where]:
+            yield name, where, text
+        else:
+            yield from _parsed(name, where, text, problems)
+
+
+def _parsed(
+    name: str, where: tuple[str, ...], text: str, problems: list[str]
+) -> Iterator[tuple[str, tuple[str, ...], Any]]:
+    try:
+        yield name, where, yaml.safe_load(text)
+    except yaml.YAMLError:
+        problems.append(f"{name}: must be a YAML value, got {text!r}")
+
+
+def _known_settings(section: type[BaseModel], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], bool]:
+    """Every setting by its path, and whether it is text (which YAML would turn into numbers)."""
+    known: dict[tuple[str, ...], bool] = {}
+    for name, field in section.model_fields.items():
+        kinds = {field.annotation, *get_args(field.annotation)}
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if inner:
+            known |= _known_settings(inner[0], (*path, name))
+        if not inner or len(kinds) > 1:
+            known[(*path, name)] = bool(kinds & {str, SecretStr}) or _is_choice_of_text(field.annotation)
+    return known
+
+
+def _is_choice_of_text(annotation: Any) -> bool:
+    choices = get_args(annotation)
+    return bool(choices) and all(isinstance(choice, str) for choice in choices)
+
+
+def _nearest(name: str, names: set[str]) -> str:
+    match = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+    return f"; did you mean {match[0]}?" if match else f"; known: {', '.join(sorted(names))}"
+
+
+def _problem(detail: ErrorDetails, origins: Mapping[tuple[str, ...], str]) -> str:
+    """One line of pydantic's report in our words: path, rule, what came."""
+    where = tuple(str(part) for part in detail["loc"])
+    value = detail["input"]
+    context = detail.get("ctx", {})
+    rule, shows_value = _rule(detail["type"], context, where, detail["msg"])
+    if detail["type"] == "value_error" and isinstance(value, BaseModel | dict):
+        inner, _, rule = rule.partition(": ")
+        where = (*where, inner)
+    elif shows_value:
+        rule += ", got " + (type(value).__name__ if "password" in where else _shown(value))
+    origin = origins.get(where)
+    return f"{'.'.join(where)}: {rule}" + (f" (set by {origin})" if origin else "")
+
+
+_TYPES: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text (put it in quotes)",
+    "bool": "true or false",
+    "model": "settings as `name: value`",
+    "dict": "settings as `name: value`",
+    "tuple": "a list of two whole numbers",
+    "path": "a path",
+    "too": "a list of two whole numbers",
+    "missing": "a list of two whole numbers",
+    "finite": "a finite number",
+}
+
+
+def _rule(kind: str, context: Mapping[str, Any], where: tuple[str, ...], message: str) -> tuple[str, bool]:
+    """The rule that was broken, and whether what came is to be shown behind it."""
+    match kind:
+        case "extra_forbidden":
+            return "unknown key" + _nearest(where[-1], _names_beside(where)), False
+        case "greater_than_equal":
+            return f"must be at least {_number(context['ge'])}", True
+        case "greater_than":
+            return f"must be more than {_number(context['gt'])}", True
+        case "less_than_equal":
+            return f"must be at most {_number(context['le'])}", True
+        case "less_than":
+            return f"must be less than {_number(context['lt'])}", True
+        case "literal_error":
+            return "must be " + str(context["expected"]).replace("'", ""), True
+        case "string_pattern_mismatch" if where[-1] == "device":
+            return "must be empty, usb, usb:N, pci, pci:N or :N", True
+        case "string_too_short":
+            return "must not be empty", True
+        case "value_error":
+            return message.removeprefix("Value error, "), True
+        case _:
+            return f"must be {_TYPES.get(kind.split('_', maxsplit=1)[0], message)}", True
+
+
+def _names_beside(where: tuple[str, ...]) -> set[str]:
+    depth = len(where)
+    return {path[depth - 1] for path in _known_settings(Config) if path[: depth - 1] == where[:-1]}
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if math.isfinite(value) else str(value)
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else str(value)
+    text = repr(text) if isinstance(value, str) else text
+    return text if len(text) <= 60 else text[:57] + "..."

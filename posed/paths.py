@@ -1,0 +1,36 @@
+"""Where posed keeps files: the state and cache folders, of a user or of the service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def _folder(environment: Mapping[str, str], service: str, user: str, default: str) -> Path:
+    """A service gets its own folder from systemd (STATE_DIRECTORY=…); a user's come from XDG.
+
+    Source: systemd.exec(5), XDG Base Directory Specification 0.8.
+    """
+    if given := environment.get(service):
+        return Path(given.split(":")[0])
+    base = environment.get(user)
+    home = Path(environment.get("HOME") or Path.home())
+    return (Path(base) if base and Path(base).is_absolute() else home / default) / "posed"
+
+
+def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """What must outlive a restart."""
+    return _folder(environment, "STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """What can be fetched or computed again; a service without one uses its state folder."""
+    if "CACHE_DIRECTORY" not in environment and "STATE_DIRECTORY" in environment:
+        return state_folder(environment)
+    return _folder(environment, "CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
+
+
+def overlay_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Settings changed at run time and kept."""
+    return state_folder(environment) / "overlay.yaml"

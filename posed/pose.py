@@ -1,0 +1,84 @@
+"""Keypoints, the edges between them, and a pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEYPOINTS: Final = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+"""COCO's names in PoseNet's order. Left and right are the person's own."""
+
+KEYPOINT_COUNT: Final = len(KEYPOINTS)
+
+
+def _pairs(*names: str) -> tuple[tuple[int, int], ...]:
+    pairs = (name.split(">") for name in names)
+    return tuple((KEYPOINTS.index(parent), KEYPOINTS.index(child)) for parent, child in pairs)
+
+
+EDGES: Final = _pairs(
+    "nose>left_eye",
+    "left_eye>left_ear",
+    "nose>right_eye",
+    "right_eye>right_ear",
+    "nose>left_shoulder",
+    "left_shoulder>left_elbow",
+    "left_elbow>left_wrist",
+    "left_shoulder>left_hip",
+    "left_hip>left_knee",
+    "left_knee>left_ankle",
+    "nose>right_shoulder",
+    "right_shoulder>right_elbow",
+    "right_elbow>right_wrist",
+    "right_shoulder>right_hip",
+    "right_hip>right_knee",
+    "right_knee>right_ankle",
+)
+"""(parent, child) of the tree that mid offsets follow, in the order of the mid-offset channels."""
+
+MIRRORED: Final = tuple(
+    KEYPOINTS.index(name.replace("left", "*").replace("right", "left").replace("*", "right"))
+    for name in KEYPOINTS
+)
+"""For each keypoint the one that a mirror turns it into."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pose:
+    """One person as decoded from one frame.
+
+    Args:
+        points: (17, 2) float64, y first; px of the source frame (of the model input inside `decode`).
+        scores: (17,) float64, 0-1.
+        score: of the whole pose, 0-1.
+    """
+
+    points: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    score: float
+
+    def mirrored(self) -> Pose:
+        """The same pose with left and right exchanged: what a mirrored picture really showed."""
+        order = list(MIRRORED)
+        return Pose(self.points[order], self.scores[order], self.score)

@@ -1,0 +1,232 @@
+"""The configuration: sources and their order, secrets, and every problem in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from posed.config import Config, load, mqtt_password
+from posed.errors import ConfigError
+from tests.conftest import ROOT
+
+
+def write(folder: Path, text: str, name: str = "posed.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(path: Path | None, environment: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load(path, environment or {})
+    return list(raised.value.problems)
+
+
+def test_without_a_file_everything_is_at_its_default():
+    assert load(None, {}) == Config()
+
+
+def test_the_commented_file_holds_the_defaults():
+    assert load(ROOT / "config" / "posed.yaml", {}) == Config()
+
+
+def test_the_commented_file_names_every_setting():
+    text = (ROOT / "config" / "posed.yaml").read_text(encoding="utf-8")
+    uncommented = yaml.safe_load(
+        "\n".join(
+            line.replace("# ", "", 1) if line.lstrip().startswith("# ") and _is_setting(line) else line
+            for line in text.splitlines()
+        ).replace("!secret ", "")
+    )
+    assert _names(uncommented) == _names_of(Config)
+
+
+def _is_setting(line: str) -> bool:
+    name, colon, _ = line.lstrip(" #").partition(":")
+    return bool(colon) and name in {name for names in _names_of(Config) for name in names.split(".")}
+
+
+def _names(tree: dict, path: str = "") -> set[str]:
+    names = set()
+    for key, value in tree.items():
+        names |= _names(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}"}
+    return names
+
+
+def _names_of(section: type[BaseModel], path: str = "") -> set[str]:
+    names = set()
+    for name, field in section.model_fields.items():
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        names |= _names_of(inner[0], f"{path}{name}.") if inner else {f"{path}{name}"}
+    return names
+
+
+def test_the_demo_file_is_good():
+    assert load(ROOT / "config" / "demo.yaml", {}).camera.kind == "synthetic"
+
+
+def test_later_sources_win(tmp_path):
+    file = write(tmp_path, "mqtt: {host: file, port: 1}\ndecode: {max_people: 1}\nlog: {level: debug}\n")
+    overlay = write(tmp_path, "mqtt: {port: 2}\ndecode: {max_people: 2}\n", "overlay.yaml")
+    config = load(file, {"POSED_DECODE__MAX_PEOPLE": "3"}, overlay=overlay)
+    assert (config.log.level, config.mqtt.host, config.mqtt.port) == ("debug", "file", 2)
+    assert config.decode.max_people == 3
+    assert load(file, {}, overlay=overlay, options={"decode.max_people": 4}).decode.max_people == 4
+
+
+def test_an_overlay_that_is_not_there_is_no_problem(tmp_path):
+    assert load(None, {}, overlay=tmp_path / "overlay.yaml") == Config()
+
+
+def test_every_problem_is_listed_with_path_rule_and_what_came(tmp_path):
+    file = write(
+        tmp_path,
+        "camera: {fps: 0, kind: vide, szie: [1, 2], rotate: 45, size: [1, 2, 3]}\n"
+        "decode: {score_threshold: 1.5, nms_radius_px: .nan}\n"
+        "engine: {device: gpu, threads: two}\n"
+        "mqtt: {port: true, topic: 'a/+'}\n"
+        "modle: {}\n"
+        "log: 3\n",
+    )
+    assert problems(file) == [
+        "camera.kind: must be picamera2, video, images or synthetic, got 'vide'",
+        "camera.size: must be a list of two whole numbers, got [1, 2, 3]",
+        "camera.fps: must be at least 1, got 0",
+        "camera.rotate: must be 0, 90, 180 or 270, got 45",
+        "camera.szie: unknown key; did you mean size?",
+        "engine.device: must be empty, usb, usb:N, pci, pci:N or :N, got 'gpu'",
+        "engine.threads: must be a whole number, got 'two'",
+        "decode.score_threshold: must be less than 1, got 1.5",
+        "decode.nms_radius_px: must be a finite number, got nan",
+        "mqtt.port: must be a whole number, got True",
+        "mqtt.topic: must be levels of letters, digits, - and _, joined by /, got 'a/+'",
+        "log: must be settings as `name: value`, got 3",
+        "modle: unknown key; did you mean model?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("camera: {kind: video}", "camera.source: needed by kind video, got nothing"),
+        ("camera: {size: [8, 480]}", "camera.size: both sides must be 16 to 8192, got [8, 480]"),
+        ("mqtt: {password: a}", "mqtt.username: needed beside a password, got nothing"),
+        (
+            "mqtt: {username: u, password: a, password_file: b}",
+            "mqtt.password_file: must not stand beside mqtt.password, got both",
+        ),
+        ("mqtt: {tls: {key: k}}", "mqtt.tls.key: needs tls.certificate beside it, got k alone"),
+        (
+            "device: a/b",
+            "device: must be letters, digits, - and _ only (it is one level of an MQTT topic), got 'a/b'",
+        ),
+        ("device: 3", "device: must be text (put it in quotes), got 3"),
+    ],
+)
+def test_rules_across_fields(tmp_path, text, problem):
+    assert problems(write(tmp_path, text)) == [problem]
+
+
+def test_a_password_of_the_wrong_type_is_not_shown(tmp_path):
+    assert problems(write(tmp_path, "mqtt: {username: u, password: 123456}")) == [
+        "mqtt.password: must be text (put it in quotes), got int"
+    ]
+
+
+def test_a_problem_says_when_it_comes_from_the_environment():
+    assert problems(None, {"POSED_MQTT__PORT": "0"}) == [
+        "mqtt.port: must be at least 1, got 0 (set by POSED_MQTT__PORT)"
+    ]
+
+
+def test_an_unknown_variable_is_a_problem_with_the_nearest_name():
+    assert problems(None, {"POSED_MQTT__HSOT": "a"}) == [
+        "POSED_MQTT__HSOT: unknown setting; did you mean POSED_MQTT__HOST?"
+    ]
+
+
+def test_text_from_the_environment_stays_text():
+    config = load(None, {"POSED_MQTT__USERNAME": "007", "POSED_MQTT__PASSWORD": "1234"})
+    assert (config.mqtt.username, mqtt_password(config.mqtt)) == ("007", "1234")
+    assert load(None, {"POSED_MQTT__PROTOCOL": "5"}).mqtt.protocol == "5"
+
+
+def test_a_list_from_the_environment_is_yaml():
+    assert load(None, {"POSED_CAMERA__SIZE": "[640, 480]"}).camera.size == (640, 480)
+
+
+def test_a_missing_file_is_said(tmp_path):
+    path = tmp_path / "none.yaml"
+    assert problems(path) == [f"{path}: must be a readable YAML file (No such file or directory)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("camera: {fps: 1", ":1:16: expected ',' or '}', but got '<stream end>'"),
+        ("a: 1\na: 2", ":2:1: the key 'a' stands here twice"),
+        ("- 1", ": must be settings as `name: value`, got [1]"),
+        ("a: &x [1]\nb: *x", ":2:6: aliases are not allowed"),
+        ("a: !!python/object:os.system x", ":1:4: could not determine a constructor"),
+    ],
+)
+def test_broken_yaml_is_one_line_with_its_place(tmp_path, text, problem):
+    path = write(tmp_path, text)
+    (line,) = problems(path)
+    assert line.startswith(f"{path}{problem}")
+    assert "\n" not in line
+
+
+def test_a_file_that_is_no_text_is_said(tmp_path):
+    path = tmp_path / "posed.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    (line,) = problems(path)
+    assert line.startswith(f"{path}: must be a readable YAML file (")
+
+
+def test_deep_nesting_is_refused_not_a_crash(tmp_path):
+    (line,) = problems(write(tmp_path, "[" * 5000))
+    assert line.startswith(str(tmp_path))
+
+
+def test_a_secret_comes_from_the_file_beside(tmp_path):
+    write(tmp_path, "mqtt: s3cret\n", "secrets.yaml")
+    config = load(write(tmp_path, "mqtt: {username: u, password: !secret mqtt}"), {})
+    assert mqtt_password(config.mqtt) == "s3cret"
+    assert "s3cret" not in repr(config)
+
+
+def test_a_secret_comes_from_a_systemd_credential(tmp_path, monkeypatch):
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    write(credentials, "s3cret\n", "mqtt")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    config = load(write(tmp_path, "mqtt: {username: u, password: !secret mqtt}"), {})
+    assert mqtt_password(config.mqtt) == "s3cret"
+
+
+def test_a_missing_secret_is_said(tmp_path):
+    path = write(tmp_path, "mqtt: {username: u, password: !secret mqtt}")
+    assert problems(path) == [
+        f"{path}:1:31: !secret mqtt: must be in {tmp_path}/secrets.yaml or a systemd credential, got neither"
+    ]
+
+
+def test_a_password_file_gives_its_first_line(tmp_path):
+    password = write(tmp_path, "s3cret\nmore\n", "password")
+    config = load(write(tmp_path, f"mqtt: {{username: u, password_file: {password}}}"), {})
+    assert mqtt_password(config.mqtt) == "s3cret"
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_password_file_that_holds_nothing_is_a_problem(tmp_path, content):
+    password = tmp_path / "password"
+    if content is not None:
+        password.write_text(content)
+    config = load(write(tmp_path, f"mqtt: {{username: u, password_file: {password}}}"), {})
+    with pytest.raises(ConfigError, match=r"^mqtt\.password_file: must "):
+        mqtt_password(config.mqtt)
