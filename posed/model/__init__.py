@@ -1,0 +1,1 @@
+"""What a model file is, which ones are known, and how they get here."""

@@ -1,0 +1,203 @@
+"""The models that are known by name, and the way from a name or path to the files of a model."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from posed.errors import ModelError
+from posed.paths import cache_folder
+
+_CORAL_SOURCE: Final = "https://github.com/google-coral/test_data"
+_CORAL_URL: Final = f"{_CORAL_SOURCE}/raw/104342d2d3480b3e66203073dac24f4e2dbb4c41/posenet/"
+_COMPILED: Final = "_edgetpu"
+"""What the Edge TPU compiler appends to a file's name, before the extension."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One file as it is published.
+
+    Args:
+        name: of the file, here as there.
+        url: where it is downloaded from.
+        sha256: of its content, hexadecimal.
+        size_bytes: its length; None where that is not known.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model that is known by name: the same network for the CPU and compiled for the Edge TPU.
+
+    Args:
+        name: as in `model.name`; the numbers in it are height x width.
+        stride: output stride, px of the model input from cell to cell.
+        size: (width, height) of the model input, px.
+        source: who publishes it, a URL.
+        licence: of the weights, SPDX.
+        cpu: the plain file; None where there is none.
+        edgetpu: the compiled file; None where there is none.
+    """
+
+    name: str
+    stride: int
+    size: tuple[int, int]
+    source: str
+    licence: str
+    cpu: ModelFile | None
+    edgetpu: ModelFile | None
+
+    @property
+    def files(self) -> tuple[ModelFile, ...]:
+        """The files there are, the plain one first."""
+        return tuple(file for file in (self.cpu, self.edgetpu) if file is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The files of one model that are on this machine.
+
+    Args:
+        cpu: the plain file; None if it is not there.
+        edgetpu: the one compiled for the Edge TPU; None if it is not there.
+    """
+
+    cpu: Path | None
+    edgetpu: Path | None
+
+
+def _coral_file(name: str, sha256: str, size_bytes: int | None = None) -> ModelFile:
+    return ModelFile(name, _CORAL_URL + name, sha256, size_bytes)
+
+
+def _coral(height: int, width: int, cpu: ModelFile, edgetpu: ModelFile) -> Entry:
+    name = f"coral-{height}x{width}"
+    return Entry(name, 16, (width, height), _CORAL_SOURCE, "Apache-2.0", cpu, edgetpu)
+
+
+CATALOGUE: Final = (
+    _coral(
+        353,
+        481,
+        _coral_file(
+            "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite",
+            "db1b5e8d7d6a5030bf1880346b81a52ac3a95682db8bff5d5d7b2f97712c93e2",
+            1_475_200,
+        ),
+        _coral_file(
+            "posenet_mobilenet_v1_075_353_481_16_quant_decoder_edgetpu.tflite",
+            "a0f588a04965da43f45702658b890a54bbb968fd53d8e891fceacb9d38ae8dd8",
+            1_598_832,
+        ),
+    ),
+    _coral(
+        481,
+        641,
+        _coral_file(
+            "posenet_mobilenet_v1_075_481_641_16_quant_decoder.tflite",
+            "904b7ebe503c3df88ba5324e62fb4d33c23ee38bff5f2cabe89da27e3fc8296a",
+            1_475_200,
+        ),
+        _coral_file(
+            "posenet_mobilenet_v1_075_481_641_16_quant_decoder_edgetpu.tflite",
+            "7df42a2e3cb0e931128d609c02b5b092b25ec90efc213214c349f7f8b3701a9f",
+            1_717_616,
+        ),
+    ),
+    _coral(
+        721,
+        1281,
+        _coral_file(
+            "posenet_mobilenet_v1_075_721_1281_16_quant_decoder.tflite",
+            "5736564bf36c0ef8d51e20074280a7d68ba5d53cd8fbdff13024a2aeaba17dc6",
+        ),
+        _coral_file(
+            "posenet_mobilenet_v1_075_721_1281_16_quant_decoder_edgetpu.tflite",
+            "a37fda9b75bfc7e5a2f696702c656aeca6f6b50eb1a2054f67ba48456800c331",
+        ),
+    ),
+)
+"""Every model that is known by name, the fastest first."""
+
+
+def find(name: str) -> Entry | None:
+    """The model of that name, or None if the catalogue has none."""
+    return next((entry for entry in CATALOGUE if entry.name == name), None)
+
+
+def unknown(name: str) -> ModelError:
+    """The error for a name that is neither in the catalogue nor a file: says which ones come near."""
+    names = [entry.name for entry in CATALOGUE]
+    near = difflib.get_close_matches(name, names, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    return ModelError(f"model {name}: must be a known name or the path of a .tflite; {hint}")
+
+
+def models_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where downloaded models are kept."""
+    return cache_folder(environment) / "models"
+
+
+def locate(name: str, environment: Mapping[str, str] = os.environ) -> ModelFiles:
+    """The files of a model that are on this machine; never downloads.
+
+    Args:
+        name: of the catalogue, or a path; the other file of a pair is looked for beside a path, by name.
+        environment: names the cache folder of catalogue models.
+
+    Returns:
+        At least one file. Which one is compiled is told by its name; what is inside was not looked at.
+
+    Raises:
+        ModelError: the name is unknown, or nothing of the model is there.
+    """
+    entry = find(name)
+    return _beside(name) if entry is None else _downloaded(entry, models_folder(environment))
+
+
+def _downloaded(entry: Entry, folder: Path) -> ModelFiles:
+    cpu, edgetpu = (
+        _if_file(folder / file.name) if file is not None else None for file in (entry.cpu, entry.edgetpu)
+    )
+    if cpu is None and edgetpu is None:
+        raise ModelError(f"model {entry.name}: not in {folder}; get it with: posed model pull {entry.name}")
+    return ModelFiles(cpu, edgetpu)
+
+
+def _beside(name: str) -> ModelFiles:
+    path = Path(name)
+    if _if_file(path) is None:
+        raise _missing(name, path)
+    if path.stem.endswith(_COMPILED):
+        return ModelFiles(_if_file(path.with_name(path.stem.removesuffix(_COMPILED) + path.suffix)), path)
+    return ModelFiles(path, _if_file(path.with_name(path.stem + _COMPILED + path.suffix)))
+
+
+def _missing(name: str, path: Path) -> ModelError:
+    if path.exists():
+        return ModelError(f"model {name}: must be a file, got a folder or device")
+    if path.suffix == ".tflite" or os.sep in name:
+        return ModelError(f"model {name}: no such file")
+    return unknown(name)
+
+
+def _if_file(path: Path) -> Path | None:
+    """The path, if a file is there.
+
+    Raises:
+        ModelError: the system does not let us look.
+    """
+    try:
+        return path if path.is_file() else None
+    except OSError as error:
+        raise ModelError(f"model {path}: cannot be looked at: {error.strerror}") from error

@@ -1,0 +1,155 @@
+"""The catalogue: what is known by name, and which files a name or path leads to."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from posed.errors import ModelError
+from posed.model.catalogue import CATALOGUE, Entry, ModelFiles, find, locate, models_folder, unknown
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment whose cache is a folder of the test."""
+    return {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+@pytest.fixture
+def entry() -> Entry:
+    found = find("coral-353x481")
+    assert found is not None
+    return found
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def refusal(name: str, environment: dict[str, str]) -> str:
+    with pytest.raises(ModelError) as caught:
+        locate(name, environment)
+    return str(caught.value)
+
+
+def test_a_known_name_is_found_with_its_stride_size_and_licence(entry: Entry) -> None:
+    assert (entry.stride, entry.size, entry.licence) == (16, (481, 353), "Apache-2.0")
+
+
+def test_an_unknown_name_is_not_found() -> None:
+    assert find("coral-1x1") is None
+
+
+def test_names_and_files_are_each_there_once() -> None:
+    files = [file for entry in CATALOGUE for file in entry.files]
+    assert len({entry.name for entry in CATALOGUE}) == len(CATALOGUE)
+    assert len({file.name for file in files}) == len({file.sha256 for file in files}) == len(files)
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_sides_fit_the_stride(entry: Entry) -> None:
+    assert all((side - 1) % entry.stride == 0 for side in entry.size)
+
+
+@pytest.mark.parametrize("file", [file for entry in CATALOGUE for file in entry.files], ids=lambda f: f.name)
+def test_a_file_has_a_url_of_its_name_and_a_sha256(file) -> None:
+    assert re.fullmatch(rf"https://github\.com/\S+/{re.escape(file.name)}", file.url)
+    assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_the_compiled_file_is_that_of_the_plain_one(entry: Entry) -> None:
+    assert entry.cpu is not None
+    assert entry.edgetpu is not None
+    assert entry.edgetpu.name == entry.cpu.name.replace(".tflite", "_edgetpu.tflite")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", ["coral-353x481", "coral-481x641"])
+def test_checksums_and_sizes_are_those_of_the_published_files(name: str, shared: Path) -> None:
+    entry = find(name)
+    assert entry is not None
+    for file in entry.files:
+        content = (shared / "models" / file.name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size_bytes, file.sha256)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_ones() -> None:
+    assert str(unknown("coral-353x480")).startswith(
+        "model coral-353x480: must be a known name or the path of a .tflite; did you mean coral-353x481"
+    )
+
+
+def test_a_name_that_is_near_to_none_is_answered_with_all() -> None:
+    assert str(unknown("yolo")).endswith("; known: coral-353x481, coral-481x641, coral-721x1281")
+
+
+def test_locating_an_unknown_name_says_so(environment: dict[str, str]) -> None:
+    assert refusal("coral-353x480", environment) == str(unknown("coral-353x480"))
+
+
+def test_a_dot_in_a_name_does_not_make_it_a_path(environment: dict[str, str]) -> None:
+    assert refusal("coral-0.75", environment) == str(unknown("coral-0.75"))
+
+
+def test_a_known_model_is_located_in_the_cache(entry: Entry, environment: dict[str, str]) -> None:
+    cpu, edgetpu = (touch(models_folder(environment) / file.name) for file in entry.files)
+    assert locate(entry.name, environment) == ModelFiles(cpu, edgetpu)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "edgetpu"])
+def test_half_a_pair_is_located_too(kind: str, entry: Entry, environment: dict[str, str]) -> None:
+    path = touch(models_folder(environment) / getattr(entry, kind).name)
+    files = locate(entry.name, environment)
+    assert getattr(files, kind) == path
+    assert (files.cpu is None) != (files.edgetpu is None)
+
+
+def test_a_half_downloaded_model_is_not_located(entry: Entry, environment: dict[str, str]) -> None:
+    touch(models_folder(environment) / f"{entry.files[0].name}.part")
+    assert "posed model pull" in refusal(entry.name, environment)
+
+
+def test_a_known_model_that_is_not_there_says_how_to_get_it(environment: dict[str, str]) -> None:
+    assert refusal("coral-353x481", environment) == (
+        f"model coral-353x481: not in {environment['XDG_CACHE_HOME']}/posed/models; "
+        "get it with: posed model pull coral-353x481"
+    )
+
+
+def test_the_service_finds_models_in_its_state_folder(tmp_path: Path) -> None:
+    assert models_folder({"STATE_DIRECTORY": str(tmp_path)}) == tmp_path / "models"
+
+
+@pytest.mark.parametrize("named", ["net.tflite", "net_edgetpu.tflite"])
+def test_a_path_leads_to_both_files_whichever_is_named(named: str, tmp_path: Path) -> None:
+    cpu, edgetpu = touch(tmp_path / "net.tflite"), touch(tmp_path / "net_edgetpu.tflite")
+    assert locate(str(tmp_path / named), {}) == ModelFiles(cpu, edgetpu)
+
+
+def test_a_plain_file_without_a_sibling_is_for_the_cpu(tmp_path: Path) -> None:
+    path = touch(tmp_path / "net.tflite")
+    assert locate(str(path), {}) == ModelFiles(path, None)
+
+
+def test_a_compiled_file_without_a_sibling_is_for_the_edge_tpu(tmp_path: Path) -> None:
+    path = touch(tmp_path / "net_edgetpu.tflite")
+    assert locate(str(path), {}) == ModelFiles(None, path)
+
+
+@pytest.mark.parametrize("name", ["net.tflite", "nowhere/net"])
+def test_a_path_to_nothing_says_so(name: str, environment: dict[str, str]) -> None:
+    assert refusal(name, environment) == f"model {name}: no such file"
+
+
+def test_a_folder_is_no_model(tmp_path: Path) -> None:
+    assert refusal(str(tmp_path), {}) == f"model {tmp_path}: must be a file, got a folder or device"
+
+
+def test_a_path_the_system_refuses_is_one_line(environment: dict[str, str]) -> None:
+    assert refusal("x" * 300, environment).endswith(": cannot be looked at: File name too long")
