@@ -1,0 +1,1 @@
+"""The way to the broker: client, topics and messages."""

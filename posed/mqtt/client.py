@@ -1,0 +1,520 @@
+"""The connection to the broker: kept for ever, and honest about when there is none."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from paho.mqtt.client import Client, MQTTMessageInfo
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from posed.config import MqttConfig, TlsConfig
+from posed.errors import ConfigError
+
+_log = logging.getLogger(__name__)
+
+ONLINE: Final = b"online"
+OFFLINE: Final = b"offline"
+
+MAX_WAITING: Final = 32
+"""Messages of one QoS that may wait to be written (0) or acknowledged (1): about a second of poses."""
+
+_MAX_INFLIGHT: Final = 10
+"""Unacknowledged messages on the wire. MQTT 5 brokers close the connection over more than their Receive
+Maximum, which paho does not heed; the smallest default among common brokers is HiveMQ's, 10."""
+
+_SEND_BUFFER_BYTES: Final = 64 * 1024
+"""Linux would buffer megabytes for a broker that does not read: old poses, out of reach of any limit."""
+
+Version = Literal["5", "3.1.1"]
+
+_VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+_OTHER: Final[dict[Version, Version]] = {"5": "3.1.1", "3.1.1": "5"}
+
+_UNSUPPORTED_VERSION: Final = 132
+"""MQTT 5 reason code; paho reports 3.1.1's return code 1 as this, too. Source: MQTT 5.0, 2.4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things may take, s."""
+
+    connect_timeout_s: float = 10
+    """For the TCP connection, the TLS handshake, and the broker's answer to CONNECT, each."""
+
+    probe_timeout_s: float = 3
+    """For the answer to a version that the broker has not accepted yet, while there is another to try: some
+    older brokers read an MQTT 5 CONNECT as one of 3.1.1 and wait for the rest of it (amqtt 0.12)."""
+
+    keepalive_s: int = 15
+    """paho asks for a sign of life after this silence and waits as long again for it, so a connection
+    that is open at one end only is noticed after twice as long."""
+
+    backoff_min_s: float = 1
+    """The longest wait before the first new attempt; it doubles with each one that fails."""
+
+    backoff_max_s: float = 60
+    """The longest wait of all; a connection that lasted as long starts again at the minimum."""
+
+
+class MqttClient:
+    """Publishes from any thread, without ever waiting for the broker.
+
+    One thread of its own connects, and connects again for ever. It builds a new paho client for every
+    attempt, since those are bound to one protocol version, and drives it with `Client.loop`:
+    `loop_forever` in a thread of ours would make paho write to the socket from each publishing thread, too.
+    """
+
+    def __init__(  # noqa: PLR0913 - keywords, each with a name at the call
+        self,
+        config: MqttConfig,
+        *,
+        password: str | None,
+        client_id: str,
+        availability_topic: str,
+        on_connect: Callable[[], None],
+        timing: Timing | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Prepares everything; nothing connects before `start`.
+
+        Args:
+            config: the broker.
+            password: see `posed.config.mqtt_password`.
+            client_id: stable and unique at the broker, which ends the older of two connections with one id.
+            availability_topic: where `online` and `offline` are published, retained.
+            on_connect: called after each connection, once `online` is on its way, from the network thread,
+                which reads and writes nothing meanwhile: publish what subscribers need and return.
+            timing: other than the usual times, for tests.
+            jitter: random numbers, 0 to 1.
+
+        Raises:
+            ConfigError: a certificate or key cannot be used.
+        """
+        self._config = config
+        self._password = password
+        self._client_id = client_id
+        self._availability_topic = availability_topic
+        self._on_connect = on_connect
+        self._timing = timing or Timing()
+        self._backoff = Backoff(self._timing.backoff_min_s, self._timing.backoff_max_s, jitter)
+        self._tls = None if config.tls is None else _tls_context(config.tls)
+        self._version: Version = "5" if config.protocol == "auto" else config.protocol
+        self._accepted_version: Version | None = None
+        self._where = f"mqtt {config.host}:{config.port}"
+        self._said: dict[int, str] = {}
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._stop_by = 0.0
+        self._lock = threading.Lock()
+        self._connection: _Connection | None = None
+        self._goodbye: MQTTMessageInfo | None = None
+        self._why: str | None = f"{self._where}: not connected yet"
+        self._dropped = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has accepted the connection, and it has not ended since."""
+        return self._connection is not None
+
+    @property
+    def status(self) -> Literal["ok", "waiting"]:
+        """`waiting` while there is no connection; `why` has the reason."""
+        return "ok" if self.connected else "waiting"
+
+    @property
+    def why(self) -> str | None:
+        """One line that says why there is no connection; None while there is one."""
+        return self._why
+
+    @property
+    def dropped(self) -> int:
+        """Messages that were not published, or not known to have arrived when a connection ended."""
+        return self._dropped
+
+    @property
+    def version(self) -> Version:
+        """The MQTT version in use, or else the one to be tried next."""
+        return self._version
+
+    def start(self) -> None:
+        """Connect in the background; an absent broker is waited for."""
+        if self._config.tls is not None and self._config.tls.insecure:
+            _log.warning("mqtt.tls.insecure: any certificate is accepted, so the broker may be anybody")
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Publish `offline` and disconnect, as far as the broker lets us, within `timeout_s` seconds.
+
+        A connection that is just being opened is abandoned to its thread, which ends without using it.
+        """
+        with self._lock:
+            self._stop_by = time.monotonic() + timeout_s
+            self._stopping.set()
+            if self._connection is not None:
+                self._goodbye = self._connection.client.publish(
+                    self._availability_topic, OFFLINE, qos=1, retain=True
+                )
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: Literal[0, 1] = 0,
+        retain: bool = False,
+        expiry_s: int | None = None,
+    ) -> bool:
+        """Hand a message over for publishing; drop and count it where it cannot go out.
+
+        Args:
+            topic: full topic.
+            payload: the message.
+            qos: 1 for what the broker has to acknowledge.
+            retain: whether the broker keeps it for later subscribers.
+            expiry_s: after how many seconds the broker shall forget it; MQTT 5 only.
+
+        Returns:
+            False if it was dropped: no connection, or too many messages are waiting already.
+        """
+        with self._lock:
+            sent = (
+                self._connection is not None
+                and not self._stopping.is_set()
+                and self._connection.publish(topic, payload, qos, retain, expiry_s)
+            )
+            self._dropped += not sent
+        return sent
+
+    def _run(self) -> None:
+        fell_back = False
+        while not self._stopping.is_set():
+            began_at = time.monotonic()
+            ending = self._connect_once(probing=not fell_back)
+            if self._stopping.is_set():
+                break
+            self._why = f"{self._where}: {ending.why}"
+            if ending.how is _How.VERSION_REFUSED and self._config.protocol == "auto":
+                self._version = _OTHER[self._version]
+                if not fell_back:
+                    fell_back = True
+                    self._say(logging.INFO, f"{ending.why}; trying {self._version}")
+                    continue
+            fell_back = False
+            self._say(logging.WARNING, ending.why)
+            if ending.how is _How.LOST and time.monotonic() - began_at >= self._timing.backoff_max_s:
+                self._backoff.reset()
+            self._stopping.wait(self._backoff.next_s())
+        self._why = f"{self._where}: stopped"
+
+    def _say(self, level: int, text: str) -> None:
+        """Log what has not been said already since the last connection or the last other text."""
+        if self._said.get(level) != text:
+            _log.log(level, "%s: %s", self._where, text)
+        self._said[level] = text
+
+    def _connect_once(self, *, probing: bool) -> _Ending:
+        """One attempt, and the whole life of the connection that comes of it."""
+        notes = _Notes()
+        client = self._new_client(notes)
+        try:
+            client.connect(self._config.host, self._config.port, self._timing.keepalive_s)
+        except (OSError, UnicodeError) as error:
+            return _Ending(_How.UNREACHABLE, _reason(error, self._timing.connect_timeout_s))
+        try:
+            return self._await_answer(client, notes, probing) or self._serve(client, notes)
+        finally:
+            if (sock := client.socket()) is not None:
+                sock.close()
+
+    def _new_client(self, notes: _Notes) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            protocol=_VERSIONS[self._version],
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = self._timing.connect_timeout_s
+        client.max_inflight_messages = _MAX_INFLIGHT
+        client.will_set(self._availability_topic, OFFLINE, qos=1, retain=True)
+        client.username_pw_set(self._config.username, self._password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        client.on_socket_open = _tune
+        # With this callback set, paho leaves all writing to `loop`, which `publish` wakes.
+        client.on_socket_register_write = _leave_to_loop
+        client.on_connect = notes.on_connect
+        client.on_disconnect = notes.on_disconnect
+        client.on_publish = notes.on_publish
+        client.on_log = notes.on_log
+        return client
+
+    def _await_answer(self, client: Client, notes: _Notes, probing: bool) -> _Ending | None:
+        """How the attempt ended, or None once the broker has accepted it."""
+        uncertain = self._config.protocol == "auto" and self._version != self._accepted_version
+        timing = self._timing
+        timeout_s = timing.probe_timeout_s if uncertain and probing else timing.connect_timeout_s
+        answer_by = time.monotonic() + timeout_s
+        while not notes.answered and not self._stopping.is_set():
+            if client.loop(0.1) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                break
+            if time.monotonic() > answer_by:
+                why = f"no answer to MQTT {self._version} within {timeout_s:g} s"
+                return _Ending(_How.VERSION_REFUSED if uncertain else _How.UNREACHABLE, why)
+        return notes.refusal(self._version)
+
+    def _serve(self, client: Client, notes: _Notes) -> _Ending:
+        connection = _Connection(client)
+        with self._lock:
+            if self._stopping.is_set():
+                return _Ending(_How.LOST, "stopping")
+            connection.publish(self._availability_topic, ONLINE, qos=1, retain=True, expiry_s=None)
+            self._connection = connection
+            self._why = None
+        self._accepted_version = self._version
+        try:
+            self._said.clear()
+            _log.info("%s: connected with MQTT %s", self._where, self._version)
+            self._on_connect()
+            self._loop(client, notes)
+        finally:
+            with self._lock:
+                self._connection = None
+                self._why = f"{self._where}: connection ended"
+                self._dropped += connection.waiting()
+        return _Ending(_How.LOST, f"connection lost: {notes.end or notes.error or 'closed by the broker'}")
+
+    def _loop(self, client: Client, notes: _Notes) -> None:
+        """Read and write until the connection ends, or all is said that `stop` waits for."""
+        wait_s = 1.0
+        while client.loop(wait_s) == MQTTErrorCode.MQTT_ERR_SUCCESS and not notes.ended:
+            if notes.rejection is not None:
+                self._say(logging.WARNING, f"refuses messages: {notes.rejection}")
+            if not self._stopping.is_set():
+                continue
+            if self._goodbye is not None and self._goodbye.is_published():
+                self._goodbye = None
+                client.disconnect()
+            wait_s = min(wait_s, self._stop_by - time.monotonic())
+            if wait_s <= 0:
+                return
+
+
+class Backoff:
+    """Waits that double, from the first to the longest, each between half of that and all of it.
+
+    Args:
+        first_s: the longest first wait.
+        longest_s: the longest wait of all.
+        jitter: random numbers, 0 to 1, so that devices do not return to a broker all at once.
+    """
+
+    def __init__(self, first_s: float, longest_s: float, jitter: Callable[[], float]) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._jitter = jitter
+        self._wait_s = first_s
+
+    def next_s(self) -> float:
+        """How long to wait this time, s."""
+        wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, self._longest_s)
+        return wait_s * (0.5 + 0.5 * self._jitter())
+
+    def reset(self) -> None:
+        """Begin again with the first wait."""
+        self._wait_s = self._first_s
+
+
+class _How(Enum):
+    """The ways in which an attempt to have a connection ends."""
+
+    UNREACHABLE = auto()
+    VERSION_REFUSED = auto()
+    REFUSED = auto()
+    LOST = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    how: _How
+    why: str
+
+
+class _Notes:
+    """What paho's callbacks tell about one connection.
+
+    They run under paho's locks, so they only take notes. There is no way from here back to the paho client:
+    its sockets close when the last reference to it goes, not at some later garbage collection.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.end = ""
+        self.error = ""
+        self.rejection: str | None = None
+        self._answer: ReasonCode | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the attempt is decided."""
+        return self._answer is not None or self.ended
+
+    def refusal(self, version: str) -> _Ending | None:
+        """How the broker refused the connection; None if it did not."""
+        if self._answer is None:
+            # A broker that cannot read the CONNECT of a newer version may just close the connection (RabbitMQ
+            # before 3.13); one that closed it by a TLS alert has not seen the CONNECT.
+            if "alert" in self.error:
+                return _Ending(_How.REFUSED, f"TLS failed: {self.error}")
+            why = f"does not answer MQTT {version} ({self.end or 'closes the connection'})"
+            return _Ending(_How.VERSION_REFUSED, why)
+        if not self._answer.is_failure:
+            return None
+        if self._answer.value == _UNSUPPORTED_VERSION:
+            return _Ending(_How.VERSION_REFUSED, f"refuses MQTT {version}")
+        return _Ending(_How.REFUSED, f"connection refused by the broker: {_lower(str(self._answer))}")
+
+    def on_connect(self, _client: Any, _data: Any, _flags: Any, answer: ReasonCode, _more: Any) -> None:
+        self._answer = answer
+
+    def on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _more: Any) -> None:
+        self.ended = True
+        # What paho calls unspecified is a closed or broken socket, of which `error` may know more.
+        if str(reason) != "Unspecified error":
+            self.end = _lower(str(reason))
+
+    def on_publish(self, _client: Any, _data: Any, _mid: int, reason: ReasonCode, _more: Any) -> None:
+        if reason.is_failure:
+            self.rejection = _lower(str(reason))
+
+    def on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
+        """The text of a socket's error is to be had here only."""
+        if level == LogLevel.MQTT_LOG_ERR and not self.ended:
+            self.error = _plain(text.rpartition("on socket: ")[2])
+
+
+class _Connection:
+    """An accepted connection, and the messages that are still on their way out."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._waiting: dict[int, deque[MQTTMessageInfo]] = {0: deque(), 1: deque()}
+
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool, expiry_s: int | None) -> bool:
+        """False where too many messages are waiting already."""
+        self._forget_finished(qos)
+        if len(self._waiting[qos]) >= MAX_WAITING:
+            return False
+        info = self.client.publish(topic, payload, qos, retain, self._properties(expiry_s))
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return False
+        self._waiting[qos].append(info)
+        return True
+
+    def waiting(self) -> int:
+        """How many messages are not known to have arrived."""
+        for qos in self._waiting:
+            self._forget_finished(qos)
+        return sum(map(len, self._waiting.values()))
+
+    def _forget_finished(self, qos: int) -> None:
+        """Written (0) or acknowledged (1), which both happen in the order of publishing."""
+        waiting = self._waiting[qos]
+        while waiting and waiting[0].is_published():
+            waiting.popleft()
+
+    def _properties(self, expiry_s: int | None) -> Properties | None:
+        if expiry_s is None or self.client.protocol != MQTTProtocolVersion.MQTTv5:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho gives it no types
+        properties.MessageExpiryInterval = expiry_s
+        return properties
+
+
+def _tune(_client: Any, _data: Any, sock: Any) -> None:
+    """Send each message at once, and keep the queue where it is counted."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+
+
+def _leave_to_loop(_client: Any, _data: Any, _sock: Any) -> None:
+    pass
+
+
+def _tls_context(config: TlsConfig) -> ssl.SSLContext:
+    for name in ("ca", "certificate", "key"):
+        _check_readable(f"mqtt.tls.{name}", getattr(config, name))
+    try:
+        context = ssl.create_default_context(cafile=config.ca)
+    except ssl.SSLError as error:
+        raise ConfigError([_bad_pem("ca", config.ca, error)]) from None
+    # Python 3.13 began to refuse authorities without key identifiers, which home-made ones often lack; the
+    # chain and the host's name are verified either way, and the same on every Python.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if config.certificate is not None:
+        try:
+            # An empty pass phrase, so that an encrypted key is refused and not asked for on the terminal.
+            context.load_cert_chain(config.certificate, config.key, password="")
+        except ssl.SSLError as error:
+            raise ConfigError([_bad_pem("certificate", config.certificate, error)]) from None
+    if config.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _check_readable(where: str, path: Path | None) -> None:
+    try:
+        if path is not None:
+            path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{where}: must be a readable PEM file, got {path} ({error.strerror})"]) from None
+
+
+def _bad_pem(name: str, path: Path | None, error: ssl.SSLError) -> str:
+    rule = {
+        "ca": "must be a readable PEM file",
+        "certificate": "must be a readable PEM file with a key that fits and has no pass phrase",
+    }[name]
+    return f"mqtt.tls.{name}: {rule}, got {path} ({_plain(str(error))})"
+
+
+def _reason(error: Exception, timeout_s: float) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"certificate not accepted: {_lower(error.verify_message.rstrip('.'))}"
+        case ssl.SSLError():
+            return f"TLS failed: {_plain(str(error))}"
+        case TimeoutError():
+            return f"no answer within {timeout_s:g} s"
+        case OSError(strerror=str(text)):
+            return _lower(text)
+        case _:
+            return _lower(str(error))
+
+
+def _plain(text: str) -> str:
+    """An error's text without its number or OpenSSL's names: `[SSL: X] text (_ssl.c:1)` is `text`."""
+    return _lower(re.sub(r"^\[[^\]]*\] ?| ?\(_ssl\.c:\d+\)$", "", text))
+
+
+def _lower(text: str) -> str:
+    """For the middle of a line; abbreviations stay as they are."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
