@@ -1,0 +1,49 @@
+"""Run a compiled model once on an Edge TPU, in a process that may crash: the child of `posed.engine.fit`.
+
+Arguments: library, device, the model's path (for messages), timeout in s; the model comes through stdin.
+Exit status 0 says that it ran; otherwise a line names the error, or the process is dead.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from posed.engine.edgetpu import connect
+from posed.engine.fit import CHILD_SAYS, library_version
+from posed.errors import PosedError
+from posed.model.tflite import parse_model
+
+
+def main(library: str, device: str, path: str, timeout_s: str) -> int:
+    """Run it.
+
+    Returns:
+        The exit status.
+    """
+    signal.alarm(int(float(timeout_s)) + 2)  # ends us even where the parent no longer can
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash here is an answer, nothing to keep
+    try:
+        model = parse_model(sys.stdin.buffer.read(), Path(path))
+        _say(version=library_version(library))
+        width, height = model.size
+        with connect(model, device, library, why="tried") as engine:
+            engine.infer(np.zeros((height, width, 3), np.uint8))
+    except PosedError as error:
+        _say(error=type(error).__name__, text=str(error))
+        return 1
+    return 0
+
+
+def _say(**words: str) -> None:
+    sys.stdout.write(f"{CHILD_SAYS}{json.dumps(words)}\n")
+    sys.stdout.flush()  # a crash would lose it
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

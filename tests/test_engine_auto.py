@@ -1,0 +1,122 @@
+"""What `engine.kind` chooses, and the reason it gives."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from posed.config import EngineConfig
+from posed.engine import open_engine
+from posed.errors import EngineError, EngineLost
+from posed.model.tflite import Model, parse_model
+from tests.make_tflite import make_tflite
+from tests.standin.standin import Behaviour, built
+
+AUTO = EngineConfig(kind="auto")
+
+
+@pytest.fixture(scope="module")
+def plain() -> Model:
+    return parse_model(make_tflite(), Path("pose.tflite"))
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Model:
+    return parse_model(make_tflite(edgetpu=True), Path("pose_edgetpu.tflite"))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def unplugged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in Behaviour(device=tmp_path / "unplugged").environment().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def library() -> str:
+    return str(built().path)
+
+
+def test_auto_takes_an_edge_tpu_that_answers(
+    plain: Model, compiled: Model, library: str, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with open_engine(AUTO, plain, compiled, library=library, cache=cache) as engine:
+        assert (engine.kind, engine.device, engine.why) == ("edgetpu", "any", "an Edge TPU answered")
+    assert "engine: edgetpu, any (an Edge TPU answered)" in caplog.messages
+
+
+def test_auto_takes_the_cpu_where_the_library_is_missing(
+    plain: Model, compiled: Model, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with open_engine(AUTO, plain, compiled, library="libnone.so.1", cache=cache) as engine:
+        assert engine.kind == "cpu"
+        assert engine.why.startswith("no Edge TPU: libnone.so.1 is not installed")
+        assert f"engine: cpu, {engine.device} ({engine.why})" in caplog.messages
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_auto_takes_the_cpu_where_no_device_answers(
+    plain: Model, compiled: Model, library: str, cache: Path
+) -> None:
+    with open_engine(AUTO, plain, compiled, library=library, cache=cache) as engine:
+        assert engine.kind == "cpu"
+        assert engine.why.startswith("no Edge TPU answered (device: any)")
+
+
+def test_auto_takes_the_cpu_where_the_pair_crashes(
+    plain: Model, compiled: Model, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STANDIN_CRASH", "prepare")
+    with open_engine(AUTO, plain, compiled, library=library, cache=tmp_path) as engine:
+        assert engine.kind == "cpu"
+        assert "do not fit together, got SIGSEGV" in engine.why
+
+
+def test_auto_takes_the_cpu_where_there_is_no_compiled_model(plain: Model, library: str, cache: Path) -> None:
+    with open_engine(AUTO, plain, None, library=library, cache=cache) as engine:
+        assert (engine.kind, engine.why) == ("cpu", "no compiled model for an Edge TPU")
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_auto_with_only_a_compiled_model_waits_for_the_edge_tpu(
+    compiled: Model, library: str, cache: Path
+) -> None:
+    with pytest.raises(EngineLost, match="no Edge TPU answered"):
+        open_engine(AUTO, None, compiled, library=library, cache=cache)
+
+
+def test_auto_with_only_a_compiled_model_needs_the_library(compiled: Model, cache: Path) -> None:
+    with pytest.raises(EngineError, match="is not installed") as caught:
+        open_engine(AUTO, None, compiled, library="libnone.so.1", cache=cache)
+    assert not isinstance(caught.value, EngineLost)
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_edgetpu_never_becomes_the_cpu(plain: Model, compiled: Model, library: str, cache: Path) -> None:
+    config = EngineConfig(kind="edgetpu", device="pci:0")
+    with pytest.raises(EngineLost, match="device: pci:0"):
+        open_engine(config, plain, compiled, library=library, cache=cache)
+
+
+def test_edgetpu_with_only_a_plain_model_asks_for_a_compiled_one(
+    plain: Model, library: str, cache: Path
+) -> None:
+    with pytest.raises(EngineError, match="must be compiled for the Edge TPU"):
+        open_engine(EngineConfig(kind="edgetpu"), plain, None, library=library, cache=cache)
+
+
+def test_cpu_never_looks_for_an_edge_tpu(
+    plain: Model, compiled: Model, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STANDIN_LOG", str(tmp_path / "log"))
+    with open_engine(EngineConfig(kind="cpu"), plain, compiled, library=library, cache=tmp_path) as engine:
+        assert (engine.kind, engine.why) == ("cpu", "engine.kind: cpu")
+    assert not list(tmp_path.iterdir())
