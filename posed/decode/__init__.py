@@ -1,0 +1,27 @@
+"""From a network's heads to poses: pure functions, no device and no clock."""
+
+from __future__ import annotations
+
+from posed.config import DecodeConfig
+from posed.decode.many import decode_many
+from posed.decode.one import decode_one
+from posed.engine.base import Heads
+from posed.pose import Pose
+
+
+def decode(heads: Heads, config: DecodeConfig) -> list[Pose]:
+    """Every person in the heads that the settings let through, best first, px of the model input."""
+    match config.people:
+        case "one":
+            pose = decode_one(heads)
+            return [pose] if pose.score >= config.score_threshold else []
+        case "many":
+            return decode_many(
+                heads,
+                max_people=config.max_people,
+                score_threshold=config.score_threshold,
+                nms_radius_px=config.nms_radius_px,
+            )
+
+
+__all__ = ["decode", "decode_many", "decode_one"]

@@ -1,0 +1,76 @@
+# Sourced by the other scripts: a virtual environment in .venv with posed and what one extra of it needs.
+#
+#   . "$(dirname "$0")/venv.sh"; make_venv test; need_debian mosquitto mosquitto
+#
+# Quick the second time: what was installed is remembered until pyproject.toml or the Python changes.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export PATH="$PATH:/usr/sbin:/sbin"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# need_debian COMMAND PACKAGE...: installs the packages if the command is missing and we are root.
+# Returns 1, with one line that says what to install, where that is not possible.
+need_debian() {
+    local command=$1
+    shift
+    command -v "$command" >/dev/null && return 0
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing $*"
+        apt_install "$@" && command -v "$command" >/dev/null && return 0
+    fi
+    say "$command is missing: sudo apt-get install $*"
+    return 1
+}
+
+apt_install() {
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 ||
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+}
+
+find_python() {
+    local python
+    for python in python3 python3.13 python3.12 python3.11; do
+        if command -v "$python" >/dev/null &&
+            "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then
+            command -v "$python"
+            return 0
+        fi
+    done
+    say "Python 3.11 to 3.13 is missing: sudo apt-get install python3 python3-venv"
+    return 1
+}
+
+# pip, without its warnings about how this machine's own pip is set up.
+pip_install() {
+    local venv=$1
+    shift
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" 2>&1 |
+        { grep -v '^WARNING' || true; } >&2
+    return "${PIPESTATUS[0]}"
+}
+
+make_venv() {
+    local extra=$1 python system stamp wanted
+    command -v python3 >/dev/null || need_debian python3 python3 python3-venv || return 1
+    python=$(find_python) || return 1
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        { [ "$(id -u)" = 0 ] && apt_install python3-venv; } ||
+            { say "Python's venv is missing: sudo apt-get install python3-venv"; return 1; }
+    fi
+    # The Pi camera's library comes from apt, and so does the numpy that it was built for.
+    system=()
+    if "$python" -c 'import picamera2' 2>/dev/null; then system=(--system-site-packages); fi
+    wanted="$("$python" -c 'import sys; print(sys.executable, sys.version)') ${system[*]} $(cksum <"$ROOT/pyproject.toml")"
+    stamp="$ROOT/.venv/.installed-$extra"
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x "$ROOT/.venv/bin/posed" ]; then return 0; fi
+    say "setting up .venv for $extra (about a minute the first time)"
+    if [ ! -x "$ROOT/.venv/bin/python" ] || [ "$(cat "$ROOT/.venv/.python" 2>/dev/null)" != "$python" ]; then
+        rm -rf "$ROOT/.venv"
+        "$python" -m venv "${system[@]}" "$ROOT/.venv" || return 1
+        printf '%s\n' "$python" >"$ROOT/.venv/.python"
+    fi
+    pip_install "$ROOT/.venv" --editable "$ROOT[$extra]" || return 1
+    printf '%s\n' "$wanted" >"$stamp"
+}
