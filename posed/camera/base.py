@@ -1,0 +1,80 @@
+"""What every camera is, and what they share: orientation and the three times of a frame."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+import cv2
+import numpy as np
+
+from posed.frame import Frame, Image
+
+
+class Camera(Protocol):
+    """An opened source of frames; a context manager that closes it.
+
+    Attributes:
+        name: for messages to people: `camera /dev/video0`.
+        live: whether frames nobody takes are lost; otherwise every frame waits to be read.
+    """
+
+    name: str
+    live: bool
+
+    def read(self, wait_s: float) -> Frame | None:
+        """The newest frame, or None if none came within `wait_s` seconds.
+
+        Raises:
+            CameraLost: the device is gone or broke; opening it again may help.
+            CameraEnded: a recording has been played to its end.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def orient(image: Image, rotate: int, mirror: bool) -> Image:
+    """The picture turned clockwise by `rotate` degrees, then mirrored left to right."""
+    if rotate:
+        image = np.asarray(cv2.rotate(image, _TURNS[rotate]), np.uint8)
+    if mirror:
+        image = np.asarray(cv2.flip(image, 1), np.uint8)
+    return image
+
+
+class FrameMaker:
+    """Numbers and orients the pictures of one camera."""
+
+    def __init__(self, rotate: int, mirror: bool) -> None:
+        self._rotate = rotate
+        self._mirror = mirror
+        self._count = 0
+
+    def make(self, image: Image, captured_at: float, time_s: float | None = None) -> Frame:
+        """A frame of an RGB picture.
+
+        Args:
+            image: RGB uint8 (height, width, 3), as the camera gave it.
+            captured_at: `time.monotonic()` at capture, s.
+            time_s: media time, s; None for a live camera, whose media time is `captured_at`.
+        """
+        sequence, self._count = self._count, self._count + 1
+        return Frame(
+            image=orient(image, self._rotate, self._mirror),
+            sequence=sequence,
+            captured_at=captured_at,
+            time_s=captured_at if time_s is None else time_s,
+            time=time.time() - (time.monotonic() - captured_at),
+        )

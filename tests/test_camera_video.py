@@ -1,0 +1,654 @@
+"""The video camera: files, HTTP streams from a real server, and devices that are not there."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import cv2
+import numpy as np
+import pytest
+
+from posed.camera import video
+from posed.camera.pace import MAX_LAG_S, Pace
+from posed.camera.video import LiveVideo, VideoFile, open_video, public_name
+from posed.config import CameraConfig
+from posed.errors import CameraEnded, CameraError, CameraLost
+from posed.frame import Frame, Image
+
+FPS = 10
+SIZE = (128, 96)
+
+
+class FakeClock:
+    """Time that passes only by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def picture(number: int, size: tuple[int, int] = SIZE) -> Image:
+    """BGR; eight fields along the top are the bits of `number`, below it is red.
+
+    The grain makes a JPEG as large as a camera's: FFmpeg wants 2 kB before it knows what a stream is.
+    """
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    grain = np.random.default_rng(0).integers(-30, 30, (size[1] - size[1] // 2, size[0]))
+    image[size[1] // 2 :, :, 2] = 220 + grain
+    for bit in range(8):
+        image[: size[1] // 2, bit * size[0] // 8 : (bit + 1) * size[0] // 8] = 255 * (number >> bit & 1)
+    return image
+
+
+def number_of(image: Image) -> int:
+    height, width = image.shape[:2]
+    return sum(1 << bit for bit in range(8) if image[height // 4, (2 * bit + 1) * width // 16].mean() > 127)
+
+
+def numbers(frames: list[Frame]) -> list[int]:
+    return [number_of(frame.image) for frame in frames]
+
+
+def config(source: Path | str, **settings: object) -> CameraConfig:
+    return CameraConfig(kind="video", source=str(source), **{"timeout_s": 0.5, **settings})
+
+
+def recorded(source: Path, **settings: object) -> CameraConfig:
+    return config(source, **{"realtime": False, **settings})
+
+
+def write(path: Path, count: int = 12, fourcc: str = "mp4v") -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*fourcc), FPS, SIZE)
+    assert writer.isOpened()
+    for number in range(count):
+        writer.write(picture(number))
+    writer.release()
+    return path
+
+
+def read_all(camera: VideoFile, wait_s: float = 0) -> list[Frame]:
+    """Every frame until the end."""
+    frames = []
+    try:
+        while True:
+            if frame := camera.read(wait_s):
+                frames.append(frame)
+    except CameraEnded:
+        return frames
+
+
+def play(path: Path, **settings: object) -> tuple[VideoFile, FakeClock]:
+    clock = FakeClock()
+    return VideoFile(config(path, **settings), Pace(clock, clock.sleep)), clock
+
+
+# Files, as fast as they are read
+
+
+def test_every_frame_of_a_file_is_read_with_its_timestamp(tmp_path: Path) -> None:
+    with VideoFile(recorded(write(tmp_path / "a.mp4"))) as camera:
+        assert camera.live is False
+        frames = read_all(camera)
+    assert numbers(frames) == list(range(12))
+    assert [frame.sequence for frame in frames] == list(range(12))
+    assert [frame.time_s for frame in frames] == pytest.approx([n / FPS for n in range(12)])
+
+
+def below(frame: Frame) -> list[float]:
+    """Mean colour of the lower third."""
+    return [float(mean) for mean in frame.image[SIZE[1] * 2 // 3 :].mean(axis=(0, 1))]
+
+
+def test_frames_are_rgb(tmp_path: Path) -> None:
+    with VideoFile(recorded(write(tmp_path / "a.mp4", 1))) as camera:
+        red, green, blue = below(read_all(camera)[0])
+    assert red > 180
+    assert max(green, blue) < 60
+
+
+def test_a_file_that_ends_raises_camera_ended_and_goes_on_doing_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", 3)
+    with VideoFile(recorded(path)) as camera:
+        read_all(camera)
+        with pytest.raises(CameraEnded) as caught:
+            camera.read(0)
+    assert str(caught.value) == f"camera {path}: played to its end, 3 frames"
+
+
+def test_the_time_of_a_looping_file_goes_on(tmp_path: Path) -> None:
+    with VideoFile(recorded(write(tmp_path / "a.mp4", 3), loop=True)) as camera:
+        frames = [frame for _ in range(8) if (frame := camera.read(0))]
+    assert numbers(frames) == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert [frame.time_s for frame in frames] == pytest.approx([n / FPS for n in range(8)])
+
+
+def test_a_looping_file_that_is_deleted_is_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", 1)
+    with VideoFile(recorded(path, loop=True)) as camera:
+        camera.read(0)
+        path.unlink()
+        with pytest.raises(CameraError, match=r"must be a video, there is no such file$"):
+            camera.read(0)
+
+
+def test_rotate_and_mirror_turn_the_frames(tmp_path: Path) -> None:
+    with VideoFile(recorded(write(tmp_path / "a.mp4", 1), rotate=90, mirror=True)) as camera:
+        image = read_all(camera)[0].image
+    assert image.shape == (SIZE[0], SIZE[1], 3)
+    assert image[:, 70:, 0].mean() > 180, (
+        "clockwise brings the red from the bottom to the left, mirror to the right"
+    )
+
+
+def test_timestamps_that_leap_are_replaced_by_the_rate(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", 5)
+    data = bytearray(path.read_bytes())
+    # In "stts", after version, flags and the number of entries: (frames, ticks per frame).
+    ticks_at = data.index(b"stts") + 16
+    data[ticks_at : ticks_at + 4] = b"\x00\xff\xff\xff"
+    path.write_bytes(data.replace(b"elst", b"free"))
+    with VideoFile(recorded(path, fps=25)) as camera:
+        frames = read_all(camera)
+    assert [frame.time_s for frame in frames] == pytest.approx([n / 25 for n in range(5)])
+
+
+def test_a_picture_is_a_video_of_one_frame(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.bmp"), picture(5))
+    with VideoFile(recorded(tmp_path / "a.bmp")) as camera:
+        frames = read_all(camera)
+    assert numbers(frames) == [5]
+    assert frames[0].time_s == 0
+
+
+# Files, at their own rate
+
+
+def test_a_file_plays_at_its_own_rate(tmp_path: Path) -> None:
+    camera, clock = play(write(tmp_path / "a.mp4"))
+    assert camera.live is True
+    frames = read_all(camera, 0.06)
+    assert numbers(frames) == list(range(12))
+    assert [frame.captured_at for frame in frames] == pytest.approx([1000 + n / FPS for n in range(12)])
+    assert clock.now == pytest.approx(1001.1)
+
+
+def test_a_frame_that_is_due_later_than_the_wait_is_none(tmp_path: Path) -> None:
+    camera, clock = play(write(tmp_path / "a.mp4"))
+    camera.read(0)
+    assert camera.read(0.04) is None
+    assert clock.now == pytest.approx(1000.04)
+    frame = camera.read(0.07)
+    assert frame is not None
+    assert number_of(frame.image) == 1
+    assert clock.now == pytest.approx(1000.1)
+
+
+def test_a_late_reader_of_a_file_gets_the_newest_frame(tmp_path: Path) -> None:
+    camera, clock = play(write(tmp_path / "a.mp4"))
+    camera.read(0)
+    clock.now += 0.75
+    frame = camera.read(0)
+    assert frame is not None
+    assert number_of(frame.image) == 7
+    assert frame.time_s == pytest.approx(0.7)
+    assert frame.sequence == 1
+
+
+def test_a_file_nobody_read_for_long_goes_on_where_it_was(tmp_path: Path) -> None:
+    camera, clock = play(write(tmp_path / "a.mp4"))
+    camera.read(0)
+    clock.now += 3600
+    frames = [frame for _ in range(2) if (frame := camera.read(0.1))]
+    assert numbers(frames) == [1, 2]
+    assert frames[0].captured_at >= clock.now - MAX_LAG_S
+
+
+def test_a_looping_file_keeps_its_rate_over_the_seam(tmp_path: Path) -> None:
+    camera, _ = play(write(tmp_path / "a.mp4", 3), loop=True)
+    frames = [frame for _ in range(7) if (frame := camera.read(0.11))]
+    assert numbers(frames) == [0, 1, 2, 0, 1, 2, 0]
+    assert [frame.captured_at for frame in frames] == pytest.approx([1000 + n / FPS for n in range(7)])
+
+
+def test_a_real_recording_read_at_5_hz_is_seen_from_start_to_end(shared: Path) -> None:
+    camera, clock = play(shared / "testdata" / "walkers_768x576.mp4")
+    frames = []
+    try:
+        while frame := camera.read(0.2):
+            frames.append(frame)
+            clock.now += 0.2
+    except CameraEnded:
+        pass
+    assert len(frames) == pytest.approx(100, abs=2)
+    assert frames[-1].time_s == pytest.approx(19.8, abs=0.2)
+
+
+# Files that are broken
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "must be a video, there is no such file"),
+        (b"", "must be a video that OpenCV reads, is damaged or none"),
+        (b"no video, a text\n" * 50, "must be a video that OpenCV reads, is damaged or none"),
+        (bytes(range(256)) * 400, "must be a video that OpenCV reads, is damaged or none"),
+    ],
+)
+def test_a_file_that_is_no_video_is_an_error(tmp_path: Path, content: bytes | None, why: str) -> None:
+    path = tmp_path / "a.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CameraError) as caught:
+        open_video(config(path))
+    assert not isinstance(caught.value, CameraLost)
+    assert str(caught.value) == f"camera {path}: {why}"
+
+
+def test_a_folder_is_no_video(tmp_path: Path) -> None:
+    with pytest.raises(CameraError) as caught:
+        open_video(config(tmp_path))
+    assert str(caught.value) == f"camera {tmp_path}: must be a video, is a folder"
+
+
+def test_an_mp4_cut_before_its_index_is_no_video(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", 100)
+    path.write_bytes(path.read_bytes()[:-1500])
+    with pytest.raises(CameraError, match=r"is damaged or none$"):
+        open_video(config(path))
+
+
+def test_a_video_without_a_frame_that_can_be_decoded_is_an_error(tmp_path: Path) -> None:
+    path = scramble(write(tmp_path / "a.mp4", 5), 0, 1)
+    with pytest.raises(CameraError) as caught:
+        open_video(config(path))
+    assert str(caught.value) == f"camera {path}: must be a video, not one frame of it can be decoded"
+
+
+def scramble(path: Path, start: float, end: float) -> Path:
+    """Overwrite this part of an MP4's pictures (its `mdat`) with zeros, which no decoder takes."""
+    data = bytearray(path.read_bytes())
+    first = data.index(b"mdat") + 4
+    length = data.index(b"moov") - 4 - first
+    for at in range(first + int(start * length), first + int(end * length)):
+        data[at] = 0
+    path.write_bytes(data)
+    return path
+
+
+def test_damage_inside_a_file_is_skipped_and_told_at_the_end(
+    shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes((shared / "testdata" / "walkers_768x576.mp4").read_bytes())
+    with caplog.at_level(logging.WARNING), VideoFile(recorded(scramble(path, 0.4, 0.5))) as camera:
+        frames = read_all(camera)
+    assert 150 < len(frames) < 200
+    assert frames[-1].time_s == pytest.approx(19.9, abs=2)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(f"camera {path}: damaged at frame ")
+    assert message.endswith(f" of 200, {len(frames)} could be read")
+
+
+def test_a_file_that_is_cut_short_plays_as_far_as_it_goes_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "a.avi", 60, "MJPG")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with caplog.at_level(logging.WARNING), VideoFile(recorded(path)) as camera:
+        frames = read_all(camera)
+    count = len(frames)
+    assert 20 < count < 40
+    assert numbers(frames[:-1]) == list(range(count - 1))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"camera {path}: damaged at frame {count} of 60, {count} could be read"
+    ]
+
+
+def test_a_damaged_file_that_loops_warns_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "a.avi", 20, "MJPG")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with caplog.at_level(logging.WARNING), VideoFile(recorded(path, loop=True)) as camera:
+        for _ in range(50):
+            camera.read(0)
+    assert len(caplog.records) == 1
+
+
+def test_a_whole_file_ends_without_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.WARNING),
+        VideoFile(recorded(write(tmp_path / "a.avi", 9, "MJPG"))) as camera,
+    ):
+        assert len(read_all(camera)) == 9
+    assert not caplog.records
+
+
+# Live sources: a camera that speaks MJPEG over HTTP
+
+
+class MjpegServer:
+    """An IP camera on 127.0.0.1 that sends what it is told to send."""
+
+    def __init__(self) -> None:
+        self.parts: queue.Queue[bytes | None] = queue.Queue()
+        self.served = threading.Semaphore(0)
+        handler = type("Handler", (_MjpegHandler,), {"camera": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def url(self, path: str = "/video", user: str = "") -> str:
+        return f"http://{user}127.0.0.1:{self._server.server_port}{path}"
+
+    def send(self, *sent: int, size: tuple[int, int] = SIZE) -> None:
+        for number in sent:
+            self.parts.put(cv2.imencode(".jpg", picture(number, size))[1].tobytes())
+
+    def drop(self) -> None:
+        self.parts.put(None)
+
+    def close(self) -> None:
+        self.drop()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _MjpegHandler(BaseHTTPRequestHandler):
+    camera: ClassVar[MjpegServer]
+
+    def do_GET(self) -> None:
+        if self.path != "/video":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        while (part := self.camera.parts.get()) is not None:
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(part)}\r\n\r\n"
+            try:
+                self.wfile.write(head.encode() + part + b"\r\n")
+            except OSError:
+                return
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+
+@pytest.fixture
+def server() -> Iterator[MjpegServer]:
+    camera = MjpegServer()
+    yield camera
+    camera.close()
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for another thread, 10 s at most."""
+    deadline = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def read_live(camera: LiveVideo | object) -> Frame:
+    assert isinstance(camera, LiveVideo)
+    frame = camera.read(10)
+    assert frame is not None
+    return frame
+
+
+def opened(server: MjpegServer, **settings: object) -> LiveVideo:
+    server.send(1)
+    camera = open_video(config(server.url(), **{"timeout_s": 5, **settings}))
+    assert isinstance(camera, LiveVideo)
+    return camera
+
+
+def test_a_live_frame_has_the_time_of_its_capture(server: MjpegServer) -> None:
+    before = time.monotonic()
+    with opened(server) as camera:
+        frame = read_live(camera)
+        assert camera.live is True
+    assert number_of(frame.image) == 1
+    assert below(frame)[0] > 180
+    assert before <= frame.captured_at <= time.monotonic()
+    assert frame.time_s == frame.captured_at
+
+
+def test_a_slow_reader_of_a_live_source_gets_only_the_newest_frame(server: MjpegServer) -> None:
+    with opened(server) as camera:
+        read_live(camera)
+        server.send(*range(2, 101))
+        until(lambda: camera._newest is not None and number_of(camera._newest[0]) == 100)
+        frame = read_live(camera)
+    assert number_of(frame.image) == 100
+    assert frame.sequence == 1
+
+
+def test_no_live_frame_is_read_twice(server: MjpegServer) -> None:
+    with opened(server) as camera:
+        read_live(camera)
+        assert camera.read(0.05) is None
+
+
+def test_a_live_source_that_stalls_is_lost_after_the_timeout(server: MjpegServer) -> None:
+    with opened(server, timeout_s=1) as camera:
+        read_live(camera)
+        with pytest.raises(CameraLost) as caught:
+            camera.read(10)
+    assert str(caught.value) == f"camera {server.url()}: no frame within 1 s"
+
+
+def test_a_live_source_that_drops_is_lost_and_stays_lost(server: MjpegServer) -> None:
+    with opened(server) as camera:
+        server.drop()
+        read_live(camera)
+        for _ in range(2):
+            with pytest.raises(CameraLost) as caught:
+                camera.read(10)
+            assert str(caught.value) == f"camera {server.url()}: the stream ended"
+
+
+def test_a_live_source_that_dropped_can_be_opened_again(server: MjpegServer) -> None:
+    with opened(server) as camera:
+        server.drop()
+        read_live(camera)
+        with pytest.raises(CameraLost):
+            camera.read(10)
+    with opened(server) as camera:
+        assert read_live(camera).sequence == 0
+
+
+def test_one_damaged_picture_does_not_end_a_live_source(server: MjpegServer) -> None:
+    with opened(server) as camera:
+        read_live(camera)
+        server.parts.put(b"\xff\xd8 no picture \xff\xd9")
+        server.send(2, 3)
+        until(lambda: camera._newest is not None and number_of(camera._newest[0]) == 3)
+        assert number_of(read_live(camera).image) == 3
+
+
+def test_closing_a_live_source_ends_its_thread(server: MjpegServer) -> None:
+    with opened(server) as camera:
+        server.send(*range(50))
+    server.send(51)
+    camera._thread.join(10)
+    assert not camera._thread.is_alive()
+
+
+def test_nobody_listening_is_camera_lost_without_the_password() -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config("http://user:hunter2@127.0.0.1:9/video?token=hunter2"))
+    assert str(caught.value) == "camera http://127.0.0.1:9/…: cannot be opened: Connection refused"
+
+
+def test_a_wrong_path_is_camera_lost_and_says_that_the_host_answers(server: MjpegServer) -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config(server.url("/wrong", "user:hunter2@")))
+    assert str(caught.value) == (
+        f"camera {server.url('/wrong')}: cannot be opened: "
+        "the host answers, but gives no video (check path, user and password)"
+    )
+
+
+def test_a_host_that_never_answers_is_camera_lost_within_the_timeout(server: MjpegServer) -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config(server.url()))
+    assert str(caught.value) == f"camera {server.url()}: no answer within 0.5 s"
+
+
+def test_a_url_that_ffmpeg_does_not_take_is_camera_lost() -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config("nonsense://camera/1"))
+    assert str(caught.value) == ("camera nonsense://camera/1: cannot be opened: FFmpeg does not take the URL")
+
+
+def test_the_password_of_a_url_is_in_no_name_and_no_log(
+    server: MjpegServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.send(1)
+    with caplog.at_level(logging.DEBUG):
+        camera = open_video(config(server.url(user="user:hunter2@"), timeout_s=5))
+        with camera:
+            server.drop()
+            read_live(camera)
+            with pytest.raises(CameraLost) as caught:
+                camera.read(10)
+    told = [camera.name, str(caught.value), caplog.text, *capfd.readouterr()]
+    told += [thread.name for thread in threading.enumerate()]
+    assert "hunter2" not in "".join(told)
+    assert camera.name == f"camera {server.url()}"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("rtsp://192.168.0.9:554/stream1", "camera rtsp://192.168.0.9:554/stream1"),
+        ("rtsp://user:hunter2@cam/stream1", "camera rtsp://cam/stream1"),
+        ("rtsp://user:hunter@2@cam/stream1", "camera rtsp://cam/stream1"),
+        ("rtsp://hunter2@cam", "camera rtsp://cam"),
+        ("http://cam/video.cgi?user=a&password=hunter2", "camera http://cam/…"),
+        ("http://cam/a/video.cgi?password=hunter2", "camera http://cam/a/…"),
+        ("http://cam?password=hunter2", "camera http://cam/…"),
+        ("rtsp://cam/user=a_password=hunter2_channel=1", "camera rtsp://cam/…"),
+        ("rtsp://user:hun/ter2@cam/stream1", "camera rtsp://…"),
+        ("rtsp://user:hun?ter2@cam/stream1", "camera rtsp://…"),
+        ("http://cam/video?password=hunter@2", "camera http://…"),
+        ("rtsp://user:hunter2@[fe80::1]:554/1", "camera rtsp://[fe80::1]:554/1"),
+    ],
+)
+def test_a_public_name_has_no_secret(url: str, name: str) -> None:
+    assert public_name(url) == name
+
+
+# Live sources that hang: only a fake hangs on command
+
+
+class HangingCapture:
+    """Hangs in grab() until it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.hanging = threading.Event()
+        self.released = threading.Event()
+
+    def grab(self) -> bool:
+        self.hanging.set()
+        assert self.let_go.wait(30)
+        return False
+
+    def release(self) -> None:
+        self.released.set()
+
+
+def test_a_read_that_hangs_does_not_hang_closing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "CLOSE_WAIT_S", 0.05)
+    capture = HangingCapture()
+    with LiveVideo(config("0"), "camera fake", lambda: capture) as camera:  # type: ignore[arg-type, return-value]
+        assert capture.hanging.wait(10)
+        assert camera.read(0.01) is None
+    assert not capture.released.is_set(), "OpenCV crashes when a capture is released during a read"
+    capture.let_go.set()
+    assert capture.released.wait(10)
+
+
+def test_an_opening_that_hangs_is_camera_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "OPEN_MARGIN_S", 0.0)
+    capture = HangingCapture()
+    let_go = threading.Event()
+
+    def open_slowly() -> HangingCapture:
+        assert let_go.wait(30)
+        return capture
+
+    with pytest.raises(CameraLost) as caught:
+        LiveVideo(config("0"), "camera fake", open_slowly)  # type: ignore[arg-type]
+    assert str(caught.value) == "camera fake: opening hangs for over 0.5 s"
+    let_go.set()
+    assert capture.released.wait(10)
+
+
+# Devices
+
+
+@pytest.mark.parametrize("source", ["250", "/dev/video250"])
+def test_a_device_that_is_not_there_is_camera_lost(source: str) -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config(source))
+    assert str(caught.value) == "camera /dev/video250: no such device"
+
+
+def test_a_device_that_is_no_camera_is_camera_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config("/dev/null"))
+    assert str(caught.value) == (
+        "camera /dev/null: cannot be opened: in use by another program, or no camera"
+    )
+    assert capfd.readouterr().err == ""
+
+
+class AskedDevice:
+    """Notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: dict[int, float] = {}
+
+    def set(self, setting: int, value: float) -> bool:
+        self.asked[setting] = value
+        return True
+
+
+@pytest.mark.parametrize(("size", "mjpeg"), [((640, 480), False), ((1280, 720), True)])
+def test_a_device_is_asked_for_size_and_rate_and_for_mjpeg_when_large(
+    size: tuple[int, int], mjpeg: bool
+) -> None:
+    device = AskedDevice()
+    video._ask_for(device, config("0", size=size, fps=15))  # type: ignore[arg-type]
+    fourcc = device.asked.pop(cv2.CAP_PROP_FOURCC, None)
+    assert fourcc == (cv2.VideoWriter.fourcc(*"MJPG") if mjpeg else None)
+    assert device.asked == {
+        cv2.CAP_PROP_FRAME_WIDTH: size[0],
+        cv2.CAP_PROP_FRAME_HEIGHT: size[1],
+        cv2.CAP_PROP_FPS: 15,
+    }
+
+
+def test_without_a_wanted_size_the_device_keeps_its_own() -> None:
+    device = AskedDevice()
+    video._ask_for(device, config("0"))  # type: ignore[arg-type]
+    assert device.asked == {cv2.CAP_PROP_FPS: 30}
