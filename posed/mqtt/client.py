@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import socket
-import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from paho.mqtt.client import Client, MQTTMessageInfo
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
-from posed.config import MqttConfig, TlsConfig
-from posed.errors import ConfigError
+from posed.backoff import Backoff
+from posed.config import MqttConfig
+from posed.mqtt.attempt import Ending, How, Notes, reason_of, tls_context
 
 _log = logging.getLogger(__name__)
 
@@ -44,9 +40,6 @@ Version = Literal["5", "3.1.1"]
 
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 _OTHER: Final[dict[Version, Version]] = {"5": "3.1.1", "3.1.1": "5"}
-
-_UNSUPPORTED_VERSION: Final = 132
-"""MQTT 5 reason code; paho reports 3.1.1's return code 1 as this, too. Source: MQTT 5.0, 2.4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +105,7 @@ class MqttClient:
         self._on_connect = on_connect
         self._timing = timing or Timing()
         self._backoff = Backoff(self._timing.backoff_min_s, self._timing.backoff_max_s, jitter)
-        self._tls = None if config.tls is None else _tls_context(config.tls)
+        self._tls = None if config.tls is None else tls_context(config.tls)
         self._version: Version = "5" if config.protocol == "auto" else config.protocol
         self._accepted_version: Version | None = None
         self._where = f"mqtt {config.host}:{config.port}"
@@ -211,7 +204,7 @@ class MqttClient:
             if self._stopping.is_set():
                 break
             self._why = f"{self._where}: {ending.why}"
-            if ending.how is _How.VERSION_REFUSED and self._config.protocol == "auto":
+            if ending.how is How.VERSION_REFUSED and self._config.protocol == "auto":
                 self._version = _OTHER[self._version]
                 if not fell_back:
                     fell_back = True
@@ -219,7 +212,7 @@ class MqttClient:
                     continue
             fell_back = False
             self._say(logging.WARNING, ending.why)
-            if ending.how is _How.LOST and time.monotonic() - began_at >= self._timing.backoff_max_s:
+            if ending.how is How.LOST and time.monotonic() - began_at >= self._timing.backoff_max_s:
                 self._backoff.reset()
             self._stopping.wait(self._backoff.next_s())
         self._why = f"{self._where}: stopped"
@@ -230,21 +223,21 @@ class MqttClient:
             _log.log(level, "%s: %s", self._where, text)
         self._said[level] = text
 
-    def _connect_once(self, *, probing: bool) -> _Ending:
+    def _connect_once(self, *, probing: bool) -> Ending:
         """One attempt, and the whole life of the connection that comes of it."""
-        notes = _Notes()
+        notes = Notes()
         client = self._new_client(notes)
         try:
             client.connect(self._config.host, self._config.port, self._timing.keepalive_s)
         except (OSError, UnicodeError) as error:
-            return _Ending(_How.UNREACHABLE, _reason(error, self._timing.connect_timeout_s))
+            return Ending(How.UNREACHABLE, reason_of(error, self._timing.connect_timeout_s))
         try:
             return self._await_answer(client, notes, probing) or self._serve(client, notes)
         finally:
             if (sock := client.socket()) is not None:
                 sock.close()
 
-    def _new_client(self, notes: _Notes) -> Client:
+    def _new_client(self, notes: Notes) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
@@ -266,7 +259,7 @@ class MqttClient:
         client.on_log = notes.on_log
         return client
 
-    def _await_answer(self, client: Client, notes: _Notes, probing: bool) -> _Ending | None:
+    def _await_answer(self, client: Client, notes: Notes, probing: bool) -> Ending | None:
         """How the attempt ended, or None once the broker has accepted it."""
         uncertain = self._config.protocol == "auto" and self._version != self._accepted_version
         timing = self._timing
@@ -277,14 +270,14 @@ class MqttClient:
                 break
             if time.monotonic() > answer_by:
                 why = f"no answer to MQTT {self._version} within {timeout_s:g} s"
-                return _Ending(_How.VERSION_REFUSED if uncertain else _How.UNREACHABLE, why)
+                return Ending(How.VERSION_REFUSED if uncertain else How.UNREACHABLE, why)
         return notes.refusal(self._version)
 
-    def _serve(self, client: Client, notes: _Notes) -> _Ending:
+    def _serve(self, client: Client, notes: Notes) -> Ending:
         connection = _Connection(client)
         with self._lock:
             if self._stopping.is_set():
-                return _Ending(_How.LOST, "stopping")
+                return Ending(How.LOST, "stopping")
             connection.publish(self._availability_topic, ONLINE, qos=1, retain=True, expiry_s=None)
             self._connection = connection
             self._why = None
@@ -299,9 +292,9 @@ class MqttClient:
                 self._connection = None
                 self._why = f"{self._where}: connection ended"
                 self._dropped += connection.waiting()
-        return _Ending(_How.LOST, f"connection lost: {notes.end or notes.error or 'closed by the broker'}")
+        return Ending(How.LOST, f"connection lost: {notes.end or notes.error or 'closed by the broker'}")
 
-    def _loop(self, client: Client, notes: _Notes) -> None:
+    def _loop(self, client: Client, notes: Notes) -> None:
         """Read and write until the connection ends, or all is said that `stop` waits for."""
         wait_s = 1.0
         while client.loop(wait_s) == MQTTErrorCode.MQTT_ERR_SUCCESS and not notes.ended:
@@ -315,99 +308,6 @@ class MqttClient:
             wait_s = min(wait_s, self._stop_by - time.monotonic())
             if wait_s <= 0:
                 return
-
-
-class Backoff:
-    """Waits that double, from the first to the longest, each between half of that and all of it.
-
-    Args:
-        first_s: the longest first wait.
-        longest_s: the longest wait of all.
-        jitter: random numbers, 0 to 1, so that devices do not return to a broker all at once.
-    """
-
-    def __init__(self, first_s: float, longest_s: float, jitter: Callable[[], float]) -> None:
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self._jitter = jitter
-        self._wait_s = first_s
-
-    def next_s(self) -> float:
-        """How long to wait this time, s."""
-        wait_s, self._wait_s = self._wait_s, min(2 * self._wait_s, self._longest_s)
-        return wait_s * (0.5 + 0.5 * self._jitter())
-
-    def reset(self) -> None:
-        """Begin again with the first wait."""
-        self._wait_s = self._first_s
-
-
-class _How(Enum):
-    """The ways in which an attempt to have a connection ends."""
-
-    UNREACHABLE = auto()
-    VERSION_REFUSED = auto()
-    REFUSED = auto()
-    LOST = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    how: _How
-    why: str
-
-
-class _Notes:
-    """What paho's callbacks tell about one connection.
-
-    They run under paho's locks, so they only take notes. There is no way from here back to the paho client:
-    its sockets close when the last reference to it goes, not at some later garbage collection.
-    """
-
-    def __init__(self) -> None:
-        self.ended = False
-        self.end = ""
-        self.error = ""
-        self.rejection: str | None = None
-        self._answer: ReasonCode | None = None
-
-    @property
-    def answered(self) -> bool:
-        """Whether the attempt is decided."""
-        return self._answer is not None or self.ended
-
-    def refusal(self, version: str) -> _Ending | None:
-        """How the broker refused the connection; None if it did not."""
-        if self._answer is None:
-            # A broker that cannot read the CONNECT of a newer version may just close the connection (RabbitMQ
-            # before 3.13); one that closed it by a TLS alert has not seen the CONNECT.
-            if "alert" in self.error:
-                return _Ending(_How.REFUSED, f"TLS failed: {self.error}")
-            why = f"does not answer MQTT {version} ({self.end or 'closes the connection'})"
-            return _Ending(_How.VERSION_REFUSED, why)
-        if not self._answer.is_failure:
-            return None
-        if self._answer.value == _UNSUPPORTED_VERSION:
-            return _Ending(_How.VERSION_REFUSED, f"refuses MQTT {version}")
-        return _Ending(_How.REFUSED, f"connection refused by the broker: {_lower(str(self._answer))}")
-
-    def on_connect(self, _client: Any, _data: Any, _flags: Any, answer: ReasonCode, _more: Any) -> None:
-        self._answer = answer
-
-    def on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _more: Any) -> None:
-        self.ended = True
-        # What paho calls unspecified is a closed or broken socket, of which `error` may know more.
-        if str(reason) != "Unspecified error":
-            self.end = _lower(str(reason))
-
-    def on_publish(self, _client: Any, _data: Any, _mid: int, reason: ReasonCode, _more: Any) -> None:
-        if reason.is_failure:
-            self.rejection = _lower(str(reason))
-
-    def on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
-        """The text of a socket's error is to be had here only."""
-        if level == LogLevel.MQTT_LOG_ERR and not self.ended:
-            self.error = _plain(text.rpartition("on socket: ")[2])
 
 
 class _Connection:
@@ -456,65 +356,3 @@ def _tune(_client: Any, _data: Any, sock: Any) -> None:
 
 def _leave_to_loop(_client: Any, _data: Any, _sock: Any) -> None:
     pass
-
-
-def _tls_context(config: TlsConfig) -> ssl.SSLContext:
-    for name in ("ca", "certificate", "key"):
-        _check_readable(f"mqtt.tls.{name}", getattr(config, name))
-    try:
-        context = ssl.create_default_context(cafile=config.ca)
-    except ssl.SSLError as error:
-        raise ConfigError([_bad_pem("ca", config.ca, error)]) from None
-    # Python 3.13 began to refuse authorities without key identifiers, which home-made ones often lack; the
-    # chain and the host's name are verified either way, and the same on every Python.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if config.certificate is not None:
-        try:
-            # An empty pass phrase, so that an encrypted key is refused and not asked for on the terminal.
-            context.load_cert_chain(config.certificate, config.key, password="")
-        except ssl.SSLError as error:
-            raise ConfigError([_bad_pem("certificate", config.certificate, error)]) from None
-    if config.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _check_readable(where: str, path: Path | None) -> None:
-    try:
-        if path is not None:
-            path.read_bytes()
-    except OSError as error:
-        raise ConfigError([f"{where}: must be a readable PEM file, got {path} ({error.strerror})"]) from None
-
-
-def _bad_pem(name: str, path: Path | None, error: ssl.SSLError) -> str:
-    rule = {
-        "ca": "must be a readable PEM file",
-        "certificate": "must be a readable PEM file with a key that fits and has no pass phrase",
-    }[name]
-    return f"mqtt.tls.{name}: {rule}, got {path} ({_plain(str(error))})"
-
-
-def _reason(error: Exception, timeout_s: float) -> str:
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"certificate not accepted: {_lower(error.verify_message.rstrip('.'))}"
-        case ssl.SSLError():
-            return f"TLS failed: {_plain(str(error))}"
-        case TimeoutError():
-            return f"no answer within {timeout_s:g} s"
-        case OSError(strerror=str(text)):
-            return _lower(text)
-        case _:
-            return _lower(str(error))
-
-
-def _plain(text: str) -> str:
-    """An error's text without its number or OpenSSL's names: `[SSL: X] text (_ssl.c:1)` is `text`."""
-    return _lower(re.sub(r"^\[[^\]]*\] ?| ?\(_ssl\.c:\d+\)$", "", text))
-
-
-def _lower(text: str) -> str:
-    """For the middle of a line; abbreviations stay as they are."""
-    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

@@ -1,0 +1,160 @@
+"""One attempt to connect to a broker: its TLS, what paho tells of it, and why it failed."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Final
+
+from paho.mqtt.enums import LogLevel
+from paho.mqtt.reasoncodes import ReasonCode
+
+from posed.config import TlsConfig
+from posed.errors import ConfigError
+
+_UNSUPPORTED_VERSION: Final = 132
+"""MQTT 5 reason code; paho reports 3.1.1's return code 1 as this, too. Source: MQTT 5.0, 2.4."""
+
+
+class How(Enum):
+    """The ways in which an attempt to have a connection ends."""
+
+    UNREACHABLE = auto()
+    VERSION_REFUSED = auto()
+    REFUSED = auto()
+    LOST = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended, and why in a few words."""
+
+    how: How
+    why: str
+
+
+class Notes:
+    """What paho's callbacks tell about one connection: set its methods as the client's `on_…`.
+
+    They run under paho's locks, so they only take notes. There is no way from here back to the paho client:
+    its sockets close when the last reference to it goes, not at some later garbage collection.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.end = ""
+        self.error = ""
+        self.rejection: str | None = None
+        self._answer: ReasonCode | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the attempt is decided."""
+        return self._answer is not None or self.ended
+
+    def refusal(self, version: str) -> Ending | None:
+        """How the broker refused the connection; None if it did not."""
+        if self._answer is None:
+            # A broker that cannot read the CONNECT of a newer version may just close the connection (RabbitMQ
+            # before 3.13); one that closed it by a TLS alert has not seen the CONNECT.
+            if "alert" in self.error:
+                return Ending(How.REFUSED, f"TLS failed: {self.error}")
+            why = f"does not answer MQTT {version} ({self.end or 'closes the connection'})"
+            return Ending(How.VERSION_REFUSED, why)
+        if not self._answer.is_failure:
+            return None
+        if self._answer.value == _UNSUPPORTED_VERSION:
+            return Ending(How.VERSION_REFUSED, f"refuses MQTT {version}")
+        return Ending(How.REFUSED, f"connection refused by the broker: {_lower(str(self._answer))}")
+
+    def on_connect(self, _client: Any, _data: Any, _flags: Any, answer: ReasonCode, _more: Any) -> None:
+        """Take note."""
+        self._answer = answer
+
+    def on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _more: Any) -> None:
+        """Take note."""
+        self.ended = True
+        # What paho calls unspecified is a closed or broken socket, of which `error` may know more.
+        if str(reason) != "Unspecified error":
+            self.end = _lower(str(reason))
+
+    def on_publish(self, _client: Any, _data: Any, _mid: int, reason: ReasonCode, _more: Any) -> None:
+        """Take note."""
+        if reason.is_failure:
+            self.rejection = _lower(str(reason))
+
+    def on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
+        """The text of a socket's error is to be had here only."""
+        if level == LogLevel.MQTT_LOG_ERR and not self.ended:
+            self.error = _plain(text.rpartition("on socket: ")[2])
+
+
+def tls_context(config: TlsConfig) -> ssl.SSLContext:
+    """What the configuration asks for.
+
+    Raises:
+        ConfigError: a certificate or key cannot be used.
+    """
+    for name in ("ca", "certificate", "key"):
+        _check_readable(f"mqtt.tls.{name}", getattr(config, name))
+    try:
+        context = ssl.create_default_context(cafile=config.ca)
+    except ssl.SSLError as error:
+        raise ConfigError([_bad_pem("ca", config.ca, error)]) from None
+    # Python 3.13 began to refuse authorities without key identifiers, which home-made ones often lack; the
+    # chain and the host's name are verified either way, and the same on every Python.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if config.certificate is not None:
+        try:
+            # An empty pass phrase, so that an encrypted key is refused and not asked for on the terminal.
+            context.load_cert_chain(config.certificate, config.key, password="")
+        except ssl.SSLError as error:
+            raise ConfigError([_bad_pem("certificate", config.certificate, error)]) from None
+    if config.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _check_readable(where: str, path: Path | None) -> None:
+    try:
+        if path is not None:
+            path.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{where}: must be a readable PEM file, got {path} ({error.strerror})"]) from None
+
+
+def _bad_pem(name: str, path: Path | None, error: ssl.SSLError) -> str:
+    rule = {
+        "ca": "must be a readable PEM file",
+        "certificate": "must be a readable PEM file with a key that fits and has no pass phrase",
+    }[name]
+    return f"mqtt.tls.{name}: {rule}, got {path} ({_plain(str(error))})"
+
+
+def reason_of(error: Exception, timeout_s: float) -> str:
+    """Why a connection could not be opened, in a few words."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"certificate not accepted: {_lower(error.verify_message.rstrip('.'))}"
+        case ssl.SSLError():
+            return f"TLS failed: {_plain(str(error))}"
+        case TimeoutError():
+            return f"no answer within {timeout_s:g} s"
+        case OSError(strerror=str(text)):
+            return _lower(text)
+        case _:
+            return _lower(str(error))
+
+
+def _plain(text: str) -> str:
+    """An error's text without its number or OpenSSL's names: `[SSL: X] text (_ssl.c:1)` is `text`."""
+    return _lower(re.sub(r"^\[[^\]]*\] ?| ?\(_ssl\.c:\d+\)$", "", text))
+
+
+def _lower(text: str) -> str:
+    """For the middle of a line; abbreviations stay as they are."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
