@@ -1,0 +1,39 @@
+"""Where frames come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from posed.camera.base import Camera
+    from posed.config import CameraConfig
+
+
+def open_camera(config: CameraConfig, model_size: tuple[int, int]) -> Camera:
+    """Open the configured camera; the library it needs is imported only here.
+
+    Args:
+        config: the section `camera`.
+        model_size: (width, height) of the model's input, px; a camera that can scale by itself aims at it.
+
+    Raises:
+        CameraLost: the device is absent or does not answer; opening it again may help.
+        CameraError: it can never work like this: no such file, no picture in the folder.
+    """
+    match config.kind:
+        case "picamera2":
+            from posed.camera.picamera import open_picamera
+
+            return open_picamera(config, model_size)
+        case "video":
+            from posed.camera.video import open_video
+
+            return open_video(config)
+        case "images":
+            from posed.camera.images import open_images
+
+            return open_images(config)
+        case "synthetic":
+            from posed.camera.synthetic import open_synthetic
+
+            return open_synthetic(config)

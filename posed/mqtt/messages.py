@@ -1,0 +1,199 @@
+"""Every message that posed publishes, as structs, and how they are made from what the pipeline knows.
+
+Coordinates are px of the source frame, x to the right and y down. A field that does not apply is absent,
+one without a value is null.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Struct, UnsetType
+
+from posed.pose import KEYPOINTS, Pose
+
+SCHEMA: Final = 1
+"""Version of the messages: additions keep it, anything else raises it."""
+
+PartName = Literal["ok", "waiting", "paused"]
+Sight = Literal["ok", "dark", "covered", "frozen"]
+
+
+class Keypoint(Struct, frozen=True):
+    """Where a part of a body is, and how sure that is (0-1)."""
+
+    x: float
+    y: float
+    score: float
+
+
+class Box(Struct, frozen=True):
+    """What the visible keypoints span: top left corner and size."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+Keypoints: Any = msgspec.defstruct(
+    "Keypoints",
+    [(name, Keypoint | None) for name in KEYPOINTS],
+    namespace={"__doc__": "All 17 keypoints; null where the score is under keypoint_threshold."},
+    frozen=True,
+)
+
+
+class Size(Struct, frozen=True):
+    """Of a picture, px."""
+
+    width: int
+    height: int
+
+
+class Person(Struct, frozen=True):
+    """One person in one frame."""
+
+    score: float
+    box: Box | None
+    keypoints: Keypoints
+
+
+class Poses(Struct, frozen=True, kw_only=True):
+    """Everybody in one frame."""
+
+    schema: int = SCHEMA
+    device: str
+    run: str
+    sequence: int
+    time: str
+    frame: Size
+    inference_ms: float
+    latency_ms: float
+    people: list[Person]
+    image: str | UnsetType = UNSET
+
+
+class CameraState(Struct, frozen=True):
+    """How the camera does; `sight` is null until a frame has been seen."""
+
+    status: PartName
+    kind: str
+    width: int | None
+    height: int | None
+    sight: Sight | None
+    why: str | UnsetType = UNSET
+
+
+class EngineState(Struct, frozen=True):
+    """How the engine does, and why it is this one."""
+
+    status: PartName
+    kind: str
+    device: str | None
+    why: str
+    inference_ms: float | None
+    temperature_c: float | None
+
+
+class ModelState(Struct, frozen=True):
+    """Which network runs."""
+
+    name: str
+    stride: int
+    width: int
+    height: int
+
+
+class Dropped(Struct, frozen=True):
+    """Since the daemon started: frames nobody had time for, and messages while the broker was away."""
+
+    camera: int
+    mqtt: int
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """How the daemon does. People are null while the camera or the engine is being waited for."""
+
+    schema: int = SCHEMA
+    device: str
+    run: str
+    time: str
+    version: str
+    uptime_s: int
+    people: int | None
+    occupied: bool | None
+    fps: float
+    latency_ms: float | None
+    camera: CameraState
+    engine: EngineState
+    model: ModelState
+    dropped: Dropped
+
+    def tells_the_same(self, other: State) -> bool:
+        """Whether nothing but clocks, rates and counters differs."""
+        return self._essence() == other._essence()
+
+    def _essence(self) -> tuple[Any, ...]:
+        engine = msgspec.structs.replace(self.engine, inference_ms=None, temperature_c=None)
+        return self.people, self.occupied, self.camera, engine, self.model
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who speaks: the device's name, and an id of this start of the daemon."""
+
+    device: str
+    run: str
+
+    @classmethod
+    def start(cls, device: str) -> Sender:
+        """A new run of a device."""
+        return cls(device, secrets.token_hex(4))
+
+
+def rfc3339(time_s: float) -> str:
+    """UTC with milliseconds.
+
+    Args:
+        time_s: s since 1970.
+    """
+    moment = datetime.datetime.fromtimestamp(time_s, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def person_message(pose: Pose, keypoint_threshold: float) -> Person:
+    """One person, coordinates to a tenth of a pixel."""
+    points = np.round(pose.points, 1).tolist()
+    scores = np.round(pose.scores, 3).tolist()
+    visible = pose.scores >= keypoint_threshold
+    keypoints = Keypoints(
+        *(
+            Keypoint(x=x, y=y, score=score) if seen else None
+            for (y, x), score, seen in zip(points, scores, visible, strict=True)
+        )
+    )
+    return Person(score=round(pose.score, 3), box=_box(pose.points[visible]), keypoints=keypoints)
+
+
+def _box(points: np.ndarray[Any, np.dtype[np.float64]]) -> Box | None:
+    if not len(points):
+        return None
+    top, left = points.min(axis=0)
+    height, width = np.ptp(points, axis=0)
+    return Box(*(round(float(value), 1) for value in (left, top, width, height)))
+
+
+def people_messages(poses: Sequence[Pose], keypoint_threshold: float) -> list[Person]:
+    """Everybody, in the order of the poses."""
+    return [person_message(pose, keypoint_threshold) for pose in poses]
+
+
+encode = msgspec.json.Encoder().encode
+"""A message as JSON, UTF-8."""

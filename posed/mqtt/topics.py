@@ -1,0 +1,38 @@
+"""Where messages go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from posed.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one device.
+
+    Args:
+        base: `posed/<device>`.
+    """
+
+    base: str
+
+    @classmethod
+    def of(cls, config: Config) -> Topics:
+        """The topics that a configuration asks for."""
+        return cls(f"{config.mqtt.topic}/{config.device}")
+
+    @property
+    def availability(self) -> str:
+        """`online` or `offline`."""
+        return f"{self.base}/availability"
+
+    @property
+    def poses(self) -> str:
+        """One message per processed frame."""
+        return f"{self.base}/poses"
+
+    @property
+    def state(self) -> str:
+        """How the daemon does."""
+        return f"{self.base}/state"

@@ -1,0 +1,271 @@
+"""The threads between the camera and the main loop, and the hand-over between them.
+
+    capture: camera.read and letterbox ─slot─▶ inference: engine.infer ─slot─▶ main: decode and publish
+
+Every hand-over is one slot, so that nothing queues up: where frames come faster than the engine takes
+them, the newest wins and the rest is counted as dropped; a recording that is not live waits instead.
+Each thread opens the device it uses, and opens it again with backoff when it is absent or lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Generic, Literal, TypeVar
+
+from posed.backoff import Backoff
+from posed.camera.base import Camera
+from posed.camera.sight import Sight
+from posed.engine.base import Engine, Heads
+from posed.errors import CameraEnded, CameraLost, EngineLost, PosedError
+from posed.frame import Frame, Image, Letterbox
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+POLL_S: Final = 0.1
+"""How long a thread waits at most before it looks whether it is to stop, s."""
+
+FIRST_DELAY_S: Final = 0.5
+LONGEST_DELAY_S: Final = 30.0
+"""Between attempts to open a device that is absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How a device does: `ok`, or `waiting` and why."""
+
+    status: Literal["ok", "waiting"]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captured:
+    """A frame on its way to the engine, with the model input made from it."""
+
+    frame: Frame
+    letterbox: Letterbox
+    input: Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inferred:
+    """What the network says of a frame; `inference_s` is the time the engine took, s."""
+
+    frame: Frame
+    letterbox: Letterbox
+    heads: Heads
+    inference_s: float
+
+
+class Slot(Generic[T]):
+    """A place for one thing between two threads."""
+
+    def __init__(self) -> None:
+        self._item: T | None = None
+        self._changed = threading.Condition()
+
+    def put(self, item: T) -> bool:
+        """Leave the newest; returns whether it took the place of one that nobody had taken."""
+        with self._changed:
+            replaced = self._item is not None
+            self._item = item
+            self._changed.notify_all()
+        return replaced
+
+    def put_if_free(self, item: T, wait_s: float) -> bool:
+        """Leave it once the place is free; False if that took longer than wait_s."""
+        with self._changed:
+            free = self._changed.wait_for(lambda: self._item is None, wait_s)
+            if free:
+                self._item = item
+                self._changed.notify_all()
+        return free
+
+    def take(self, wait_s: float) -> T | None:
+        """What is there, or None if nothing came within wait_s."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._item is not None, wait_s)
+            item, self._item = self._item, None
+            self._changed.notify_all()
+        return item
+
+
+class Pipeline:
+    """Camera and engine at work, each in its thread.
+
+    Args:
+        open_camera: opens the camera; raises CameraLost if it is not there now.
+        open_engine: opens the engine; raises EngineLost if it is not there now.
+        input_size: (width, height) of the model's input, px.
+        timeout_s: after how long without a frame the camera is opened again, s.
+
+    Attributes:
+        camera: how the camera does; engine: how the engine does.
+        sight: what a live camera sees; None before its first frame.
+        frame_size: (width, height) of the newest frame, px.
+        opened_engine: the engine that runs or ran last.
+    """
+
+    def __init__(
+        self,
+        open_camera: Callable[[], Camera],
+        open_engine: Callable[[], Engine],
+        input_size: tuple[int, int],
+        timeout_s: float,
+    ) -> None:
+        self._open_camera = open_camera
+        self._open_engine = open_engine
+        self._input_size = input_size
+        self._timeout_s = timeout_s
+        self._stopping = threading.Event()
+        self._captured: Slot[Captured] = Slot()
+        self._inferred: Slot[Inferred] = Slot()
+        self._failure: BaseException | None = None
+        self._letterbox: Letterbox | None = None
+        self._sight_of_camera = Sight()
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            for name, work in (("capture", self._capture), ("inference", self._infer))
+        ]
+        # Frames captured, delivered to the main loop, and lost with the engine; each counted by one thread.
+        self._captured_count = 0
+        self._delivered_count = 0
+        self._lost_count = 0
+        self._replaced_count = 0
+        self.camera = Part("waiting", "starting")
+        self.engine = Part("waiting", "starting")
+        self.sight: Literal["ok", "dark", "covered", "frozen"] | None = None
+        self.frame_size: tuple[int, int] | None = None
+        self.opened_engine: Engine | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Frames that nobody had time for, and those lost with an engine."""
+        return self._replaced_count + self._lost_count
+
+    def start(self) -> None:
+        """Open camera and engine, in the background."""
+        for thread in self._threads:
+            thread.start()
+
+    def next(self, wait_s: float) -> Inferred | None:
+        """The next processed frame, or None if none came within wait_s.
+
+        Raises:
+            CameraEnded: a recording has been played to its end and everything of it was handed over.
+            CameraError, EngineError: a device can never work like this.
+        """
+        inferred = self._inferred.take(wait_s)
+        if inferred is not None:
+            self._delivered_count += 1
+        elif self._failure is not None and not self._awaits_last_frames():
+            raise self._failure
+        return inferred
+
+    def _awaits_last_frames(self) -> bool:
+        """Whether a recording has ended, but frames of it are still on their way."""
+        on_their_way = self._captured_count - self.dropped - self._delivered_count
+        return isinstance(self._failure, CameraEnded) and on_their_way > 0
+
+    def stop(self, timeout_s: float) -> bool:
+        """Let go of both devices; False if one hangs and had to be left to the end of the process."""
+        self._stopping.set()
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A failure of a thread is the main loop's to raise; nothing dies silently."""
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 handed on, not swallowed
+            self._failure = error
+
+    def _capture(self) -> None:
+        backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
+        while not self._stopping.is_set():
+            try:
+                with self._open_camera() as camera:
+                    log.info("%s: opened", camera.name)
+                    for frame in self._frames(camera):
+                        backoff.reset()
+                        self._hand_over(frame, camera.live)
+            except CameraLost as error:
+                self.sight = None
+                self._wait("camera", error, backoff.next_s())
+
+    def _frames(self, camera: Camera) -> Iterator[Frame]:
+        """The camera's frames until we stop; a camera that gives none within timeout_s is lost."""
+        deadline = time.monotonic() + self._timeout_s
+        while not self._stopping.is_set():
+            frame = camera.read(POLL_S)
+            if frame is not None:
+                self.camera = Part("ok")
+                yield frame
+                deadline = time.monotonic() + self._timeout_s
+            elif time.monotonic() > deadline:
+                raise CameraLost(
+                    f"{camera.name}: must deliver a frame within {self._timeout_s:g} s, got none"
+                )
+
+    def _hand_over(self, frame: Frame, live: bool) -> None:
+        letterbox = self._letterbox_for(frame)
+        captured = Captured(frame, letterbox, letterbox.apply(frame.image))
+        self._captured_count += 1
+        if live:
+            self.sight = self._sight_of_camera.update(letterbox.inside(captured.input), frame.time_s)
+            self._replaced_count += self._captured.put(captured)
+        else:
+            while not self._captured.put_if_free(captured, POLL_S) and not self._stopping.is_set():
+                pass
+
+    def _letterbox_for(self, frame: Frame) -> Letterbox:
+        size = frame.image.shape[1], frame.image.shape[0]
+        if self._letterbox is None or self._letterbox.source_size != size:
+            self._letterbox = Letterbox(size, self._input_size)
+            self.frame_size = size
+        return self._letterbox
+
+    def _infer(self) -> None:
+        backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
+        while not self._stopping.is_set():
+            try:
+                with self._open_engine() as engine:
+                    self.opened_engine = engine
+                    self.engine = Part("ok")
+                    while not self._stopping.is_set():
+                        if self._infer_next(engine):
+                            backoff.reset()
+            except EngineLost as error:
+                self._wait("engine", error, backoff.next_s())
+
+    def _infer_next(self, engine: Engine) -> bool:
+        captured = self._captured.take(POLL_S)
+        if captured is None:
+            return False
+        began = time.perf_counter()
+        try:
+            heads = engine.infer(captured.input)
+        except EngineLost:
+            self._lost_count += 1
+            raise
+        inferred = Inferred(captured.frame, captured.letterbox, heads, time.perf_counter() - began)
+        while not self._inferred.put_if_free(inferred, POLL_S) and not self._stopping.is_set():
+            pass
+        return True
+
+    def _wait(self, part: Literal["camera", "engine"], error: PosedError, delay_s: float) -> None:
+        """Say what is being waited for, once per reason, and wait."""
+        waiting = Part("waiting", str(error))
+        if getattr(self, part) != waiting:
+            log.warning("waiting for the %s: %s", part, error)
+        setattr(self, part, waiting)
+        self._stopping.wait(delay_s)

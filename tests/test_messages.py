@@ -1,0 +1,122 @@
+"""Messages as the contract has them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from posed.mqtt.messages import (
+    CameraState,
+    Dropped,
+    EngineState,
+    ModelState,
+    Poses,
+    Sender,
+    Size,
+    State,
+    encode,
+    people_messages,
+    person_message,
+    rfc3339,
+)
+from posed.pose import KEYPOINTS, Pose
+
+
+def pose(score: float = 0.9) -> Pose:
+    points = np.stack([np.arange(17) * 2.0 + 10.04, np.arange(17) + 100.06], axis=1)
+    scores = np.full(17, 0.5)
+    scores[3] = 0.1
+    return Pose(points, scores, score)
+
+
+def plain(message: object) -> dict:
+    return json.loads(encode(message))
+
+
+def state(**changes: object) -> State:
+    fields = {
+        "device": "hall",
+        "run": "8f3a",
+        "time": rfc3339(0),
+        "version": "0.1.0",
+        "uptime_s": 1,
+        "people": 1,
+        "occupied": True,
+        "fps": 29.7,
+        "latency_ms": 14.0,
+        "camera": CameraState("ok", "video", 640, 480, "ok"),
+        "engine": EngineState("ok", "cpu", "x", "asked for", 5.9, None),
+        "model": ModelState("coral-353x481", 16, 481, 353),
+        "dropped": Dropped(0, 0),
+    }
+    return State(**(fields | changes))
+
+
+def test_times_are_rfc_3339_utc_with_milliseconds():
+    assert rfc3339(1795345200.1234) == "2026-11-22T11:00:00.123Z"
+
+
+def test_all_keypoints_are_there_and_a_weak_one_is_null():
+    keypoints = plain(person_message(pose(), 0.2))["keypoints"]
+    assert tuple(keypoints) == KEYPOINTS
+    assert keypoints["left_ear"] is None
+    assert keypoints["nose"] == {"x": 100.1, "y": 10.0, "score": 0.5}
+
+
+def test_the_box_spans_the_visible_keypoints():
+    assert plain(person_message(pose(), 0.2))["box"] == {"x": 100.1, "y": 10.0, "width": 16.0, "height": 32.0}
+
+
+def test_nobody_visible_has_no_box():
+    assert plain(person_message(pose(), 0.99))["box"] is None
+
+
+def test_a_poses_message_is_as_in_the_contract():
+    message = Poses(
+        device="hall",
+        run="8f3a",
+        sequence=3,
+        time=rfc3339(0),
+        frame=Size(640, 480),
+        inference_ms=1.0,
+        latency_ms=2.0,
+        people=people_messages([pose()], 0.2),
+    )
+    assert list(plain(message)) == [
+        *("schema", "device", "run", "sequence", "time"),
+        *("frame", "inference_ms", "latency_ms", "people"),
+    ]
+    assert plain(message)["schema"] == 1
+    assert list(plain(message)["people"][0]) == ["score", "box", "keypoints"]
+
+
+def test_state_is_as_in_the_contract():
+    message = plain(state())
+    assert message["schema"] == 1
+    assert message["camera"] == {"status": "ok", "kind": "video", "width": 640, "height": 480, "sight": "ok"}
+    assert message["model"] == {"name": "coral-353x481", "stride": 16, "width": 481, "height": 353}
+
+
+def test_why_is_there_when_something_is_waited_for():
+    waiting = state(camera=CameraState("waiting", "video", None, None, None, why="gone"))
+    assert plain(waiting)["camera"]["why"] == "gone"
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"fps": 1.0, "time": rfc3339(9), "uptime_s": 9, "latency_ms": 1.0, "dropped": Dropped(3, 4)}, True),
+        ({"engine": EngineState("ok", "cpu", "x", "asked for", 6.1, 40.0)}, True),
+        ({"people": 2}, False),
+        ({"camera": CameraState("ok", "video", 640, 480, "dark")}, False),
+        ({"engine": EngineState("waiting", "cpu", "x", "gone", 5.9, None)}, False),
+    ],
+)
+def test_clocks_and_rates_alone_are_no_change(change, same):
+    assert state().tells_the_same(state(**change)) is same
+
+
+def test_every_start_is_another_run():
+    assert Sender.start("hall").run != Sender.start("hall").run

@@ -1,0 +1,244 @@
+"""The threads between camera and main loop: newest wins, recordings wait, devices come and go."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import pytest
+
+from posed.camera.base import FrameMaker
+from posed.engine.base import Head, Heads
+from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
+from posed.frame import Frame
+from posed.pipeline import Pipeline, Slot
+from tests.brokers import eventually
+
+SIZE = (33, 17)
+
+
+class FakeCamera:
+    """Plays a script: an int is that many frames, None a wait without one, an error is raised."""
+
+    name = "camera fake"
+
+    def __init__(self, script: Iterable[int | Exception | None], *, live: bool) -> None:
+        self.live = live
+        self.closed = threading.Event()
+        self.hangs = threading.Event()
+        self._steps = self._play(script)
+        self._maker = FrameMaker(0, mirror=False)
+
+    def _play(self, script: Iterable[int | Exception | None]) -> Iterator[Frame | None]:
+        for step in script:
+            if isinstance(step, Exception):
+                raise step
+            for _ in range(1 if step is None else step):
+                image = np.full((17, 33, 3), 100, np.uint8)
+                yield None if step is None else self._maker.make(image, time.monotonic())
+        while True:
+            yield None
+
+    def read(self, wait_s: float) -> Frame | None:
+        frame = next(self._steps)
+        if frame is None:
+            self.closed.wait(wait_s)
+        return frame
+
+    def __enter__(self) -> FakeCamera:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed.set()
+
+
+class FakeEngine:
+    """Answers with heads of the right shape; may be held at its first invoke, or raise at one."""
+
+    kind, device, why = "cpu", "fake", "asked for"
+
+    def __init__(self, fail_at: int = -1, held: threading.Event | None = None) -> None:
+        self.inputs = 0
+        self.closed = False
+        self._fail_at = fail_at
+        self._held = held
+
+    def infer(self, image: np.ndarray) -> Heads:
+        if self._held is not None:
+            self._held.wait(10)
+        self.inputs += 1
+        if self.inputs - 1 == self._fail_at:
+            raise EngineLost("edgetpu: invoke failed")
+        heads = [Head(np.zeros((3, 5, channels), np.float32)) for channels in (17, 34, 64)]
+        return Heads(*heads, stride=8)
+
+    def __enter__(self) -> FakeEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., Pipeline]]:
+    pipelines: list[Pipeline] = []
+
+    def start(
+        cameras: list[FakeCamera | Exception],
+        engines: list[FakeEngine | Exception] | None = None,
+        timeout_s: float = 5,
+    ) -> Pipeline:
+        pipeline = Pipeline(_opener(cameras), _opener(engines or [FakeEngine()]), SIZE, timeout_s)
+        pipelines.append(pipeline)
+        pipeline.start()
+        return pipeline
+
+    yield start
+    for pipeline in pipelines:
+        assert pipeline.stop(5)
+
+
+def _opener(things: list) -> Callable[[], object]:
+    """Opens one after the other, the last one again and again; an exception is raised instead."""
+    rest = iter(things[:-1])
+
+    def open_next() -> object:
+        thing = next(rest, things[-1])
+        if isinstance(thing, Exception):
+            raise thing
+        return thing
+
+    return open_next
+
+
+def work(pipeline: Pipeline) -> list[int]:
+    """What the main loop does; gives the sequence numbers of what came until a recording's end."""
+    numbers = []
+    try:
+        while True:
+            inferred = pipeline.next(0.05)
+            if inferred is not None:
+                numbers.append(inferred.frame.sequence)
+    except CameraEnded:
+        return numbers
+
+
+def test_every_frame_of_a_recording_comes_through_before_its_end(started):
+    pipeline = started([FakeCamera([50, CameraEnded("over")], live=False)])
+    assert work(pipeline) == list(range(50))
+    assert pipeline.dropped == 0
+
+
+def test_a_slow_engine_gets_the_newest_frame_of_a_live_camera(started):
+    held = threading.Event()
+    pipeline = started([FakeCamera([20], live=True)], [FakeEngine(held=held)])
+    eventually(lambda: pipeline.dropped >= 18)
+    held.set()
+    numbers = []
+    while len(numbers) + pipeline.dropped < 20:
+        inferred = pipeline.next(5)
+        assert inferred is not None
+        numbers.append(inferred.frame.sequence)
+    assert numbers[-1] == 19
+    assert len(numbers) <= 2
+
+
+def test_a_live_camera_that_ends_still_delivers_its_last_frame(started):
+    pipeline = started([FakeCamera([7, CameraEnded("over")], live=True)])
+    assert work(pipeline)[-1] == 6
+
+
+def test_a_lost_camera_is_opened_again(started):
+    gone = FakeCamera([1, CameraLost("camera fake: gone")], live=False)
+    pipeline = started([gone, FakeCamera([1], live=False)])
+    assert pipeline.next(5) is not None
+    eventually(lambda: pipeline.camera.status == "waiting")
+    assert pipeline.camera.why == "camera fake: gone"
+    assert gone.closed.is_set()
+    assert pipeline.next(5) is not None
+    eventually(lambda: pipeline.camera.status == "ok")
+
+
+def test_a_camera_that_is_absent_at_start_is_waited_for(started):
+    pipeline = started([CameraLost("no camera"), FakeCamera([1], live=True)])
+    eventually(lambda: pipeline.camera.why == "no camera")
+    assert pipeline.next(5) is not None
+
+
+def test_a_camera_that_delivers_nothing_in_time_is_named_and_opened_again(started):
+    pipeline = started([FakeCamera([], live=True), FakeCamera([1], live=True)], timeout_s=0.2)
+    eventually(lambda: "within 0.2 s" in pipeline.camera.why)
+    assert pipeline.camera.why == "camera fake: must deliver a frame within 0.2 s, got none"
+    assert pipeline.next(5) is not None
+
+
+def test_a_camera_that_can_never_work_is_raised(started):
+    pipeline = started([CameraError("picamera2 is not installed")])
+    with pytest.raises(CameraError, match="not installed"):
+        work(pipeline)
+
+
+def test_an_absent_engine_is_waited_for(started):
+    pipeline = started([FakeCamera([1], live=False)], [EngineLost("no Edge TPU answered"), FakeEngine()])
+    eventually(lambda: pipeline.engine.why == "no Edge TPU answered")
+    assert pipeline.next(5) is not None
+    assert pipeline.engine.status == "ok"
+
+
+def test_an_engine_that_fails_is_opened_again_and_its_frame_counted_as_dropped(started):
+    failing = FakeEngine(fail_at=1)
+    pipeline = started([FakeCamera([3, CameraEnded("over")], live=False)], [failing, FakeEngine()])
+    assert work(pipeline) == [0, 2]
+    assert pipeline.dropped == 1
+    assert failing.closed
+
+
+def test_an_engine_that_can_never_work_is_raised(started):
+    pipeline = started([FakeCamera([1], live=True)], [EngineError("library missing")])
+    with pytest.raises(EngineError, match="library missing"):
+        work(pipeline)
+
+
+def test_a_bug_in_a_thread_is_raised_in_the_main_loop(started):
+    pipeline = started([FakeCamera([ZeroDivisionError("a bug")], live=True)])
+    with pytest.raises(ZeroDivisionError):
+        work(pipeline)
+
+
+def test_stop_closes_camera_and_engine(started):
+    camera, engine = FakeCamera([1], live=True), FakeEngine()
+    pipeline = started([camera], [engine])
+    assert pipeline.next(5) is not None
+    assert pipeline.stop(5)
+    assert camera.closed.is_set()
+    assert engine.closed
+
+
+def test_stop_does_not_wait_for_an_engine_that_hangs(started):
+    held = threading.Event()
+    pipeline = started([FakeCamera([1], live=False)], [FakeEngine(held=held)])
+    eventually(lambda: pipeline.frame_size is not None)
+    assert not pipeline.stop(0.3)
+    held.set()
+
+
+def test_a_live_cameras_sight_is_told(started):
+    pipeline = started([FakeCamera([1], live=True)])
+    eventually(lambda: pipeline.sight == "ok")
+
+
+def test_a_slot_holds_the_newest():
+    slot: Slot[int] = Slot()
+    assert not slot.put(1)
+    assert slot.put(2)
+    assert slot.take(0) == 2
+    assert slot.take(0) is None
+
+
+def test_a_slot_that_is_taken_stays_so():
+    slot: Slot[int] = Slot()
+    assert slot.put_if_free(1, 0)
+    assert not slot.put_if_free(2, 0.01)
+    assert slot.take(0) == 1
