@@ -1,0 +1,144 @@
+"""A camera before which drawn people come and go, and which knows the truth: for the demo and for tests."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+
+from posed.camera.base import FrameMaker
+from posed.config import CameraConfig
+from posed.errors import CameraError
+from posed.frame import Frame
+from posed.render.scene import RenderedPerson, Scene
+
+_log = logging.getLogger(__name__)
+
+_USUAL_SIZE: Final = (640, 480)
+_TRUTHS_KEPT: Final = 300
+"""Frames whose truth is kept: 10 s at 30 fps, longer than any frame is on its way to a subscriber."""
+
+
+class SyntheticCamera:
+    """Plays an endless scene, at its own rate or as fast as it is read.
+
+    Args:
+        config: `source` is the scene's seed, 0 when empty; `size`, `fps`, `rotate`, `mirror`, `realtime`.
+        clock: monotonic, s.
+        pause: waits for some seconds.
+
+    Raises:
+        CameraError: `source` is no seed.
+    """
+
+    def __init__(
+        self,
+        config: CameraConfig,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.live = config.realtime
+        self._seed = _seed(config.source)
+        self.name = f"camera synthetic:{self._seed}"
+        self._size = config.size or _USUAL_SIZE
+        self._scene = Scene(self._seed, self._size)
+        self._fps, self._rotate, self._mirror = config.fps, config.rotate, config.mirror
+        self._frames = FrameMaker(config.rotate, config.mirror)
+        self._clock, self._pause = clock, pause
+        self._opened_at = clock()
+        self._next = 0
+        self._truths: dict[int, list[RenderedPerson]] = {}
+        _log.info("%s plays %dx%d at %g fps", self.name, *self._size, self._fps)
+
+    def read(self, wait_s: float) -> Frame | None:
+        """The newest frame; frames that were due while nobody read are left out when `live`."""
+        if self.live and not self._wait(wait_s):
+            return None
+        number, self._next = self._next, self._next + 1
+        rendered = self._scene.render(number / self._fps)
+        # Drawing is no part of a frame's latency: a real camera's picture is there when it is captured.
+        frame = self._frames.make(rendered.image, self._clock(), None if self.live else number / self._fps)
+        self._keep(frame.sequence, rendered.people)
+        return frame
+
+    def truth(self, sequence: int) -> list[RenderedPerson]:
+        """Who really was in a frame, in px of that frame (after `rotate` and `mirror`).
+
+        Left and right stay the person's own in a mirrored frame too.
+
+        Args:
+            sequence: of one of the last 300 frames.
+
+        Raises:
+            KeyError: that frame is older, or was never delivered.
+        """
+        return self._truths[sequence]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._truths.clear()
+
+    def _wait(self, wait_s: float) -> bool:
+        """Wait until a frame is due, and make the newest one the next; False when none is within `wait_s`."""
+        missing_s = self._opened_at + self._next / self._fps - self._clock()
+        if missing_s > 0:
+            self._pause(min(missing_s, wait_s))
+            if missing_s > wait_s:
+                return False
+        self._next = max(self._next, int((self._clock() - self._opened_at) * self._fps))
+        return True
+
+    def _keep(self, sequence: int, people: list[RenderedPerson]) -> None:
+        self._truths[sequence] = [turned(one, self._size, self._rotate, self._mirror) for one in people]
+        self._truths.pop(sequence - _TRUTHS_KEPT, None)
+
+
+def open_synthetic(config: CameraConfig) -> SyntheticCamera:
+    """The camera of a configuration.
+
+    Raises:
+        CameraError: `source` is no seed.
+    """
+    return SyntheticCamera(config)
+
+
+def _seed(source: str) -> int:
+    if source and not (source.isascii() and source.isdigit()):
+        raise CameraError(f"camera.source: must be a whole number, the scene's seed, got {source!r}")
+    return int(source or "0")
+
+
+def turned(person: RenderedPerson, size: tuple[int, int], rotate: int, mirror: bool) -> RenderedPerson:
+    """The truth about a person in a picture that was turned clockwise by `rotate` degrees, then mirrored.
+
+    Args:
+        person: as in the picture before.
+        size: (width, height) of the picture before, px.
+        rotate: 0, 90, 180 or 270.
+        mirror: whether it was mirrored left to right.
+    """
+    x, y, width, height = person.box
+    corners = np.array([[y, x], [y + height, x + width]])
+    points = person.points
+    last_x, last_y = size[0] - 1, size[1] - 1
+    for _ in range(rotate // 90):
+        points = np.stack([points[:, 1], last_y - points[:, 0]], 1)
+        corners = np.stack([corners[:, 1], last_y - corners[:, 0]], 1)
+        last_x, last_y = last_y, last_x
+    if mirror:
+        points = np.stack([points[:, 0], last_x - points[:, 1]], 1)
+        corners = np.stack([corners[:, 0], last_x - corners[:, 1]], 1)
+    (top, left), (bottom, right) = corners.min(0).tolist(), corners.max(0).tolist()
+    return replace(person, points=points, box=(left, top, right - left, bottom - top))
