@@ -1,0 +1,209 @@
+"""The `posed` command: each subcommand is a few lines that call one module."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posed import __version__
+from posed.errors import ConfigError, ImageError, PosedError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Sees poses on a Coral Edge TPU or a CPU and tells them over MQTT.",
+    epilog="Exit status: 0 done; 1 a fault inside posed; 2 configuration or usage; 3 model; 4 camera or "
+    "picture; 5 engine; 6 broker.",
+)
+model_app = typer.Typer(no_args_is_help=True, help="Known models: list, look inside, download.")
+app.add_typer(model_app, name="model")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration, YAML.", show_default=False)
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"posed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Run the daemon in the foreground; SIGTERM or Ctrl-C stops it."""
+    from posed import daemon
+    from posed.config import load
+    from posed.log import start_log
+    from posed.paths import overlay_file
+
+    settings = load(config, overlay=overlay_file())
+    start_log(settings.log.level)
+    daemon.run(settings)
+
+
+@app.command()
+def check(config: ConfigOption = None) -> None:
+    """Say that a configuration is good, or list every problem in it."""
+    from posed.config import load, mqtt_password
+    from posed.paths import overlay_file
+
+    settings = load(config, overlay=overlay_file())
+    mqtt_password(settings.mqtt)
+    typer.echo(f"{config or 'the default configuration'}: good")
+
+
+@app.command()
+def setup(
+    config: ConfigOption = None,
+    device: Annotated[str | None, typer.Option(help="This device's name.")] = None,
+    broker: Annotated[str | None, typer.Option(metavar="HOST[:PORT]", help="The MQTT broker.")] = None,
+    username: Annotated[str | None, typer.Option(help="User at the broker.")] = None,
+    password_file: Annotated[
+        Path | None, typer.Option(help="Its first line is the password; or POSED_MQTT__PASSWORD.")
+    ] = None,
+    tls: Annotated[bool | None, typer.Option("--tls/--no-tls", help="Connect to the broker by TLS.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="The authority to trust, PEM.")] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="KIND[:SOURCE]", help="picamera2, video:/dev/video0, …, a file or a URL."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what there is.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file; keep answers that fail their test.")
+    ] = False,
+) -> None:
+    """Ask for broker, name and camera, test each answer, and write the configuration."""
+    from posed.log import start_log
+    from posed.setup.dialog import Given
+    from posed.setup.dialog import setup as set_up
+
+    start_log("error")
+    set_up(
+        config, Given(device, broker, username, password_file, tls, ca, camera, model, yes=yes, force=force)
+    )
+
+
+@app.command()
+def detect(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
+    model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
+    one: Annotated[bool, typer.Option("--one", help="Look for one person only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a `poses` message per picture.")] = False,
+    draw: Annotated[
+        Path | None,
+        typer.Option(help="Write the picture with skeletons here; a folder for several pictures."),
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Least score of a pose, 0-1.")] = None,
+    max_people: Annotated[int | None, typer.Option(help="The most people in a picture.")] = None,
+) -> None:
+    """Find the poses in pictures; needs no broker."""
+    from posed import report
+    from posed.config import load
+    from posed.detect import detect as detections
+    from posed.engine import open_engine
+    from posed.log import start_log
+    from posed.model.pair import load_pair
+
+    settings = load(
+        None,
+        options={
+            "model.name": model,
+            "decode.people": "one" if one else None,
+            "decode.score_threshold": threshold,
+            "decode.max_people": max_people,
+        },
+    )
+    start_log("warning")
+    pair = load_pair(settings.model.name)
+    unread = 0
+    with open_engine(settings.engine, pair.cpu, pair.edgetpu) as engine:
+        found = detections(images, engine, pair.model.size, settings.decode)
+        for sequence, detection in enumerate(found):
+            if isinstance(detection, ImageError):
+                _complain(detection)
+                unread += 1
+                continue
+            report.show_detection(detection, sequence, settings, as_json=as_json)
+            if draw is not None:
+                report.draw_detection(detection, draw, settings, among_many=len(images) > 1)
+    if unread:
+        raise typer.Exit(ImageError.exit_status)
+
+
+@model_app.command("list")
+def model_list() -> None:
+    """List the known models, and which of them are here."""
+    from posed import report
+
+    report.show_catalogue()
+
+
+@model_app.command("info")
+def model_info(
+    model: Annotated[str, typer.Argument(metavar="M", help="A known name, or a .tflite.")],
+) -> None:
+    """Say what a model holds."""
+    from posed import report
+    from posed.model.pair import load_pair
+
+    report.show_model(load_pair(model))
+
+
+@model_app.command("pull")
+def model_pull(model: Annotated[str, typer.Argument(metavar="M", help="A known name.")]) -> None:
+    """Download a known model, for CPU and Edge TPU, and check it."""
+    from posed import report
+
+    report.pull_with_progress(model)
+
+
+def _complain(error: PosedError) -> None:
+    lines = error.problems if isinstance(error, ConfigError) else [" ".join(str(error).split())]
+    for line in lines:
+        print(line, file=sys.stderr)  # noqa: T201 the command's own output
+
+
+def main() -> None:
+    """Run a command; an expected failure is one line and an exit status, never a traceback."""
+    try:
+        app()
+    except PosedError as error:
+        _complain(error)
+        status = error.exit_status
+    except SystemExit as done:
+        status = done.code if isinstance(done.code, int) else int(done.code is not None)
+    except Exception:
+        logging.getLogger(__name__).exception("a fault inside posed; please report it with these lines")
+        status = PosedError.exit_status
+    else:
+        status = 0
+    _leave(status)
+
+
+def _leave(status: int) -> None:
+    """End the process, at once if a thread still hangs in some device's library."""
+    if threading.active_count() == 1:
+        sys.exit(status)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,241 @@
+"""The daemon: builds the parts from a configuration, and carries what they find to the broker."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from types import FrameType
+from typing import Final
+
+from msgspec import UNSET
+
+from posed import __version__
+from posed.camera import open_camera
+from posed.config import Config, mqtt_password
+from posed.decode import decode
+from posed.engine import open_engine
+from posed.errors import CameraEnded
+from posed.model.pair import Pair, load_pair
+from posed.mqtt.client import MqttClient
+from posed.mqtt.messages import (
+    CameraState,
+    Dropped,
+    EngineState,
+    ModelState,
+    Poses,
+    Sender,
+    Size,
+    State,
+    encode,
+    people_messages,
+    rfc3339,
+)
+from posed.mqtt.topics import Topics
+from posed.pipeline import Inferred, Pipeline
+from posed.pose import Pose
+
+log = logging.getLogger(__name__)
+
+WAIT_S: Final = 0.1
+"""How long the main loop waits for a frame before it looks after everything else, s."""
+
+STATE_INTERVAL_S: Final = 30.0
+STATE_SPACING_S: Final = 1.0
+"""`state` is published this often at least, and at most."""
+
+POSES_EXPIRY_S: Final = 5
+"""Poses that could not be delivered for so long are of no use any more, s."""
+
+FPS_WINDOW_S: Final = 5.0
+
+CAMERA_STOP_S: Final = 0.8
+BROKER_STOP_S: Final = 1.0
+"""Together under the two seconds in which the daemon ends."""
+
+
+class Daemon:
+    """Camera to MQTT until it is stopped.
+
+    Raises:
+        ConfigError, ModelError: something in the configuration cannot work.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._pair: Pair = load_pair(config.model.name, pull_missing=config.model.pull)
+        self._topics = Topics.of(config)
+        self._sender = Sender.start(config.device)
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+        self._mqtt = MqttClient(
+            config.mqtt,
+            password=mqtt_password(config.mqtt),
+            client_id=f"posed-{config.device}",
+            availability_topic=self._topics.availability,
+            on_connect=self._forget_published,
+        )
+        size = self._pair.model.size
+        self._pipeline = Pipeline(
+            open_camera=lambda: open_camera(config.camera, size),
+            open_engine=lambda: open_engine(config.engine, self._pair.cpu, self._pair.edgetpu),
+            input_size=size,
+            timeout_s=config.camera.timeout_s,
+        )
+        self._started_at = time.monotonic()
+        self._published: State | None = None
+        self._published_at = 0.0
+        self._people = 0
+        self._inference_ms: float | None = None
+        self._latency_ms: float | None = None
+        self._processed_at: deque[float] = deque()
+
+    def run(self) -> None:
+        """Work until `stop`, or until a recording has been played to its end.
+
+        Raises:
+            CameraError, EngineError: a device can never work as configured.
+        """
+        log.info("posed %s: device %s, model %s", __version__, self._config.device, self._pair.name)
+        threading.excepthook = self._on_thread_failure
+        self._mqtt.start()
+        self._pipeline.start()
+        try:
+            while not self._stopping.is_set():
+                self._step()
+        except CameraEnded as ended:
+            log.info("%s", ended)
+        finally:
+            self._end()
+
+    def stop(self) -> None:
+        """Make `run` return; safe in a signal handler."""
+        self._stopping.set()
+
+    def _on_thread_failure(self, failed: threading.ExceptHookArgs) -> None:
+        """A bug in any thread, MQTT's too, ends the daemon instead of leaving it half alive."""
+        self._failure = failed.exc_value
+
+    def _step(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        inferred = self._pipeline.next(WAIT_S)
+        if inferred is not None:
+            self._process(inferred)
+        self._publish_state_if_due()
+
+    def _process(self, inferred: Inferred) -> None:
+        poses = self._decode(inferred)
+        frame = inferred.frame
+        height, width, _ = frame.image.shape
+        now = time.monotonic()
+        message = Poses(
+            device=self._sender.device,
+            run=self._sender.run,
+            sequence=frame.sequence,
+            time=rfc3339(frame.time),
+            frame=Size(width, height),
+            inference_ms=round(inferred.inference_s * 1000, 2),
+            latency_ms=round((now - frame.captured_at) * 1000, 2),
+            people=people_messages(poses, self._config.decode.keypoint_threshold),
+        )
+        self._mqtt.publish(self._topics.poses, encode(message), expiry_s=POSES_EXPIRY_S)
+        log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(poses), message.latency_ms)
+        self._people = len(poses)
+        self._inference_ms, self._latency_ms = message.inference_ms, message.latency_ms
+        self._processed_at.append(now)
+
+    def _decode(self, inferred: Inferred) -> list[Pose]:
+        poses = decode(inferred.heads, self._config.decode)
+        placed = [Pose(inferred.letterbox.to_source(pose.points), pose.scores, pose.score) for pose in poses]
+        return [pose.mirrored() for pose in placed] if self._config.camera.mirror else placed
+
+    def _forget_published(self) -> None:
+        """On every connection: a broker may have lost its memory, so the main loop tells it all again."""
+        self._published = None
+
+    def _publish_state_if_due(self) -> None:
+        published, age_s = self._published, time.monotonic() - self._published_at
+        if not self._mqtt.connected or (published is not None and age_s < STATE_SPACING_S):
+            return
+        state = self._state()
+        if published is not None and age_s < STATE_INTERVAL_S and state.tells_the_same(published):
+            return
+        if self._mqtt.publish(self._topics.state, encode(state), qos=1, retain=True):
+            self._published, self._published_at = state, time.monotonic()
+
+    def _state(self) -> State:
+        pipeline = self._pipeline
+        fps = self._fps()
+        sees = pipeline.camera.status == "ok" and pipeline.engine.status == "ok" and fps > 0
+        people = self._people if sees else None
+        width, height = self._pair.model.size
+        return State(
+            device=self._sender.device,
+            run=self._sender.run,
+            time=rfc3339(time.time()),
+            version=__version__,
+            uptime_s=int(time.monotonic() - self._started_at),
+            people=people,
+            occupied=None if people is None else people > 0,
+            fps=fps,
+            latency_ms=self._latency_ms,
+            camera=self._camera_state(),
+            engine=self._engine_state(),
+            model=ModelState(self._pair.name, self._pair.model.stride, width, height),
+            dropped=Dropped(camera=pipeline.dropped, mqtt=self._mqtt.dropped),
+        )
+
+    def _camera_state(self) -> CameraState:
+        part, size = self._pipeline.camera, self._pipeline.frame_size
+        return CameraState(
+            status=part.status,
+            why=part.why or UNSET,
+            kind=self._config.camera.kind,
+            width=size and size[0],
+            height=size and size[1],
+            sight=self._pipeline.sight,
+        )
+
+    def _engine_state(self) -> EngineState:
+        part, engine = self._pipeline.engine, self._pipeline.opened_engine
+        return EngineState(
+            status=part.status,
+            kind=engine.kind if engine else self._config.engine.kind,
+            device=engine.device if engine else None,
+            why=part.why or (engine.why if engine else ""),
+            inference_ms=self._inference_ms,
+            temperature_c=None,
+        )
+
+    def _fps(self) -> float:
+        """Frames per second over the last few seconds."""
+        now = time.monotonic()
+        while self._processed_at and self._processed_at[0] < now - FPS_WINDOW_S:
+            self._processed_at.popleft()
+        window_s = min(FPS_WINDOW_S, max(now - self._started_at, 0.001))
+        return round(len(self._processed_at) / window_s, 1)
+
+    def _end(self) -> None:
+        self._mqtt.stop(BROKER_STOP_S)
+        if not self._pipeline.stop(CAMERA_STOP_S):
+            log.warning("a device hangs and is left behind")
+
+
+def run(config: Config) -> None:
+    """Run the daemon in the foreground until SIGTERM, SIGINT or the end of a recording."""
+    daemon: Daemon | None = None
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        log.info("stopping on %s", signal.Signals(number).name)
+        if daemon is None:  # a model is still being read, or downloaded
+            sys.exit(0)
+        daemon.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    daemon = Daemon(config)
+    daemon.run()

@@ -1,0 +1,106 @@
+"""Poses in pictures, without a camera or a broker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from posed.camera.images import read_image
+from posed.config import DecodeConfig
+from posed.decode import decode
+from posed.engine.base import Engine
+from posed.errors import ImageError
+from posed.frame import Image, Letterbox
+from posed.mqtt.messages import Poses, Sender, Size, people_messages, rfc3339
+from posed.pose import Pose
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """What was found in one picture.
+
+    Args:
+        path: of the picture.
+        image: RGB uint8, (height, width, 3).
+        poses: best first, px of the picture.
+        inference_s: time the engine took, s.
+        total_s: time from the read picture to its poses, s.
+    """
+
+    path: Path
+    image: Image
+    poses: list[Pose]
+    inference_s: float
+    total_s: float
+
+    def message(self, sender: Sender, sequence: int, keypoint_threshold: float) -> Poses:
+        """The same as a `poses` message, with the picture's path."""
+        height, width, _ = self.image.shape
+        return Poses(
+            device=sender.device,
+            run=sender.run,
+            sequence=sequence,
+            time=rfc3339(time.time()),
+            frame=Size(width, height),
+            inference_ms=round(self.inference_s * 1000, 2),
+            latency_ms=round(self.total_s * 1000, 2),
+            people=people_messages(self.poses, keypoint_threshold),
+            image=str(self.path),
+        )
+
+
+def detect(
+    paths: Sequence[Path], engine: Engine, input_size: tuple[int, int], settings: DecodeConfig
+) -> Iterator[Detection | ImageError]:
+    """What is in each picture, in order; one that cannot be read gives its error instead.
+
+    Args:
+        paths: of the pictures.
+        engine: opened.
+        input_size: (width, height) of the model's input, px.
+        settings: thresholds and limits.
+    """
+    for path in paths:
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            yield error
+        else:
+            yield _detect_one(path, image, engine, input_size, settings)
+
+
+def _detect_one(
+    path: Path, image: Image, engine: Engine, input_size: tuple[int, int], settings: DecodeConfig
+) -> Detection:
+    began = time.perf_counter()
+    letterbox = Letterbox((image.shape[1], image.shape[0]), input_size)
+    network_input = letterbox.apply(image)
+    inference_began = time.perf_counter()
+    heads = engine.infer(network_input)
+    inference_s = time.perf_counter() - inference_began
+    poses = [
+        Pose(letterbox.to_source(pose.points), pose.scores, pose.score) for pose in decode(heads, settings)
+    ]
+    return Detection(path, image, poses, inference_s, time.perf_counter() - began)
+
+
+def write_image(path: Path, image: Image) -> None:
+    """Write an RGB picture in the format that the name's ending says.
+
+    Raises:
+        ImageError: the ending is unknown or the file cannot be written.
+    """
+    try:
+        fits, encoded = cv2.imencode(path.suffix or "?", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        fits = False
+    if not fits:
+        raise ImageError(f"{path}: must end in a picture format such as .png or .jpg, got {path.suffix!r}")
+    try:
+        path.write_bytes(encoded.tobytes())
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror})") from None

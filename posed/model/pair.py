@@ -1,0 +1,78 @@
+"""The plain and the compiled file of one network, read and held against each other."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from posed.errors import ModelError
+from posed.model.catalogue import find, locate, models_folder
+from posed.model.pull import pull
+from posed.model.tflite import Model, read_model
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """One network for both engines; at least one of the two is there.
+
+    Args:
+        name: the catalogue's, or the file's without its extension.
+        cpu: the plain model.
+        edgetpu: the same compiled for the Edge TPU.
+    """
+
+    name: str
+    cpu: Model | None
+    edgetpu: Model | None
+
+    @property
+    def model(self) -> Model:
+        """Either: input, grid and stride are the same."""
+        model = self.cpu or self.edgetpu
+        assert model is not None
+        return model
+
+
+def load_pair(name: str, *, pull_missing: bool = False) -> Pair:
+    """Read the model of that name and the other file of its pair.
+
+    Args:
+        name: of the catalogue, or a path.
+        pull_missing: download a catalogue model of which nothing is there.
+
+    Raises:
+        ModelError: nothing is there, a file is damaged or no PoseNet, or the two do not belong together.
+    """
+    try:
+        files = locate(name)
+    except ModelError:
+        if not pull_missing or find(name) is None:
+            raise
+        pull_entry(name)
+        files = locate(name)
+    models = [read_model(path) for path in (files.cpu, files.edgetpu) if path is not None]
+    cpu = next((model for model in models if not model.edgetpu), None)
+    edgetpu = next((model for model in models if model.edgetpu), None)
+    if cpu and edgetpu and (cpu.size, cpu.grid) != (edgetpu.size, edgetpu.grid):
+        raise ModelError(
+            f"{edgetpu.path}: must have the size and grid of {cpu.path.name} beside it ({_shape(cpu)}), "
+            f"got {_shape(edgetpu)}"
+        )
+    return Pair(name if find(name) else Path(name).stem, cpu, edgetpu)
+
+
+def pull_entry(name: str) -> None:
+    """Download every file of a catalogue model."""
+    entry = find(name)
+    assert entry is not None
+    for file in entry.files:
+        log.info("model %s: downloading %s", name, file.name)
+        pull(file, models_folder())
+
+
+def _shape(model: Model) -> str:
+    (width, height), (cells_high, cells_wide) = model.size, model.grid
+    return f"{height}×{width} px, {cells_high}×{cells_wide} cells"

@@ -1,0 +1,176 @@
+"""What commands print for people: detections, the catalogue, a model, a download's progress."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from posed.config import Config
+from posed.detect import Detection, write_image
+from posed.draw import draw_poses
+from posed.errors import ImageError
+from posed.model.catalogue import CATALOGUE, find, models_folder, unknown
+from posed.model.pair import Pair
+from posed.model.pull import pull
+from posed.model.tflite import Model, Tensor
+from posed.mqtt.messages import Sender, encode
+from posed.pose import KEYPOINTS
+
+
+@cache
+def _console() -> Console:
+    # Text stays on one line per row where it is piped into another program.
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+@cache
+def _sender(device: str) -> Sender:
+    return Sender.start(device)
+
+
+def show_detection(detection: Detection, sequence: int, settings: Config, *, as_json: bool) -> None:
+    """Print what was found in one picture: a table, or one `poses` message on one line."""
+    threshold = settings.decode.keypoint_threshold
+    if as_json:
+        print(encode(detection.message(_sender(settings.device), sequence, threshold)).decode())  # noqa: T201
+        return
+    count = len(detection.poses)
+    _console().print(
+        f"{detection.path}: {count} {'person' if count == 1 else 'people'} "
+        f"(inference {detection.inference_s * 1000:.1f} ms)",
+        markup=False,
+    )
+    if count:
+        _console().print(_people_table(detection, threshold))
+
+
+def _people_table(detection: Detection, threshold: float) -> Table:
+    table = Table("keypoint", box=None)
+    for number, pose in enumerate(detection.poses, start=1):
+        table.add_column(f"person {number} ({pose.score:.2f})")
+    for index, name in enumerate(KEYPOINTS):
+        cells = [
+            f"{pose.points[index][1]:7.1f} {pose.points[index][0]:7.1f}  {pose.scores[index]:.2f}"
+            if pose.scores[index] >= threshold
+            else "-"
+            for pose in detection.poses
+        ]
+        table.add_row(name, *cells)
+    return table
+
+
+def draw_detection(detection: Detection, out: Path, settings: Config, *, among_many: bool) -> None:
+    """Write the picture with its skeletons.
+
+    Args:
+        detection: one picture's.
+        out: the file; for one picture of several the folder, which is made.
+        settings: with the keypoint threshold.
+        among_many: whether there are several pictures.
+    """
+    if among_many:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ImageError(f"{out}: must be a folder for several pictures ({error.strerror})") from None
+        out = out / f"{detection.path.stem}.png"
+    write_image(out, draw_poses(detection.image, detection.poses, settings.decode.keypoint_threshold))
+
+
+def show_catalogue() -> None:
+    """Print the known models and which of their files are here."""
+    table = Table("name", "size", "stride", "engine", "file", "bytes", "here", "SHA-256", box=None)
+    for entry in CATALOGUE:
+        width, height = entry.size
+        for engine, file in (("cpu", entry.cpu), ("edgetpu", entry.edgetpu)):
+            if file is None:
+                continue
+            here = "yes" if (models_folder() / file.name).is_file() else "no"
+            size_bytes = "?" if file.size_bytes is None else f"{file.size_bytes}"
+            table.add_row(
+                entry.name,
+                f"{height}×{width}",
+                f"{entry.stride}",
+                engine,
+                file.name,
+                size_bytes,
+                here,
+                file.sha256,
+            )
+    console = Console(highlight=False, width=240)
+    console.print(table, no_wrap=True, overflow="ignore", crop=False)
+    for source, licence in sorted({(entry.source, entry.licence) for entry in CATALOGUE}):
+        console.print(f"source: {source}, licence: {licence}", markup=False)
+    console.print(f"kept in: {models_folder()}", markup=False)
+
+
+def show_model(pair: Pair) -> None:
+    """Print what the files of a model hold."""
+    entry = find(pair.name)
+    for model in (pair.cpu, pair.edgetpu):
+        if model is None:
+            continue
+        table = Table(show_header=False, box=None)
+        for name, value in _facts(model):
+            table.add_row(name, value)
+        if entry is not None:
+            table.add_row("source", entry.source)
+            table.add_row("licence", entry.licence)
+        _console().print(str(model.path), markup=False, soft_wrap=True)
+        _console().print(table)
+
+
+def _facts(model: Model) -> list[tuple[str, str]]:
+    width, height = model.size
+    cells_high, cells_wide = model.grid
+    mid_names = ("mid offsets",) if len(model.mid_offsets) == 1 else ("forward displacements", "backward …")
+    heads = [("heatmaps", model.heatmaps), ("short offsets", model.short_offsets)]
+    heads += list(zip(mid_names, model.mid_offsets, strict=True))
+    decoder = "none"
+    if model.decoder is not None:
+        options = ", ".join(f"{name} {value:g}" for name, value in model.decoder.items() if name[0] != "_")
+        decoder = f"PosenetDecoderOp, not used ({options})"
+    return [
+        ("input", f"{height}×{width} px, {_tensor(model.input)}"),
+        ("output stride", f"{model.stride} px"),
+        ("grid", f"{cells_high}×{cells_wide} cells"),
+        *((name, f"{tensor.shape[3]} channels, {_tensor(tensor)}") for name, tensor in heads),
+        ("heatmap values", "scores (after the sigmoid)" if model.sigmoid else "logits"),
+        ("compiled for the Edge TPU", "yes" if model.edgetpu else "no"),
+        ("decoder in the file", decoder),
+    ]
+
+
+def _tensor(tensor: Tensor) -> str:
+    if not tensor.scale:
+        return tensor.dtype
+    return f"{tensor.dtype}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"
+
+
+def pull_with_progress(name: str) -> None:
+    """Download every file of a known model with a progress bar.
+
+    Raises:
+        ModelError: the name is unknown.
+        DownloadError: a file could not be had.
+    """
+    entry = find(name)
+    if entry is None:
+        raise unknown(name)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    for file in entry.files:
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task(file.name, total=file.size_bytes)
+
+            def show(
+                done_bytes: int, total_bytes: int | None, bar: Progress = progress, task: TaskID = task
+            ) -> None:
+                bar.update(task, completed=done_bytes, total=total_bytes)
+
+            path = pull(file, models_folder(), show)
+        print(path)  # noqa: T201

@@ -1,0 +1,162 @@
+"""The files that answers become: a short configuration, and the secrets beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from posed.config import Config, load
+from posed.errors import ConfigError
+
+SECRETS: Final = "secrets.yaml"
+
+_HEAD: Final = """\
+# Made by `posed setup`. What is not here is at its default; config/posed.yaml in posed's sources explains
+# every setting. After a change: posed check --config FILE
+"""
+
+_COMMENTS: Final = {
+    "device": "This device publishes below posed/NAME/.",
+    "camera.kind": "Where pictures come from: picamera2, video, images or synthetic.",
+    "camera.source": "Which camera, file or URL; for synthetic a number.",
+    "model.name": "A name of `posed model list`, or a file.",
+    "mqtt.host": "The broker's name or address.",
+    "mqtt.port": "Usual are 1883, and 8883 with TLS.",
+    "mqtt.username": "Who this device is to the broker.",
+    "mqtt.password": "Of that user.",
+    "mqtt.password_file": "The first line of it is that user's password.",
+    "mqtt.tls": "The broker's certificate is verified; ca: who signed it, the system's authorities if empty.",
+}
+"""What may be written, in the file's order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that goes to `secrets.yaml`.
+
+    Args:
+        name: what `!secret` calls it.
+        value: not to be seen.
+    """
+
+    name: str
+    value: str
+
+
+def write(path: Path, settings: Mapping[str, Any]) -> None:
+    """Write a configuration, once it has been loaded and found good; the one before is kept as `.bak`.
+
+    Args:
+        path: of the configuration; its folder exists.
+        settings: by dotted name, a `Secret` where the value must not be seen.
+
+    Raises:
+        ConfigError: the configuration is not good, or cannot be written; nothing has changed then.
+    """
+    secrets = {value.name: value.value for value in settings.values() if isinstance(value, Secret)}
+    try:
+        with tempfile.TemporaryDirectory(prefix=".posed-setup-", dir=path.parent) as folder:
+            staged = Path(folder) / path.name
+            _write_text(staged, render(settings), 0o644)
+            if secrets:
+                text = _with_secrets(path.with_name(SECRETS), secrets)
+                _write_text(staged.with_name(SECRETS), text, 0o600)
+            load(staged, {})
+            _put_in_place(staged, path)
+    except OSError as error:
+        raise ConfigError([f"{path}: must be writable ({error.strerror})"]) from None
+
+
+def render(settings: Mapping[str, Any]) -> str:
+    """The configuration's text, without what is at its default.
+
+    Args:
+        settings: by dotted name.
+    """
+    lines = []
+    section = None
+    for name, comment in _COMMENTS.items():
+        if name not in settings or settings[name] == _default(name):
+            continue
+        head, _, key = name.rpartition(".")
+        if head != section:
+            lines += ["", f"{head}:"] if head else [""]
+            section = head
+        indent = "  " if head else ""
+        lines += [f"{indent}# {comment}", f"{indent}{key}: {_scalar(settings[name])}"]
+    return _HEAD + "\n".join([*lines, ""])
+
+
+def _default(name: str) -> Any:
+    if name == "device":
+        # It is the host's name, which may change and must not take the topics along.
+        return None
+    value: Any = Config()
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, Secret):
+        return f"!secret {value.name}"
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _with_secrets(path: Path, secrets: Mapping[str, str]) -> str:
+    """What `secrets.yaml` will be: what is in it stays, with its comments where that is possible."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    try:
+        wanted = {**(yaml.safe_load(before) or {}), **secrets}
+    except (yaml.YAMLError, TypeError):
+        raise ConfigError([f"{path}: must be secrets as `name: value`, got something else"]) from None
+    others = [line for line in before.splitlines() if line.partition(":")[0] not in secrets]
+    text = "\n".join([*others, *(f"{name}: {_scalar(value)}" for name, value in secrets.items()), ""])
+    # A value over several lines does not go by lines.
+    return text if _read(text) == wanted else yaml.safe_dump(wanted, allow_unicode=True, sort_keys=False)
+
+
+def _read(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+
+
+def _write_text(path: Path, text: str, mode: int) -> None:
+    """Made with its mode: a secret is never readable by others, not even for a moment."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _put_in_place(staged: Path, path: Path) -> None:
+    if path.exists():
+        _take_after(path, staged)
+        backup = staged.with_name(path.name + ".bak")
+        shutil.copy2(path, backup)
+        backup.replace(path.with_name(backup.name))
+    secrets = staged.with_name(SECRETS)
+    if secrets.exists():
+        secrets.replace(path.with_name(SECRETS))
+    staged.replace(path)
+
+
+def _take_after(path: Path, staged: Path) -> None:
+    """A service's configuration stays its own when root sets it up anew, and its secrets do, too."""
+    shutil.copymode(path, staged)
+    owner = path.stat()
+    # Somebody who may only write in the folder cannot give files away.
+    with contextlib.suppress(PermissionError):
+        for file in staged.parent.iterdir():
+            os.chown(file, owner.st_uid, owner.st_gid)

@@ -1,0 +1,183 @@
+"""The main job on one machine: an embedded broker, the daemon, and a subscriber that prints what comes.
+
+Three processes that end together: this one, `amqtt` as the broker on a free port of 127.0.0.1, and
+`posed run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+from posed.errors import ModelError
+from posed.model.catalogue import locate
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "config" / "demo.yaml"
+MODEL = "coral-353x481"
+MODEL_BESIDE = ROOT.parent / "shared/models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
+
+BROKER_START_S = 20.0
+FIRST_MESSAGE_S = 60.0
+"""How long each may take before the demo gives up, s; the model may have to be downloaded first."""
+
+BROKER_SETTINGS = """\
+listeners: {{default: {{type: tcp, bind: "127.0.0.1:{port}"}}}}
+plugins:
+  amqtt.plugins.authentication.AnonymousAuthPlugin: {{allow_anonymous: true}}
+"""
+
+
+def main() -> int:
+    """Run everything until Ctrl-C or --seconds; returns the exit status."""
+    options = parse_options()
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="posed-demo-") as folder:
+        settings = Path(folder) / "broker.yaml"
+        settings.write_text(BROKER_SETTINGS.format(port=port), encoding="utf-8")
+        broker = subprocess.Popen(
+            [Path(sys.executable).with_name("amqtt"), "-c", str(settings)], stderr=subprocess.DEVNULL
+        )
+        processes = [broker]
+        try:
+            if not wait_for_broker(port, broker):
+                print("demo: the embedded broker did not start", file=sys.stderr)
+                return 1
+            subscriber = Subscriber(port)
+            daemon = subprocess.Popen(
+                [sys.executable, "-m", "posed", "run", "--config", str(CONFIG)],
+                env={**os.environ, **daemon_settings(options, port)},
+            )
+            processes.append(daemon)
+            print(f"broker on 127.0.0.1:{port}; messages of posed/demo/#; Ctrl-C ends", flush=True)
+            return watch(subscriber, daemon, options.seconds)
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            end(processes)
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=0, help="end after so long; 0: at Ctrl-C")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--video", help="a video file or URL instead of drawn people")
+    source.add_argument("--camera", help="a camera instead of drawn people: 0, /dev/video0")
+    return parser.parse_args()
+
+
+def daemon_settings(options: argparse.Namespace, port: int) -> dict[str, str]:
+    """What the demo decides for the daemon, over its configuration file."""
+    settings = {"POSED_MQTT__HOST": "127.0.0.1", "POSED_MQTT__PORT": str(port)}
+    source = options.video or options.camera
+    if source is not None:
+        settings |= {"POSED_CAMERA__KIND": "video", "POSED_CAMERA__SOURCE": source}
+    try:
+        locate(MODEL)
+        return settings | {"POSED_MODEL__NAME": MODEL}
+    except ModelError:
+        if MODEL_BESIDE.is_file():
+            return settings | {"POSED_MODEL__NAME": str(MODEL_BESIDE)}
+        return settings | {"POSED_MODEL__NAME": MODEL, "POSED_MODEL__PULL": "true"}
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_broker(port: int, broker: subprocess.Popen[bytes]) -> bool:
+    """Whether the broker takes connections in time."""
+    deadline = time.monotonic() + BROKER_START_S
+    while time.monotonic() < deadline and broker.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+class Subscriber:
+    """A client like any other: subscribes, and prints what it receives."""
+
+    def __init__(self, port: int) -> None:
+        self.poses = 0
+        self.first = threading.Event()
+        self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client.on_connect = lambda client, *_: client.subscribe("posed/demo/#", qos=1)
+        self._client.on_message = self._on_message
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        name = message.topic.rpartition("/")[2]
+        if name == "poses":
+            self.poses += 1
+            self.first.set()
+            print(poses_line(msgspec.json.decode(message.payload)), flush=True)
+        else:
+            print(f"{name:13s} {message.payload.decode()[:300]}", flush=True)
+
+
+def poses_line(poses: dict[str, Any]) -> str:
+    """One line for a frame: when, how fast, and where everybody's visible parts are."""
+    head = f"poses {poses['sequence']:6d}  {poses['inference_ms']:5.1f} ms  {len(poses['people'])} people"
+    return "  ".join([head, *(person_text(person) for person in poses["people"])])
+
+
+def person_text(person: dict[str, Any]) -> str:
+    """Score, and nose and wrists as far as they are seen."""
+    parts = [f"[{person['score']:.2f}"]
+    for name in ("nose", "left_wrist", "right_wrist"):
+        place = person["keypoints"][name]
+        parts.append(f"{name} " + ("-" if place is None else f"{place['x']:.0f},{place['y']:.0f}"))
+    return " ".join(parts) + "]"
+
+
+def watch(subscriber: Subscriber, daemon: subprocess.Popen[bytes], seconds: float) -> int:
+    """Let it run; returns 1 if no poses came, or the daemon's status if it failed."""
+    began = time.monotonic()
+    while daemon.poll() is None:
+        running_s = time.monotonic() - began
+        if seconds and running_s >= seconds:
+            break
+        if running_s >= FIRST_MESSAGE_S and not subscriber.first.is_set():
+            break
+        time.sleep(0.05)
+    print(f"{subscriber.poses} poses messages received", flush=True)
+    if not subscriber.poses:
+        print("demo: no poses message came", file=sys.stderr)
+    return daemon.poll() or int(not subscriber.poses)
+
+
+def end(processes: list[subprocess.Popen[bytes]]) -> None:
+    """The daemon first, so that it says goodbye, then the broker."""
+    for process in reversed(processes):
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,267 @@
+"""The commands, as a user runs them: output, errors in one line, exit status."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from posed import __version__
+from posed.pose import KEYPOINTS
+from tests.make_tflite import make_tflite
+from tests.run_posed import posed
+from tests.standin.standin import Behaviour, built, write_heads
+
+RED = (0, 0, 255)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A tiny network that takes red for people."""
+    path = tmp_path / "red.tflite"
+    path.write_bytes(make_tflite())
+    return path
+
+
+def picture(path: Path, colour: Any = RED, size: tuple[int, int] = (130, 98)) -> Path:
+    cv2.imwrite(str(path), np.full((size[1], size[0], 3), colour, np.uint8))
+    return path
+
+
+def test_it_says_its_version(tmp_path):
+    done = posed(tmp_path, "--version")
+    assert (done.returncode, done.stdout) == (0, f"posed {__version__}\n")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "detect", "model", "setup"])
+def test_every_command_has_help(tmp_path, command):
+    assert posed(tmp_path, command, "--help").returncode == 0
+
+
+def test_an_unknown_option_is_status_2(tmp_path):
+    assert posed(tmp_path, "run", "--nonsense").returncode == 2
+
+
+def test_check_says_that_a_file_is_good(tmp_path):
+    config = tmp_path / "posed.yaml"
+    config.write_text("mqtt: {host: broker}\n")
+    done = posed(tmp_path, "check", "--config", config)
+    assert (done.returncode, done.stdout) == (0, f"{config}: good\n")
+
+
+def test_check_lists_every_problem_and_is_status_2(tmp_path):
+    config = tmp_path / "posed.yaml"
+    config.write_text("camera: {fps: 0}\nmqtt: {prot: 1}\n")
+    done = posed(tmp_path, "check", "--config", config)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "camera.fps: must be at least 1, got 0",
+        "mqtt.prot: unknown key; did you mean port?",
+    ]
+
+
+def test_check_looks_at_the_overlay_too(tmp_path):
+    overlay = tmp_path / "state" / "posed" / "overlay.yaml"
+    overlay.parent.mkdir(parents=True)
+    overlay.write_text("camera: {fps: 0}\n")
+    done = posed(tmp_path, "check")
+    assert done.returncode == 2
+    assert done.stderr == f"camera.fps: must be at least 1, got 0 (set by {overlay})\n"
+
+
+def test_detect_prints_one_message_per_picture_and_nothing_else(tmp_path, model):
+    first, second = picture(tmp_path / "1.png"), picture(tmp_path / "2.png", (255, 0, 0))
+    done = posed(tmp_path, "detect", first, second, "--model", model, "--json")
+    red, blue = (json.loads(line) for line in done.stdout.splitlines())
+    assert done.returncode == 0
+    assert (red["schema"], red["sequence"], blue["sequence"]) == (1, 0, 1)
+    assert red["image"] == str(first)
+    assert red["people"]
+    assert blue["people"] == []
+    assert list(red["people"][0]["keypoints"]) == list(KEYPOINTS)
+
+
+def test_detect_takes_its_limits_from_the_command_line(tmp_path, model):
+    path = picture(tmp_path / "1.png")
+    many = posed(tmp_path, "detect", path, "--model", model, "--json", "--max-people", "2")
+    none = posed(tmp_path, "detect", path, "--model", model, "--json", "--threshold", "0.999")
+    one = posed(tmp_path, "detect", path, "--model", model, "--json", "--one")
+    assert len(json.loads(many.stdout)["people"]) <= 2
+    assert json.loads(none.stdout)["people"] == []
+    assert len(json.loads(one.stdout)["people"]) == 1
+
+
+def test_a_limit_out_of_range_is_a_problem_of_that_setting(tmp_path, model):
+    done = posed(tmp_path, "detect", picture(tmp_path / "1.png"), "--model", model, "--threshold", "7")
+    assert (done.returncode, done.stderr) == (2, "decode.score_threshold: must be less than 1, got 7.0\n")
+
+
+def test_detect_draws_skeletons(tmp_path, model):
+    path, out = picture(tmp_path / "1.png"), tmp_path / "drawn.png"
+    assert posed(tmp_path, "detect", path, "--model", model, "--draw", out).returncode == 0
+    drawn = cv2.imread(str(out))
+    assert drawn.shape == (98, 130, 3)
+    assert (drawn != RED).any(axis=2).sum() > 50
+
+
+def test_detect_draws_several_pictures_into_a_folder(tmp_path, model):
+    paths = [picture(tmp_path / "a.png"), picture(tmp_path / "b.jpg")]
+    assert posed(tmp_path, "detect", *paths, "--model", model, "--draw", tmp_path / "out").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
+
+
+def test_detect_refuses_to_draw_into_what_is_no_picture_format(tmp_path, model):
+    path = picture(tmp_path / "a.png")
+    done = posed(tmp_path, "detect", path, "--model", model, "--draw", tmp_path / "out.xyz")
+    assert done.returncode == 4
+    assert "must end in a picture format" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", None])
+def test_an_unreadable_picture_is_one_line_and_the_others_are_done(tmp_path, model, content):
+    bad = tmp_path / "bad.png"
+    if content is not None:
+        bad.write_bytes(content)
+    good = picture(tmp_path / "good.png")
+    done = posed(tmp_path, "detect", bad, good, "--model", model, "--json")
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["image"] == str(good)
+    (line,) = [line for line in done.stderr.splitlines() if "INFO" not in line]
+    assert line.startswith(f"{bad}: ")
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 3), (3000, 4000, 3), (98, 130), (98, 130, 4)], ids=["1x1", "12MP", "grey", "RGBA"]
+)
+def test_pictures_of_every_kind_are_taken(tmp_path, model, shape):
+    path = tmp_path / "1.png"
+    cv2.imwrite(str(path), np.full(shape, 255, np.uint8))
+    done = posed(tmp_path, "detect", path, "--model", model, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frame"] == {"width": shape[1], "height": shape[0]}
+
+
+def test_info_says_what_a_model_holds(tmp_path):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(make_tflite(decoder={"nms_radius": 10.0, "stride": 16}))
+    done = posed(tmp_path, "model", "info", path)
+    assert done.returncode == 0
+    for fact in ("49×65 px, uint8", "16 px", "17 channels", "logits", "nms_radius 10", "Edge TPU  no"):
+        assert fact in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "must be a whole .tflite, got 0 bytes"),
+        (b"PK\x03\x04" * 100, "must be a whole .tflite, got 400 bytes"),
+        (None, "no such file"),
+    ],
+)
+def test_info_refuses_what_is_no_model_in_one_line(tmp_path, content, problem):
+    path = tmp_path / "m.tflite"
+    if content is not None:
+        path.write_bytes(content)
+    done = posed(tmp_path, "model", "info", path)
+    assert done.returncode == 3
+    assert problem in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_list_names_every_file_with_its_checksum(tmp_path):
+    done = posed(tmp_path, "model", "list")
+    assert done.returncode == 0
+    row = next(line for line in done.stdout.splitlines() if "481_641_16_quant_decoder.tflite" in line)
+    assert row.split()[:3] == ["coral-481x641", "481×641", "16"]
+    assert row.split()[-1] == "904b7ebe503c3df88ba5324e62fb4d33c23ee38bff5f2cabe89da27e3fc8296a"
+    assert "Apache-2.0" in done.stdout
+
+
+def test_pulling_an_unknown_model_names_the_known(tmp_path):
+    done = posed(tmp_path, "model", "pull", "coral-353")
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert "coral-353x481" in done.stderr
+
+
+def google_poses(path: Path) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """(pose score, (17, 2) fractions of the frame x first, keypoint scores) of each pose in a CSV."""
+    rows = defaultdict(list)
+    with path.open() as file:
+        for row in csv.DictReader(file):
+            rows[row["pose_id"]].append(row)
+    return [
+        (
+            float(pose[0]["pose_score"]),
+            np.array([[float(row["keypoint_x"]), float(row["keypoint_y"])] for row in pose]),
+            np.array([float(row["keypoint_score"]) for row in pose]),
+        )
+        for pose in rows.values()
+    ]
+
+
+def assert_finds_what_google_found(message: dict[str, Any], reference: Path) -> None:
+    """Keypoints that Google scores above 0.5 within 0.012 of the width, pose scores within 0.03."""
+    width, height = message["frame"]["width"], message["frame"]["height"]
+    expected = google_poses(reference)
+    assert len(message["people"]) == len(expected) == 2
+    for person, (score, fractions, scores) in zip(message["people"], expected, strict=True):
+        assert person["score"] == pytest.approx(score, abs=0.03)
+        for name, (x, y), keypoint_score in zip(KEYPOINTS, fractions, scores, strict=True):
+            if keypoint_score > 0.5:
+                found = person["keypoints"][name]
+                distance = np.hypot(found["x"] - x * width, found["y"] - y * height)
+                assert distance < 0.012 * width, name
+
+
+@pytest.mark.parametrize("size", ["353_481", "481_641"])
+def test_the_couple_is_found_as_google_found_it_on_the_cpu(tmp_path, shared, size):
+    model = shared / "models" / f"posenet_mobilenet_v1_075_{size}_16_quant_decoder.tflite"
+    couple = shared / "testdata" / "couple_640x480.bmp"
+    done = posed(tmp_path, "detect", couple, "--model", model, "--json")
+    assert_finds_what_google_found(
+        json.loads(done.stdout), shared / "testdata" / f"couple_640x480.posenet_{size}_16.csv"
+    )
+
+
+@pytest.mark.parametrize("size", ["353_481", "481_641"])
+def test_the_couple_is_found_as_google_found_it_through_the_edge_tpus_delegate(tmp_path, shared, size):
+    from posed.config import EngineConfig
+    from posed.detect import read_image
+    from posed.engine import open_engine
+    from posed.frame import Letterbox
+    from posed.model.tflite import read_model
+
+    stem = f"posenet_mobilenet_v1_075_{size}_16_quant_decoder"
+    plain = read_model(shared / "models" / f"{stem}.tflite")
+    couple = shared / "testdata" / "couple_640x480.bmp"
+    with open_engine(EngineConfig(kind="cpu"), plain, None) as engine:
+        heads = engine.infer(Letterbox((640, 480), plain.size).apply(read_image(couple)))
+    handed = write_heads(tmp_path / "heads", heads)
+    log = tmp_path / "standin.log"
+    compiled = shared / "models" / f"{stem}_edgetpu.tflite"
+    more = built().environment(Behaviour(heads=handed, log=log))
+    done = posed(tmp_path, "detect", couple, "--model", compiled, "--json", more=more)
+    assert "invoke" in log.read_text()
+    assert_finds_what_google_found(
+        json.loads(done.stdout), shared / "testdata" / f"couple_640x480.posenet_{size}_16_edgetpu.csv"
+    )
+
+
+@pytest.mark.parametrize("name", ["075_353_481_16", "075_353_481_8", "100_257_257_32"])
+def test_the_float_models_find_the_same_two_people(tmp_path, shared, name):
+    model = shared / "models" / "float" / f"posenet_mobilenet_v1_{name}_float.tflite"
+    couple = shared / "testdata" / "couple_640x480.bmp"
+    done = posed(tmp_path, "detect", couple, "--model", model, "--json")
+    people = json.loads(done.stdout)["people"]
+    assert len(people) == 2
+    reference = google_poses(shared / "testdata" / "couple_640x480.posenet_481_641_16.csv")
+    left_shoulder = KEYPOINTS.index("left_shoulder")
+    expected = sorted(points[left_shoulder][0] * 640 for _, points, _ in reference)
+    found = sorted(person["keypoints"]["left_shoulder"]["x"] for person in people)
+    assert found == pytest.approx(expected, abs=20)

@@ -1,0 +1,239 @@
+"""`posed run` as a process, against a real broker: from pictures to messages, and through what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.brokers import Mosquitto, Subscriber, eventually, free_port
+from tests.make_tflite import make_tflite
+from tests.run_posed import Daemon
+from tests.standin.standin import Behaviour, built
+
+TOPIC = "posed/hall"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(folder) as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """A daemon on a tiny model, which takes red for people, and a folder of one red picture."""
+    (tmp_path / "red.tflite").write_bytes(make_tflite())
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "1.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
+    return {
+        "device": "hall",
+        "camera": {"kind": "images", "source": str(pictures), "loop": True, "fps": 20},
+        "model": {"name": str(tmp_path / "red.tflite")},
+        "mqtt": {"host": "127.0.0.1"},
+    }
+
+
+def at(broker: Mosquitto, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the broker's port."""
+    return settings | {"mqtt": {"host": "127.0.0.1", "port": broker.port}}
+
+
+def messages(subscriber: Subscriber, name: str) -> list[dict[str, Any]]:
+    return [json.loads(payload) for payload in subscriber.payloads(f"{TOPIC}/{name}")]
+
+
+def test_pictures_become_poses_on_the_broker(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        eventually(lambda: len(messages(subscriber, "poses")) >= 3, 20)
+        first, second, *_ = messages(subscriber, "poses")
+        assert subscriber.payloads(f"{TOPIC}/availability") == [b"online"]
+    assert first["frame"] == {"width": 130, "height": 98}
+    assert second["sequence"] == first["sequence"] + 1
+    assert first["people"]
+    assert first["people"][0]["score"] > 0.9
+    assert first["latency_ms"] >= first["inference_ms"] > 0
+
+
+def test_state_says_what_runs(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        eventually(lambda: any(state["people"] for state in messages(subscriber, "state")), 20)
+        state = messages(subscriber, "state")[-1]
+    assert state["occupied"] is True
+    assert state["camera"] == {"status": "ok", "kind": "images", "width": 130, "height": 98, "sight": None}
+    assert (state["engine"]["status"], state["engine"]["kind"]) == ("ok", "cpu")
+    assert state["engine"]["why"] == "no compiled model for an Edge TPU"
+    assert state["model"] == {"name": "red", "stride": 16, "width": 65, "height": 49}
+    assert state["dropped"] == {"camera": 0, "mqtt": state["dropped"]["mqtt"]}
+
+
+def test_state_and_availability_are_retained_and_poses_are_not(tmp_path, broker, settings):
+    with Daemon(tmp_path, at(broker, settings)):
+        with Subscriber(broker.port) as watcher:
+            eventually(lambda: messages(watcher, "poses"), 20)
+            eventually(lambda: messages(watcher, "state"))
+        with Subscriber(broker.port) as late:
+            eventually(lambda: len(late.messages) >= 3)
+            retained = {message.topic for message in late.messages if message.retain}
+    assert retained == {f"{TOPIC}/availability", f"{TOPIC}/state"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_with_offline_and_status_0(tmp_path, broker, settings, number):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        eventually(lambda: messages(subscriber, "poses"), 20)
+        assert daemon.stop(number) == 0
+        subscriber.wait_for(f"{TOPIC}/availability", b"offline")
+    assert "Traceback" not in daemon.log()
+
+
+def test_it_stops_with_status_0_while_the_broker_is_away(tmp_path, settings):
+    settings["mqtt"]["port"] = free_port()
+    with Daemon(tmp_path, settings) as daemon:
+        eventually(lambda: "refused" in daemon.log(), 20)
+        assert daemon.stop() == 0
+
+
+def test_a_daemon_that_dies_is_offline_by_its_will(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        eventually(lambda: messages(subscriber, "poses"), 20)
+        daemon.process.kill()
+        subscriber.wait_for(f"{TOPIC}/availability", b"offline")
+
+
+def test_a_broker_that_comes_later_is_found(tmp_path, broker, settings):
+    broker.stop()
+    with Daemon(tmp_path, at(broker, settings)) as daemon:
+        eventually(lambda: "refused" in daemon.log(), 20)
+        broker.start()
+        with Subscriber(broker.port) as subscriber:
+            eventually(lambda: messages(subscriber, "poses"), 20)
+            eventually(lambda: messages(subscriber, "state"))
+            assert messages(subscriber, "state")[-1]["dropped"]["mqtt"] > 0
+
+
+def test_a_broker_that_restarts_is_told_everything_again(tmp_path, broker, settings):
+    with Daemon(tmp_path, at(broker, settings)) as daemon:
+        with Subscriber(broker.port) as subscriber:
+            eventually(lambda: messages(subscriber, "poses"), 20)
+        broker.restart()
+        with Subscriber(broker.port) as subscriber:
+            eventually(lambda: messages(subscriber, "poses"), 20)
+            eventually(lambda: messages(subscriber, "state"))
+            assert b"online" in subscriber.payloads(f"{TOPIC}/availability")
+        assert daemon.process.poll() is None
+
+
+def test_a_wrong_password_is_said_and_survived(tmp_path, settings):
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(folder, users={"posed": "right"}) as broker:
+        settings["mqtt"] |= {"port": broker.port, "username": "posed", "password": "wr0ng-c4nary"}
+        with Daemon(tmp_path, settings) as daemon:
+            eventually(lambda: "not authori" in daemon.log().lower(), 20)
+            assert daemon.process.poll() is None
+            assert daemon.stop() == 0
+    assert "wr0ng-c4nary" not in daemon.log()
+
+
+def test_a_recording_that_ends_ends_the_daemon_after_its_last_frame(tmp_path, broker, settings):
+    path = tmp_path / "red.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (130, 98))
+    for _ in range(25):
+        writer.write(np.full((98, 130, 3), (0, 0, 255), np.uint8))
+    writer.release()
+    settings["camera"] = {"kind": "video", "source": str(path), "realtime": False}
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        assert daemon.wait() == 0
+        subscriber.wait_for(f"{TOPIC}/availability", b"offline")
+        assert [message["sequence"] for message in messages(subscriber, "poses")] == list(range(25))
+
+
+def test_a_camera_that_is_not_there_is_waited_for_and_said(tmp_path, broker, settings):
+    settings["camera"] = {"kind": "video", "source": "/dev/video77"}
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        eventually(lambda: any("why" in state["camera"] for state in messages(subscriber, "state")), 20)
+        eventually(lambda: "/dev/video77" in messages(subscriber, "state")[-1]["camera"].get("why", ""))
+        state = messages(subscriber, "state")[-1]
+        assert (state["camera"]["status"], state["people"], state["occupied"]) == ("waiting", None, None)
+        assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "line"),
+    [
+        ({"camera": {"kind": "images", "source": "/nowhere"}}, 4, "/nowhere"),
+        ({"camera": {"kind": "video", "source": "/nowhere.mp4"}}, 4, "/nowhere.mp4"),
+        ({"camera": {"kind": "picamera2"}}, 4, "picamera2"),
+        ({"model": {"name": "/nowhere.tflite"}}, 3, "/nowhere.tflite"),
+        ({"model": {"name": "coral-353x481"}}, 3, "posed model pull coral-353x481"),
+        ({"engine": {"kind": "edgetpu"}}, 5, "must be compiled for the Edge TPU"),
+        ({"camera": {"fps": 0}}, 2, "camera.fps: must be at least 1, got 0"),
+    ],
+)
+def test_what_can_never_work_ends_it_with_one_line_and_a_status(tmp_path, settings, change, status, line):
+    with Daemon(tmp_path, settings | change | {"log": {"level": "error"}}) as daemon:
+        assert daemon.wait() == status
+    (said,) = [text for text in daemon.log().splitlines() if "INFO: Created TensorFlow" not in text]
+    assert line in said
+
+
+def test_an_edge_tpu_that_comes_later_is_used(tmp_path, broker, settings, shared):
+    """The stand-in behind the real delegate, with one of Coral's compiled models."""
+    control = tmp_path / "plugged-in"
+    name = "posenet_mobilenet_v1_075_353_481_16_quant_decoder_edgetpu.tflite"
+    settings |= {"model": {"name": str(shared / "models" / name)}, "engine": {"kind": "edgetpu"}}
+    heads = tmp_path / "heads"
+    heads.write_bytes(bytes(23 * 31 * (17 + 34 + 64)))
+    more = built().environment(Behaviour(heads=heads, device=control))
+    with (
+        Subscriber(broker.port) as subscriber,
+        Daemon(tmp_path, at(broker, settings), more),
+    ):
+        eventually(lambda: any("why" in state["engine"] for state in messages(subscriber, "state")), 20)
+        eventually(lambda: messages(subscriber, "state")[-1]["engine"]["status"] == "waiting", 20)
+        control.touch()
+        eventually(lambda: messages(subscriber, "state")[-1]["engine"]["status"] == "ok", 20)
+        eventually(lambda: messages(subscriber, "poses"))
+        control.unlink()
+        eventually(lambda: messages(subscriber, "state")[-1]["engine"]["status"] == "waiting", 20)
+        control.touch()
+        eventually(lambda: messages(subscriber, "state")[-1]["engine"]["status"] == "ok", 20)
+        assert messages(subscriber, "state")[-1]["engine"]["kind"] == "edgetpu"
+
+
+def test_a_mirrored_picture_keeps_left_and_right_the_persons_own(tmp_path, broker, settings, shared):
+    """On a photograph: mirrored, everybody is found at the mirrored place under the same names."""
+    model = shared / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
+    picture = shared / "testdata" / "couple_640x480.bmp"
+    found = []
+    for mirror in (False, True):
+        settings |= {
+            "camera": {"kind": "images", "source": str(picture), "mirror": mirror},
+            "model": {"name": str(model)},
+        }
+        with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+            assert daemon.wait() == 0
+            subscriber.wait_for(f"{TOPIC}/availability", b"offline")
+            found.append(messages(subscriber, "poses")[0]["people"])
+    plain, mirrored = ([_shoulders(person) for person in people] for people in found)
+    assert len(plain) == 2
+    for (left, right), (mirrored_left, mirrored_right) in zip(
+        sorted(plain), sorted(mirrored)[::-1], strict=True
+    ):
+        assert 639 - mirrored_left == pytest.approx(left, abs=8)
+        assert 639 - mirrored_right == pytest.approx(right, abs=8)
+        assert left > right  # they face us
+
+
+def _shoulders(person: dict[str, Any]) -> tuple[float, float]:
+    return person["keypoints"]["left_shoulder"]["x"], person["keypoints"]["right_shoulder"]["x"]

@@ -1,0 +1,600 @@
+"""`posed setup`: real brokers, real mDNS, answers typed into a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+from zeroconf import IPVersion, ServiceInfo, Zeroconf
+
+from posed.config import TlsConfig, load, mqtt_password
+from posed.errors import BrokerError, CameraError, ConfigError, ModelError
+from posed.setup.dialog import Given, setup
+from posed.setup.find import FoundBroker, FoundCamera, find_brokers, find_cameras
+from posed.setup.write import Secret, write
+from tests.brokers import Amqtt, Mosquitto, Pki, Subscriber, free_port
+
+POSED = "from posed.cli import main; main()"
+CANARY = "canary-4e7d"
+
+Setup = Callable[..., None]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Where setup runs, with a picture to be a camera and something to be a model."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    assert cv2.imwrite(str(folder / "room.png"), np.zeros((48, 64, 3), np.uint8))
+    return folder
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as broker:
+        yield broker
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path, users={"hall": CANARY}) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return Pki.make(tmp_path_factory.mktemp("pki"))
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("POSED_", "XDG_"))}
+    return {**kept, "HOME": str(home), "TERM": "dumb"}
+
+
+def run_setup(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """`posed setup` without a terminal."""
+    return subprocess.run(
+        [sys.executable, "-c", POSED, "setup", *flags],
+        cwd=home,
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def flags_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    """Setup as it is called for a command without a terminal, in this process."""
+    for name, value in environment(home).items():
+        monkeypatch.setenv(name, value)
+    for name in set(os.environ) - set(environment(home)):
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(home)
+
+    def run(port: int | None = None, path: Path | None = None, **given: Any) -> None:
+        usual = {"broker": f"localhost:{port}", "device": "hall", "camera": "room.png"}
+        setup(path, Given(**{**usual, **given}))
+
+    return run
+
+
+def flags_for(broker: Mosquitto | Amqtt, *more: str) -> tuple[str, ...]:
+    return ("--broker", f"localhost:{broker.port}", "--device", "hall", "--camera", "room.png", *more)
+
+
+class Terminal:
+    """`posed setup` with somebody before it, who waits for each question."""
+
+    def __init__(self, home: Path, *flags: str) -> None:
+        self.text = ""
+        self._read_to = 0
+        self._terminal, terminal = pty.openpty()
+        # The password is read from the controlling terminal, which a session without one gets by opening it.
+        become = "import os; os.close(os.open(os.ttyname(0), os.O_RDWR)); "
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", become + POSED, "setup", *flags],
+            cwd=home,
+            env=environment(home),
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        os.close(terminal)
+
+    def expect(self, words: str, timeout_s: float = 30) -> str:
+        """What came up to and with these words, since the last time."""
+        deadline = time.monotonic() + timeout_s
+        while words not in self.text[self._read_to :]:
+            assert time.monotonic() < deadline, f"{words!r} did not come in {self.text!r}"
+            assert self._read(), f"ended without {words!r}: {self.text!r}"
+        start, self._read_to = self._read_to, self.text.index(words, self._read_to) + len(words)
+        return self.text[start : self._read_to]
+
+    def type(self, line: str) -> None:
+        os.write(self._terminal, line.encode() + b"\n")
+
+    def answer(self, question: str, line: str) -> str:
+        before = self.expect(question)
+        self.expect(": ")
+        self.type(line)
+        return before
+
+    def end(self) -> int:
+        """The exit status, after everything was read."""
+        while self._read():
+            pass
+        return self._process.wait(timeout=30)
+
+    def _read(self) -> bool:
+        if not select.select([self._terminal], [], [], 1)[0]:
+            return True
+        try:
+            data = os.read(self._terminal, 4096)
+        except OSError:
+            # Linux says EIO when nobody has the other end any more.
+            return False
+        self.text += data.decode(errors="replace")
+        return bool(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._terminal)
+
+
+@pytest.fixture(scope="module")
+def mdns() -> Iterator[Zeroconf]:
+    """Real multicast DNS on the loopback interface."""
+    try:
+        zeroconf = Zeroconf(interfaces=["127.0.0.1"], ip_version=IPVersion.V4Only)
+    except OSError as error:
+        pytest.skip(f"multicast is impossible here: {error}")
+    yield zeroconf
+    zeroconf.close()
+
+
+def announce(mdns: Zeroconf, port: int, service: str = "_mqtt._tcp.local.") -> str:
+    """Announces a broker under a name of its own, which is returned."""
+    name = f"posed-test-{port}"
+    address = socket.inet_aton("127.0.0.1")
+    try:
+        mdns.register_service(
+            ServiceInfo(service, f"{name}.{service}", port, addresses=[address], server=f"{name}.local.")
+        )
+    except OSError as error:
+        pytest.skip(f"multicast is impossible here: {error}")
+    return name
+
+
+# Finding
+
+
+def test_brokers_that_announce_themselves_are_found_with_and_without_tls(mdns: Zeroconf) -> None:
+    port, secure_port = free_port(), free_port()
+    name = announce(mdns, port)
+    secure_name = announce(mdns, secure_port, "_secure-mqtt._tcp.local.")
+    found = find_brokers()
+    assert FoundBroker("127.0.0.1", port, False, f"mDNS: {name}") in found
+    assert FoundBroker("127.0.0.1", secure_port, True, f"mDNS: {secure_name}") in found
+
+
+def test_a_broker_on_this_machine_comes_first(mosquitto: Mosquitto) -> None:
+    found = find_brokers(search_s=0, local_port=mosquitto.port)
+    assert found[0] == FoundBroker("localhost", mosquitto.port, False, "on this machine")
+
+
+def test_without_a_network_no_broker_is_found_and_nothing_said(home: Path) -> None:
+    unshare = shutil.which("unshare")
+    search = "from posed.setup.find import find_brokers; print(find_brokers(0.1))"
+    if (
+        unshare is None
+        or subprocess.run([unshare, "-rn", "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("needs a network namespace without interfaces, which unshare may not make here")
+    found = subprocess.run(
+        [unshare, "-rn", sys.executable, "-c", search], capture_output=True, text=True, check=True
+    )
+    assert (found.stdout, found.stderr) == ("[]\n", "")
+
+
+def test_capture_devices_are_found_and_codecs_are_not(tmp_path: Path) -> None:
+    nodes = {
+        "video10": ("bcm2835-codec-decode", "0"),
+        "video13": ("bcm2835-isp-output0", "0"),
+        "video19": ("rpi-hevc-dec", "0"),
+        "video20": ("pispbe-input", "0"),
+        "video4": ("rp1-cfe-csi2_ch0", "0"),
+        "video2": ("unicam-image", "0"),
+        "video0": ("HD Pro Webcam C920", "0"),
+        "video1": ("HD Pro Webcam C920", "1"),
+        "video11": ("USB Camera: front", "0"),
+    }
+    for node, (name, index) in nodes.items():
+        (tmp_path / node).mkdir()
+        (tmp_path / node / "name").write_text(name + "\n")
+        (tmp_path / node / "index").write_text(index + "\n")
+    assert [camera for camera in find_cameras(tmp_path) if camera.answer.startswith("video")] == [
+        FoundCamera("video:/dev/video0", "HD Pro Webcam C920"),
+        FoundCamera("video:/dev/video11", "USB Camera: front"),
+    ]
+
+
+def test_a_machine_without_video_devices_has_none(tmp_path: Path) -> None:
+    assert not [c for c in find_cameras(tmp_path / "none") if c.answer.startswith("video")]
+
+
+def test_pi_cameras_are_found_and_usb_cameras_are_not_taken_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As picamera2 0.3.38 lists a Pi camera and a webcam.
+    cameras = [
+        {"Model": "imx708", "Location": 2, "Rotation": 180, "Id": "/base/soc/i2c0mux/imx708@1a", "Num": 1},
+        {"Model": "C920", "Location": 2, "Id": "/base/scb/pcie@7d500000/pci@0,0/usb@0,0-1.2:1.0", "Num": 0},
+    ]
+    library = types.ModuleType("picamera2")
+    library.Picamera2 = types.SimpleNamespace(global_camera_info=lambda: cameras)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "picamera2", library)
+    assert find_cameras(tmp_path) == [FoundCamera("picamera2:0", "Pi camera imx708")]
+
+
+# Flags only
+
+
+def test_flags_alone_write_a_configuration_that_is_good(home: Path, mosquitto: Mosquitto) -> None:
+    done = run_setup(home, *flags_for(mosquitto))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"mqtt localhost:{mosquitto.port}: connected with MQTT 5" in done.stdout
+    assert "gives frames of 64×48 px" in done.stdout
+    assert done.stdout.endswith(f"next: posed run --config {home / 'posed.yaml'}\n")
+    config = load(home / "posed.yaml", {})
+    assert (config.device, config.mqtt.port) == ("hall", mosquitto.port)
+    assert (config.camera.kind, config.camera.source) == ("images", str(home / "room.png"))
+
+
+def test_an_absent_broker_is_status_6_and_writes_nothing(home: Path) -> None:
+    port = free_port()
+    done = run_setup(home, "--broker", f"localhost:{port}", "--camera", "room.png")
+    assert (done.returncode, done.stderr) == (6, f"mqtt localhost:{port}: connection refused\n")
+    assert not (home / "posed.yaml").exists()
+
+
+def test_what_is_at_its_default_is_not_written(home: Path, mosquitto: Mosquitto, flags_only: Setup) -> None:
+    flags_only(mosquitto.port)
+    settings = [line for line in (home / "posed.yaml").read_text().splitlines() if "#" not in line and line]
+    assert settings == [
+        "device: hall",
+        "camera:",
+        "  kind: images",
+        f"  source: {home / 'room.png'}",
+        "mqtt:",
+        f"  port: {mosquitto.port}",
+    ]
+
+
+def test_nothing_but_the_configuration_is_left_behind(
+    home: Path, mosquitto: Mosquitto, flags_only: Setup
+) -> None:
+    flags_only(mosquitto.port)
+    assert sorted(file.name for file in home.iterdir()) == ["posed.yaml", "room.png"]
+
+
+def test_nothing_is_published_at_the_broker(mosquitto: Mosquitto, flags_only: Setup) -> None:
+    with Subscriber(mosquitto.port) as subscriber:
+        flags_only(mosquitto.port)
+        publish(mosquitto.port, "end", b"", retain=False)
+        subscriber.wait_for("end", b"")
+        assert [message.topic for message in subscriber.messages] == ["end"]
+
+
+def publish(port: int, topic: str, payload: bytes, *, retain: bool) -> None:
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(8)
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_a_broker_of_mqtt_3_1_1_is_named_as_that(
+    tmp_path: Path, flags_only: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Amqtt(tmp_path) as broker:
+        flags_only(broker.port)
+    assert f"localhost:{broker.port}: connected with MQTT 3.1.1" in capsys.readouterr().out
+
+
+def test_without_a_terminal_a_missing_camera_is_one_line_with_the_flag(
+    mosquitto: Mosquitto, flags_only: Setup
+) -> None:
+    if find_cameras():
+        pytest.skip("this machine has a camera")
+    with pytest.raises(ConfigError) as raised:
+        flags_only(mosquitto.port, camera=None, yes=True)
+    rule = "give one with --camera KIND[:SOURCE] (--camera synthetic draws people)"
+    assert raised.value.problems == (f"camera: none found; {rule}",)
+
+
+def test_an_absent_broker_is_kept_by_force(
+    home: Path, flags_only: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    flags_only(port, force=True)
+    assert "connection refused\nkept all the same (--force)\n" in capsys.readouterr().out
+    assert load(home / "posed.yaml", {}).mqtt.port == port
+
+
+def test_an_absent_camera_is_an_error_and_writes_nothing(
+    home: Path, mosquitto: Mosquitto, flags_only: Setup
+) -> None:
+    with pytest.raises(CameraError, match=r"^camera /dev/video99: no such device$"):
+        flags_only(mosquitto.port, camera="video:/dev/video99")
+    assert not (home / "posed.yaml").exists()
+
+
+def test_a_bad_device_name_is_told_with_the_rule(mosquitto: Mosquitto, flags_only: Setup) -> None:
+    with pytest.raises(ConfigError, match=r"^device: must be letters, digits, .*, got 'the hall'$"):
+        flags_only(mosquitto.port, device="the hall")
+
+
+def test_an_unknown_model_is_told_before_anything_else(flags_only: Setup) -> None:
+    with pytest.raises(ModelError, match="did you mean coral-353x481"):
+        flags_only(free_port(), model="coral-353x482")
+
+
+def test_a_file_that_is_no_model_is_refused(home: Path, flags_only: Setup) -> None:
+    with pytest.raises(ModelError, match=r"room\.png"):
+        flags_only(free_port(), model="room.png")
+
+
+def test_a_model_that_is_not_there_yet_is_told_and_not_in_the_way(
+    home: Path, mosquitto: Mosquitto, flags_only: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags_only(mosquitto.port, model="coral-481x641")
+    assert "first: posed model pull coral-481x641\n" in capsys.readouterr().out
+    assert load(home / "posed.yaml", {}).model.name == "coral-481x641"
+
+
+@pytest.mark.parametrize("broker", ["", "b/c", "host:0", "host:x", "http://host", "mqtt://u:p@host"])
+def test_what_is_no_broker_is_told_with_the_rule(broker: str, flags_only: Setup) -> None:
+    with pytest.raises(ConfigError, match=r"^broker: must be HOST, HOST:PORT, or .* for TLS, got ") as raised:
+        flags_only(broker=broker)
+    assert "u:p" not in str(raised.value)
+
+
+def test_a_name_that_is_online_already_is_warned_about(
+    mosquitto: Mosquitto, flags_only: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(mosquitto.port, "posed/hall/availability", b"online", retain=True)
+    flags_only(mosquitto.port)
+    assert "device hall: is online at this broker already" in capsys.readouterr().out
+
+
+def test_a_name_that_is_offline_is_free(
+    mosquitto: Mosquitto, flags_only: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(mosquitto.port, "posed/hall/availability", b"offline", retain=True)
+    flags_only(mosquitto.port)
+    assert "already" not in capsys.readouterr().out
+
+
+# Passwords and TLS
+
+
+def test_a_password_file_is_used_and_only_named(home: Path, guarded: Mosquitto) -> None:
+    (home / "password").write_text(CANARY + "\n")
+    done = run_setup(home, *flags_for(guarded, "--username", "hall", "--password-file", "password"))
+    assert done.returncode == 0
+    assert CANARY not in (home / "posed.yaml").read_text() + done.stdout + done.stderr
+    assert mqtt_password(load(home / "posed.yaml", {}).mqtt) == CANARY
+
+
+def test_a_password_of_the_environment_is_used_and_stays_there(
+    home: Path,
+    guarded: Mosquitto,
+    flags_only: Setup,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("POSED_MQTT__PASSWORD", CANARY)
+    flags_only(guarded.port, username="hall")
+    said = capsys.readouterr().out
+    assert "the daemon needs POSED_MQTT__PASSWORD in its environment" in said
+    assert CANARY not in (home / "posed.yaml").read_text() + said
+    assert not (home / "secrets.yaml").exists()
+
+
+def test_a_wrong_password_names_the_flags(
+    guarded: Mosquitto, flags_only: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSED_MQTT__PASSWORD", "wrong")
+    with pytest.raises(BrokerError) as raised:
+        flags_only(guarded.port, username="hall")
+    assert str(raised.value) == (
+        f"mqtt localhost:{guarded.port}: connection refused by the broker: not authorized "
+        "(see --username and --password-file)"
+    )
+
+
+def test_a_missing_password_file_is_told(guarded: Mosquitto, flags_only: Setup) -> None:
+    with pytest.raises(ConfigError, match=r"^mqtt\.password_file: must be a readable text file, got "):
+        flags_only(guarded.port, username="hall", password_file=Path("none"))
+
+
+# paho does not close a socket whose handshake failed.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+def test_a_broker_behind_tls_is_reached_with_its_authority(
+    home: Path, tmp_path: Path, pki: Pki, flags_only: Setup
+) -> None:
+    with Mosquitto(tmp_path, pki=pki) as broker:
+        with pytest.raises(BrokerError, match=r"\(see --tls\)$"):
+            flags_only(broker.port)
+        with pytest.raises(BrokerError, match=r"certificate not accepted: .* \(see --ca\)$"):
+            flags_only(broker.port, tls=True)
+        flags_only(broker.port, ca=pki.ca)
+    assert load(home / "posed.yaml", {}).mqtt.tls == TlsConfig(ca=pki.ca)
+
+
+# Files that are there
+
+
+def test_an_existing_file_is_not_replaced_without_force(home: Path, flags_only: Setup) -> None:
+    (home / "posed.yaml").write_text("device: old\n")
+    with pytest.raises(ConfigError, match=r"posed\.yaml: is there already; --force replaces it"):
+        flags_only(yes=True)
+    assert (home / "posed.yaml").read_text() == "device: old\n"
+
+
+def test_force_replaces_an_existing_file_and_keeps_it(
+    home: Path, mosquitto: Mosquitto, flags_only: Setup
+) -> None:
+    (home / "posed.yaml").write_text("device: old\n")
+    (home / "posed.yaml").chmod(0o640)
+    flags_only(mosquitto.port, force=True)
+    assert (home / "posed.yaml.bak").read_text() == "device: old\n"
+    assert load(home / "posed.yaml", {}).device == "hall"
+    assert (home / "posed.yaml").stat().st_mode & 0o777 == 0o640
+
+
+def test_the_configuration_of_the_service_is_the_one_meant_where_it_is_there(
+    home: Path, mosquitto: Mosquitto, flags_only: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = home / "etc" / "posed.yaml"
+    service.parent.mkdir()
+    service.write_text("device: old\n")
+    monkeypatch.setattr("posed.setup.dialog._SERVICE_FILE", service)
+    flags_only(mosquitto.port, force=True)
+    assert load(service, {}).device == "hall"
+    assert not (home / "posed.yaml").exists()
+
+
+def test_a_folder_that_is_not_there_is_told_before_any_question(flags_only: Setup) -> None:
+    with pytest.raises(ConfigError, match=r"must be a file in a folder that is there and writable$"):
+        flags_only(free_port(), path=Path("none/posed.yaml"))
+
+
+def test_a_camera_url_that_may_hold_a_password_goes_to_the_secrets(
+    home: Path, mosquitto: Mosquitto, flags_only: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"rtsp://me:{CANARY}@127.0.0.1:{free_port()}/live"
+    flags_only(mosquitto.port, camera=url, force=True)
+    assert CANARY not in (home / "posed.yaml").read_text() + capsys.readouterr().out
+    assert load(home / "posed.yaml", {}).camera.source == url
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# mine\nother: kept\nmqtt: old\n", "# mine\nother: kept\nmqtt: '123'\n"),
+        ("mqtt: |\n  over\n  lines\nother: kept\n", "mqtt: '123'\nother: kept\n"),
+        ("", "mqtt: '123'\n"),
+    ],
+)
+def test_other_secrets_are_kept(home: Path, before: str, after: str) -> None:
+    (home / "secrets.yaml").write_text(before)
+    write(home / "posed.yaml", {"mqtt.username": "hall", "mqtt.password": Secret("mqtt", "123")})
+    assert (home / "secrets.yaml").read_text() == after
+    assert (home / "secrets.yaml").stat().st_mode & 0o777 == 0o600
+    assert mqtt_password(load(home / "posed.yaml", {}).mqtt) == "123"
+
+
+def test_what_is_not_good_replaces_nothing(home: Path) -> None:
+    (home / "posed.yaml").write_text("device: old\n")
+    with pytest.raises(ConfigError, match=r"^mqtt\.username: needed beside a password"):
+        write(home / "posed.yaml", {"mqtt.password": Secret("mqtt", "123")})
+    assert sorted(file.name for file in home.iterdir()) == ["posed.yaml", "room.png"]
+    assert (home / "posed.yaml").read_text() == "device: old\n"
+
+
+# Somebody at a terminal
+
+
+def test_a_whole_run_at_a_terminal(home: Path, guarded: Mosquitto, mdns: Zeroconf) -> None:
+    announce(mdns, guarded.port)
+    with Terminal(home) as terminal:
+        offered = terminal.answer("Broker: number", f"127.0.0.1:{free_port()}")
+        assert "connection refused" in terminal.answer("Keep it all the same?", "n")
+        offered = terminal.answer("Broker: number", number_of(f"127.0.0.1:{guarded.port}", offered))
+        terminal.answer("User name", "hall")
+        terminal.answer("Password", "wrong")
+        terminal.answer("User name", "")
+        terminal.answer("Password", CANARY)
+        assert "connected with MQTT 5" in terminal.answer("Name of this device", "the hall")
+        assert "must be letters" in terminal.answer("Name of this device", "hall")
+        assert "synthetic" in terminal.answer("Camera: number", "/dev/video99")
+        assert "no such device" in terminal.answer("Keep it all the same?", "n")
+        terminal.answer("Camera: number", "room.png")
+        assert "64×48 px" in terminal.answer("Download it now?", "n")
+        assert terminal.end() == 0
+    assert "first: posed model pull coral-353x481" in terminal.text
+    assert f"next: posed run --config {home}/posed.yaml" in terminal.text
+    config = load(home / "posed.yaml", {})
+    assert (config.device, config.mqtt.host, config.mqtt.port) == ("hall", "127.0.0.1", guarded.port)
+    assert (config.mqtt.username, mqtt_password(config.mqtt)) == ("hall", CANARY)
+    assert config.camera.source == str(home / "room.png")
+    assert (home / "secrets.yaml").stat().st_mode & 0o777 == 0o600
+    assert "password: !secret mqtt\n" in (home / "posed.yaml").read_text()
+    assert CANARY not in terminal.text + (home / "posed.yaml").read_text()
+
+
+def number_of(address: str, offered: str) -> str:
+    """Under which number the address was offered."""
+    line = next(line for line in offered.splitlines() if f"//{address} " in line)
+    return line.split()[0]
+
+
+def test_tls_and_its_authority_are_asked_for_where_a_broker_wants_them(
+    home: Path, tmp_path: Path, pki: Pki
+) -> None:
+    with Mosquitto(tmp_path, pki=pki) as broker, Terminal(home, *flags_for(broker)) as terminal:
+        terminal.answer("Try with TLS?", "y")
+        assert "certificate not accepted" in terminal.answer("PEM file of the authority", "none.pem")
+        assert "must be a readable PEM file" in terminal.answer("PEM file of the authority", str(pki.ca))
+        terminal.answer("Download it now?", "n")
+        assert terminal.end() == 0
+    assert load(home / "posed.yaml", {}).mqtt.tls == TlsConfig(ca=pki.ca)
+
+
+def test_a_taken_name_is_asked_again(home: Path, mosquitto: Mosquitto) -> None:
+    publish(mosquitto.port, "posed/hall/availability", b"online", retain=True)
+    with Terminal(home, *flags_for(mosquitto)) as terminal:
+        assert "is online at this broker already" in terminal.answer("Use it all the same?", "n")
+        terminal.answer("Name of this device", "attic")
+        terminal.answer("Download it now?", "n")
+        assert terminal.end() == 0
+    assert load(home / "posed.yaml", {}).device == "attic"
+
+
+def test_at_a_terminal_an_existing_file_is_asked_about(home: Path) -> None:
+    (home / "posed.yaml").write_text("device: old\n")
+    with Terminal(home) as terminal:
+        terminal.answer("is there already; replace it", "n")
+        assert terminal.end() == 1
+    assert (home / "posed.yaml").read_text() == "device: old\n"
