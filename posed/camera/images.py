@@ -17,7 +17,6 @@ from posed.errors import CameraEnded, CameraError, ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from posed.config import CameraConfig
     from posed.frame import Frame, Image
@@ -203,10 +202,5 @@ class Images:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing stays open between two pictures."""

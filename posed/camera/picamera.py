@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from types import TracebackType
 from typing import Any, Final, Self
 
 import cv2
@@ -139,12 +138,7 @@ class Picamera2Camera:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the camera, or give up on that after `CLOSE_TIMEOUT_S`."""
         _close(self._device, self._number, self._job)
 

@@ -25,7 +25,6 @@ from posed.errors import CameraEnded, CameraError, CameraLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from posed.camera.base import Camera
     from posed.config import CameraConfig
@@ -264,12 +263,7 @@ class LiveVideo:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the thread; one that hangs inside OpenCV is not waited for over `CLOSE_WAIT_S`."""
         self._closing.set()
         self._thread.join(CLOSE_WAIT_S)
@@ -446,11 +440,6 @@ class VideoFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self._play.close()
