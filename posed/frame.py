@@ -22,7 +22,8 @@ class Frame:
 
     Args:
         image: RGB uint8, (height, width, 3).
-        sequence: counts the frames that a camera delivered since it was opened, from 0.
+        sequence: counts the camera's frames since it was opened, from 0; a camera that can tell leaves out
+            the numbers of frames that it did not deliver.
         captured_at: `time.monotonic()` at capture, s; for latency.
         time_s: media time, s: the PTS of a file, `captured_at` of a live camera.
         time: wall clock at capture, s since 1970 (UTC).

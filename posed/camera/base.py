@@ -56,15 +56,19 @@ class FrameMaker:
         self._mirror = mirror
         self._count = 0
 
-    def make(self, image: Image, captured_at: float, time_s: float | None = None) -> Frame:
+    def make(
+        self, image: Image, captured_at: float, time_s: float | None = None, sequence: int | None = None
+    ) -> Frame:
         """A frame of an RGB picture.
 
         Args:
             image: RGB uint8 (height, width, 3), as the camera gave it.
             captured_at: `time.monotonic()` at capture, s.
             time_s: media time, s; None for a live camera, whose media time is `captured_at`.
+            sequence: its number, where the camera has one; None counts the frames made here.
         """
-        sequence, self._count = self._count, self._count + 1
+        if sequence is None:
+            sequence, self._count = self._count, self._count + 1
         return Frame(
             image=orient(image, self._rotate, self._mirror),
             sequence=sequence,

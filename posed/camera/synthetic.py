@@ -19,8 +19,6 @@ from posed.render.scene import RenderedPerson, Scene
 _log = logging.getLogger(__name__)
 
 _USUAL_SIZE: Final = (640, 480)
-_TRUTHS_KEPT: Final = 300
-"""Frames whose truth is kept: 10 s at 30 fps, longer than any frame is on its way to a subscriber."""
 
 
 class SyntheticCamera:
@@ -51,7 +49,6 @@ class SyntheticCamera:
         self._clock, self._pause = clock, pause
         self._opened_at = clock()
         self._next = 0
-        self._truths: dict[int, list[RenderedPerson]] = {}
         _log.info("%s plays %dx%d at %g fps", self.name, *self._size, self._fps)
 
     def read(self, wait_s: float) -> Frame | None:
@@ -59,30 +56,28 @@ class SyntheticCamera:
         if self.live and not self._wait(wait_s):
             return None
         number, self._next = self._next, self._next + 1
-        rendered = self._scene.render(number / self._fps)
+        time_s = number / self._fps
+        image = self._scene.render(time_s).image
         # Drawing is no part of a frame's latency: a real camera's picture is there when it is captured.
-        frame = self._frames.make(rendered.image, self._clock(), None if self.live else number / self._fps)
-        self._keep(frame.sequence, rendered.people)
-        return frame
+        return self._frames.make(image, self._clock(), None if self.live else time_s, sequence=number)
 
     def truth(self, sequence: int) -> list[RenderedPerson]:
-        """Who really was in a frame, in px of that frame (after `rotate` and `mirror`).
+        """Who really is in a frame, in px of that frame (after `rotate` and `mirror`).
 
-        Left and right stay the person's own in a mirrored frame too.
+        Left and right stay the person's own in a mirrored frame too. It depends on the configuration alone:
+        another camera with the same one, in another process, knows it as well.
 
         Args:
-            sequence: of one of the last 300 frames.
-
-        Raises:
-            KeyError: that frame is older, or was never delivered.
+            sequence: of the frame.
         """
-        return self._truths[sequence]
+        people = self._scene.render(sequence / self._fps).people
+        return [turned(one, self._size, self._rotate, self._mirror) for one in people]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._truths.clear()
+        pass
 
     def _wait(self, wait_s: float) -> bool:
         """Wait until a frame is due, and make the newest one the next; False when none is within `wait_s`."""
@@ -93,10 +88,6 @@ class SyntheticCamera:
                 return False
         self._next = max(self._next, int((self._clock() - self._opened_at) * self._fps))
         return True
-
-    def _keep(self, sequence: int, people: list[RenderedPerson]) -> None:
-        self._truths[sequence] = [turned(one, self._size, self._rotate, self._mirror) for one in people]
-        self._truths.pop(sequence - _TRUTHS_KEPT, None)
 
 
 def open_synthetic(config: CameraConfig) -> SyntheticCamera:
