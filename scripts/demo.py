@@ -19,11 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from posed.camera.synthetic import SyntheticCamera
+from posed.config import load
 from posed.errors import ModelError
 from posed.model.catalogue import locate
+from posed.pose import KEYPOINTS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config" / "demo.yaml"
@@ -56,7 +60,8 @@ def main() -> int:
             if not wait_for_broker(port, broker):
                 print("demo: the embedded broker did not start", file=sys.stderr)
                 return 1
-            subscriber = Subscriber(port)
+            drawn = options.video is None and options.camera is None
+            subscriber = Subscriber(port, Truth() if drawn else None)
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "posed", "run", "--config", str(CONFIG)],
                 env={**os.environ, **daemon_settings(options, port)},
@@ -115,12 +120,35 @@ def wait_for_broker(port: int, broker: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-class Subscriber:
-    """A client like any other: subscribes, and prints what it receives."""
+class Truth:
+    """Where everybody really is: the scene is drawn from numbers, so a second camera knows them as well."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self) -> None:
+        self._camera = SyntheticCamera(load(CONFIG, {}).camera)
+
+    def error_px(self, sequence: int, person: dict[str, Any]) -> float | None:
+        """The mean distance of a found person's keypoints from the drawn person's that is nearest, px.
+
+        None where no drawn person shares a visible keypoint with the found one.
+        """
+        found = [person["keypoints"][name] for name in KEYPOINTS]
+        points = np.array([[np.nan] * 2 if one is None else [one["y"], one["x"]] for one in found])
+        distances = []
+        for drawn in self._camera.truth(sequence):
+            shared = drawn.visible & ~np.isnan(points[:, 0])
+            if shared.any():
+                distances.append(float(np.linalg.norm(points - drawn.points, axis=1)[shared].mean()))
+        return min(distances, default=None)
+
+
+class Subscriber:
+    """A client like any other: subscribes and prints what it receives, beside the truth where it is known."""
+
+    def __init__(self, port: int, truth: Truth | None) -> None:
         self.poses = 0
+        self.errors_px: list[float] = []
         self.first = threading.Event()
+        self._truth = truth
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.on_connect = lambda client, *_: client.subscribe("posed/demo/#", qos=1)
         self._client.on_message = self._on_message
@@ -132,24 +160,42 @@ class Subscriber:
         if name == "poses":
             self.poses += 1
             self.first.set()
-            print(poses_line(msgspec.json.decode(message.payload)), flush=True)
+            self._print_poses(msgspec.json.decode(message.payload))
+        elif name == "state":
+            print(state_line(msgspec.json.decode(message.payload)), flush=True)
         else:
-            print(f"{name:13s} {message.payload.decode()[:300]}", flush=True)
+            print(f"{name:6s} {message.payload.decode()}", flush=True)
+
+    def _print_poses(self, poses: dict[str, Any]) -> None:
+        people = poses["people"]
+        count = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
+        print(f"poses  {poses['sequence']:6d}  {poses['inference_ms']:5.1f} ms  {count}", flush=True)
+        for person in people:
+            error_px = self._truth and self._truth.error_px(poses["sequence"], person)
+            if error_px is not None:
+                self.errors_px.append(error_px)
+            print(f"         {person_text(person)}{error_text(error_px)}", flush=True)
 
 
-def poses_line(poses: dict[str, Any]) -> str:
-    """One line for a frame: when, how fast, and where everybody's visible parts are."""
-    head = f"poses {poses['sequence']:6d}  {poses['inference_ms']:5.1f} ms  {len(poses['people'])} people"
-    return "  ".join([head, *(person_text(person) for person in poses["people"])])
+def state_line(state: dict[str, Any]) -> str:
+    """One line for a state: what runs, or what is waited for."""
+    parts = [f"{name} {state[name]['status']}" for name in ("camera", "engine")]
+    people = "?" if state["people"] is None else state["people"]
+    return f"state  people {people}, {state['fps']} fps, {', '.join(parts)} ({state['engine']['kind']})"
 
 
 def person_text(person: dict[str, Any]) -> str:
     """Score, and nose and wrists as far as they are seen."""
-    parts = [f"[{person['score']:.2f}"]
+    parts = [f"score {person['score']:.2f}"]
     for name in ("nose", "left_wrist", "right_wrist"):
         place = person["keypoints"][name]
         parts.append(f"{name} " + ("-" if place is None else f"{place['x']:.0f},{place['y']:.0f}"))
-    return " ".join(parts) + "]"
+    return "  ".join(parts)
+
+
+def error_text(error_px: float | None) -> str:
+    """How far off that is."""
+    return "" if error_px is None else f"  ({error_px:.1f} px off)"
 
 
 def watch(subscriber: Subscriber, daemon: subprocess.Popen[bytes], seconds: float) -> int:
@@ -163,6 +209,8 @@ def watch(subscriber: Subscriber, daemon: subprocess.Popen[bytes], seconds: floa
             break
         time.sleep(0.05)
     print(f"{subscriber.poses} poses messages received", flush=True)
+    if subscriber.errors_px:
+        print(f"median distance from the truth: {np.median(subscriber.errors_px):.1f} px", flush=True)
     if not subscriber.poses:
         print("demo: no poses message came", file=sys.stderr)
     return daemon.poll() or int(not subscriber.poses)
