@@ -19,6 +19,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -31,6 +32,9 @@ from pydantic_core import ErrorDetails
 from posed.errors import ConfigError
 
 ENVIRONMENT_PREFIX: Final = "POSED_"
+
+_LONGEST_SHOWN: Final = 60
+"""Characters of a wrong value that a problem shows."""
 
 LooseTuple = Annotated[tuple[int, int], Strict(False)]
 LoosePath = Annotated[Path, Strict(False)]
@@ -46,6 +50,11 @@ def _topic(value: str) -> str:
     if not all(re.fullmatch(r"[A-Za-z0-9_-]+", level) for level in value.split("/")):
         raise ValueError("must be levels of letters, digits, - and _, joined by /")
     return value
+
+
+def _number_as_text(value: object) -> object:
+    """`source: 0` is a camera's number, and meant as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def default_device() -> str:
@@ -69,7 +78,7 @@ class CameraConfig(Section):
     """`picamera2`: the Pi camera; `video`: a V4L2 device, an RTSP or HTTP URL, or a file;
     `images`: a picture, a folder or a glob; `synthetic`: drawn people."""
 
-    source: str = ""
+    source: Annotated[str, BeforeValidator(_number_as_text)] = Field(default="", max_length=4096)
     """What to open. picamera2: the camera's number, first one when empty; video: `0` or `/dev/video0`,
     a URL or a file; images: a file, a folder or a glob; synthetic: a number that seeds the scene."""
 
@@ -108,7 +117,7 @@ class CameraConfig(Section):
 class ModelConfig(Section):
     """Which PoseNet runs."""
 
-    name: str = Field(default="coral-353x481", min_length=1)
+    name: str = Field(default="coral-353x481", min_length=1, max_length=4096)
     """A name of `posed model list`, or the path of a .tflite."""
 
     pull: bool = False
@@ -172,7 +181,7 @@ class TlsConfig(Section):
 class MqttConfig(Section):
     """The broker, and the topics below which everything is published."""
 
-    host: str = Field(default="localhost", min_length=1)
+    host: str = Field(default="localhost", min_length=1, max_length=255)
     """Name or address of the broker."""
 
     port: int = Field(default=1883, ge=1, le=65535)
@@ -181,10 +190,10 @@ class MqttConfig(Section):
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     """MQTT version; `auto` is 5, and 3.1.1 where the broker refuses that."""
 
-    topic: Annotated[str, AfterValidator(_topic)] = "posed"
+    topic: Annotated[str, AfterValidator(_topic)] = Field(default="posed", max_length=256)
     """First level(s) of all topics; the device's name follows."""
 
-    username: str | None = None
+    username: str | None = Field(default=None, max_length=1024)
     """User name, when the broker wants one."""
 
     password: SecretStr | None = None
@@ -215,7 +224,9 @@ class LogConfig(Section):
 class Config(Section):
     """All settings."""
 
-    device: Annotated[str, AfterValidator(_topic_level)] = Field(default_factory=default_device)
+    device: Annotated[str, AfterValidator(_topic_level)] = Field(
+        default_factory=default_device, max_length=64
+    )
     """This device's name: a topic level. Default: the host's name."""
 
     camera: CameraConfig = CameraConfig()
@@ -231,7 +242,7 @@ def load(
     environment: Mapping[str, str] = os.environ,
     *,
     overlay: Path | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, tuple[str, Any]] | None = None,
 ) -> Config:
     """The configuration from everything that has a say in it.
 
@@ -239,7 +250,7 @@ def load(
         path: a YAML file, or None for the defaults.
         environment: variables; those that begin with POSED_ are settings.
         overlay: a YAML file of settings that were changed at run time; need not exist.
-        options: settings from a command line by dotted name (`decode.max_people`); None means not given.
+        options: settings of a command line: dotted name to flag and value; a value of None is not given.
 
     Raises:
         ConfigError: with every problem, one line each.
@@ -248,24 +259,58 @@ def load(
     tree: dict[str, Any] = {}
     origins: dict[tuple[str, ...], str] = {}
     if path is not None:
-        _merge(tree, _read_yaml(path))
+        _merge(tree, _read_yaml(path, problems))
     if overlay is not None and overlay.exists():
-        settings = _read_yaml(overlay)
+        settings = _read_yaml(overlay, problems)
         _merge(tree, settings)
         origins.update({where: str(overlay) for where in _leaves(settings)})
     for name, where, value in _environment_settings(environment, problems):
         _merge(tree, _nest(where, value))
         origins[where] = name
-    for name, value in (options or {}).items():
+    for name, (flag, value) in (options or {}).items():
         if value is not None:
-            _merge(tree, _nest(tuple(name.split(".")), value))
-    try:
-        config = Config.model_validate(tree)
-    except ValidationError as error:
-        problems += [_problem(detail, origins) for detail in error.errors()]
-    if problems:
+            where = tuple(name.split("."))
+            _merge(tree, _nest(where, value))
+            origins[where] = flag
+    config, details = _validated(tree)
+    problems += [_problem(detail, origins) for detail in details]
+    if config is None or problems:
         raise ConfigError(problems)
     return config
+
+
+def _validated(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]:
+    """The configuration, or everything that is wrong with it.
+
+    Rules across fields are only looked at where the fields themselves are good, so what is wrong is taken
+    out and the rest looked at again; a rule about a field that was taken out says nothing new.
+    """
+    for section, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            tree[section] = {} if tree.get(section) is None else tree[section]
+    details: list[ErrorDetails] = []
+    while True:
+        try:
+            config = Config.model_validate(tree)
+        except ValidationError as error:
+            known = {_where(detail) for detail in details}
+            found = [detail for detail in error.errors() if _where(detail) not in known]
+            details += found
+            if not found or not all(_take_out(tree, detail["loc"]) for detail in found):
+                return None, details
+        else:
+            return (None if details else config), details
+
+
+def _take_out(tree: Any, where: tuple[int | str, ...]) -> bool:
+    """Remove what stands at a place, or the part of it that exists; False where nothing does."""
+    *parents, last = where
+    for key in parents:
+        if not isinstance(tree, dict) or not isinstance(tree.get(key), dict):
+            last = key
+            break
+        tree = tree[key]
+    return isinstance(tree, dict) and tree.pop(last, tree) is not tree
 
 
 def mqtt_password(config: MqttConfig) -> str | None:
@@ -299,6 +344,7 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML with `!secret NAME`, no repeated keys, and no aliases, whose expansion has no bound."""
 
     folder = Path()
+    problems: list[str]
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -310,6 +356,10 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = key_node.value
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a setting's name must be plain text", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands here twice", key_node.start_mark
@@ -322,7 +372,9 @@ def _construct_secret(loader: _Loader, node: Any) -> str:
     try:
         return _secret(str(loader.construct_scalar(node)), loader.folder)
     except ConfigError as error:
-        raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+        place = f"{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+        loader.problems += [f"{loader.name}:{place}: {problem}" for problem in error.problems]
+        return "a secret that is missing"
 
 
 _Loader.add_constructor("!secret", _construct_secret)
@@ -332,7 +384,7 @@ def _secret(name: str, folder: Path) -> str:
     """A secret by name: from `secrets.yaml` beside the configuration, else a systemd credential."""
     secrets = folder / "secrets.yaml"
     if secrets.exists():
-        value = _read_yaml(secrets).get(name)
+        value = _read_yaml(secrets, []).get(name)
         if isinstance(value, str):
             return value
         if value is not None:
@@ -343,28 +395,38 @@ def _secret(name: str, folder: Path) -> str:
     raise ConfigError([f"!secret {name}: must be in {secrets} or a systemd credential, got neither"])
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
+    """The settings of a file; a secret that is missing becomes one more problem.
+
+    Raises:
+        ConfigError: the file cannot be read or is no YAML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: must be a readable YAML file ({_reason(error)})"]) from None
-    loader = _Loader(text)
-    loader.folder = path.parent
     try:
-        tree = loader.get_single_data()
+        tree = _parse(text, path, problems)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ConfigError([f"{path}{place}: {error.problem or error.context}"]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError([f"{path}: must be YAML, got {type(error).__name__}: {_one_line(error)}"]) from None
-    finally:
-        loader.dispose()
     if tree is None:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError([f"{path}: must be settings as `name: value`, got {_shown(tree)}"])
     return tree
+
+
+def _parse(text: str, path: Path, problems: list[str]) -> Any:
+    loader = _Loader(text)
+    loader.folder, loader.name, loader.problems = path.parent, str(path), problems
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def _one_line(error: Exception) -> str:
@@ -418,7 +480,7 @@ def _parsed(
 ) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     try:
         yield name, where, yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         problems.append(f"{name}: must be a YAML value, got {text!r}")
 
 
@@ -447,17 +509,30 @@ def _nearest(name: str, names: set[str]) -> str:
 
 def _problem(detail: ErrorDetails, origins: Mapping[tuple[str, ...], str]) -> str:
     """One line of pydantic's report in our words: path, rule, what came."""
-    where = tuple(str(part) for part in detail["loc"])
-    value = detail["input"]
-    context = detail.get("ctx", {})
-    rule, shows_value = _rule(detail["type"], context, where, detail["msg"])
-    if detail["type"] == "value_error" and isinstance(value, BaseModel | dict):
-        inner, _, rule = rule.partition(": ")
-        where = (*where, inner)
+    where, value = _where(detail), detail["input"]
+    rule, shows_value = _rule(detail["type"], detail.get("ctx", {}), where, detail["msg"])
+    if _is_rule_across_fields(detail):
+        rule = rule.partition(": ")[2]
     elif shows_value:
         rule += ", got " + (type(value).__name__ if "password" in where else _shown(value))
     origin = origins.get(where)
-    return f"{'.'.join(where)}: {rule}" + (f" (set by {origin})" if origin else "")
+    return f"{'.'.join(map(_printable, where))}: {rule}" + (f" (set by {origin})" if origin else "")
+
+
+def _where(detail: ErrorDetails) -> tuple[str, ...]:
+    """The path of what is wrong; a rule across fields names its field at the beginning of its message."""
+    where = tuple(str(part) for part in detail["loc"])
+    if not _is_rule_across_fields(detail):
+        return where
+    return *where, detail["msg"].removeprefix("Value error, ").partition(": ")[0]
+
+
+def _is_rule_across_fields(detail: ErrorDetails) -> bool:
+    return detail["type"] == "value_error" and isinstance(detail["input"], BaseModel | dict)
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else repr(name)
 
 
 _TYPES: Final = {
@@ -475,7 +550,9 @@ _TYPES: Final = {
 }
 
 
-def _rule(kind: str, context: Mapping[str, Any], where: tuple[str, ...], message: str) -> tuple[str, bool]:
+def _rule(  # noqa: C901 one case per rule
+    kind: str, context: Mapping[str, Any], where: tuple[str, ...], message: str
+) -> tuple[str, bool]:
     """The rule that was broken, and whether what came is to be shown behind it."""
     match kind:
         case "extra_forbidden":
@@ -494,6 +571,8 @@ def _rule(kind: str, context: Mapping[str, Any], where: tuple[str, ...], message
             return "must be empty, usb, usb:N, pci, pci:N or :N", True
         case "string_too_short":
             return "must not be empty", True
+        case "string_too_long":
+            return f"must be at most {context['max_length']} characters", True
         case "value_error":
             return message.removeprefix("Value error, "), True
         case _:
@@ -502,7 +581,8 @@ def _rule(kind: str, context: Mapping[str, Any], where: tuple[str, ...], message
 
 def _names_beside(where: tuple[str, ...]) -> set[str]:
     depth = len(where)
-    return {path[depth - 1] for path in _known_settings(Config) if path[: depth - 1] == where[:-1]}
+    known = _known_settings(Config)
+    return {path[depth - 1] for path in known if len(path) >= depth and path[: depth - 1] == where[:-1]}
 
 
 def _number(value: float) -> str:
@@ -510,6 +590,7 @@ def _number(value: float) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else str(value)
-    text = repr(text) if isinstance(value, str) else text
-    return text if len(text) <= 60 else text[:57] + "..."
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

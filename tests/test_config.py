@@ -75,7 +75,10 @@ def test_later_sources_win(tmp_path):
     config = load(file, {"POSED_DECODE__MAX_PEOPLE": "3"}, overlay=overlay)
     assert (config.log.level, config.mqtt.host, config.mqtt.port) == ("debug", "file", 2)
     assert config.decode.max_people == 3
-    assert load(file, {}, overlay=overlay, options={"decode.max_people": 4}).decode.max_people == 4
+    assert (
+        load(file, {}, overlay=overlay, options={"decode.max_people": ("--max-people", 4)}).decode.max_people
+        == 4
+    )
 
 
 def test_an_overlay_that_is_not_there_is_no_problem(tmp_path):
@@ -125,10 +128,53 @@ def test_every_problem_is_listed_with_path_rule_and_what_came(tmp_path):
             "device: must be letters, digits, - and _ only (it is one level of an MQTT topic), got 'a/b'",
         ),
         ("device: 3", "device: must be text (put it in quotes), got 3"),
+        (f"device: {'a' * 65}", f"device: must be at most 64 characters, got '{'a' * 58}…"),
+        ("mqtt: {tls: {cafile: x}}", "mqtt.tls.cafile: unknown key; did you mean ca?"),
+        ("camera: {fps: }", "camera.fps: must be a number, got nothing"),
+        ("camera: {kind: }", "camera.kind: must be picamera2, video, images or synthetic, got nothing"),
     ],
 )
 def test_rules_across_fields(tmp_path, text, problem):
     assert problems(write(tmp_path, text)) == [problem]
+
+
+@pytest.mark.parametrize("section", sorted({name.rpartition(".")[0] for name in _names_of(Config)}))
+def test_an_unknown_key_is_found_in_every_section(tmp_path, section):
+    text = "nonsense: 1"
+    for level in reversed(section.split(".") if section else []):
+        text = f"{level}: {{{text}}}"
+    (line,) = problems(write(tmp_path, text))
+    assert line.startswith(f"{section}.nonsense: unknown key; ".removeprefix("."))
+
+
+def test_rules_across_fields_are_looked_at_beside_other_problems(tmp_path):
+    text = "camera: {kind: video, fps: 0}\nmqtt: {password: x, port: 0, hots: y}\n"
+    assert sorted(problems(write(tmp_path, text))) == [
+        "camera.fps: must be at least 1, got 0",
+        "camera.source: needed by kind video, got nothing",
+        "mqtt.hots: unknown key; did you mean host?",
+        "mqtt.port: must be at least 1, got 0",
+        "mqtt.username: needed beside a password, got nothing",
+    ]
+
+
+def test_a_wrong_field_is_not_missed_by_a_rule_as_well(tmp_path):
+    assert problems(write(tmp_path, "mqtt: {username: 3, password: x}")) == [
+        "mqtt.username: must be text (put it in quotes), got 3"
+    ]
+
+
+def test_a_section_without_settings_is_at_its_defaults(tmp_path):
+    assert load(write(tmp_path, "mqtt:\ncamera:\n"), {}) == Config()
+
+
+def test_a_cameras_number_may_be_a_number(tmp_path):
+    assert load(write(tmp_path, "camera: {kind: video, source: 0}"), {}).camera.source == "0"
+
+
+def test_a_name_with_control_characters_is_shown_harmlessly(tmp_path):
+    (line,) = problems(write(tmp_path, 'camera: {"a\\nb\\e[31m": 2}'))
+    assert line.startswith(r"camera.'a\nb\x1b[31m': unknown key")
 
 
 def test_a_password_of_the_wrong_type_is_not_shown(tmp_path):
@@ -172,6 +218,10 @@ def test_a_missing_file_is_said(tmp_path):
         ("- 1", ": must be settings as `name: value`, got [1]"),
         ("a: &x [1]\nb: *x", ":2:6: aliases are not allowed"),
         ("a: !!python/object:os.system x", ":1:4: could not determine a constructor"),
+        ("[1, 2]: 3", ":1:1: a setting's name must be plain text"),
+        ("? {a: 1}\n: 2", ":1:3: a setting's name must be plain text"),
+        ("a: \0", ": must be YAML, got ReaderError: "),
+        ("a: 2020-13-45", ": must be YAML, got ValueError: "),
     ],
 )
 def test_broken_yaml_is_one_line_with_its_place(tmp_path, text, problem):
@@ -213,6 +263,19 @@ def test_a_missing_secret_is_said(tmp_path):
     path = write(tmp_path, "mqtt: {username: u, password: !secret mqtt}")
     assert problems(path) == [
         f"{path}:1:31: !secret mqtt: must be in {tmp_path}/secrets.yaml or a systemd credential, got neither"
+    ]
+
+
+def test_a_missing_secret_does_not_hide_other_problems(tmp_path):
+    path = write(tmp_path, "mqtt: {username: u, password: !secret mqtt}\ncamera: {fps: 0}")
+    secret, fps = problems(path)
+    assert "!secret mqtt" in secret
+    assert fps == "camera.fps: must be at least 1, got 0"
+
+
+def test_a_variable_that_is_no_yaml_value_is_said():
+    assert problems(None, {"POSED_CAMERA__FPS": "2020-13-45"}) == [
+        "POSED_CAMERA__FPS: must be a YAML value, got '2020-13-45'"
     ]
 
 

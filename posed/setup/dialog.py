@@ -280,7 +280,7 @@ class _Dialog:
         return name
 
     def _take_device(self, name: str) -> bool:
-        load(None, {}, options={"device": name})
+        load(None, {}, options={"device": ("", name)})
         self._set("device", name)
         if self._reached is None or name not in self._reached.online:
             return True
