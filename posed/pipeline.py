@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, TypeVar
 
 from posed.backoff import Backoff
@@ -33,7 +33,7 @@ POLL_S: Final = 0.1
 
 FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 30.0
-"""Between attempts to open a device that is absent."""
+"""Between attempts to open a device that is absent, or fails soon after it was opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,10 @@ class Pipeline:
         self._captured: Slot[Captured] = Slot()
         self._inferred: Slot[Inferred] = Slot()
         self._failure: BaseException | None = None
+        self._ended: CameraEnded | None = None
         self._letterbox: Letterbox | None = None
         self._sight_of_camera = Sight()
+        self._next_sequence = 0
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (("capture", self._capture), ("inference", self._infer))
@@ -164,14 +166,15 @@ class Pipeline:
         inferred = self._inferred.take(wait_s)
         if inferred is not None:
             self._delivered_count += 1
-        elif self._failure is not None and not self._awaits_last_frames():
+        elif self._failure is not None:
             raise self._failure
+        elif self._ended is not None and not self._awaits_last_frames():
+            raise self._ended
         return inferred
 
     def _awaits_last_frames(self) -> bool:
-        """Whether a recording has ended, but frames of it are still on their way."""
-        on_their_way = self._captured_count - self.dropped - self._delivered_count
-        return isinstance(self._failure, CameraEnded) and on_their_way > 0
+        """Whether frames of a recording that has ended are still on their way."""
+        return self._captured_count - self.dropped - self._delivered_count > 0
 
     def stop(self, timeout_s: float) -> bool:
         """Let go of both devices; False if one hangs and had to be left to the end of the process."""
@@ -186,21 +189,26 @@ class Pipeline:
         """A failure of a thread is the main loop's to raise; nothing dies silently."""
         try:
             work()
+        except CameraEnded as ended:
+            self._ended = ended
         except BaseException as error:  # noqa: BLE001 handed on, not swallowed
-            self._failure = error
+            self._failure = self._failure or error
 
     def _capture(self) -> None:
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
         while not self._stopping.is_set():
+            began_at = time.monotonic()
             try:
                 with self._open_camera() as camera:
                     log.info("%s: opened", camera.name)
+                    self._sight_of_camera = Sight()
+                    first = self._next_sequence
                     for frame in self._frames(camera):
-                        backoff.reset()
-                        self._hand_over(frame, camera.live)
+                        # A camera that was opened again goes on counting: a number is there once in a run.
+                        self._hand_over(replace(frame, sequence=first + frame.sequence), camera.live)
             except CameraLost as error:
                 self.sight = None
-                self._wait("camera", error, backoff.next_s())
+                self._wait("camera", error, _delay(backoff, began_at))
 
     def _frames(self, camera: Camera) -> Iterator[Frame]:
         """The camera's frames until we stop; a camera that gives none within timeout_s is lost."""
@@ -217,6 +225,7 @@ class Pipeline:
                 )
 
     def _hand_over(self, frame: Frame, live: bool) -> None:
+        self._next_sequence = frame.sequence + 1
         letterbox = self._letterbox_for(frame)
         captured = Captured(frame, letterbox, letterbox.apply(frame.image))
         self._captured_count += 1
@@ -237,20 +246,20 @@ class Pipeline:
     def _infer(self) -> None:
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
         while not self._stopping.is_set():
+            began_at = time.monotonic()
             try:
                 with self._open_engine() as engine:
                     self.opened_engine = engine
                     self.engine = Part("ok")
                     while not self._stopping.is_set():
-                        if self._infer_next(engine):
-                            backoff.reset()
+                        self._infer_next(engine)
             except EngineLost as error:
-                self._wait("engine", error, backoff.next_s())
+                self._wait("engine", error, _delay(backoff, began_at))
 
-    def _infer_next(self, engine: Engine) -> bool:
+    def _infer_next(self, engine: Engine) -> None:
         captured = self._captured.take(POLL_S)
         if captured is None:
-            return False
+            return
         began = time.perf_counter()
         try:
             heads = engine.infer(captured.input)
@@ -260,7 +269,6 @@ class Pipeline:
         inferred = Inferred(captured.frame, captured.letterbox, heads, time.perf_counter() - began)
         while not self._inferred.put_if_free(inferred, POLL_S) and not self._stopping.is_set():
             pass
-        return True
 
     def _wait(self, part: Literal["camera", "engine"], error: PosedError, delay_s: float) -> None:
         """Say what is being waited for, once per reason, and wait."""
@@ -269,3 +277,10 @@ class Pipeline:
             log.warning("waiting for the %s: %s", part, error)
         setattr(self, part, waiting)
         self._stopping.wait(delay_s)
+
+
+def _delay(backoff: Backoff, began_at: float) -> float:
+    """How long to wait before the next attempt, s; a device that worked for a while starts anew."""
+    if time.monotonic() - began_at > LONGEST_DELAY_S:
+        backoff.reset()
+    return backoff.next_s()

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pytest
 
+from posed.backoff import Backoff
 from posed.camera.base import FrameMaker
 from posed.engine.base import Head, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
 from posed.frame import Frame
-from posed.pipeline import Pipeline, Slot
+from posed.pipeline import Pipeline, Slot, _delay
 from tests.brokers import eventually
 
 SIZE = (33, 17)
@@ -199,6 +200,25 @@ def test_an_engine_that_can_never_work_is_raised(started):
     pipeline = started([FakeCamera([1], live=True)], [EngineError("library missing")])
     with pytest.raises(EngineError, match="library missing"):
         work(pipeline)
+
+
+def test_an_engine_that_can_never_work_is_raised_though_the_recording_has_ended(started):
+    pipeline = started([FakeCamera([1, CameraEnded("over")], live=False)], [EngineError("library missing")])
+    eventually(lambda: pipeline._ended)
+    with pytest.raises(EngineError, match="library missing"):
+        work(pipeline)
+
+
+def test_frames_are_numbered_on_when_the_camera_is_opened_again(started):
+    cameras = [FakeCamera([3, CameraLost("gone")], live=False), FakeCamera([2, CameraEnded("")], live=False)]
+    assert work(started(cameras)) == [0, 1, 2, 3, 4]
+
+
+def test_a_device_that_fails_soon_after_opening_is_opened_ever_more_slowly():
+    backoff = Backoff(0.5, 30, lambda: 1)
+    soon = [_delay(backoff, time.monotonic()) for _ in range(3)]
+    late = _delay(backoff, time.monotonic() - 31)
+    assert (soon, late) == ([0.5, 1, 2], 0.5)
 
 
 def test_a_bug_in_a_thread_is_raised_in_the_main_loop(started):
