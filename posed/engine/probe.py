@@ -6,11 +6,13 @@ Exit status 0 says that it ran; otherwise a line names the error, or the process
 
 from __future__ import annotations
 
+import ctypes
 import json
 import resource
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from posed.engine.fit import CHILD_SAYS, library_version
 from posed.errors import PosedError
 from posed.model.tflite import parse_model
 
+_PR_SET_PDEATHSIG: Final = 1
+
 
 def main(library: str, device: str, path: str, timeout_s: str) -> int:
     """Run it.
@@ -26,7 +30,8 @@ def main(library: str, device: str, path: str, timeout_s: str) -> int:
     Returns:
         The exit status.
     """
-    signal.alarm(int(float(timeout_s)) + 2)  # ends us even where the parent no longer can
+    _die_with_parent()
+    signal.alarm(int(float(timeout_s)) + 2)  # for a parent that lives, but no longer waits
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash here is an answer, nothing to keep
     try:
         model = parse_model(sys.stdin.buffer.read(), Path(path))
@@ -38,6 +43,11 @@ def main(library: str, device: str, path: str, timeout_s: str) -> int:
         _say(error=type(error).__name__, text=str(error))
         return 1
     return 0
+
+
+def _die_with_parent() -> None:
+    """A daemon that is stopped meanwhile must not leave us behind, holding the device. Source: prctl(2)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _say(**words: str) -> None:
