@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -31,6 +32,10 @@ ConfigOption = Annotated[
 ]
 
 
+_INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"posed {__version__}")
@@ -49,6 +54,8 @@ def _options(
 @app.command()
 def run(config: ConfigOption = None) -> None:
     """Run the daemon in the foreground; SIGTERM or Ctrl-C stops it."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # until the daemon takes over
+        signal.signal(number, lambda *_: sys.exit(0))
     from posed import daemon
     from posed.config import load
     from posed.log import start_log
@@ -62,12 +69,14 @@ def run(config: ConfigOption = None) -> None:
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Say that a configuration is good, or list every problem in it."""
-    from posed.config import load, mqtt_password
+    from posed import daemon
+    from posed.config import load
     from posed.paths import overlay_file
 
-    settings = load(config, overlay=overlay_file())
-    mqtt_password(settings.mqtt)
+    to_do = daemon.check(load(config, overlay=overlay_file()))
     typer.echo(f"{config or 'the default configuration'}: good")
+    if to_do:
+        typer.echo(to_do)
 
 
 @app.command()
@@ -116,6 +125,7 @@ def detect(
     max_people: Annotated[int | None, typer.Option(help="The most people in a picture.")] = None,
 ) -> None:
     """Find the poses in pictures; needs no broker."""
+    _end_with_reader()
     from posed import report
     from posed.config import load
     from posed.detect import detect as detections
@@ -126,15 +136,16 @@ def detect(
     settings = load(
         None,
         options={
-            "model.name": model,
-            "decode.people": "one" if one else None,
-            "decode.score_threshold": threshold,
-            "decode.max_people": max_people,
+            "model.name": ("--model", model),
+            "decode.people": ("--one", "one" if one else None),
+            "decode.score_threshold": ("--threshold", threshold),
+            "decode.max_people": ("--max-people", max_people),
         },
     )
     start_log("warning")
     pair = load_pair(settings.model.name)
     unread = 0
+    outputs = report.drawn_files(images, draw)
     with open_engine(settings.engine, pair.cpu, pair.edgetpu) as engine:
         found = detections(images, engine, pair.model.size, settings.decode)
         for sequence, detection in enumerate(found):
@@ -143,8 +154,8 @@ def detect(
                 unread += 1
                 continue
             report.show_detection(detection, sequence, settings, as_json=as_json)
-            if draw is not None:
-                report.draw_detection(detection, draw, settings, among_many=len(images) > 1)
+            if outputs:
+                report.draw_detection(detection, outputs[sequence], settings)
     if unread:
         raise typer.Exit(ImageError.exit_status)
 
@@ -152,6 +163,7 @@ def detect(
 @model_app.command("list")
 def model_list() -> None:
     """List the known models, and which of them are here."""
+    _end_with_reader()
     from posed import report
 
     report.show_catalogue()
@@ -176,6 +188,11 @@ def model_pull(model: Annotated[str, typer.Argument(metavar="M", help="A known n
     report.pull_with_progress(model)
 
 
+def _end_with_reader() -> None:
+    """End as other filters do when nobody reads on (`posed detect … | head`)."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
 def _complain(error: PosedError) -> None:
     lines = error.problems if isinstance(error, ConfigError) else [" ".join(str(error).split())]
     for line in lines:
@@ -189,6 +206,8 @@ def main() -> None:
     except PosedError as error:
         _complain(error)
         status = error.exit_status
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
     except SystemExit as done:
         status = done.code if isinstance(done.code, int) else int(done.code is not None)
     except Exception:

@@ -18,8 +18,10 @@ from posed.camera import open_camera
 from posed.config import Config, mqtt_password
 from posed.decode import decode
 from posed.engine import open_engine
-from posed.errors import CameraEnded
+from posed.errors import CameraEnded, ConfigError, ModelError
+from posed.model.catalogue import find, locate
 from posed.model.pair import Pair, load_pair
+from posed.mqtt.attempt import tls_context
 from posed.mqtt.client import MqttClient
 from posed.mqtt.messages import (
     CameraState,
@@ -223,6 +225,37 @@ class Daemon:
         self._mqtt.stop(BROKER_STOP_S)
         if not self._pipeline.stop(CAMERA_STOP_S):
             log.warning("a device hangs and is left behind")
+
+
+def check(config: Config) -> str:
+    """Look at what a configuration leads to, without opening a device or connecting.
+
+    Returns:
+        What is still to be done, empty if nothing.
+
+    Raises:
+        ConfigError: with every problem, one line each.
+    """
+    problems: list[str] = []
+    to_do = ""
+    for look in (
+        lambda: mqtt_password(config.mqtt),
+        lambda: config.mqtt.tls and tls_context(config.mqtt.tls),
+    ):
+        try:
+            look()
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        locate(config.model.name)
+    except ModelError as error:
+        if find(config.model.name) is None:
+            problems.append(f"model.name: {error}")
+        elif not config.model.pull:
+            to_do = str(error)
+    if problems:
+        raise ConfigError(problems)
+    return to_do
 
 
 def run(config: Config) -> None:

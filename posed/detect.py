@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Detection:
             inference_ms=round(self.inference_s * 1000, 2),
             latency_ms=round(self.total_s * 1000, 2),
             people=people_messages(self.poses, keypoint_threshold),
-            image=str(self.path),
+            image=os.fsencode(self.path).decode("utf-8", "replace"),
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import cv2
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -37,7 +39,7 @@ def show_detection(detection: Detection, sequence: int, settings: Config, *, as_
     """Print what was found in one picture: a table, or one `poses` message on one line."""
     threshold = settings.decode.keypoint_threshold
     if as_json:
-        print(encode(detection.message(_sender(settings.device), sequence, threshold)).decode())  # noqa: T201
+        _print(encode(detection.message(_sender(settings.device), sequence, threshold)).decode())
         return
     count = len(detection.poses)
     _console().print(
@@ -64,21 +66,41 @@ def _people_table(detection: Detection, threshold: float) -> Table:
     return table
 
 
-def draw_detection(detection: Detection, out: Path, settings: Config, *, among_many: bool) -> None:
-    """Write the picture with its skeletons.
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)  # noqa: T201
+    except OSError as error:
+        raise ImageError(f"standard output: cannot be written ({error.strerror})") from None
 
-    Args:
-        detection: one picture's.
-        out: the file; for one picture of several the folder, which is made.
-        settings: with the keypoint threshold.
-        among_many: whether there are several pictures.
+
+def drawn_files(pictures: Sequence[Path], out: Path | None) -> list[Path]:
+    """Where each picture is drawn to: `out`, or for several pictures a file of its own in that folder.
+
+    Raises:
+        ImageError: the name's ending is no picture format, or the folder cannot be made.
     """
-    if among_many:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ImageError(f"{out}: must be a folder for several pictures ({error.strerror})") from None
-        out = out / f"{detection.path.stem}.png"
+    if out is None:
+        return []
+    if len(pictures) == 1:
+        if not cv2.haveImageWriter(str(out)):
+            raise ImageError(f"{out}: must end in a picture format such as .png or .jpg, got {out.suffix!r}")
+        return [out]
+    if out.suffix and not out.is_dir():
+        raise ImageError(f"{out}: must be a folder for several pictures, got the name of a file")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"{out}: must be a folder for several pictures ({error.strerror})") from None
+    stems = [picture.stem for picture in pictures]
+    numbered = len(set(stems)) < len(stems)
+    return [
+        out / (f"{number}-{stem}.png" if numbered else f"{stem}.png")
+        for number, stem in enumerate(stems, start=1)
+    ]
+
+
+def draw_detection(detection: Detection, out: Path, settings: Config) -> None:
+    """Write the picture with its skeletons."""
     write_image(out, draw_poses(detection.image, detection.poses, settings.decode.keypoint_threshold))
 
 
@@ -162,10 +184,12 @@ def pull_with_progress(name: str) -> None:
     entry = find(name)
     if entry is None:
         raise unknown(name)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
     for file in entry.files:
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task(file.name, total=file.size_bytes)
+        engine = "Edge TPU" if file is entry.edgetpu else "CPU"
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task(f"{name} {engine}", total=file.size_bytes)
 
             def show(
                 done_bytes: int, total_bytes: int | None, bar: Progress = progress, task: TaskID = task

@@ -48,6 +48,7 @@ plugins:
 def main() -> int:
     """Run everything until Ctrl-C or --seconds; returns the exit status."""
     options = parse_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the broker and the daemon end with us
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="posed-demo-") as folder:
         settings = Path(folder) / "broker.yaml"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
+import msgspec
 import numpy as np
 import pytest
 
@@ -73,8 +75,8 @@ def test_nobody_visible_has_no_box():
     assert plain(person_message(pose(), 0.99))["box"] is None
 
 
-def test_a_poses_message_is_as_in_the_contract():
-    message = Poses(
+def poses(people: list[Pose]) -> Poses:
+    return Poses(
         device="hall",
         run="8f3a",
         sequence=3,
@@ -82,8 +84,12 @@ def test_a_poses_message_is_as_in_the_contract():
         frame=Size(640, 480),
         inference_ms=1.0,
         latency_ms=2.0,
-        people=people_messages([pose()], 0.2),
+        people=people_messages(people, 0.2),
     )
+
+
+def test_a_poses_message_is_as_in_the_contract():
+    message = poses([pose()])
     assert list(plain(message)) == [
         *("schema", "device", "run", "sequence", "time"),
         *("frame", "inference_ms", "latency_ms", "people"),
@@ -116,6 +122,16 @@ def test_why_is_there_when_something_is_waited_for():
 )
 def test_clocks_and_rates_alone_are_no_change(change, same):
     assert state().tells_the_same(state(**change)) is same
+
+
+@pytest.mark.parametrize("kind", [Poses, State])
+def test_messages_keep_to_the_schema_of_their_struct(kind):
+    schema = msgspec.json.schema(kind)
+    message = plain(state()) if kind is State else plain(poses([pose()]))
+    jsonschema.Draft202012Validator(schema).validate(message)
+    del message["device"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate(message)
 
 
 def test_every_start_is_another_run():

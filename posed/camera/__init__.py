@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from posed.errors import CameraError, PosedError
+
 if TYPE_CHECKING:
     from posed.camera.base import Camera
     from posed.config import CameraConfig
@@ -20,6 +22,15 @@ def open_camera(config: CameraConfig, model_size: tuple[int, int]) -> Camera:
         CameraLost: the device is absent or does not answer; opening it again may help.
         CameraError: it can never work like this: no such file, no picture in the folder.
     """
+    try:
+        return _open(config, model_size)
+    except PosedError:
+        raise
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise CameraError(f"camera.source: cannot be opened ({error.strerror})") from None
+
+
+def _open(config: CameraConfig, model_size: tuple[int, int]) -> Camera:
     match config.kind:
         case "picamera2":
             from posed.camera.picamera import open_picamera

@@ -14,6 +14,7 @@ import numpy as np
 from posed.camera.base import FrameMaker
 from posed.camera.pace import Pace
 from posed.errors import CameraEnded, CameraError, ImageError
+from posed.log import without_chatter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,8 @@ def read_image(path: Path) -> Image:
     # OpenCV's warnings would double our one line.
     cv2.setLogLevel(0)
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        with without_chatter(b"libpng "):
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise ImageError(f"{path}: cannot be read as a picture: {error.err}") from error
     if picture is None or _is_jpeg_cut_short(data):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from posed.engine.base import Head, Heads
 from posed.errors import EngineError, EngineLost, ModelError
 from posed.frame import Image
+from posed.log import without_chatter
 from posed.model.tflite import Model, Tensor
 
 RUNTIMES: Final = ("ai_edge_litert", "tflite_runtime")
@@ -147,8 +148,9 @@ def open_cpu(model: Model, threads: int, why: str) -> TfliteEngine:
 
 
 def _ready(runtime: Runtime, content: bytes, threads: int) -> Any:
-    interpreter = runtime.module.Interpreter(model_content=content, num_threads=threads)
-    interpreter.allocate_tensors()
+    with without_chatter(b"INFO: Created TensorFlow Lite"):
+        interpreter = runtime.module.Interpreter(model_content=content, num_threads=threads)
+        interpreter.allocate_tensors()
     interpreter.invoke()  # some damage shows only here, and would look like a device that failed
     return interpreter
 
