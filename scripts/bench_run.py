@@ -1,7 +1,8 @@
 """Measures the whole way: `posed run` on a video, a real mosquitto, and mosquitto_sub as the subscriber.
 
-Once at the video's own rate, as a camera would, and once as fast as possible, where every frame waits for the
-engine to be free. Prints messages per second, and the time from capture to receipt and what of it is not the engine's.
+Once at the video's own rate, as a camera would, and once as fast as possible, where every frame waits for
+the engine. Prints messages per second, and the time from capture to receipt and what of it is not the
+engine's.
 Capture is the message's `time` (ms), receipt the time mosquitto_sub notes; all on this machine's clock.
 """
 
@@ -122,9 +123,8 @@ def report(
     at, total_ms, inference_ms, people = np.array(messages[WARM_UP_MESSAGES:]).T
     rate = (len(at) - 1) / (at[-1] - at[0])
     print(f"{platform.machine()}, {os.cpu_count()} cores; {Path(options.model).name}")
-    print(
-        f"{Path(options.video).name}, {'at its own rate' if realtime else 'as fast as possible (frames wait for the engine)'}"
-    )
+    rate_of_video = "at its own rate" if realtime else "as fast as possible, frames wait for the engine"
+    print(f"{Path(options.video).name}, {rate_of_video}")
     print(f"messages/s                {rate:8.1f}   ({len(at)} messages, {people.mean():.1f} people each)")
     for name, values in (
         ("capture to receipt, ms", total_ms),

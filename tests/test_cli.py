@@ -156,17 +156,9 @@ def test_several_pictures_are_not_drawn_into_one_file(tmp_path, model):
 
 
 def test_an_output_that_cannot_be_written_is_one_line(tmp_path, model):
-    command = [
-        sys.executable,
-        "-m",
-        "posed",
-        "detect",
-        picture(tmp_path / "a.png"),
-        "--model",
-        model,
-        "--json",
-    ]
-    with open("/dev/full", "w") as full:
+    path = picture(tmp_path / "a.png")
+    command = [sys.executable, "-m", "posed", "detect", path, "--model", model, "--json"]
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 4
     assert done.stderr == "standard output: cannot be written (No space left on device)\n"
@@ -337,7 +329,7 @@ def test_the_float_models_find_the_same_two_people(tmp_path, shared, name):
     assert len(people) == 2
     reference = google_poses(shared / "testdata" / "couple_640x480.posenet_481_641_16.csv")
     # What stride 32 tells apart at a fifth of the pixels: shoulders and arms, one person each.
-    for name in ("left_shoulder", "right_shoulder", "left_elbow", "left_wrist"):
-        expected = sorted(points[KEYPOINTS.index(name)][0] * 640 for _, points, _ in reference)
-        found = sorted(person["keypoints"][name]["x"] for person in people)
-        assert found == pytest.approx(expected, abs=20), name
+    for part in ("left_shoulder", "right_shoulder", "left_elbow", "left_wrist"):
+        expected = sorted(points[KEYPOINTS.index(part)][0] * 640 for _, points, _ in reference)
+        found = sorted(person["keypoints"][part]["x"] for person in people)
+        assert found == pytest.approx(expected, abs=20), part
