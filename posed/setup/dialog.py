@@ -342,6 +342,8 @@ class _Dialog:
         question = f"{what}: {'number, ' if found else ''}{else_}"
         text: str = typer.prompt(question, default="1" if with_default else None)
         chosen = int(text) if text.isdecimal() else 0
+        if found and chosen > len(found):
+            raise ConfigError([f"{what.lower()}: must be a number from 1 to {len(found)}, got {text}"])
         return found[chosen - 1][0] if 1 <= chosen <= len(found) else text
 
     def _set(self, name: str, value: Any) -> None:
@@ -351,10 +353,10 @@ class _Dialog:
         else:
             self.settings[name] = value
 
-    def _plain(self, section: str) -> dict[str, Any]:
-        """The settings of a section, secrets in the clear."""
+    def _plain(self, section: str) -> dict[str, tuple[str, Any]]:
+        """The settings of a section as `load` takes them, secrets in the clear."""
         return {
-            name: value.value if isinstance(value, Secret) else value
+            name: ("", value.value if isinstance(value, Secret) else value)
             for name, value in self.settings.items()
             if name.startswith(section)
         }
@@ -384,7 +386,7 @@ def _parse_camera(text: str) -> tuple[str, str]:
     if kind not in _KINDS:
         kind, source = _kind_of(text.strip()), text.strip()
     is_file = kind == "images" or (kind == "video" and not source.isdecimal() and "://" not in source)
-    return kind, str(Path(source).expanduser().absolute()) if is_file and source else source
+    return kind, os.path.abspath(Path(source).expanduser()) if is_file and source else source  # noqa: PTH100 folds a/../b, which absolute() keeps
 
 
 def _kind_of(source: str) -> str:
