@@ -188,6 +188,32 @@ def model_pull(model: Annotated[str, typer.Argument(metavar="M", help="A known n
     report.pull_with_progress(model)
 
 
+@model_app.command("export")
+def model_export(
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="A folder of Google's TF.js weights.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite to write.")],
+    stride: Annotated[int, typer.Option(help="Output stride: 8, 16 or 32 px.")] = 16,
+    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the input, px.")] = "481x353",
+    quantize: Annotated[str, typer.Option(metavar="float32|uint8", help="Of input and heads.")] = "float32",
+    calibrate: Annotated[
+        Path | None, typer.Option(help="A folder of pictures like those it will see; for uint8.")
+    ] = None,
+) -> None:
+    """Make a .tflite of any stride, size and precision; needs TensorFlow, the extra `export`."""
+    from posed.model.export import export_tfjs, parsed_precision, parsed_size
+
+    made = export_tfjs(
+        weights,
+        stride=stride,
+        size=parsed_size(size),
+        quantize=parsed_precision(quantize),
+        calibrate=calibrate,
+        out=output,
+    )
+    for line in made.lines():
+        typer.echo(line)
+
+
 def _end_with_reader() -> None:
     """End as other filters do when nobody reads on (`posed detect … | head`)."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
