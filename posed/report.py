@@ -14,8 +14,15 @@ from rich.table import Table
 from posed.config import Config
 from posed.detect import Detection, write_image
 from posed.draw import draw_poses
-from posed.errors import ImageError
-from posed.model.catalogue import CATALOGUE, find, models_folder, unknown
+from posed.errors import ImageError, ModelError
+from posed.model.catalogue import (
+    CATALOGUE,
+    WEIGHTS,
+    ModelFile,
+    find,
+    models_folder,
+    unknown,
+)
 from posed.model.pair import Pair
 from posed.model.pull import pull
 from posed.model.tflite import Model, Tensor
@@ -105,7 +112,7 @@ def draw_detection(detection: Detection, out: Path, settings: Config) -> None:
 
 
 def show_catalogue() -> None:
-    """Print the known models and which of their files are here."""
+    """Print the known models and which of their files are here, and the weights to make others of."""
     table = Table("name", "size", "stride", "engine", "file", "bytes", "here", "SHA-256", box=None)
     for entry in CATALOGUE:
         width, height = entry.size
@@ -124,11 +131,16 @@ def show_catalogue() -> None:
                 here,
                 file.sha256,
             )
+    weights = Table("weights for posed model export", "MobileNetV1", "pull", "from", box=None)
+    for one in WEIGHTS:
+        weights.add_row(one.name, f"{one.multiplier:.2f}", "yes" if one.files else "by hand", one.url)
     console = Console(highlight=False, width=240)
-    console.print(table, no_wrap=True, overflow="ignore", crop=False)
-    for source, licence in sorted({(entry.source, entry.licence) for entry in CATALOGUE}):
+    for rows in (table, weights):
+        console.print(rows, no_wrap=True, overflow="ignore", crop=False)
+        console.print()
+    for source, licence in dict.fromkeys((entry.source, entry.licence) for entry in CATALOGUE):
         console.print(f"source: {source}, licence: {licence}", markup=False)
-    console.print(f"kept in: {models_folder()}", markup=False)
+    console.print(f"downloads are kept in: {models_folder()}", markup=False)
 
 
 def show_model(pair: Pair) -> None:
@@ -175,26 +187,35 @@ def _tensor(tensor: Tensor) -> str:
 
 
 def pull_with_progress(name: str) -> None:
-    """Download every file of a known model with a progress bar.
+    """Download every file of a known model, or known weights, with a progress bar.
 
     Raises:
-        ModelError: the name is unknown.
+        ModelError: the name is unknown, or the checksums of those weights are.
         DownloadError: a file could not be had.
     """
-    entry = find(name)
-    if entry is None:
-        raise unknown(name)
     columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    for file in entry.files:
-        engine = "Edge TPU" if file is entry.edgetpu else "CPU"
+    for file, folder in _files_to_pull(name):
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task(f"{name} {engine}", total=file.size_bytes)
+            task = progress.add_task(file.name[-30:], total=file.size_bytes)
 
             def show(
                 done_bytes: int, total_bytes: int | None, bar: Progress = progress, task: TaskID = task
             ) -> None:
                 bar.update(task, completed=done_bytes, total=total_bytes)
 
-            path = pull(file, models_folder(), show)
-        print(path)  # noqa: T201
+            path = pull(file, folder, show)
+        _print(str(path))
+
+
+def _files_to_pull(name: str) -> list[tuple[ModelFile, Path]]:
+    """Each file that belongs to a name, and the folder where it is kept."""
+    entry = find(name)
+    if entry is not None:
+        return [(file, models_folder()) for file in entry.files]
+    weights = next((one for one in WEIGHTS if one.name == name), None)
+    if weights is None:
+        raise unknown(name)
+    if not weights.files:
+        raise ModelError(f"model {name}: its checksums are not known; download it by hand from {weights.url}")
+    return [(file, models_folder() / name) for file in weights.files]

@@ -250,6 +250,18 @@ def test_list_names_every_file_with_its_checksum(tmp_path):
     assert "Apache-2.0" in done.stdout
 
 
+def test_list_names_the_weights_for_export(tmp_path):
+    done = posed(tmp_path, "model", "list")
+    assert "tfjs-quant2-075" in done.stdout
+    assert "/quant2/075/model-stride16.json" in done.stdout
+
+
+def test_pulling_weights_without_known_checksums_says_where_they_are(tmp_path):
+    done = posed(tmp_path, "model", "pull", "tfjs-float-100")
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert "by hand from https://" in done.stderr
+
+
 def test_pulling_an_unknown_model_names_the_known(tmp_path):
     done = posed(tmp_path, "model", "pull", "coral-353")
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)

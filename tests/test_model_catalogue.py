@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from posed.errors import ModelError
-from posed.model.catalogue import CATALOGUE, Entry, ModelFiles, find, locate, models_folder, unknown
+from posed.model.catalogue import (
+    CATALOGUE,
+    WEIGHTS,
+    Entry,
+    ModelFiles,
+    find,
+    locate,
+    models_folder,
+    unknown,
+)
+
+FILES = [file for known in (*CATALOGUE, *WEIGHTS) for file in known.files]
 
 
 @pytest.fixture
@@ -56,10 +67,22 @@ def test_sides_fit_the_stride(entry: Entry) -> None:
     assert all((side - 1) % entry.stride == 0 for side in entry.size)
 
 
-@pytest.mark.parametrize("file", [file for entry in CATALOGUE for file in entry.files], ids=lambda f: f.name)
-def test_a_file_has_a_url_of_its_name_and_a_sha256(file) -> None:
-    assert re.fullmatch(rf"https://github\.com/\S+/{re.escape(file.name)}", file.url)
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
+def test_a_published_file_has_a_url_of_its_name_and_a_sha256(file) -> None:
+    assert re.fullmatch(rf"https://(github|storage\.googleapis)\.com/\S+/{re.escape(file.name)}", file.url)
     assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
+
+
+def test_weights_are_there_once_for_every_network_and_precision() -> None:
+    assert len({(one.multiplier, one.precision) for one in WEIGHTS}) == len(WEIGHTS) == 9
+    assert len({one.name for one in WEIGHTS}) == len(WEIGHTS)
+
+
+def test_known_weights_are_those_that_are_published(shared: Path) -> None:
+    (one,) = (weights for weights in WEIGHTS if weights.files)
+    for file in one.files:
+        content = (shared / "models" / "tfjs-quant2-075-stride16" / file.name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file.sha256
 
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)

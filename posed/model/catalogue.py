@@ -14,6 +14,8 @@ from posed.paths import cache_folder
 
 _CORAL_SOURCE: Final = "https://github.com/google-coral/test_data"
 _CORAL_URL: Final = f"{_CORAL_SOURCE}/raw/104342d2d3480b3e66203073dac24f4e2dbb4c41/posenet/"
+_WEIGHTS_URL: Final = "https://storage.googleapis.com/tfjs-models/savedmodel/posenet/mobilenet"
+
 _COMPILED: Final = "_edgetpu"
 """What the Edge TPU compiler appends to a file's name, before the extension."""
 
@@ -128,6 +130,53 @@ CATALOGUE: Final = (
     ),
 )
 """Every model that is known by name, the fastest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights that `posed model export` makes models of.
+
+    Args:
+        name: by which `posed model pull` knows them, if it does.
+        multiplier: of MobileNetV1's channels.
+        precision: as they are stored: float, quant1 (8 bit) or quant2 (16 bit).
+        url: of the TF.js graph model; its shards lie beside it.
+        files: with their checksums; none where those are not known, so that they cannot be pulled.
+    """
+
+    name: str
+    multiplier: float
+    precision: str
+    url: str
+    files: tuple[ModelFile, ...] = ()
+
+
+def _weights(multiplier: int, precision: str, **sha256_of: str) -> Weights:
+    folder = f"{_WEIGHTS_URL}/{precision}/{multiplier:03d}/"
+    files = tuple(
+        ModelFile(name, folder + name, sha256)
+        for name, sha256 in (
+            ("model-stride16.json", sha256_of.get("graph")),
+            ("group1-shard1of1.bin", sha256_of.get("shard")),
+        )
+        if sha256 is not None
+    )
+    name = f"tfjs-{precision}-{multiplier:03d}"
+    return Weights(name, multiplier / 100, precision, f"{folder}model-stride16.json", files)
+
+
+WEIGHTS: Final = (
+    *(_weights(multiplier, precision) for precision in ("float", "quant1") for multiplier in (50, 75, 100)),
+    _weights(50, "quant2"),
+    _weights(
+        75,
+        "quant2",
+        graph="a8b2ed00ed1fc764729da234f133c47ec9c155513630c12a15e2a772d80cee07",
+        shard="fa9f00dab1468f722f497c06f5c29f60ee3ad9eb1fa81499d0eb16d99290cbd8",
+    ),
+    _weights(100, "quant2"),
+)
+"""Google's weights for TF.js, of which one set is as good as another for every stride."""
 
 
 def find(name: str) -> Entry | None:
