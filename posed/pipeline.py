@@ -21,7 +21,7 @@ from posed.backoff import Backoff
 from posed.camera.base import Camera
 from posed.camera.sight import Sight
 from posed.engine.base import Engine, Heads
-from posed.errors import CameraEnded, CameraLost, EngineLost, PosedError
+from posed.errors import CameraEnded, CameraLost, EngineError, EngineLost, PosedError
 from posed.frame import Frame, Image, Letterbox
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,9 @@ POLL_S: Final = 0.1
 FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 30.0
 """Between attempts to open a device that is absent, or fails soon after it was opened."""
+
+HANG_S: Final = 30.0
+"""An inference that has not ended after this long never will, s; the slowest CPU takes a second or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class Pipeline:
         open_engine: opens the engine; raises EngineLost if it is not there now.
         input_size: (width, height) of the model's input, px.
         timeout_s: after how long without a frame the camera is opened again, s.
+        hang_s: after how long an inference counts as hanging, s.
 
     Attributes:
         camera: how the camera does; engine: how the engine does.
@@ -118,11 +122,14 @@ class Pipeline:
         open_engine: Callable[[], Engine],
         input_size: tuple[int, int],
         timeout_s: float,
+        hang_s: float = HANG_S,
     ) -> None:
         self._open_camera = open_camera
         self._open_engine = open_engine
         self._input_size = input_size
         self._timeout_s = timeout_s
+        self._hang_s = hang_s
+        self._inferring_since: float | None = None
         self._stopping = threading.Event()
         self._captured: Slot[Captured] = Slot()
         self._inferred: Slot[Inferred] = Slot()
@@ -161,8 +168,11 @@ class Pipeline:
 
         Raises:
             CameraEnded: a recording has been played to its end and everything of it was handed over.
-            CameraError, EngineError: a device can never work like this.
+            CameraError, EngineError: a device can never work like this, or the engine hangs.
         """
+        since = self._inferring_since
+        if since is not None and time.monotonic() - since > self._hang_s:
+            raise EngineError(f"engine: must answer within {self._hang_s:g} s, got nothing: it hangs")
         inferred = self._inferred.take(wait_s)
         if inferred is not None:
             self._delivered_count += 1
@@ -261,11 +271,14 @@ class Pipeline:
         if captured is None:
             return
         began = time.perf_counter()
+        self._inferring_since = time.monotonic()
         try:
             heads = engine.infer(captured.input)
         except EngineLost:
             self._lost_count += 1
             raise
+        finally:
+            self._inferring_since = None
         inferred = Inferred(captured.frame, captured.letterbox, heads, time.perf_counter() - began)
         while not self._inferred.put_if_free(inferred, POLL_S) and not self._stopping.is_set():
             pass

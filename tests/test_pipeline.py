@@ -244,6 +244,17 @@ def test_stop_does_not_wait_for_an_engine_that_hangs(started):
     held.set()
 
 
+def test_an_engine_that_hangs_is_raised():
+    held = threading.Event()
+    engine = FakeEngine(held=held)
+    pipeline = Pipeline(lambda: FakeCamera([1], live=True), lambda: engine, SIZE, timeout_s=5, hang_s=0.2)
+    pipeline.start()
+    with pytest.raises(EngineError, match="it hangs"):
+        work(pipeline)
+    held.set()
+    assert pipeline.stop(5)
+
+
 def test_a_live_cameras_sight_is_told(started):
     pipeline = started([FakeCamera([1], live=True)])
     eventually(lambda: pipeline.sight == "ok")
