@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -77,6 +79,8 @@ def _print(text: str) -> None:
     try:
         print(text, flush=True)  # noqa: T201
     except OSError as error:
+        # What is still buffered would be tried again when Python ends, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise ImageError(f"standard output: cannot be written ({error.strerror})") from None
 
 
