@@ -16,7 +16,7 @@ from msgspec import UNSET
 from posed import __version__
 from posed.camera import open_camera
 from posed.config import Config, mqtt_password
-from posed.decode import decode
+from posed.decode import decode_frame
 from posed.engine import open_engine
 from posed.errors import CameraEnded, ConfigError, ModelError
 from posed.model.catalogue import find, locate
@@ -151,9 +151,8 @@ class Daemon:
         self._processed_at.append(now)
 
     def _decode(self, inferred: Inferred) -> list[Pose]:
-        poses = decode(inferred.heads, self._config.decode)
-        placed = [Pose(inferred.letterbox.to_source(pose.points), pose.scores, pose.score) for pose in poses]
-        return [pose.mirrored() for pose in placed] if self._config.camera.mirror else placed
+        poses = decode_frame(inferred.heads, inferred.letterbox, self._config.decode)
+        return [pose.mirrored() for pose in poses] if self._config.camera.mirror else poses
 
     def _forget_published(self) -> None:
         """On every connection: a broker may have lost its memory, so the main loop tells it all again."""

@@ -12,7 +12,7 @@ import cv2
 
 from posed.camera.images import read_image
 from posed.config import DecodeConfig
-from posed.decode import decode
+from posed.decode import decode_frame
 from posed.engine.base import Engine
 from posed.errors import ImageError
 from posed.frame import Image, Letterbox
@@ -83,9 +83,7 @@ def _detect_one(
     inference_began = time.perf_counter()
     heads = engine.infer(network_input)
     inference_s = time.perf_counter() - inference_began
-    poses = [
-        Pose(letterbox.to_source(pose.points), pose.scores, pose.score) for pose in decode(heads, settings)
-    ]
+    poses = decode_frame(heads, letterbox, settings)
     return Detection(path, image, poses, inference_s, time.perf_counter() - began)
 
 

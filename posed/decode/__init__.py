@@ -6,6 +6,7 @@ from posed.config import DecodeConfig
 from posed.decode.many import decode_many
 from posed.decode.one import decode_one
 from posed.engine.base import Heads
+from posed.frame import Letterbox
 from posed.pose import Pose
 
 
@@ -24,4 +25,10 @@ def decode(heads: Heads, config: DecodeConfig) -> list[Pose]:
             )
 
 
-__all__ = ["decode", "decode_many", "decode_one"]
+def decode_frame(heads: Heads, letterbox: Letterbox, config: DecodeConfig) -> list[Pose]:
+    """The same as `decode`, px of the source frame that the letterbox fitted into the model's input."""
+    poses = decode(heads, config)
+    return [Pose(letterbox.to_source(pose.points), pose.scores, pose.score) for pose in poses]
+
+
+__all__ = ["decode", "decode_frame", "decode_many", "decode_one"]
