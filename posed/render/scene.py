@@ -163,13 +163,17 @@ def _still_channels(rng: np.random.Generator, name: str) -> tuple[Floats, Postur
     return channels, posture
 
 
-def random_still(seed: int, size: tuple[int, int], people: int | None = None) -> Rendered:
+def random_still(
+    seed: int, size: tuple[int, int], people: int | None = None, *, tame: bool = False
+) -> Rendered:
     """A picture like no other, for training.
 
     Args:
         seed: decides everything.
         size: (width, height), px.
         people: how many; None for any number from 0 to 5, mostly 1 to 3.
+        tame: as a camera in a room sees people: about half of the frame high or more when they stand,
+            mostly from the front, upright, with a fair lens; else from a tenth, from anywhere, with any lens.
     """
     rng = np.random.default_rng([seed, 1])
     height = size[1]
@@ -178,20 +182,25 @@ def random_still(seed: int, size: tuple[int, int], people: int | None = None) ->
         size,
         height / 2 / np.tan(np.radians(rng.uniform(20, 62)) / 2),
         np.zeros(3),
-        down_deg=float(rng.normal(5, 8) if rng.random() < 0.7 else rng.uniform(0, 65)),
-        roll_deg=float(rng.normal(0, 4)) if rng.random() < 0.85 else float(rng.uniform(-180, 180)),
+        down_deg=float(rng.normal(5, 8) if rng.random() < (0.95 if tame else 0.7) else rng.uniform(0, 65)),
+        roll_deg=float(
+            rng.normal(0, 4) if rng.random() < (0.99 if tame else 0.85) else rng.uniform(-180, 180)
+        ),
     )
     names = [_STILL_NAMES[int(np.searchsorted(_STILL_SHARES, dice))] for dice in rng.random(count)]
     image = backdrop(rng, size)
-    light, lens = _light(rng), Lens.random(rng, height)
+    light, lens = _light(rng), Lens.random(rng, height, harsh=0.35 if tame else 1)
     noise = (int(rng.integers(512)), int(rng.integers(512)))
     if not count:
         return Rendered(lens.apply(image, noise), [])
     bodies = [Body.of(random_build(rng)) for _ in names]
     channels, postures = zip(*(_still_channels(rng, name) for name in names), strict=True)
     headings = rng.uniform(-180, 180, count)
+    if tame:
+        upright = np.array([posture != "lying" for posture in postures]) & (rng.random(count) < 0.92)
+        headings = np.where(upright, rng.normal(0, 35, count), headings)
     placed = stand_on_ground(bodies, np.stack(channels), headings, np.zeros((count, 3)))
-    moves = _still_places(rng, view, bodies) - placed.points.mean(1)
+    moves = _still_places(rng, view, bodies, tame=tame) - placed.points.mean(1)
     placed = Posed(placed.points + moves[:, None], placed.heads)
     painter = Painter(image, view, light, noise)
     if rng.random() < 0.5:
@@ -211,11 +220,11 @@ def random_still(seed: int, size: tuple[int, int], people: int | None = None) ->
     return Rendered(lens.apply(painter.image, noise), [one for one in truth if _inside(one.box, size)])
 
 
-def _still_places(rng: np.random.Generator, view: View, bodies: list[Body]) -> Floats:
-    """(P, 3) m: where the middles of people are, a tenth of the frame high to more than all of it."""
+def _still_places(rng: np.random.Generator, view: View, bodies: list[Body], *, tame: bool) -> Floats:
+    """(P, 3) m: where the middles of people are, from a tenth (tame: half) of the frame high to all of it."""
     width, height = view.size
-    size = height * 10 ** rng.uniform(-0.92, 0.12)
-    spread = rng.normal(0, 0.12, len(bodies))
+    size = height * 10 ** (rng.uniform(-0.35, 0.08) if tame else rng.uniform(-0.92, 0.12))
+    spread = rng.normal(0, 0.06 if tame else 0.12, len(bodies))
     places = np.zeros((len(bodies), 3))
     x = 0.0
     for index, body in enumerate(bodies):
@@ -223,7 +232,7 @@ def _still_places(rng: np.random.Generator, view: View, bodies: list[Body]) -> F
         # Nearer than this, hands would reach through the lens.
         depth = max(view.focal_px * stature / (size * 10 ** spread[index]), 1.3 * stature)
         own = view.focal_px * stature / depth
-        near = index > 0 and rng.random() < 0.4
+        near = index > 0 and rng.random() < (0.1 if tame else 0.4)
         x = x + own * rng.normal(0, 0.3) if near else width * (0.5 + 0.42 * rng.uniform(-1, 1))
         room = max(0.1 * height, height - own) / 2
         y = height / 2 + room * rng.uniform(-1, 1)
