@@ -243,6 +243,17 @@ def test_stills_have_every_count_of_people_and_every_size_and_posture() -> None:
     assert visible.min() > 0.25
 
 
+def test_tame_stills_show_people_large_and_mostly_from_the_front() -> None:
+    people = [person for seed in range(120) for person in random_still(seed, SIZE, 1, tame=True).people]
+    standing = [person for person in people if person.posture == "standing"]
+    left, right = KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")
+    from_ahead = [person.points[left, 1] > person.points[right, 1] for person in standing]
+
+    assert np.mean([person.box[3] / SIZE[1] > 0.3 for person in standing]) > 0.9
+    assert np.mean(from_ahead) > 0.8
+    assert {person.posture for person in people} == {"standing", "sitting", "lying", "unknown"}
+
+
 def test_a_still_has_as_many_people_as_are_asked_for() -> None:
     assert random_still(1, SIZE, people=0).people == []
     counts = [len(random_still(seed, SIZE, people=3).people) for seed in range(20)]

@@ -1,0 +1,365 @@
+"""What scripts/train is made of: pictures, what the heads should say of them, figures, and training."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from posed.decode import decode_many
+from posed.engine.base import Head, Heads
+from posed.errors import ImageError, ModelError
+from posed.model.tflite import read_model
+from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, MIRRORED, Pose
+from scripts.training.figures import Figures, figures_of
+from scripts.training.pool import HIDDEN, SHOWN, Pool, Sample, coco_pictures, coco_pool, drawing, sample_of
+from scripts.training.targets import Targets, mirrored, targets_of, varied
+from tests.conftest import ROOT
+from tests.heads import person
+from tests.make_tflite import make_tflite
+
+SIZE = (353, 257)
+PEOPLE = [person((130, 80), 200), person((120, 260), 150)]
+
+
+def sample(people: list[NDArray[np.float64]] = PEOPLE, size: tuple[int, int] = SIZE) -> Sample:
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    for points in people:
+        for y, x in points:
+            cv2.circle(image, (round(x), round(y)), 4, (255, 255, 255), -1)
+    return sample_of(image, people, [[SHOWN] * KEYPOINT_COUNT] * len(people))
+
+
+def as_heads(targets: Targets, stride: int) -> Heads:
+    def head(channels_first: NDArray[np.float32]) -> Head:
+        return Head(np.ascontiguousarray(np.moveaxis(channels_first, 0, -1)))
+
+    return Heads(head(targets.heat * 12 - 6), head(targets.short), head(targets.mid), stride)
+
+
+def pose(points: NDArray[np.float64], score: float = 0.9) -> Pose:
+    return Pose(np.asarray(points, np.float64), np.full(KEYPOINT_COUNT, score), score)
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_the_wanted_heads_decode_to_the_people_in_the_picture(stride: int) -> None:
+    found = decode_many(as_heads(targets_of(sample(), stride), stride), 10, 0.5, 20)
+    assert len(found) == len(PEOPLE)
+    for points in PEOPLE:
+        nearest = min(found, key=lambda one: float(np.abs(one.points - points).max()))
+        np.testing.assert_allclose(nearest.points, points, atol=0.01)
+
+
+def test_a_picture_without_people_wants_nothing() -> None:
+    targets = targets_of(sample([]), 16)
+    assert targets.heat_weight.all()
+    assert not any(array.any() for array in (targets.heat, targets.short_weight, targets.mid_weight))
+
+
+def test_a_hidden_keypoint_is_no_part_of_the_heatmap_but_offsets_lead_to_it() -> None:
+    wrist, elbow = KEYPOINTS.index("left_wrist"), KEYPOINTS.index("left_elbow")
+    one = sample(PEOPLE[:1])
+    one.states[0, wrist] = HIDDEN
+    targets = targets_of(one, 16)
+    row, column = np.round(PEOPLE[0][wrist] / 16).astype(int)
+    assert targets.heat[wrist].sum() == 0
+    assert targets.heat_weight[wrist, row, column] == 0
+    assert targets.short_weight[wrist, row, column] > 0
+    assert targets.mid_weight[EDGES.index((elbow, wrist))].any()
+
+
+def test_a_keypoint_that_nobody_marked_is_left_out() -> None:
+    nose = KEYPOINTS.index("nose")
+    one = sample(PEOPLE[:1])
+    one.states[0, nose] = 0
+    targets = targets_of(one, 16)
+    assert targets.heat_weight[nose].all()
+    assert targets.heat[nose].sum() == targets.short_weight[nose].sum() == 0
+    assert not targets.mid_weight[[edge for edge, pair in enumerate(EDGES) if nose in pair]].any()
+
+
+def test_errors_count_in_parts_of_the_size_of_the_person() -> None:
+    weights = [targets_of(sample([person((130, 170), size)]), 16).short_weight.max() for size in (60, 240)]
+    assert weights[0] == pytest.approx(4 * weights[1])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_people_follow_when_a_picture_is_varied(seed: int) -> None:
+    changed = varied(sample([person((130, 170), 220)]), (193, 161), np.random.default_rng(seed))
+    assert changed.image.shape == (161, 193, 3)
+    for points, states in zip(changed.points, changed.states, strict=True):
+        for y, x in points[states > 0]:
+            assert changed.image[round(float(y)), round(float(x))].min() > 150
+
+
+def test_varying_is_decided_by_the_seed() -> None:
+    first, again = (varied(sample(), (161, 161), np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.points, again.points)
+
+
+def test_a_mirror_makes_a_left_wrist_a_right_one() -> None:
+    left, right = KEYPOINTS.index("left_wrist"), KEYPOINTS.index("right_wrist")
+    assert MIRRORED[left] == right
+    before = sample(PEOPLE[:1])
+    before.states[0, left] = HIDDEN
+    after = mirrored(before)
+    y, x = before.points[0, left]
+    np.testing.assert_allclose(after.points[0, right], (y, SIZE[0] - 1 - x))
+    assert after.states[0, right] == HIDDEN
+
+
+def test_a_drawing_says_which_keypoints_are_in_it() -> None:
+    one = drawing(10_000_001, SIZE, (3,))
+    assert one.image.shape == (SIZE[1], SIZE[0], 3)
+    assert len(one.points) <= 3
+    for points, states in zip(one.points, one.states, strict=True):
+        inside = ((points >= -0.5) & (points <= (SIZE[1] - 0.5, SIZE[0] - 0.5))).all(axis=1)
+        assert inside[states > 0].all()
+
+
+def test_perfect_poses_get_perfect_figures() -> None:
+    figures = Figures()
+    figures.add(sample(), [pose(points) for points in PEOPLE])
+    summary = figures.summary()
+    assert [summary[name] for name in ("pck", "pck_of_all", "recall", "precision")] == [1, 1, 1, 1]
+
+
+def test_figures_tell_missed_from_false_people() -> None:
+    figures = Figures()
+    figures.add(sample(), [pose(PEOPLE[0]), pose(PEOPLE[0] + 1), pose(PEOPLE[1] + 200)])
+    summary = figures.summary()
+    assert summary["recall"] == summary["pck_of_all"] == 0.5
+    assert summary["precision"] == pytest.approx(1 / 3, abs=1e-3)
+    assert summary["pck"] == 1
+
+
+def test_a_keypoint_is_right_within_a_fifth_of_the_torso() -> None:
+    corners = [KEYPOINTS.index(name) for name in ("left_shoulder", "right_hip")]
+    torso_px = float(np.linalg.norm(np.subtract(*PEOPLE[0][corners])))
+    for share, right in ((0.19, 1.0), (0.21, 16 / 17)):
+        moved = PEOPLE[0].copy()
+        moved[KEYPOINTS.index("nose"), 0] -= share * torso_px
+        figures = Figures()
+        figures.add(sample(PEOPLE[:1]), [pose(moved)])
+        assert figures.summary()["pck"] == pytest.approx(right, abs=1e-4)
+
+
+def test_somebody_of_whom_little_shows_need_not_be_found_and_is_not_false() -> None:
+    one = sample(PEOPLE[:1])
+    one.states[0, 4:] = 0
+    figures = Figures()
+    figures.add(one, [pose(PEOPLE[0])])
+    assert figures.summary()["people"] == 0
+    assert figures.false == 0
+
+
+def test_figures_come_from_decoded_heads() -> None:
+    one = sample()
+    assert figures_of([(one, as_heads(targets_of(one, 16), 16))]).summary()["recall"] == 1
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    """Three pictures with white keypoints on black, and annotations in COCO's format."""
+    images, annotations = [], []
+    for number in range(3):
+        size = (320, 240) if number else (240, 320)
+        points = person((size[1] / 2, size[0] / 2), 180)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), sample([points], size).image)
+        images.append({"id": 100 + number, "file_name": f"{number}.png", "width": size[0], "height": size[1]})
+        marks = [value for y, x in points for value in (float(x), float(y), 2)]
+        marks[-3:] = [0, 0, 0]
+        annotations.append(
+            {"image_id": 100 + number, "category_id": 1, "keypoints": marks, "bbox": [60, 30, 100, 180]}
+        )
+    crowd = {"image_id": 100, "keypoints": [0] * 51, "bbox": [0, 0, 48, 320], "iscrowd": 1}
+    content = {"images": images, "annotations": [*annotations, crowd]}
+    (tmp_path / "people.json").write_text(json.dumps(content), encoding="utf-8")
+    return tmp_path
+
+
+def test_coco_annotations_end_up_where_they_were_made(coco: Path) -> None:
+    pictures = coco_pictures(coco / "people.json")
+    assert list(coco_pool(coco / "pool", pictures, coco, SIZE, 1))[-1] >= len(pictures)
+    pool = Pool(coco / "pool")
+    assert len(pool) == 3
+    for index in range(3):
+        one = pool[index]
+        assert one.states.tolist() == [[SHOWN] * 16 + [0]]
+        for y, x in one.points[0, :16]:
+            assert one.image[round(float(y)), round(float(x))].min() > 200
+
+
+def test_nobody_is_sure_of_the_heatmaps_inside_a_crowd(coco: Path) -> None:
+    list(coco_pool(coco / "pool", coco_pictures(coco / "people.json"), coco, SIZE, 1))
+    weight = targets_of(Pool(coco / "pool")[0], 16).heat_weight
+    left = round((SIZE[0] - 257 * 240 / 320) / 2 / 16) + 1
+    assert not weight[-1, :, left].any()
+    assert weight[-1, :, -1].all()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"images": [], "annotations": [{}]}'])
+def test_annotations_of_another_format_are_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "people.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ImageError, match="must be COCO keypoint annotations, got"):
+        coco_pictures(path)
+
+
+def test_a_missing_picture_is_named(coco: Path) -> None:
+    (coco / "1.png").unlink()
+    with pytest.raises(ImageError, match=r"1\.png: must be a picture"):
+        list(coco_pool(coco / "pool", coco_pictures(coco / "people.json"), coco, SIZE, 1))
+
+
+def test_a_folder_without_pictures_is_no_pool(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="must hold prepared pictures, got none"):
+        Pool(tmp_path)
+
+
+def batch(count: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(1).integers(0, 256, (count, size[1], size[0], 3))
+    return noise.astype(np.uint8)
+
+
+def network_with_statistics() -> Any:
+    """A network whose batch normalisation has seen something."""
+    torch = pytest.importorskip("torch", reason="needs torch")
+    from scripts.training.posenet import PoseNet
+
+    torch.manual_seed(1)
+    model = PoseNet().train()
+    for _ in range(3):
+        model(torch.from_numpy(batch(4, (97, 65))).permute(0, 3, 1, 2), (16, 32))
+    return model.eval()
+
+
+def test_stride_8_says_at_every_second_cell_what_stride_16_says() -> None:
+    model = network_with_statistics()
+    from scripts.training.posenet import infer
+
+    images = list(batch(2, (97, 65)))
+    for fine, coarse in zip(infer(model, images, 8), infer(model, images, 16), strict=True):
+        np.testing.assert_allclose(
+            fine.short_offsets.data[::2, ::2], coarse.short_offsets.data, atol=1e-3, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_folded_weights_do_what_the_network_does(stride: int) -> None:
+    model = network_with_statistics()
+    import torch
+    from torch.nn import functional
+
+    from scripts.training.posenet import NETWORKS, infer, native_of
+
+    network = NETWORKS[native_of(stride)]
+    weights = model.weights(native_of(stride))
+    network.check_weights(weights)
+    (image,) = batch(1, (97, 65))
+    values = torch.from_numpy(image[None]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    found = {}
+    for layer in network.layers(stride):
+        kernel = torch.from_numpy(weights[layer.weights].copy())
+        kernel = kernel.permute(*((2, 3, 0, 1) if layer.depthwise else (3, 2, 0, 1)))
+        result = functional.conv2d(
+            values,
+            kernel,
+            torch.from_numpy(weights[layer.bias]),
+            layer.stride,
+            layer.dilation * (layer.kernel - 1) // 2,
+            layer.dilation,
+            layer.inputs if layer.depthwise else 1,
+        )
+        if layer.relu6:
+            values = functional.relu6(result)
+        else:
+            found[layer.name] = result[0].permute(1, 2, 0).numpy()
+    (heads,) = infer(model, [image], stride)
+    np.testing.assert_allclose(heads.heatmaps.data, found["heatmap"], atol=1e-3)
+    mid = np.concatenate([found["displacement_fwd"], found["displacement_bwd"]], axis=2)
+    np.testing.assert_allclose(heads.mid_offsets.data, mid, atol=1e-2)
+
+
+def test_no_layer_is_dilated_at_the_native_strides() -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    from scripts.training.posenet import NETWORKS
+
+    assert {native: network.native_stride for native, network in NETWORKS.items()} == {16: 16, 32: 32}
+    assert [network.dilated(native) for native, network in NETWORKS.items()] == [(), ()]
+
+
+def test_training_ends_on_time_and_resumes_where_it_was(coco: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    from scripts.training import learn
+
+    list(coco_pool(coco / "pool", coco_pictures(coco / "people.json"), coco, SIZE, 1))
+
+    def run(seen: int, *, resume: bool) -> learn.Progress:
+        settings = learn.Settings(
+            coco / "pool", coco / "checkpoint.pt", None, ((97, 65), (97, 65)), 4, 1e-3, 10, seen, 1, 1, 0
+        )
+        return learn.load(learn.learn(settings, resume=resume, report=lambda *_: None))[1]
+
+    assert run(8, resume=False).steps == 2
+    assert run(16, resume=True).steps == 4
+    assert run(16, resume=True).steps == 4
+
+
+def test_another_training_begins_with_the_weights_of_the_first(coco: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    from scripts.training import learn
+
+    list(coco_pool(coco / "pool", coco_pictures(coco / "people.json"), coco, SIZE, 1))
+
+    def run(name: str, start: Path | None, seed: int) -> dict[str, Any]:
+        settings = learn.Settings(
+            coco / "pool", coco / name, start, ((97, 65), (97, 65)), 4, 1e-9, 10, 4, seed, 1, 0
+        )
+        learn.learn(settings, resume=False, report=lambda *_: None)
+        return dict(learn.load(coco / name)[0].trunk.named_parameters())
+
+    first = run("first.pt", None, 1)
+    second, fresh = run("second.pt", coco / "first.pt", 2), run("fresh.pt", None, 2)
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+    assert not all(torch.allclose(first[name], fresh[name], atol=1e-6) for name in first)
+
+
+def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    from scripts.training import learn
+
+    settings = learn.Settings(
+        tmp_path, tmp_path / "checkpoint.pt", None, ((97, 65), (97, 65)), 4, 1e-3, 1, 4, 1, 1, 0
+    )
+    with pytest.raises(ModelError, match="must be a checkpoint to go on from, got no file"):
+        learn.learn(settings, resume=True, report=lambda *_: None)
+
+
+def test_the_whole_way_from_coco_to_files(coco: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    pytest.importorskip("tensorflow", reason="needs TensorFlow")
+    reference = coco / "reference.tflite"
+    reference.write_bytes(make_tflite(size=(33, 33), stride=16))
+    command = [sys.executable, str(ROOT / "scripts/train.py"), "--coco", str(coco / "people.json")]
+    command += ["--images", str(coco), "--work", str(coco / "work"), "--out", str(coco / "out")]
+    command += ["--size", "129x97", "--first-size", "97x65", "--train-size", "97x65"]
+    command += ["--photographs", str(coco / "0.png"), "--reference", str(reference)]
+    command += ["--batch", "4", "--processes", "2", "--seen", "8", "--name", "mine"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    card = json.loads((coco / "out/card.json").read_text(encoding="utf-8"))
+    assert "people.json" in card.pop("all")["trained on"]
+    assert sorted(card) == sorted(f"mine_97_129_{stride}.tflite" for stride in (8, 16, 32))
+    for name, said in card.items():
+        assert said["figures"].startswith("PCK ")
+        assert said["photographs"].startswith("finds ")
+        assert read_model(coco / "out" / name).size == (129, 97)
