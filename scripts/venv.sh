@@ -2,7 +2,7 @@
 #
 #   . "$(dirname "$0")/venv.sh"; make_venv test; need_debian mosquitto mosquitto
 #
-# Quick the second time: what was installed is remembered until pyproject.toml or the Python changes.
+# Quick the second time: what was installed is remembered until the Python, pyproject.toml or what is compiled changes.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -76,7 +76,7 @@ make_venv() {
     # The Pi camera's library comes from apt, and so does the numpy that it was built for.
     system=()
     if "$python" -c 'import picamera2' 2>/dev/null; then system=(--system-site-packages); fi
-    wanted="$("$python" -c 'import sys; print(sys.executable, sys.version)') ${system[*]} $(cksum <"$ROOT/pyproject.toml")"
+    wanted="$("$python" -c 'import sys; print(sys.executable, sys.version)') ${system[*]} $(cat "$ROOT/pyproject.toml" "$ROOT/setup.py" "$ROOT/posed/decode/many.py" | cksum)"
     stamp="$ROOT/.venv/.installed-$extra"
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x "$ROOT/.venv/bin/posed" ]; then return 0; fi
     say "setting up .venv for $extra (about a minute the first time)"

@@ -13,7 +13,7 @@ from posed.engine.base import Heads
 LIMIT: Final = 50.0
 """Logits are kept within ±LIMIT, where the sigmoid is 0 or 1 in any precision."""
 
-_EDGE: Final = 1e-7
+EDGE: Final = 1e-7
 """How near to 0 and 1 a score may be when it is turned back into a logit."""
 
 
@@ -21,7 +21,7 @@ def logits_of(heads: Heads) -> NDArray[np.float64]:
     """The heatmaps as finite logits, (grid height, grid width, 17); what is no number counts as nothing."""
     values = heads.heatmaps.values().astype(np.float64)
     if heads.sigmoid:
-        scores = np.clip(np.nan_to_num(values), _EDGE, 1 - _EDGE)
+        scores = np.clip(np.nan_to_num(values), EDGE, 1 - EDGE)
         return np.asarray(np.log(scores / (1 - scores)))
     return np.clip(np.nan_to_num(values, nan=-LIMIT), -LIMIT, LIMIT)
 

@@ -1,44 +1,93 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Many people: greedy decoding from the strongest keypoints along the edges of the body.
 
 Source: PersonLab (Papandreou et al. 2018, arXiv:1803.08225), section 3.1, with the keypoint-level soft
 non-maximum suppression of Google's own decoder. One thing differs from the latter on purpose: it reads
 the first backward edge (left eye to nose) from two channels that belong to other edges.
+
+This file runs as it is, and Cython compiles it as it is (pure-Python mode, see setup.py); COMPILED says
+which of the two is running. The heads stay as the network gave them: only the cells that are read become
+real numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.decode.logits import logit_of, logits_of, sigmoid
+from posed.decode.logits import EDGE, LIMIT, logit_of
 from posed.engine.base import Head, Heads
 from posed.pose import EDGES, KEYPOINT_COUNT, Pose
+
+try:
+    import cython
+except ImportError:
+    from posed.decode import uncompiled as cython
+
+if cython.compiled:
+    from cython.cimports.libc.math import exp, log
+else:
+    from math import exp, log
+
+COMPILED: Final[bool] = cython.compiled
+"""Whether this is the compiled decoder, not the plain Python file."""
 
 REFINEMENTS: Final = 5
 """Steps by the short offset after each step by the mid offset."""
 
-_ATTEMPTS: Final = 500
+_ATTEMPTS = cython.declare(cython.Py_ssize_t, 500)
 """Roots followed at most: bounds the time that noise may take; pictures of people need a tenth of it."""
 
-_EDGE_COUNT: Final = len(EDGES)
+_BLOCK: Final = 64
+"""Cells that are looked at together: most blocks have nobody, and are passed over at once."""
 
-_FAR: Final = 1e9
+# What the loops without the GIL read is declared to C.
+_KEYPOINTS = cython.declare(cython.Py_ssize_t, KEYPOINT_COUNT)
+_STEPS = cython.declare(cython.Py_ssize_t, len(EDGES))
+_REFINEMENTS = cython.declare(cython.Py_ssize_t, REFINEMENTS)
+_LIMIT = cython.declare(cython.double, LIMIT)
+_EDGE = cython.declare(cython.double, EDGE)
+_LARGEST = cython.declare(cython.double, 3.5e38)
+"""No float32 is greater, but for an infinite one."""
+
+_FAR = cython.declare(cython.double, 1e9)
 """What an infinite offset counts as, px: it ends at the border like any other that is too long."""
 
+Cell = cython.fused_type(cython.uchar, cython.schar, cython.float)
+"""One number of a head."""
 
-def _neighbours() -> tuple[tuple[tuple[int, int, int], ...], ...]:
-    """For each keypoint its neighbours: (keypoint, channel of dy, channel of dx) of the mid offsets."""
-    steps: list[list[tuple[int, int, int]]] = [[] for _ in range(KEYPOINT_COUNT)]
+
+def _walks() -> NDArray[np.intc]:
+    """For each root the 16 steps along the edges that lead from it to every other keypoint.
+
+    Steps of one level, as many edges away from the root, do not depend on each other. The edges are a tree,
+    so only one way leads to each keypoint.
+
+    Returns:
+        (17, 16, 5), by level: from which keypoint, to which, channels of dy and dx of the mid offsets, and
+        which step is the first of the next level.
+    """
+    count = len(EDGES)
+    neighbours: list[list[tuple[int, int, int, int]]] = [[] for _ in range(KEYPOINT_COUNT)]
     for edge, (parent, child) in enumerate(EDGES):
-        steps[parent].append((child, edge, _EDGE_COUNT + edge))
-        steps[child].append((parent, 2 * _EDGE_COUNT + edge, 3 * _EDGE_COUNT + edge))
-    return tuple(tuple(step) for step in steps)
+        neighbours[parent].append((parent, child, edge, count + edge))
+        neighbours[child].append((child, parent, 2 * count + edge, 3 * count + edge))
+    walks = np.empty((KEYPOINT_COUNT, count, 5), np.intc)
+    for root in range(KEYPOINT_COUNT):
+        reached, level, first = {root}, [root], 0
+        while level:
+            steps = [step for source in level for step in neighbours[source] if step[1] not in reached]
+            walks[root, first : first + len(steps), :4] = steps or np.empty((0, 4))
+            walks[root, first : first + len(steps), 4] = first + len(steps)
+            first += len(steps)
+            level = [step[1] for step in steps]
+            reached.update(level)
+    return walks
 
 
-_NEIGHBOURS: Final = _neighbours()
+_WALKS: Final = _walks()
 
 
 def decode_many(heads: Heads, max_people: int, score_threshold: float, nms_radius_px: float) -> list[Pose]:
@@ -54,154 +103,555 @@ def decode_many(heads: Heads, max_people: int, score_threshold: float, nms_radiu
     Returns:
         At most max_people poses, best first, points in px of the model input and within it.
     """
-    field = _Field(heads)
-    found: list[tuple[Points, Scores]] = []
-    attempts = _ATTEMPTS
-    for keypoint, y, x in field.candidates(logit_of(score_threshold)):
-        if len(found) == max_people or attempts == 0:
-            break
-        if _is_near(found, keypoint, y, x, nms_radius_px):
-            continue
-        attempts -= 1
-        points, scores = field.follow(keypoint, y, x)
-        if sum(scores) / KEYPOINT_COUNT >= score_threshold:
-            found.append((points, scores))
-    poses = _rescored(found, nms_radius_px)
-    return sorted(
-        (pose for pose in poses if pose.score >= score_threshold), key=lambda pose: pose.score, reverse=True
+    heatmaps, short, mid = _of_one_type(heads)
+    logits = _Field(heatmaps, 1.0, heads.sigmoid)
+    heat_cells = heatmaps.data.ravel()
+    least, ceiling = _bounds(logits, heat_cells.dtype, score_threshold)
+    if least > ceiling:
+        return []
+    points = np.empty((max_people, 2, KEYPOINT_COUNT))
+    scores = np.empty((max_people, KEYPOINT_COUNT))
+    totals = np.empty((2, max_people))
+    count = _decode(
+        logits,
+        _view(heat_cells),
+        _Field(short, 1.0 / heads.stride),
+        _view(short.data.ravel()),
+        _Field(mid, 1.0 / heads.stride),
+        _view(mid.data.ravel()),
+        _view(_WALKS),
+        _view(np.empty(heat_cells.size, np.intc)),
+        _view(np.empty(_BLOCK, np.uint8)),
+        least,
+        ceiling,
+        score_threshold,
+        nms_radius_px / heads.stride,
+        _view(points),
+        _view(scores),
+        _view(totals),
+    )
+    points = (points[:count] * heads.stride).transpose(0, 2, 1)
+    means, shares = totals[:, :count].tolist()
+    best_first = sorted(range(count), key=lambda pose: (-shares[pose], -means[pose]))
+    return [
+        Pose(points[pose], scores[pose], shares[pose])
+        for pose in best_first
+        if shares[pose] >= score_threshold
+    ]
+
+
+def _of_one_type(heads: Heads) -> tuple[Head, Head, Head]:
+    """The three heads, all as real numbers where their types differ."""
+    heatmaps, short, mid = heads.heatmaps, heads.short_offsets, heads.mid_offsets
+    if heatmaps.data.dtype == short.data.dtype == mid.data.dtype:
+        return heatmaps, short, mid
+    return Head(heatmaps.values()), Head(short.values()), Head(mid.values())
+
+
+def _view(array: NDArray[Any]) -> Any:
+    """What reads fastest: compiled the array; else its memory, whose elements come as Python numbers."""
+    return array if cython.compiled else array.data
+
+
+def _bounds(heatmaps: _Field, dtype: np.dtype[Any], score_threshold: float) -> tuple[float, float]:
+    """The least cell of a root, and the cell above which all are equal since their logits are."""
+    if dtype == np.float32:
+        return (score_threshold, 1.0 - EDGE) if heatmaps.sigmoid else (logit_of(score_threshold), LIMIT)
+    last = 255 if dtype == np.uint8 else 127
+    return (
+        _first_step(heatmaps, last, logit_of(score_threshold)),
+        _first_step(heatmaps, last, _logit(heatmaps, last)),
     )
 
 
-Points = list[tuple[float, float]]
-Scores = list[float]
+def _first_step(heatmaps: _Field, last: int, logit: float) -> int:
+    """The lowest of the 256 steps up to the last one whose logit is at least this; last + 1 if none is."""
+    low, high = last - 255, last
+    while low <= high:
+        middle = (low + high) // 2
+        if _logit(heatmaps, middle) >= logit:
+            high = middle - 1
+        else:
+            low = middle + 1
+    return low
 
 
+@cython.cclass
 class _Field:
-    """The heads as a field that can be sampled between cells; positions in cells."""
-
-    def __init__(self, heads: Heads) -> None:
-        self._logits = logits_of(heads)
-        self._height, self._width, _ = self._logits.shape
-        self._stride = heads.stride
-        self._heatmaps = _Sampler(Head(self._logits.astype(np.float32)), 1.0)
-        self._short = _Sampler(heads.short_offsets, 1.0 / heads.stride)
-        self._mid = _Sampler(heads.mid_offsets, 1.0 / heads.stride)
-
-    def candidates(self, least_logit: float) -> list[tuple[int, float, float]]:
-        """(keypoint, y px, x px) of every local maximum at or above least_logit, best first.
-
-        A cell is a maximum when none of its eight neighbours is greater; its place is moved by the
-        short offset.
-        """
-        logits = self._logits
-        padded = np.pad(logits, ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
-        rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-        largest = np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
-        cells = np.argwhere((logits >= least_logit) & (logits >= largest))
-        order = np.argsort(-logits[tuple(cells.T)], kind="stable")
-        return [self._candidate(*cell) for cell in cells[order].tolist()]
-
-    def _candidate(self, row: int, column: int, keypoint: int) -> tuple[int, float, float]:
-        y, x = self._step(self._short, row, column, keypoint, KEYPOINT_COUNT + keypoint)
-        return keypoint, y * self._stride, x * self._stride
-
-    def follow(self, root: int, root_y: float, root_x: float) -> tuple[Points, Scores]:
-        """The pose around a root keypoint: along the edges, both ways.
-
-        The edges are a tree, so only one way leads to each keypoint, in whatever order they are walked.
-
-        Args:
-            root: keypoint.
-            root_y: px of the model input, as root_x.
-            root_x: px.
-
-        Returns:
-            17 points (y, x) in px of the model input and their scores.
-        """
-        points: Points = [(0.0, 0.0)] * KEYPOINT_COUNT
-        scores: Scores = [-1.0] * KEYPOINT_COUNT
-        reached = [(root, root_y / self._stride, root_x / self._stride)]
-        while reached:
-            keypoint, y, x = reached.pop()
-            points[keypoint] = (y * self._stride, x * self._stride)
-            scores[keypoint] = sigmoid(self._heatmaps.sample(y, x, keypoint))
-            for neighbour, dy_channel, dx_channel in _NEIGHBOURS[keypoint]:
-                if scores[neighbour] < 0:
-                    reached.append((neighbour, *self._neighbour(y, x, neighbour, dy_channel, dx_channel)))
-        return points, scores
-
-    def _neighbour(
-        self, y: float, x: float, keypoint: int, dy_channel: int, dx_channel: int
-    ) -> tuple[float, float]:
-        y, x = self._step(self._mid, y, x, dy_channel, dx_channel)
-        for _ in range(REFINEMENTS):
-            y, x = self._step(self._short, y, x, keypoint, KEYPOINT_COUNT + keypoint)
-        return y, x
-
-    def _step(
-        self, offsets: _Sampler, y: float, x: float, dy_channel: int, dx_channel: int
-    ) -> tuple[float, float]:
-        """One step by the offset found here, kept inside the grid."""
-        next_y = y + offsets.sample(y, x, dy_channel)
-        next_x = x + offsets.sample(y, x, dx_channel)
-        return min(max(next_y, 0.0), self._height - 1.0), min(max(next_x, 0.0), self._width - 1.0)
-
-
-class _Sampler:
-    """Bilinear samples of a head; only the cells that are read are dequantised.
+    """How a head's flat cells are laid out and what they mean.
 
     Args:
-        head: (height, width, channels).
+        head: the head.
         unit: what a real value is multiplied by.
+        sigmoid: whether the values are scores, not logits; for heatmaps.
     """
 
-    def __init__(self, head: Head, unit: float) -> None:
-        self._height, self._width, self._channels = head.data.shape
-        # A memoryview's elements come as Python numbers, several times faster than an array's.
-        self._cells: Sequence[float] = _finite(head.data).reshape(-1).data
-        self._scale: float = head.scale * unit
-        self._zero_point = head.zero_point
+    height: cython.Py_ssize_t
+    width: cython.Py_ssize_t
+    channels: cython.Py_ssize_t
+    scale: cython.double
+    zero_point: cython.double
+    sigmoid: cython.bint
 
-    def sample(self, y: float, x: float, channel: int) -> float:
-        """The value at a place in cells, which lies within the grid."""
-        top, left = int(y), int(x)
-        down, right = y - top, x - left
-        row = self._width * self._channels
-        at = top * row + left * self._channels + channel
-        below = row if top + 1 < self._height else 0
-        beside = self._channels if left + 1 < self._width else 0
-        cells = self._cells
-        upper: float = cells[at] * (1.0 - right) + cells[at + beside] * right
-        lower: float = cells[at + below] * (1.0 - right) + cells[at + below + beside] * right
-        return (upper * (1.0 - down) + lower * down - self._zero_point) * self._scale
+    def __init__(self, head: Head, unit: float, sigmoid: bool = False) -> None:
+        self.height, self.width, self.channels = head.data.shape
+        self.scale = head.scale * unit
+        self.zero_point = head.zero_point
+        self.sigmoid = sigmoid
 
 
-def _finite(data: NDArray[Any]) -> NDArray[Any]:
-    """Contiguous, and where it is float without what is no number."""
-    if data.dtype == np.float32:
-        data = np.nan_to_num(data, posinf=_FAR, neginf=-_FAR)
-    return np.ascontiguousarray(data)
+def _decode(
+    heatmaps: _Field,
+    heat_cells: cython.const[Cell][::1],
+    short: _Field,
+    short_cells: cython.const[Cell][::1],
+    mid: _Field,
+    mid_cells: cython.const[Cell][::1],
+    walks: cython.int[:, :, ::1],
+    roots: cython.int[::1],
+    marks: cython.uchar[::1],
+    least: Cell,
+    ceiling: Cell,
+    threshold: cython.double,
+    radius: cython.double,
+    points: cython.double[:, :, ::1],
+    scores: cython.double[:, ::1],
+    totals: cython.double[:, ::1],
+) -> int:
+    """Finds the poses; everything is in cells, and nothing here needs Python.
 
+    Args:
+        heatmaps: and the other fields: of the cells that follow each.
+        heat_cells: logits, or scores where the field says so.
+        short: in cells.
+        short_cells: short offsets.
+        mid: in cells.
+        mid_cells: mid offsets.
+        walks: `_WALKS`.
+        roots: room for one number per cell of the heatmaps.
+        marks: room for the cells that are looked at together.
+        least: a root's cell is no less than this.
+        ceiling: a cell that is greater counts as equal to this.
+        threshold: least score of a pose.
+        radius: a root that is not farther from a keypoint found before is left out.
+        points: receives (people, 2, 17), y first.
+        scores: receives (people, 17), 0-1.
+        totals: receives (2, people): of each the mean score, and that without what better poses cover.
 
-def _is_near(found: list[tuple[Points, Scores]], keypoint: int, y: float, x: float, radius_px: float) -> bool:
-    squared = radius_px * radius_px
-    return any(
-        (points[keypoint][0] - y) ** 2 + (points[keypoint][1] - x) ** 2 <= squared for points, _ in found
-    )
-
-
-def _rescored(found: list[tuple[Points, Scores]], radius_px: float) -> list[Pose]:
-    """Poses whose score leaves out the keypoints that a better pose has within the radius."""
-    if not found:
-        return []
-    points = np.array([points for points, _ in found])
-    scores = np.array([scores for _, scores in found])
-    order = np.argsort(-scores.mean(axis=1), kind="stable")
-    poses = []
-    for rank, index in enumerate(order):
-        better: NDArray[np.intp] = order[:rank]
-        distances = ((points[better] - points[index]) ** 2).sum(axis=2)
-        covered = (distances <= radius_px * radius_px).any(axis=0)
-        score = float(np.where(covered, 0.0, scores[index]).mean())
-        poses.append(Pose(points[index], scores[index], score))
+    Returns:
+        How many poses there are; at most there is room for.
+    """
+    root: cython.Py_ssize_t
+    keypoint: cython.Py_ssize_t
+    cell: cython.Py_ssize_t
+    y: cython.double
+    x: cython.double
+    poses: cython.Py_ssize_t = 0
+    attempts: cython.Py_ssize_t = _ATTEMPTS
+    with cython.nogil:
+        count: cython.Py_ssize_t = _find_roots(heatmaps, heat_cells, roots, marks, least, ceiling)
+        while count > 0 and attempts > 0 and poses < scores.shape[0]:
+            root = _take_best(heat_cells, roots, count, ceiling)
+            count -= 1
+            keypoint = root % _KEYPOINTS
+            cell = root // _KEYPOINTS
+            y, x = _step(
+                short, short_cells, cell // short.width, cell % short.width, keypoint, _KEYPOINTS + keypoint
+            )
+            if _is_near(points, poses, keypoint, y, x, radius * radius):
+                continue
+            attempts -= 1
+            points[poses, 0, keypoint] = y
+            points[poses, 1, keypoint] = x
+            _follow(short, short_cells, mid, mid_cells, walks, keypoint, points, poses)
+            totals[0, poses] = _score(heatmaps, heat_cells, points, scores, poses)
+            if totals[0, poses] >= threshold:
+                poses += 1
+        _rescore(radius * radius, points, scores, totals, poses)
     return poses
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _find_roots(
+    heatmaps: _Field,
+    cells: cython.const[Cell][::1],
+    roots: cython.int[::1],
+    marks: cython.uchar[::1],
+    least: Cell,
+    ceiling: Cell,
+) -> cython.Py_ssize_t:
+    """Writes the local maxima from `least` on as a heap; returns how many there are."""
+    row: cython.Py_ssize_t
+    at: cython.Py_ssize_t
+    count: cython.Py_ssize_t = 0
+    one: cython.Py_ssize_t = _KEYPOINTS
+    wide: cython.Py_ssize_t = heatmaps.width * one
+    last: cython.Py_ssize_t = max(wide - one, one)
+    for row in range(heatmaps.height):
+        # Where there is no neighbour the cell is its own, which changes nothing.
+        above: cython.Py_ssize_t = -wide if row > 0 else 0
+        below: cython.Py_ssize_t = wide if row + 1 < heatmaps.height else 0
+        beside: cython.Py_ssize_t = one if wide > one else 0
+        at = row * wide
+        count = _find_in_run(
+            cells, at, at + one, above, below, 0, beside, least, ceiling, marks, roots, count
+        )
+        count = _find_in_run(
+            cells, at + one, at + last, above, below, -one, one, least, ceiling, marks, roots, count
+        )
+        count = _find_in_run(
+            cells, at + last, at + wide, above, below, -one, 0, least, ceiling, marks, roots, count
+        )
+    for at in range(count // 2 - 1, -1, -1):
+        _sink(cells, roots, count, at, ceiling)
+    return count
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _find_in_run(
+    cells: cython.const[Cell][::1],
+    start: cython.Py_ssize_t,
+    stop: cython.Py_ssize_t,
+    above: cython.Py_ssize_t,
+    below: cython.Py_ssize_t,
+    left: cython.Py_ssize_t,
+    right: cython.Py_ssize_t,
+    least: Cell,
+    ceiling: Cell,
+    marks: cython.uchar[::1],
+    roots: cython.int[::1],
+    count: cython.Py_ssize_t,
+) -> cython.Py_ssize_t:
+    """Adds the local maxima among cells that follow each other and have neighbours on the same sides.
+
+    Both inner loops are without a branch, so that 16 cells are compared at once.
+    """
+    at: cython.Py_ssize_t
+    while start < stop:
+        end: cython.Py_ssize_t = min(start + marks.shape[0], stop)
+        # What cannot be compared, where the first cell is a NaN, is looked at.
+        if not _largest(cells, start, end) < least:
+            _mark_peaks(cells, start, end, above, below, left, right, least, ceiling, marks)
+            for at in range(start, end):
+                if marks[at - start]:
+                    roots[count] = at
+                    count += 1
+        start = end
+    return count
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _largest(cells: cython.const[Cell][::1], start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> Cell:
+    at: cython.Py_ssize_t
+    largest: Cell = cells[start]
+    for at in range(start, end):
+        largest = cells[at] if cells[at] > largest else largest
+    return largest
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _mark_peaks(
+    cells: cython.const[Cell][::1],
+    start: cython.Py_ssize_t,
+    end: cython.Py_ssize_t,
+    above: cython.Py_ssize_t,
+    below: cython.Py_ssize_t,
+    left: cython.Py_ssize_t,
+    right: cython.Py_ssize_t,
+    least: Cell,
+    ceiling: Cell,
+    marks: cython.uchar[::1],
+) -> cython.void:
+    """Marks the cells that are strong and than which none of the eight neighbours is stronger."""
+    at: cython.Py_ssize_t
+    for at in range(start, end):
+        value: Cell = cells[at]
+        if not cython.compiled and value < least:  # uncompiled there is nothing to gain from going on
+            marks[at - start] = False
+            continue
+        bound: Cell = value
+        bound = cells[at + above + left] if cells[at + above + left] > bound else bound
+        bound = cells[at + above] if cells[at + above] > bound else bound
+        bound = cells[at + above + right] if cells[at + above + right] > bound else bound
+        bound = cells[at + left] if cells[at + left] > bound else bound
+        bound = cells[at + right] if cells[at + right] > bound else bound
+        bound = cells[at + below + left] if cells[at + below + left] > bound else bound
+        bound = cells[at + below] if cells[at + below] > bound else bound
+        bound = cells[at + below + right] if cells[at + below + right] > bound else bound
+        bound = ceiling if bound > ceiling else bound
+        bound = least if bound < least else bound
+        marks[at - start] = value >= bound
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _take_best(
+    cells: cython.const[Cell][::1], roots: cython.int[::1], count: cython.Py_ssize_t, ceiling: Cell
+) -> cython.Py_ssize_t:
+    """The first of the heap, which loses it."""
+    best: cython.Py_ssize_t = roots[0]
+    roots[0] = roots[count - 1]
+    _sink(cells, roots, count - 1, 0, ceiling)
+    return best
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _sink(
+    cells: cython.const[Cell][::1],
+    roots: cython.int[::1],
+    count: cython.Py_ssize_t,
+    at: cython.Py_ssize_t,
+    ceiling: Cell,
+) -> cython.void:
+    """Makes a heap of what is one but for its root."""
+    child: cython.Py_ssize_t
+    sinking: cython.Py_ssize_t = roots[at]
+    while 2 * at + 1 < count:
+        child = 2 * at + 1
+        if child + 1 < count and _is_before(cells, roots[child + 1], roots[child], ceiling):
+            child += 1
+        if not _is_before(cells, roots[child], sinking, ceiling):
+            break
+        roots[at] = roots[child]
+        at = child
+    roots[at] = sinking
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _is_before(
+    cells: cython.const[Cell][::1], one: cython.Py_ssize_t, other: cython.Py_ssize_t, ceiling: Cell
+) -> cython.bint:
+    """Whether one root comes before another: the stronger, of equal ones the first in the heatmaps."""
+    strength: Cell = cells[one]
+    others: Cell = cells[other]
+    if strength == others or (strength >= ceiling and others >= ceiling):
+        return one < other
+    return strength > others
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _is_near(
+    points: cython.double[:, :, ::1],
+    count: cython.Py_ssize_t,
+    keypoint: cython.Py_ssize_t,
+    y: cython.double,
+    x: cython.double,
+    squared_radius: cython.double,
+) -> cython.bint:
+    """Whether one of the poses so far has this keypoint here."""
+    pose: cython.Py_ssize_t
+    for pose in range(count):
+        dy: cython.double = points[pose, 0, keypoint] - y
+        dx: cython.double = points[pose, 1, keypoint] - x
+        if dy * dy + dx * dx <= squared_radius:
+            return True
+    return False
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _follow(
+    short: _Field,
+    short_cells: cython.const[Cell][::1],
+    mid: _Field,
+    mid_cells: cython.const[Cell][::1],
+    walks: cython.int[:, :, ::1],
+    root: cython.Py_ssize_t,
+    points: cython.double[:, :, ::1],
+    pose: cython.Py_ssize_t,
+) -> cython.void:
+    """Every other keypoint of a pose from its root's place, along the edges, both ways.
+
+    Level by level: the steps of one do not wait for each other, so the processor takes several at once.
+    """
+    step: cython.Py_ssize_t
+    _: cython.Py_ssize_t
+    keypoint: cython.Py_ssize_t
+    y: cython.double
+    x: cython.double
+    first: cython.Py_ssize_t = 0
+    while first < _STEPS:
+        stop: cython.Py_ssize_t = walks[root, first, 4]
+        for step in range(first, stop):
+            keypoint = walks[root, step, 0]
+            y, x = points[pose, 0, keypoint], points[pose, 1, keypoint]
+            y, x = _step(mid, mid_cells, y, x, walks[root, step, 2], walks[root, step, 3])
+            keypoint = walks[root, step, 1]
+            points[pose, 0, keypoint] = y
+            points[pose, 1, keypoint] = x
+        for _ in range(_REFINEMENTS):
+            for step in range(first, stop):
+                keypoint = walks[root, step, 1]
+                y, x = points[pose, 0, keypoint], points[pose, 1, keypoint]
+                y, x = _step(short, short_cells, y, x, keypoint, _KEYPOINTS + keypoint)
+                points[pose, 0, keypoint] = y
+                points[pose, 1, keypoint] = x
+        first = stop
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _step(
+    offsets: _Field,
+    cells: cython.const[Cell][::1],
+    y: cython.double,
+    x: cython.double,
+    dy_channel: cython.Py_ssize_t,
+    dx_channel: cython.Py_ssize_t,
+) -> tuple[cython.double, cython.double]:
+    """One step by the offset found here, kept inside the grid."""
+    top: cython.Py_ssize_t = int(y)
+    left: cython.Py_ssize_t = int(x)
+    at: cython.Py_ssize_t = (top * offsets.width + left) * offsets.channels
+    below: cython.Py_ssize_t = offsets.width * offsets.channels if top + 1 < offsets.height else 0
+    beside: cython.Py_ssize_t = offsets.channels if left + 1 < offsets.width else 0
+    dy: cython.double = _between(cells, at + dy_channel, below, beside, y - top, x - left)
+    dx: cython.double = _between(cells, at + dx_channel, below, beside, y - top, x - left)
+    y += (dy - offsets.zero_point) * offsets.scale
+    x += (dx - offsets.zero_point) * offsets.scale
+    return min(max(y, 0.0), offsets.height - 1.0), min(max(x, 0.0), offsets.width - 1.0)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _between(
+    cells: cython.const[Cell][::1],
+    at: cython.Py_ssize_t,
+    below: cython.Py_ssize_t,
+    beside: cython.Py_ssize_t,
+    down: cython.double,
+    right: cython.double,
+) -> cython.double:
+    """The bilinear sample between four cells; what is no number counts as nothing."""
+    upper: cython.double = cells[at] * (1.0 - right) + cells[at + beside] * right
+    lower: cython.double = cells[at + below] * (1.0 - right) + cells[at + below + beside] * right
+    value: cython.double = upper * (1.0 - down) + lower * down
+    if (cython.compiled and Cell is not cython.float) or -_LARGEST <= value <= _LARGEST:
+        return value
+    upper = _finite(cells[at]) * (1.0 - right) + _finite(cells[at + beside]) * right
+    lower = _finite(cells[at + below]) * (1.0 - right) + _finite(cells[at + below + beside]) * right
+    return upper * (1.0 - down) + lower * down
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _finite(offset: cython.double) -> cython.double:
+    if offset > _LARGEST:
+        return _FAR
+    if offset < -_LARGEST:
+        return -_FAR
+    return offset if offset == offset else 0.0
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _score(
+    heatmaps: _Field,
+    cells: cython.const[Cell][::1],
+    points: cython.double[:, :, ::1],
+    scores: cython.double[:, ::1],
+    pose: cython.Py_ssize_t,
+) -> cython.double:
+    """Writes the scores of a pose's keypoints; returns their mean."""
+    keypoint: cython.Py_ssize_t
+    total: cython.double = 0.0
+    for keypoint in range(_KEYPOINTS):
+        y: cython.double = points[pose, 0, keypoint]
+        x: cython.double = points[pose, 1, keypoint]
+        top: cython.Py_ssize_t = int(y)
+        left: cython.Py_ssize_t = int(x)
+        at: cython.Py_ssize_t = (top * heatmaps.width + left) * heatmaps.channels + keypoint
+        below: cython.Py_ssize_t = heatmaps.width * heatmaps.channels if top + 1 < heatmaps.height else 0
+        beside: cython.Py_ssize_t = heatmaps.channels if left + 1 < heatmaps.width else 0
+        down: cython.double = y - top
+        right: cython.double = x - left
+        upper: cython.double = (
+            _logit(heatmaps, cells[at]) * (1.0 - right) + _logit(heatmaps, cells[at + beside]) * right
+        )
+        lower: cython.double = (
+            _logit(heatmaps, cells[at + below]) * (1.0 - right)
+            + _logit(heatmaps, cells[at + below + beside]) * right
+        )
+        scores[pose, keypoint] = 1.0 / (1.0 + exp(-(upper * (1.0 - down) + lower * down)))
+        total += scores[pose, keypoint]
+    return total / _KEYPOINTS
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _logit(heatmaps: _Field, cell: cython.double) -> cython.double:
+    """The logit that a cell means; finite, what is no number counts as nothing."""
+    value: cython.double = (cell - heatmaps.zero_point) * heatmaps.scale
+    if heatmaps.sigmoid:
+        if value != value:
+            value = 0.0
+        value = min(max(value, _EDGE), 1.0 - _EDGE)
+        return log(value / (1.0 - value))
+    if value != value:
+        return -_LIMIT
+    return min(max(value, -_LIMIT), _LIMIT)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _rescore(
+    squared_radius: cython.double,
+    points: cython.double[:, :, ::1],
+    scores: cython.double[:, ::1],
+    totals: cython.double[:, ::1],
+    count: cython.Py_ssize_t,
+) -> cython.void:
+    """Writes poses' scores without the keypoints that a better pose has within the radius."""
+    pose: cython.Py_ssize_t
+    other: cython.Py_ssize_t
+    keypoint: cython.Py_ssize_t
+    for pose in range(count):
+        covered: cython.Py_ssize_t = 0
+        for other in range(count):
+            if totals[0, other] > totals[0, pose] or (totals[0, other] == totals[0, pose] and other < pose):
+                for keypoint in range(_KEYPOINTS):
+                    dy: cython.double = points[other, 0, keypoint] - points[pose, 0, keypoint]
+                    dx: cython.double = points[other, 1, keypoint] - points[pose, 1, keypoint]
+                    covered |= (dy * dy + dx * dx <= squared_radius) << keypoint
+        totals[1, pose] = 0.0
+        for keypoint in range(_KEYPOINTS):
+            if not covered >> keypoint & 1:
+                totals[1, pose] += scores[pose, keypoint]
+        totals[1, pose] /= _KEYPOINTS
