@@ -130,14 +130,13 @@ def decode_many(heads: Heads, max_people: int, score_threshold: float, nms_radiu
         _view(scores),
         _view(totals),
     )
-    points = (points[:count] * heads.stride).transpose(0, 2, 1)
+    points = np.multiply(points[:count].transpose(0, 2, 1), heads.stride, order="C")
     means, shares = totals[:, :count].tolist()
-    best_first = sorted(range(count), key=lambda pose: (-shares[pose], -means[pose]))
-    return [
-        Pose(points[pose], scores[pose], shares[pose])
-        for pose in best_first
-        if shares[pose] >= score_threshold
-    ]
+    # Best first; of equal ones the one that was better before it shared, then the one found first.
+    ranks = sorted(
+        (-share, -mean, pose) for pose, (share, mean) in enumerate(zip(shares, means, strict=True))
+    )
+    return [Pose(points[pose], scores[pose], -share) for share, _, pose in ranks if -share >= score_threshold]
 
 
 def _of_one_type(heads: Heads) -> tuple[Head, Head, Head]:
