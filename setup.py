@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
 
 try:
     from Cython.Build import cythonize
 except ImportError:  # without build isolation
-    print("posed: Cython is missing, so the decoder stays uncompiled", file=sys.stderr)
-    extensions = []
-else:
-    many = Extension(
-        "posed.decode.many",
-        ["posed/decode/many.py"],
-        # Contracted multiply-adds, gcc's choice on aarch64, would round unlike the uncompiled file.
-        extra_compile_args=["-O3", "-ffp-contract=off"],
-    )
-    extensions = cythonize([many], build_dir="build", language_level=3)
-    # Where it cannot be compiled the build says so and goes on; many.py then runs as it is.
-    for extension in extensions:
-        extension.optional = True
+    cythonize = None
 
-setup(ext_modules=extensions)
+SOURCE = Path("posed/decode/many.py")
+
+
+def fingerprint() -> str:
+    """A C file that says which source was compiled, so that a test can tell a stale one; its path."""
+    path = Path("build/fingerprint.c")
+    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()
+    text = f'const char posed_decode_many_source[] = "sha256:{digest}";\n'
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def extensions() -> list[Extension]:
+    """The decoder; where it cannot be compiled the build says so and goes on, and many.py runs as it is."""
+    if cythonize is None:
+        print("posed: Cython is missing, so the decoder stays uncompiled", file=sys.stderr)
+        return []
+    # Contracted multiply-adds, gcc's choice on aarch64, would round unlike the uncompiled file.
+    flags = ["-O3", "-ffp-contract=off"]
+    many = Extension("posed.decode.many", [str(SOURCE), fingerprint()], extra_compile_args=flags)
+    compiled = cythonize([many], build_dir="build", language_level=3)
+    for extension in compiled:
+        extension.optional = True
+    return list(compiled)
+
+
+setup(ext_modules=extensions())
