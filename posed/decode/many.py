@@ -12,6 +12,7 @@ real numbers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -87,7 +88,12 @@ def _walks() -> NDArray[np.intc]:
     return walks
 
 
-_WALKS: Final = _walks()
+def _view(array: NDArray[Any]) -> Any:
+    """What reads fastest: compiled the array; else its memory, whose elements come as Python numbers."""
+    return array if cython.compiled else array.data
+
+
+_WALKS = cython.declare(cython.int[:, :, ::1], _view(_walks()))
 
 
 def decode_many(heads: Heads, max_people: int, score_threshold: float, nms_radius_px: float) -> list[Pose]:
@@ -104,39 +110,35 @@ def decode_many(heads: Heads, max_people: int, score_threshold: float, nms_radiu
         At most max_people poses, best first, points in px of the model input and within it.
     """
     heatmaps, short, mid = _of_one_type(heads)
+    cells = heatmaps.data.ravel()
+    kind = cells.dtype.char
     logits = _Field(heatmaps, 1.0, heads.sigmoid)
-    heat_cells = heatmaps.data.ravel()
-    least, ceiling = _bounds(logits, heat_cells.dtype, score_threshold)
+    least, ceiling = _bounds(logits, kind, score_threshold)
     if least > ceiling:
         return []
-    points = np.empty((max_people, 2, KEYPOINT_COUNT))
+    points = np.empty((max_people, KEYPOINT_COUNT, 2))
     scores = np.empty((max_people, KEYPOINT_COUNT))
     totals = np.empty((2, max_people))
-    count = _decode(
+    count = _DECODERS[kind](
         logits,
-        _view(heat_cells),
+        _view(cells),
         _Field(short, 1.0 / heads.stride),
         _view(short.data.ravel()),
         _Field(mid, 1.0 / heads.stride),
         _view(mid.data.ravel()),
-        _view(_WALKS),
-        _view(np.empty(heat_cells.size, np.intc)),
+        _view(np.empty(cells.size + max_people, np.intc)),
         _view(np.empty(_BLOCK, np.uint8)),
+        _view(np.empty((5, KEYPOINT_COUNT, max_people))),
         least,
         ceiling,
         score_threshold,
         nms_radius_px / heads.stride,
+        heads.stride,
         _view(points),
         _view(scores),
         _view(totals),
     )
-    points = np.multiply(points[:count].transpose(0, 2, 1), heads.stride, order="C")
-    means, shares = totals[:, :count].tolist()
-    # Best first; of equal ones the one that was better before it shared, then the one found first.
-    ranks = sorted(
-        (-share, -mean, pose) for pose, (share, mean) in enumerate(zip(shares, means, strict=True))
-    )
-    return [Pose(points[pose], scores[pose], -share) for share, _, pose in ranks if -share >= score_threshold]
+    return list(map(Pose, points[:count], scores[:count], totals[0, :count].tolist()))
 
 
 def _of_one_type(heads: Heads) -> tuple[Head, Head, Head]:
@@ -147,27 +149,26 @@ def _of_one_type(heads: Heads) -> tuple[Head, Head, Head]:
     return Head(heatmaps.values()), Head(short.values()), Head(mid.values())
 
 
-def _view(array: NDArray[Any]) -> Any:
-    """What reads fastest: compiled the array; else its memory, whose elements come as Python numbers."""
-    return array if cython.compiled else array.data
-
-
-def _bounds(heatmaps: _Field, dtype: np.dtype[Any], score_threshold: float) -> tuple[float, float]:
+def _bounds(heatmaps: _Field, kind: str, score_threshold: float) -> tuple[float, float]:
     """The least cell of a root, and the cell above which all are equal since their logits are."""
-    if dtype == np.float32:
-        return (score_threshold, 1.0 - EDGE) if heatmaps.sigmoid else (logit_of(score_threshold), LIMIT)
-    last = 255 if dtype == np.uint8 else 127
+    if kind == "f":
+        real = (score_threshold, 1.0 - EDGE) if heatmaps.sigmoid else (logit_of(score_threshold), LIMIT)
+        return float(np.float32(real[0])), float(np.float32(real[1]))
+    last = 255 if kind == "B" else 127
     return (
         _first_step(heatmaps, last, logit_of(score_threshold)),
         _first_step(heatmaps, last, _logit(heatmaps, last)),
     )
 
 
-def _first_step(heatmaps: _Field, last: int, logit: float) -> int:
+@cython.cfunc
+@cython.exceptval(check=False)
+def _first_step(heatmaps: _Field, last: cython.int, logit: cython.double) -> cython.int:
     """The lowest of the 256 steps up to the last one whose logit is at least this; last + 1 if none is."""
-    low, high = last - 255, last
+    low: cython.int = last - 255
+    high: cython.int = last
     while low <= high:
-        middle = (low + high) // 2
+        middle: cython.int = (low + high) // 2
         if _logit(heatmaps, middle) >= logit:
             high = middle - 1
         else:
@@ -188,12 +189,18 @@ class _Field:
     height: cython.Py_ssize_t
     width: cython.Py_ssize_t
     channels: cython.Py_ssize_t
+    row: cython.Py_ssize_t
+    bottom: cython.double
+    edge: cython.double
     scale: cython.double
     zero_point: cython.double
     sigmoid: cython.bint
 
     def __init__(self, head: Head, unit: float, sigmoid: bool = False) -> None:
         self.height, self.width, self.channels = head.data.shape
+        self.row = self.width * self.channels
+        self.bottom = self.height - 1
+        self.edge = self.width - 1
         self.scale = head.scale * unit
         self.zero_point = head.zero_point
         self.sigmoid = sigmoid
@@ -206,18 +213,19 @@ def _decode(
     short_cells: cython.const[Cell][::1],
     mid: _Field,
     mid_cells: cython.const[Cell][::1],
-    walks: cython.int[:, :, ::1],
     roots: cython.int[::1],
     marks: cython.uchar[::1],
+    found: cython.double[:, :, ::1],
     least: Cell,
     ceiling: Cell,
     threshold: cython.double,
     radius: cython.double,
+    stride: cython.double,
     points: cython.double[:, :, ::1],
     scores: cython.double[:, ::1],
     totals: cython.double[:, ::1],
 ) -> int:
-    """Finds the poses; everything is in cells, and nothing here needs Python.
+    """Finds the poses; nothing here needs Python.
 
     Args:
         heatmaps: and the other fields: of the cells that follow each.
@@ -226,19 +234,20 @@ def _decode(
         short_cells: short offsets.
         mid: in cells.
         mid_cells: mid offsets.
-        walks: `_WALKS`.
-        roots: room for one number per cell of the heatmaps.
+        roots: room for one number per cell of the heatmaps and one per pose.
         marks: room for the cells that are looked at together.
+        found: room for (5, 17, people): of each pose as found y, x in cells and scores; ranked y, x.
         least: a root's cell is no less than this.
         ceiling: a cell that is greater counts as equal to this.
         threshold: least score of a pose.
-        radius: a root that is not farther from a keypoint found before is left out.
-        points: receives (people, 2, 17), y first.
+        radius: a root that is not farther from a keypoint found before is left out; cells.
+        stride: px of the model input from cell to cell.
+        points: receives (people, 17, 2), y first, px of the model input.
         scores: receives (people, 17), 0-1.
-        totals: receives (2, people): of each the mean score, and that without what better poses cover.
+        totals: receives the poses' scores, (2, people): its second row is only used meanwhile.
 
     Returns:
-        How many poses there are; at most there is room for.
+        How many poses there are, best first; at most there is room for.
     """
     root: cython.Py_ssize_t
     keypoint: cython.Py_ssize_t
@@ -257,17 +266,40 @@ def _decode(
             y, x = _step(
                 short, short_cells, cell // short.width, cell % short.width, keypoint, _KEYPOINTS + keypoint
             )
-            if _is_near(points, poses, keypoint, y, x, radius * radius):
+            if _is_near(found, 0, poses, keypoint, y, x, radius * radius):
                 continue
             attempts -= 1
-            points[poses, 0, keypoint] = y
-            points[poses, 1, keypoint] = x
-            _follow(short, short_cells, mid, mid_cells, walks, keypoint, points, poses)
-            totals[0, poses] = _score(heatmaps, heat_cells, points, scores, poses)
+            found[0, keypoint, poses] = y
+            found[1, keypoint, poses] = x
+            _follow(short, short_cells, mid, mid_cells, keypoint, found, poses)
+            totals[0, poses] = _score(heatmaps, heat_cells, found, poses)
             if totals[0, poses] >= threshold:
                 poses += 1
-        _rescore(radius * radius, points, scores, totals, poses)
-    return poses
+        order: cython.int[::1] = roots[heat_cells.shape[0] :]
+        _share(found, totals, order, poses, radius * radius)
+    return _hand_over(found, totals, order, poses, threshold, stride, points, scores)
+
+
+_for_any: Any = _decode
+_DECODERS: Final[dict[str, Any]] = {
+    letter: _for_any[cell] if cython.compiled else _for_any
+    for letter, cell in {"B": "unsigned char", "b": "signed char", "f": "float"}.items()
+}
+"""By the type of the cells, as numpy names it: chosen so, it need not be found out at each call."""
+
+
+def _sorted_roots(
+    heatmaps: _Field, cells: Sequence[float], least: float, ceiling: float
+) -> NDArray[np.signedinteger[Any]]:
+    """What `_find_roots` finds, the best last; uncompiled numpy is faster than loops."""
+    values = np.minimum(np.nan_to_num(np.asarray(cells), nan=-np.inf), ceiling)
+    height, width = heatmaps.height, heatmaps.width
+    values = values.reshape(height, width, heatmaps.channels)
+    padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = np.maximum(np.maximum(padded[:height], padded[1 : height + 1]), padded[2:])
+    largest = np.maximum(np.maximum(rows[:, :width], rows[:, 1 : width + 1]), rows[:, 2:])
+    roots = np.flatnonzero((values >= least) & (values >= largest))[::-1]
+    return roots[np.argsort(values.ravel()[roots], kind="stable")]
 
 
 @cython.cfunc
@@ -282,7 +314,11 @@ def _find_roots(
     least: Cell,
     ceiling: Cell,
 ) -> cython.Py_ssize_t:
-    """Writes the local maxima from `least` on as a heap; returns how many there are."""
+    """Writes the local maxima from `least` on for `_take_best`, as a heap; returns how many there are."""
+    if not cython.compiled:
+        found = _sorted_roots(heatmaps, cells, least, ceiling)
+        np.asarray(roots)[: len(found)] = found
+        return len(found)
     row: cython.Py_ssize_t
     at: cython.Py_ssize_t
     count: cython.Py_ssize_t = 0
@@ -334,13 +370,11 @@ def _find_in_run(
     at: cython.Py_ssize_t
     while start < stop:
         end: cython.Py_ssize_t = min(start + marks.shape[0], stop)
-        # What cannot be compared, where the first cell is a NaN, is looked at.
-        if not _largest(cells, start, end) < least:
+        if _has_strong(cells, start, end, least):
             _mark_peaks(cells, start, end, above, below, left, right, least, ceiling, marks)
             for at in range(start, end):
-                if marks[at - start]:
-                    roots[count] = at
-                    count += 1
+                roots[count] = at  # stays if it is marked, without a branch
+                count += marks[at - start]
         start = end
     return count
 
@@ -349,12 +383,15 @@ def _find_in_run(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _largest(cells: cython.const[Cell][::1], start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> Cell:
+def _has_strong(
+    cells: cython.const[Cell][::1], start: cython.Py_ssize_t, end: cython.Py_ssize_t, least: Cell
+) -> cython.bint:
+    """Whether one of the cells may be a root."""
     at: cython.Py_ssize_t
-    largest: Cell = cells[start]
+    strong: cython.uchar = 0
     for at in range(start, end):
-        largest = cells[at] if cells[at] > largest else largest
-    return largest
+        strong |= cells[at] >= least
+    return strong
 
 
 @cython.cfunc
@@ -377,9 +414,6 @@ def _mark_peaks(
     at: cython.Py_ssize_t
     for at in range(start, end):
         value: Cell = cells[at]
-        if not cython.compiled and value < least:  # uncompiled there is nothing to gain from going on
-            marks[at - start] = False
-            continue
         bound: Cell = value
         bound = cells[at + above + left] if cells[at + above + left] > bound else bound
         bound = cells[at + above] if cells[at + above] > bound else bound
@@ -401,7 +435,9 @@ def _mark_peaks(
 def _take_best(
     cells: cython.const[Cell][::1], roots: cython.int[::1], count: cython.Py_ssize_t, ceiling: Cell
 ) -> cython.Py_ssize_t:
-    """The first of the heap, which loses it."""
+    """The best of the roots, which lose it."""
+    if not cython.compiled:
+        return roots[count - 1]
     best: cython.Py_ssize_t = roots[0]
     roots[0] = roots[count - 1]
     _sink(cells, roots, count - 1, 0, ceiling)
@@ -453,21 +489,24 @@ def _is_before(
 @cython.nogil
 @cython.exceptval(check=False)
 def _is_near(
-    points: cython.double[:, :, ::1],
+    found: cython.double[:, :, ::1],
+    plane: cython.Py_ssize_t,
     count: cython.Py_ssize_t,
     keypoint: cython.Py_ssize_t,
     y: cython.double,
     x: cython.double,
     squared_radius: cython.double,
 ) -> cython.bint:
-    """Whether one of the poses so far has this keypoint here."""
+    """Whether one of the first poses of this plane and the next has this keypoint here."""
     pose: cython.Py_ssize_t
+    near: cython.Py_ssize_t = 0
     for pose in range(count):
-        dy: cython.double = points[pose, 0, keypoint] - y
-        dx: cython.double = points[pose, 1, keypoint] - x
-        if dy * dy + dx * dx <= squared_radius:
-            return True
-    return False
+        dy: cython.double = found[plane, keypoint, pose] - y
+        dx: cython.double = found[plane + 1, keypoint, pose] - x
+        near |= dy * dy + dx * dx <= squared_radius
+        if not cython.compiled and near:  # compiled it is faster to go on, two at once
+            break
+    return near != 0
 
 
 @cython.cfunc
@@ -479,9 +518,8 @@ def _follow(
     short_cells: cython.const[Cell][::1],
     mid: _Field,
     mid_cells: cython.const[Cell][::1],
-    walks: cython.int[:, :, ::1],
     root: cython.Py_ssize_t,
-    points: cython.double[:, :, ::1],
+    found: cython.double[:, :, ::1],
     pose: cython.Py_ssize_t,
 ) -> cython.void:
     """Every other keypoint of a pose from its root's place, along the edges, both ways.
@@ -495,21 +533,21 @@ def _follow(
     x: cython.double
     first: cython.Py_ssize_t = 0
     while first < _STEPS:
-        stop: cython.Py_ssize_t = walks[root, first, 4]
+        stop: cython.Py_ssize_t = _WALKS[root, first, 4]
         for step in range(first, stop):
-            keypoint = walks[root, step, 0]
-            y, x = points[pose, 0, keypoint], points[pose, 1, keypoint]
-            y, x = _step(mid, mid_cells, y, x, walks[root, step, 2], walks[root, step, 3])
-            keypoint = walks[root, step, 1]
-            points[pose, 0, keypoint] = y
-            points[pose, 1, keypoint] = x
+            keypoint = _WALKS[root, step, 0]
+            y, x = found[0, keypoint, pose], found[1, keypoint, pose]
+            y, x = _step(mid, mid_cells, y, x, _WALKS[root, step, 2], _WALKS[root, step, 3])
+            keypoint = _WALKS[root, step, 1]
+            found[0, keypoint, pose] = y
+            found[1, keypoint, pose] = x
         for _ in range(_REFINEMENTS):
             for step in range(first, stop):
-                keypoint = walks[root, step, 1]
-                y, x = points[pose, 0, keypoint], points[pose, 1, keypoint]
+                keypoint = _WALKS[root, step, 1]
+                y, x = found[0, keypoint, pose], found[1, keypoint, pose]
                 y, x = _step(short, short_cells, y, x, keypoint, _KEYPOINTS + keypoint)
-                points[pose, 0, keypoint] = y
-                points[pose, 1, keypoint] = x
+                found[0, keypoint, pose] = y
+                found[1, keypoint, pose] = x
         first = stop
 
 
@@ -528,14 +566,14 @@ def _step(
     """One step by the offset found here, kept inside the grid."""
     top: cython.Py_ssize_t = int(y)
     left: cython.Py_ssize_t = int(x)
-    at: cython.Py_ssize_t = (top * offsets.width + left) * offsets.channels
-    below: cython.Py_ssize_t = offsets.width * offsets.channels if top + 1 < offsets.height else 0
+    at: cython.Py_ssize_t = top * offsets.row + left * offsets.channels
+    below: cython.Py_ssize_t = offsets.row if top + 1 < offsets.height else 0
     beside: cython.Py_ssize_t = offsets.channels if left + 1 < offsets.width else 0
     dy: cython.double = _between(cells, at + dy_channel, below, beside, y - top, x - left)
     dx: cython.double = _between(cells, at + dx_channel, below, beside, y - top, x - left)
     y += (dy - offsets.zero_point) * offsets.scale
     x += (dx - offsets.zero_point) * offsets.scale
-    return min(max(y, 0.0), offsets.height - 1.0), min(max(x, 0.0), offsets.width - 1.0)
+    return min(max(y, 0.0), offsets.bottom), min(max(x, 0.0), offsets.edge)
 
 
 @cython.cfunc
@@ -580,20 +618,19 @@ def _finite(offset: cython.double) -> cython.double:
 def _score(
     heatmaps: _Field,
     cells: cython.const[Cell][::1],
-    points: cython.double[:, :, ::1],
-    scores: cython.double[:, ::1],
+    found: cython.double[:, :, ::1],
     pose: cython.Py_ssize_t,
 ) -> cython.double:
     """Writes the scores of a pose's keypoints; returns their mean."""
     keypoint: cython.Py_ssize_t
     total: cython.double = 0.0
     for keypoint in range(_KEYPOINTS):
-        y: cython.double = points[pose, 0, keypoint]
-        x: cython.double = points[pose, 1, keypoint]
+        y: cython.double = found[0, keypoint, pose]
+        x: cython.double = found[1, keypoint, pose]
         top: cython.Py_ssize_t = int(y)
         left: cython.Py_ssize_t = int(x)
-        at: cython.Py_ssize_t = (top * heatmaps.width + left) * heatmaps.channels + keypoint
-        below: cython.Py_ssize_t = heatmaps.width * heatmaps.channels if top + 1 < heatmaps.height else 0
+        at: cython.Py_ssize_t = top * heatmaps.row + left * heatmaps.channels + keypoint
+        below: cython.Py_ssize_t = heatmaps.row if top + 1 < heatmaps.height else 0
         beside: cython.Py_ssize_t = heatmaps.channels if left + 1 < heatmaps.width else 0
         down: cython.double = y - top
         right: cython.double = x - left
@@ -604,8 +641,8 @@ def _score(
             _logit(heatmaps, cells[at + below]) * (1.0 - right)
             + _logit(heatmaps, cells[at + below + beside]) * right
         )
-        scores[pose, keypoint] = 1.0 / (1.0 + exp(-(upper * (1.0 - down) + lower * down)))
-        total += scores[pose, keypoint]
+        found[2, keypoint, pose] = 1.0 / (1.0 + exp(-(upper * (1.0 - down) + lower * down)))
+        total += found[2, keypoint, pose]
     return total / _KEYPOINTS
 
 
@@ -630,27 +667,76 @@ def _logit(heatmaps: _Field, cell: cython.double) -> cython.double:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _rescore(
-    squared_radius: cython.double,
-    points: cython.double[:, :, ::1],
-    scores: cython.double[:, ::1],
+def _share(
+    found: cython.double[:, :, ::1],
     totals: cython.double[:, ::1],
+    order: cython.int[::1],
     count: cython.Py_ssize_t,
+    squared_radius: cython.double,
 ) -> cython.void:
-    """Writes poses' scores without the keypoints that a better pose has within the radius."""
+    """Writes poses' scores without the keypoints that a better pose has within the radius; ranks them so."""
     pose: cython.Py_ssize_t
-    other: cython.Py_ssize_t
+    rank: cython.Py_ssize_t
     keypoint: cython.Py_ssize_t
     for pose in range(count):
-        covered: cython.Py_ssize_t = 0
-        for other in range(count):
-            if totals[0, other] > totals[0, pose] or (totals[0, other] == totals[0, pose] and other < pose):
-                for keypoint in range(_KEYPOINTS):
-                    dy: cython.double = points[other, 0, keypoint] - points[pose, 0, keypoint]
-                    dx: cython.double = points[other, 1, keypoint] - points[pose, 1, keypoint]
-                    covered |= (dy * dy + dx * dx <= squared_radius) << keypoint
+        order[pose] = pose
+    _rank(totals, 0, order, count)
+    for rank in range(count):
+        pose = order[rank]
         totals[1, pose] = 0.0
         for keypoint in range(_KEYPOINTS):
-            if not covered >> keypoint & 1:
-                totals[1, pose] += scores[pose, keypoint]
+            y: cython.double = found[0, keypoint, pose]
+            x: cython.double = found[1, keypoint, pose]
+            if not _is_near(found, 3, rank, keypoint, y, x, squared_radius):
+                totals[1, pose] += found[2, keypoint, pose]
+            found[3, keypoint, rank] = y
+            found[4, keypoint, rank] = x
         totals[1, pose] /= _KEYPOINTS
+    _rank(totals, 1, order, count)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _rank(
+    totals: cython.double[:, ::1], row: cython.Py_ssize_t, order: cython.int[::1], count: cython.Py_ssize_t
+) -> cython.void:
+    """Sorts poses by their totals, the greatest first; equal ones keep their order."""
+    end: cython.Py_ssize_t
+    for end in range(1, count):
+        pose: cython.int = order[end]
+        at: cython.Py_ssize_t = end
+        while at > 0 and totals[row, order[at - 1]] < totals[row, pose]:
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = pose
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def _hand_over(
+    found: cython.double[:, :, ::1],
+    totals: cython.double[:, ::1],
+    order: cython.int[::1],
+    count: cython.Py_ssize_t,
+    threshold: cython.double,
+    stride: cython.double,
+    points: cython.double[:, :, ::1],
+    scores: cython.double[:, ::1],
+) -> cython.Py_ssize_t:
+    """Writes the poses in their order, as far as they reach the threshold; returns how many do."""
+    rank: cython.Py_ssize_t
+    keypoint: cython.Py_ssize_t
+    for rank in range(count):
+        pose: cython.Py_ssize_t = order[rank]
+        if totals[1, pose] < threshold:
+            return rank
+        totals[0, rank] = totals[1, pose]
+        for keypoint in range(_KEYPOINTS):
+            points[rank, keypoint, 0] = found[0, keypoint, pose] * stride
+            points[rank, keypoint, 1] = found[1, keypoint, pose] * stride
+            scores[rank, keypoint] = found[2, keypoint, pose]
+    return count
