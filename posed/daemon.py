@@ -16,7 +16,7 @@ from msgspec import UNSET
 from posed import __version__
 from posed.camera import open_camera
 from posed.config import Config, mqtt_password
-from posed.decode import decode_frame
+from posed.decode import decode_frame, describe
 from posed.engine import open_engine
 from posed.errors import CameraEnded, ConfigError, ModelError
 from posed.model.catalogue import find, locate
@@ -102,6 +102,7 @@ class Daemon:
             CameraError, EngineError: a device can never work as configured.
         """
         log.info("posed %s: device %s, model %s", __version__, self._config.device, self._pair.name)
+        log.info("decoder: %s", describe(self._config.decode))
         threading.excepthook = self._on_thread_failure
         self._mqtt.start()
         self._pipeline.start()

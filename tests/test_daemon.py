@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from posed.config import DecodeConfig
+from posed.decode import describe
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon
@@ -62,6 +64,12 @@ def test_pictures_become_poses_on_the_broker(tmp_path, broker, settings):
     assert first["people"]
     assert first["people"][0]["score"] > 0.9
     assert first["latency_ms"] >= first["inference_ms"] > 0
+
+
+def test_the_log_says_which_decoder_runs(tmp_path, broker, settings):
+    with Daemon(tmp_path, at(broker, settings)) as daemon:
+        eventually(lambda: "decoder: " in daemon.log(), 20)
+        assert f"decoder: {describe(DecodeConfig())}\n" in daemon.log()
 
 
 def test_state_says_what_runs(tmp_path, broker, settings):

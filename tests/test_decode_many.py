@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from posed.config import DecodeConfig, EngineConfig
-from posed.decode import decode, decode_many
+from posed.decode import decode, decode_many, describe
 from posed.decode.logits import logit_of
 from posed.engine import open_engine
 from posed.engine.base import Head, Heads
@@ -359,6 +360,28 @@ def test_the_helpers_discs_are_wide_enough_to_sample_between_cells() -> None:
     assert all(radius_px(stride) >= stride * 2**0.5 for stride in (8, 16, 32))
 
 
+# What the log says of it
+
+
+@pytest.mark.parametrize(
+    ("people", "is_compiled", "said"),
+    [
+        ("one", True, "one person"),
+        ("many", True, "many people, compiled"),
+        (
+            "many",
+            False,
+            "many people, plain Python (faster where a C compiler is there when posed is installed)",
+        ),
+    ],
+)
+def test_the_decoder_is_described(
+    monkeypatch: pytest.MonkeyPatch, people: Literal["one", "many"], is_compiled: bool, said: str
+) -> None:
+    monkeypatch.setattr("posed.decode.COMPILED", is_compiled)
+    assert describe(DecodeConfig(people=people)) == said
+
+
 # Real models
 
 
@@ -374,7 +397,7 @@ def poses_in(picture: Image, model_file: Path, config: DecodeConfig = CONFIG) ->
     letterbox = Letterbox((picture.shape[1], picture.shape[0]), model.size)
     with open_engine(EngineConfig(kind="cpu", threads=1), model, None) as engine:
         poses = decode(engine.infer(letterbox.apply(picture)), config)
-    return [replace(pose, points=letterbox.to_source(pose.points)) for pose in poses]
+    return [Pose(letterbox.to_source(pose.points), pose.scores, pose.score) for pose in poses]
 
 
 def google_poses(table: Path, width: int, height: int) -> list[Pose]:

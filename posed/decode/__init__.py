@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from posed.config import DecodeConfig
-from posed.decode.many import decode_many
+from posed.decode.many import COMPILED, decode_many
 from posed.decode.one import decode_one
 from posed.engine.base import Heads
 from posed.frame import Letterbox
@@ -31,4 +31,15 @@ def decode_frame(heads: Heads, letterbox: Letterbox, config: DecodeConfig) -> li
     return [Pose(letterbox.to_source(pose.points), pose.scores, pose.score) for pose in poses]
 
 
-__all__ = ["decode", "decode_frame", "decode_many", "decode_one"]
+def describe(config: DecodeConfig) -> str:
+    """Which decoder the settings choose, and whether it is the compiled one; a few words for the log."""
+    match config.people:
+        case "one":
+            return "one person"
+        case "many" if COMPILED:
+            return "many people, compiled"
+        case "many":
+            return "many people, plain Python (faster where a C compiler is there when posed is installed)"
+
+
+__all__ = ["decode", "decode_frame", "decode_many", "decode_one", "describe"]
