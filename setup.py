@@ -32,8 +32,9 @@ def extensions() -> list[Extension]:
     if cythonize is None:
         print("posed: Cython is missing, so the decoder stays uncompiled", file=sys.stderr)
         return []
-    # Contracted multiply-adds, gcc's choice on aarch64, would round unlike the uncompiled file.
-    flags = ["-O3", "-ffp-contract=off"]
+    # Contracted multiply-adds, gcc's choice on aarch64, would round unlike the uncompiled file. Python's own
+    # flags ask for debugging symbols, six times the size.
+    flags = ["-O3", "-ffp-contract=off", "-g0"]
     many = Extension("posed.decode.many", [str(SOURCE), fingerprint()], extra_compile_args=flags)
     compiled = cythonize([many], build_dir="build", language_level=3)
     for extension in compiled:
