@@ -63,12 +63,24 @@ class Letterbox:
         self._interpolation = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
 
     def apply(self, image: Image) -> Image:
-        """The model's input, (height, width, 3) uint8, with the image centred on grey."""
+        """The model's input, (height, width, 3) uint8, with the image centred on grey.
+
+        Returns:
+            A new array that the image was scaled straight into; or the image itself where it has the input's
+            size already, as from a Pi's camera.
+        """
+        if self.source_size == self.input_size:
+            return image
         width, height = self.input_size
-        box = np.full((height, width, 3), PADDING, np.uint8)
-        inside = box[self._top : self._top + self._size[1], self._left : self._left + self._size[0]]
-        inside[:] = cv2.resize(image, self._size, interpolation=self._interpolation)
+        box = np.empty((height, width, 3), np.uint8)
+        self._paint_bars(box)
+        cv2.resize(image, self._size, dst=self.inside(box), interpolation=self._interpolation)
         return box
+
+    def _paint_bars(self, box: Image) -> None:
+        width, height = self._size
+        box[: self._top] = box[self._top + height :] = PADDING
+        box[:, : self._left] = box[:, self._left + width :] = PADDING
 
     def inside(self, box: Image) -> Image:
         """The part of a model input that shows the frame, without the bars; a view."""

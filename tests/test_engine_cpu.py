@@ -74,6 +74,23 @@ def test_heads_come_out_right(dtype: str, sigmoid: bool, specs: Sequence[HeadSpe
     np.testing.assert_allclose(logits(heads)[1, 2], HEATMAPS.biases, atol=0.05)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        ("uint8", np.arange(256, dtype=np.uint8)),
+        ("int8", np.arange(-128, 128, dtype=np.int8)),
+        ("float32", np.arange(256, dtype=np.uint8) * np.float32(1 / 127.5) - np.float32(1)),
+    ],
+)
+def test_every_pixel_is_written_to_the_input_in_the_models_own_type(dtype: str, expected: np.ndarray) -> None:
+    image = np.resize(np.arange(256, dtype=np.uint8), (49, 65, 3))
+    with opened(make_tflite(dtype=dtype)) as engine:
+        engine.infer(image)
+        written = engine._interpreter.get_tensor(engine._model.input.index)[0]
+    assert written.dtype == expected.dtype
+    np.testing.assert_array_equal(written, expected[image])
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(SEPARATE)))
 def test_heads_come_out_right_in_any_order_of_the_file(order: tuple[HeadSpec, ...]) -> None:
     heads = heads_of(make_tflite(order), picture((65, 49)))

@@ -13,9 +13,22 @@ from posed.frame import PADDING, Letterbox
 SIDES = st.integers(1, 4000)
 
 
-def test_a_frame_of_the_inputs_size_passes_unchanged():
+def test_a_frame_of_the_inputs_size_passes_without_a_copy():
     image = np.random.default_rng(0).integers(0, 256, (353, 481, 3), np.uint8)
-    assert (Letterbox((481, 353), (481, 353)).apply(image) == image).all()
+    assert Letterbox((481, 353), (481, 353)).apply(image) is image
+
+
+@settings(max_examples=50, deadline=None)
+@given(width=st.integers(1, 1300), height=st.integers(1, 1300), seed=st.integers(0, 99))
+def test_a_frame_is_scaled_into_the_input_as_opencv_scales_it(width, height, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    letterbox = Letterbox((width, height), (257, 193))
+    inside = letterbox.inside(np.empty((193, 257, 3)))
+    shrunk = min(257 / width, 193 / height) < 0.5
+    how = cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR
+    expected = np.full((193, 257, 3), PADDING, np.uint8)
+    letterbox.inside(expected)[:] = cv2.resize(image, inside.shape[1::-1], interpolation=how)
+    assert (letterbox.apply(image) == expected).all()
 
 
 def test_a_wide_frame_gets_bars_above_and_below():

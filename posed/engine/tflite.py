@@ -9,7 +9,6 @@ from types import ModuleType
 from typing import Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from posed.engine.base import Head, Heads
 from posed.errors import EngineError, EngineLost, ModelError
@@ -95,11 +94,8 @@ class TfliteEngine:
         Raises:
             EngineLost: the device failed or is gone; opening it again may help.
         """
-        self._interpreter.set_tensor(self._model.input.index, _as_input(image, self._model.input)[np.newaxis])
-        try:
-            self._interpreter.invoke()
-        except RuntimeError as error:
-            raise EngineLost(f"{self.kind} {self.device}: failed to run the model ({told(error)})") from None
+        self._write_input(image)
+        self.invoke()
         return Heads(
             heatmaps=self._head(self._model.heatmaps),
             short_offsets=self._head(self._model.short_offsets),
@@ -107,6 +103,34 @@ class TfliteEngine:
             stride=self._model.stride,
             sigmoid=self._model.sigmoid,
         )
+
+    def invoke(self) -> None:
+        """Run the network on the input that is there, and leave the heads where they are: what the chip does.
+
+        Raises:
+            EngineLost: the device failed or is gone; opening it again may help.
+        """
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise EngineLost(f"{self.kind} {self.device}: failed to run the model ({told(error)})") from None
+
+    def _write_input(self, image: Image) -> None:
+        """Put the picture into the input tensor in the model's own type, with no copy in between.
+
+        Source: PoseNet's input is -1 to 1, quantised with 128 (uint8) or 0 (int8) for its middle.
+        """
+        tensor = self._model.input
+        # A view of the interpreter's own memory, which it does not run with while anybody holds one.
+        memory = self._interpreter.tensor(tensor.index)()[0]
+        match tensor.dtype:
+            case "int8":
+                np.bitwise_xor(image, np.uint8(128), out=memory.view(np.uint8))  # pixel - 128
+            case "float32":
+                np.multiply(image, np.float32(1 / 127.5), out=memory)
+                np.subtract(memory, np.float32(1), out=memory)
+            case _:
+                np.copyto(memory, image)
 
     def _head(self, tensor: Tensor) -> Head:
         data = self._interpreter.get_tensor(tensor.index)[0]  # a copy
@@ -153,20 +177,6 @@ def _ready(runtime: Runtime, content: bytes, threads: int) -> Any:
         interpreter.allocate_tensors()
     interpreter.invoke()  # some damage shows only here, and would look like a device that failed
     return interpreter
-
-
-def _as_input(image: Image, tensor: Tensor) -> NDArray[Any]:
-    """The picture in the model's own type.
-
-    Source: PoseNet's input is -1 to 1, quantised with 128 (uint8) or 0 (int8) for its middle.
-    """
-    match tensor.dtype:
-        case "int8":
-            return (image ^ np.uint8(128)).view(np.int8)  # pixel - 128 without a wider type
-        case "float32":
-            return image * np.float32(1 / 127.5) - np.float32(1)
-        case _:
-            return image
 
 
 def _joined(heads: Sequence[Head]) -> Head:
