@@ -33,6 +33,9 @@ from posed.errors import ConfigError
 
 ENVIRONMENT_PREFIX: Final = "POSED_"
 
+LEAST_IDLE_FPS: Final = 0.5
+"""`state` calls a camera blind after seconds, and the frame rate is that of the last five."""
+
 _LONGEST_SHOWN: Final = 60
 """Characters of a wrong value that a problem shows."""
 
@@ -135,6 +138,16 @@ class EngineConfig(Section):
 
     threads: int = Field(default=2, ge=1, le=64)
     """Threads of the CPU engine."""
+
+    idle_fps: float = Field(default=0, ge=0, le=240)
+    """Frames per second of a live camera that are processed while nobody is there, besides those that look
+    different; 0: all of them."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if 0 < self.idle_fps < LEAST_IDLE_FPS:
+            raise ValueError(f"idle_fps: must be 0 or at least {LEAST_IDLE_FPS:g}, got {self.idle_fps:g}")
+        return self
 
 
 class DecodeConfig(Section):

@@ -10,6 +10,7 @@ Each thread opens the device it uses, and opens it again with backoff when it is
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -17,12 +18,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, TypeVar
 
+from posed.attention import Attention
 from posed.backoff import Backoff
 from posed.camera.base import Camera
 from posed.camera.sight import Sight
 from posed.engine.base import Engine, Heads
 from posed.errors import CameraEnded, CameraLost, EngineError, EngineLost, PosedError
 from posed.frame import Frame, Image, Letterbox
+from posed.stages import Stages
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,9 @@ POLL_S: Final = 0.1
 FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 30.0
 """Between attempts to open a device that is absent, or fails soon after it was opened."""
+
+SIGHT_INTERVAL_S: Final = 0.2
+"""How often a live camera's picture is judged at most, s; what is wrong with it must last for seconds."""
 
 HANG_S: Final = 30.0
 """An inference that has not ended after this long never will, s; the slowest CPU takes a second or two."""
@@ -54,16 +60,17 @@ class Captured:
     frame: Frame
     letterbox: Letterbox
     input: Image
+    stages: Stages
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inferred:
-    """What the network says of a frame; `inference_s` is the time the engine took, s."""
+    """What the network says of a frame, and what that took: the stages capture, letterbox, invoke."""
 
     frame: Frame
     letterbox: Letterbox
     heads: Heads
-    inference_s: float
+    stages: Stages
 
 
 class Slot(Generic[T]):
@@ -108,22 +115,27 @@ class Pipeline:
         input_size: (width, height) of the model's input, px.
         timeout_s: after how long without a frame the camera is opened again, s.
         hang_s: after how long an inference counts as hanging, s.
+        attention: which frames of a live camera are processed; all of them when None.
 
     Attributes:
+        attention: wants to hear how many people were in a frame.
         camera: how the camera does; engine: how the engine does.
         sight: what a live camera sees; None before its first frame.
         frame_size: (width, height) of the newest frame, px.
         opened_engine: the engine that runs or ran last.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last two are keywords
         self,
         open_camera: Callable[[], Camera],
         open_engine: Callable[[], Engine],
         input_size: tuple[int, int],
         timeout_s: float,
+        *,
         hang_s: float = HANG_S,
+        attention: Attention | None = None,
     ) -> None:
+        self.attention = attention or Attention(idle_fps=0)
         self._open_camera = open_camera
         self._open_engine = open_engine
         self._input_size = input_size
@@ -137,6 +149,7 @@ class Pipeline:
         self._ended: CameraEnded | None = None
         self._letterbox: Letterbox | None = None
         self._sight_of_camera = Sight()
+        self._judged_s = -math.inf
         self._next_sequence = 0
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
@@ -211,40 +224,53 @@ class Pipeline:
             try:
                 with self._open_camera() as camera:
                     log.info("%s: opened", camera.name)
-                    self._sight_of_camera = Sight()
+                    self._sight_of_camera, self._judged_s = Sight(), -math.inf
                     first = self._next_sequence
-                    for frame in self._frames(camera):
+                    for frame, stages in self._frames(camera):
                         # A camera that was opened again goes on counting: a number is there once in a run.
-                        self._hand_over(replace(frame, sequence=first + frame.sequence), camera.live)
+                        self._hand_over(replace(frame, sequence=first + frame.sequence), stages, camera.live)
             except CameraLost as error:
                 self.sight = None
                 self._wait("camera", error, _delay(backoff, began_at))
 
-    def _frames(self, camera: Camera) -> Iterator[Frame]:
+    def _frames(self, camera: Camera) -> Iterator[tuple[Frame, Stages]]:
         """The camera's frames until we stop; a camera that gives none within timeout_s is lost."""
         deadline = time.monotonic() + self._timeout_s
         while not self._stopping.is_set():
-            frame = camera.read(POLL_S)
+            stages = Stages()
+            with stages.time("capture"):
+                frame = camera.read(POLL_S)
             if frame is not None:
                 self.camera = Part("ok")
-                yield frame
+                yield frame, stages
                 deadline = time.monotonic() + self._timeout_s
             elif time.monotonic() > deadline:
                 raise CameraLost(
                     f"{camera.name}: must deliver a frame within {self._timeout_s:g} s, got none"
                 )
 
-    def _hand_over(self, frame: Frame, live: bool) -> None:
+    def _hand_over(self, frame: Frame, stages: Stages, live: bool) -> None:
         self._next_sequence = frame.sequence + 1
+        if live and not self.attention.wants(frame.image, frame.captured_at):
+            return
         letterbox = self._letterbox_for(frame)
-        captured = Captured(frame, letterbox, letterbox.apply(frame.image))
+        with stages.time("letterbox"):
+            network_input = letterbox.apply(frame.image)
+        captured = Captured(frame, letterbox, network_input, stages)
         self._captured_count += 1
         if live:
-            self.sight = self._sight_of_camera.update(letterbox.inside(captured.input), frame.time_s)
             self._replaced_count += self._captured.put(captured)
+            self._look_for_sight(captured)
         else:
             while not self._captured.put_if_free(captured, POLL_S) and not self._stopping.is_set():
                 pass
+
+    def _look_for_sight(self, captured: Captured) -> None:
+        """Judge what the camera sees, after the frame is on its way: nobody waits for that."""
+        time_s = captured.frame.time_s
+        if not 0 <= time_s - self._judged_s < SIGHT_INTERVAL_S:
+            image = captured.letterbox.inside(captured.input)
+            self.sight, self._judged_s = self._sight_of_camera.update(image, time_s), time_s
 
     def _letterbox_for(self, frame: Frame) -> Letterbox:
         size = frame.image.shape[1], frame.image.shape[0]
@@ -270,16 +296,16 @@ class Pipeline:
         captured = self._captured.take(POLL_S)
         if captured is None:
             return
-        began = time.perf_counter()
         self._inferring_since = time.monotonic()
         try:
-            heads = engine.infer(captured.input)
+            with captured.stages.time("invoke"):
+                heads = engine.infer(captured.input)
         except EngineLost:
             self._lost_count += 1
             raise
         finally:
             self._inferring_since = None
-        inferred = Inferred(captured.frame, captured.letterbox, heads, time.perf_counter() - began)
+        inferred = Inferred(captured.frame, captured.letterbox, heads, captured.stages)
         while not self._inferred.put_if_free(inferred, POLL_S) and not self._stopping.is_set():
             pass
 

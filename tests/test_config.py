@@ -116,6 +116,7 @@ def test_every_problem_is_listed_with_path_rule_and_what_came(tmp_path):
     ("text", "problem"),
     [
         ("camera: {kind: video}", "camera.source: needed by kind video, got nothing"),
+        ("engine: {idle_fps: 0.1}", "engine.idle_fps: must be 0 or at least 0.5, got 0.1"),
         ("camera: {size: [8, 480]}", "camera.size: both sides must be 16 to 8192, got [8, 480]"),
         ("mqtt: {password: a}", "mqtt.username: needed beside a password, got nothing"),
         (

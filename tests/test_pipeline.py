@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pytest
 
+from posed.attention import Attention
 from posed.backoff import Backoff
 from posed.camera.base import FrameMaker
 from posed.engine.base import Head, Heads
@@ -146,6 +148,66 @@ def test_a_slow_engine_gets_the_newest_frame_of_a_live_camera(started):
     assert len(numbers) <= 2
 
 
+class LedCamera(FakeCamera):
+    """A live camera that gives a burst of frames each time it is told to."""
+
+    def __init__(self, burst: int) -> None:
+        super().__init__([], live=True)
+        self.told = threading.Semaphore(0)
+        self.idle = threading.Event()
+        self._burst = burst
+        self._left = 0
+
+    def read(self, wait_s: float) -> Frame | None:
+        if not self._left:
+            self.idle.set()
+            if not self.told.acquire(timeout=wait_s):
+                return None
+            self.idle.clear()
+            self._left = self._burst
+        self._left -= 1
+        return self._maker.make(np.full((17, 33, 3), 100, np.uint8), time.monotonic())
+
+
+class StepEngine(FakeEngine):
+    """Every inference takes until it is told to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.end = threading.Semaphore(0), threading.Semaphore(0)
+
+    def infer(self, image: np.ndarray) -> Heads:
+        self.began.release()
+        assert self.end.acquire(timeout=10)
+        return super().infer(image)
+
+
+def test_whatever_comes_while_the_engine_works_the_newest_frame_is_the_next(started):
+    camera, engine = LedCamera(burst=5), StepEngine()
+    pipeline = started([camera], [engine])
+    camera._burst = 1
+    camera.told.release()
+    assert engine.began.acquire(timeout=5)
+    camera._burst = 5
+    for turn in range(1, 9):
+        camera.idle.clear()
+        camera.told.release()  # five frames while the engine is at work on one before
+        assert camera.idle.wait(5)
+        engine.end.release()
+        assert pipeline.next(5) is not None
+        assert engine.began.acquire(timeout=5)
+        engine.end.release()
+        newest = pipeline.next(5)
+        assert newest is not None
+        assert newest.frame.sequence == 10 * turn - 5
+        camera.idle.clear()
+        camera.told.release()
+        assert engine.began.acquire(timeout=5)
+        assert camera.idle.wait(5)
+    engine.end.release()
+    engine.end.release()
+
+
 def test_a_live_camera_that_ends_still_delivers_its_last_frame(started):
     pipeline = started([FakeCamera([7, CameraEnded("over")], live=True)])
     assert work(pipeline)[-1] == 6
@@ -258,6 +320,41 @@ def test_an_engine_that_hangs_is_raised():
 def test_a_live_cameras_sight_is_told(started):
     pipeline = started([FakeCamera([1], live=True)])
     eventually(lambda: pipeline.sight == "ok")
+
+
+def still(time_s: float, image: np.ndarray, sequence: int) -> Frame:
+    return Frame(image, sequence, captured_at=time_s, time_s=time_s, time=time_s)
+
+
+class TimedCamera(FakeCamera):
+    """Gives these frames, then none."""
+
+    def __init__(self, frames: Iterable[Frame], *, live: bool) -> None:
+        super().__init__([], live=live)
+        self._steps = itertools.chain(frames, itertools.repeat(None))
+
+
+@pytest.mark.parametrize(("live", "processed"), [(True, 20 + 8), (False, 100)])
+def test_an_empty_scene_of_a_live_camera_is_processed_at_its_own_rate(live, processed):
+    """Ten seconds at 10 frames per second, of which the last eight are idle at 1."""
+    image = np.full((17, 33, 3), 100, np.uint8)
+    attention = Attention(idle_fps=1)
+    attention.heed(0, 0.0)
+    wanted = []
+    pipeline = Pipeline(
+        lambda: TimedCamera([still(n / 10, image, n) for n in range(100)], live=live),
+        FakeEngine,
+        SIZE,
+        timeout_s=5,
+        attention=attention,
+    )
+    pipeline._captured.put = lambda captured: wanted.append(captured) or False
+    pipeline._captured.put_if_free = lambda captured, _wait_s: wanted.append(captured) or True
+    pipeline.start()
+    eventually(lambda: pipeline._next_sequence == 100)
+    assert pipeline.stop(5)
+    assert len(wanted) == pytest.approx(processed, abs=1)
+    assert pipeline.dropped == 0
 
 
 def test_a_slot_holds_the_newest():

@@ -78,6 +78,14 @@ class Engine(Protocol):
         """
         ...
 
+    def invoke(self) -> None:
+        """Run the network on the input that is there: what the device does of `infer`.
+
+        Raises:
+            EngineLost: as `infer`.
+        """
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...

@@ -121,16 +121,17 @@ class TfliteEngine:
         Source: PoseNet's input is -1 to 1, quantised with 128 (uint8) or 0 (int8) for its middle.
         """
         tensor = self._model.input
+        if tensor.dtype == "uint8":
+            # numpy would let go of the GIL while it copies, and get it back a thread's turn later.
+            self._interpreter.set_tensor(tensor.index, image[np.newaxis])
+            return
         # A view of the interpreter's own memory, which it does not run with while anybody holds one.
         memory = self._interpreter.tensor(tensor.index)()[0]
-        match tensor.dtype:
-            case "int8":
-                np.bitwise_xor(image, np.uint8(128), out=memory.view(np.uint8))  # pixel - 128
-            case "float32":
-                np.multiply(image, np.float32(1 / 127.5), out=memory)
-                np.subtract(memory, np.float32(1), out=memory)
-            case _:
-                np.copyto(memory, image)
+        if tensor.dtype == "int8":
+            np.bitwise_xor(image, np.uint8(128), out=memory.view(np.uint8))  # pixel - 128
+        else:
+            np.multiply(image, np.float32(1 / 127.5), out=memory)
+            np.subtract(memory, np.float32(1), out=memory)
 
     def _head(self, tensor: Tensor) -> Head:
         data = self._interpreter.get_tensor(tensor.index)[0]  # a copy
