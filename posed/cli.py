@@ -160,6 +160,50 @@ def detect(
         raise typer.Exit(ImageError.exit_status)
 
 
+@app.command()
+def bench(
+    config: ConfigOption = None,
+    model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, edgetpu or cpu.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the CPU engine.")] = None,
+    seconds: Annotated[float, typer.Option(min=3, max=3600, help="How long to measure, s.")] = 10,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0, max=240, help="Of drawn people as the camera; 0: as fast as the engine."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure every stage from camera to broker on this machine.
+
+    Uses the camera of --config, or drawn people; needs no broker and publishes to none.
+    """
+    _end_with_reader()
+    from posed.bench.machine import Memory
+
+    memory = Memory()
+    memory.note("Python, typer, pydantic")
+    from posed.config import load
+    from posed.log import start_log
+
+    settings = load(
+        config,
+        options={
+            "model.name": ("--model", model),
+            "engine.kind": ("--engine", engine),
+            "engine.threads": ("--threads", threads),
+        },
+    )
+    memory.note("settings")
+    start_log("warning")
+    from posed.bench.measure import measure
+
+    drawn_fps = 0.0 if config is None and fps is None else fps
+    figures = measure(settings, memory, seconds, drawn_fps)
+    from posed.bench.show import show
+
+    show(figures, as_json=as_json)
+
+
 @model_app.command("list")
 def model_list() -> None:
     """List the known models, and which of them are here."""

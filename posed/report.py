@@ -48,7 +48,7 @@ def show_detection(detection: Detection, sequence: int, settings: Config, *, as_
     """Print what was found in one picture: a table, or one `poses` message on one line."""
     threshold = settings.decode.keypoint_threshold
     if as_json:
-        _print(encode(detection.message(_sender(settings.device), sequence, threshold)).decode())
+        print_line(encode(detection.message(_sender(settings.device), sequence, threshold)).decode())
         return
     count = len(detection.poses)
     _console().print(
@@ -75,7 +75,12 @@ def _people_table(detection: Detection, threshold: float) -> Table:
     return table
 
 
-def _print(text: str) -> None:
+def print_line(text: str) -> None:
+    """Print on standard output.
+
+    Raises:
+        ImageError: it cannot be written.
+    """
     try:
         print(text, flush=True)  # noqa: T201
     except OSError as error:
@@ -209,7 +214,7 @@ def pull_with_progress(name: str) -> None:
                 bar.update(task, completed=done_bytes, total=total_bytes)
 
             path = pull(file, folder, show)
-        _print(str(path))
+        print_line(str(path))
 
 
 def _files_to_pull(name: str) -> list[tuple[ModelFile, Path]]:

@@ -18,7 +18,7 @@ import pytest
 from posed import __version__
 from posed.pose import KEYPOINTS
 from tests.make_tflite import make_tflite
-from tests.run_posed import posed
+from tests.run_posed import environment, posed
 from tests.standin.standin import Behaviour, built, write_heads
 
 RED = (0, 0, 255)
@@ -43,9 +43,20 @@ def test_it_says_its_version(tmp_path):
     assert (done.returncode, done.stdout) == (0, f"posed {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["run", "check", "detect", "model", "setup"])
+@pytest.mark.parametrize("command", ["run", "check", "detect", "model", "setup", "bench"])
 def test_every_command_has_help(tmp_path, command):
     assert posed(tmp_path, command, "--help").returncode == 0
+
+
+def test_help_imports_nothing_heavy(tmp_path):
+    """All of these together take a Pi seconds; the command line alone takes what typer takes."""
+    command = [sys.executable, "-X", "importtime", "-m", "posed", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(tmp_path))
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "posed.cli" in imported
+    heavy = {"numpy", "cv2", "yaml", "msgspec", "paho", "flatbuffers", "zeroconf", "ai_edge_litert", "scipy"}
+    assert not heavy & {name.partition(".")[0] for name in imported}
+    assert not {"posed.config", "posed.daemon", "posed.report", "posed.pipeline"} & imported
 
 
 def test_an_unknown_option_is_status_2(tmp_path):

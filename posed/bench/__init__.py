@@ -1,0 +1,1 @@
+"""`posed bench`: how fast this machine is, stage by stage."""

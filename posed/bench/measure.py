@@ -1,0 +1,281 @@
+"""Runs the daemon as it is, watches every frame, and says what it cost.
+
+Nothing heavy is imported before its turn, so that memory can be told apart.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from posed import __version__
+from posed.bench import machine, sink
+from posed.errors import CameraError, CameraLost, EngineError, EngineLost
+
+if TYPE_CHECKING:
+    from posed.camera.base import Camera
+    from posed.config import Config
+    from posed.engine.base import Engine, Heads
+    from posed.frame import Image
+    from posed.model.tflite import Model
+    from posed.pipeline import Inferred
+
+T = TypeVar("T")
+
+WARM_UP_S: Final = 1.0
+"""Not counted: caches fill, the broker is connected, threads find their rhythm."""
+
+BARE_SHARE: Final = 0.15
+"""Part of the time that bare invokes are measured for, before and after."""
+
+PERCENTILES: Final = (50, 90, 99)
+
+
+def measure(config: Config, memory: machine.Memory, seconds: float, fps: float | None) -> dict[str, Any]:
+    """Measure the whole way of the frames, and the engine alone before and after.
+
+    Args:
+        config: its broker is not used.
+        memory: with what is loaded so far.
+        seconds: how long, s.
+        fps: of a camera with drawn people, 0 for as fast as the engine; None: the configured camera.
+
+    Returns:
+        The figures, as `--json` prints them.
+
+    Raises:
+        ModelError, CameraError, EngineError: something cannot be used, or was lost meanwhile.
+    """
+    import cv2  # noqa: F401 its turn
+
+    memory.note("numpy and OpenCV")
+    from posed.daemon import Daemon
+
+    memory.note("posed and MQTT")
+    from posed.engine.tflite import find_runtime
+
+    runtime = find_runtime().name
+    memory.note("TFLite runtime")
+    from posed.engine import open_engine
+    from posed.model.pair import load_pair
+
+    pair = load_pair(config.model.name, pull_missing=config.model.pull)
+    with open_engine(config.engine, pair.cpu, pair.edgetpu) as engine, sink.running() as port:
+        memory.note("model and engine")
+        camera = _opener(config, pair.model.size, fps)
+        memory.note("camera")
+        watch = _Watch(seconds * (1 - 2 * BARE_SHARE))
+        local = config.mqtt.model_copy(update=_LOCAL | {"port": port})
+        daemon = Daemon(
+            config.model_copy(update={"mqtt": local}),
+            open_camera=_once(camera, CameraLost, CameraError),
+            open_engine=_once(lambda: _Kept(engine), EngineLost, EngineError),
+            on_processed=watch.note,
+        )
+        watch.on_enough = daemon.stop
+        bare = _bare_invokes(engine, seconds * BARE_SHARE)
+        daemon.run()
+        memory.note("frames at work")
+        bare += _bare_invokes(engine, seconds * BARE_SHARE)
+        used = pair.edgetpu if engine.kind == "edgetpu" else pair.cpu
+        assert used is not None
+        return {
+            "version": __version__,
+            "machine": machine.processor(),
+            "runtime": runtime,
+            "engine": {"kind": engine.kind, "device": engine.device, "threads": config.engine.threads},
+            "model": _model_facts(pair.name, used),
+            "camera": "drawn" if fps is not None else config.camera.kind,
+            **watch.figures(bare),
+            "dropped": {"camera": daemon.dropped.camera, "mqtt": daemon.dropped.mqtt},
+            "memory_mb": {"total": memory.total_mb, **memory.parts_mb},
+            "temperature_c": machine.temperature_c(),
+            "throttling": machine.throttling(),
+        }
+
+
+_LOCAL: Final = {"host": "127.0.0.1", "protocol": "5", "tls": None, "username": None, "password": None,
+                 "password_file": None}  # fmt: skip
+
+
+def _opener(config: Config, size: tuple[int, int], fps: float | None) -> Callable[[], Camera]:
+    if fps is not None:
+        from posed.bench.camera import DrawnCamera
+
+        camera = DrawnCamera(fps)  # drawn now, not while the engine is measured
+        return lambda: camera
+    from posed.camera import open_camera
+
+    return lambda: open_camera(config.camera, size)
+
+
+def _once(
+    open_it: Callable[[], T], lost: type[CameraLost | EngineLost], error: type[CameraError | EngineError]
+) -> Callable[[], T]:
+    """Opens a device once: where the daemon would wait for it and try again, a measurement ends."""
+    opened = False
+
+    def open_once() -> T:
+        nonlocal opened
+        if opened:
+            raise error("bench: must keep its devices, got one that was lost while it was measured")
+        opened = True
+        try:
+            return open_it()
+        except lost as why:
+            raise error(str(why)) from None
+
+    return open_once
+
+
+class _Kept:
+    """An engine that the pipeline does not close."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.kind, self.device, self.why = engine.kind, engine.device, engine.why
+        self.infer: Callable[[Image], Heads] = engine.infer
+        self.invoke: Callable[[], None] = engine.invoke
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _bare_invokes(engine: Engine, seconds: float) -> list[float]:
+    """How long each of as many invokes as fit takes when Python does nothing else, s."""
+    spans = []
+    engine.invoke()
+    until = time.perf_counter() + seconds
+    while (began := time.perf_counter()) < until:
+        engine.invoke()
+        spans.append(time.perf_counter() - began)
+    return spans
+
+
+@dataclass(frozen=True, slots=True)
+class _Clocks:
+    """An instant, or what lies between two: monotonic, CPU of the process, CPU of Python's threads, s."""
+
+    at_s: float
+    cpu_s: float
+    threads_s: dict[str, float]
+
+    @classmethod
+    def now(cls) -> _Clocks:
+        threads_s = {
+            thread.name: time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+            for thread in threading.enumerate()
+            if thread.ident is not None
+        }
+        return cls(time.monotonic(), time.process_time(), threads_s)
+
+    def since(self, before: _Clocks) -> _Clocks:
+        threads_s = {name: end - before.threads_s.get(name, 0.0) for name, end in self.threads_s.items()}
+        return _Clocks(self.at_s - before.at_s, self.cpu_s - before.cpu_s, threads_s)
+
+
+class _Watch:
+    """What every frame cost after the warm-up.
+
+    Args:
+        seconds: how long to watch, warm-up included, s.
+
+    Attributes:
+        on_enough: called when it has watched for so long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.on_enough: Callable[[], None] = lambda: None
+        self._until_s = max(seconds, 2 * WARM_UP_S)
+        self._first_at: float | None = None
+        self._began: _Clocks | None = None
+        self._ended = _Clocks(0.0, 0.0, {})
+        self._wall_s: dict[str, list[float]] = {}
+        self._cpu_s: dict[str, float] = {}
+        self._latencies_s: list[float] = []
+        self._people = 0
+
+    def note(self, inferred: Inferred, people: int) -> None:
+        """One frame that has just been published."""
+        now = time.monotonic()
+        if self._first_at is None:
+            self._first_at = now
+        since_s = now - self._first_at
+        if since_s < WARM_UP_S:
+            return
+        if self._began is None:
+            self._began = self._ended = _Clocks.now()
+            return
+        self._ended = _Clocks.now()
+        for stage, wall_s in inferred.stages.wall_s.items():
+            self._wall_s.setdefault(stage, []).append(wall_s)
+        for stage, cpu_s in inferred.stages.cpu_s.items():
+            self._cpu_s[stage] = self._cpu_s.get(stage, 0.0) + cpu_s
+        self._latencies_s.append(now - inferred.frame.captured_at)
+        self._people += people
+        if since_s >= self._until_s:
+            self.on_enough()
+
+    def figures(self, bare_s: Sequence[float]) -> dict[str, Any]:
+        """Rates, shares and times of all frames.
+
+        Args:
+            bare_s: of each bare invoke, s.
+
+        Raises:
+            CameraError: too few frames came.
+        """
+        count = len(self._latencies_s)
+        if self._began is None or not count:
+            raise CameraError("bench: must get frames for longer than its warm-up, got too few")
+        spent = self._ended.since(self._began)
+        bare_fps = len(bare_s) / sum(bare_s)
+        fps = count / spent.at_s
+        stages = {
+            stage: percentiles_ms(spans) | {"cpu_ms": round(self._cpu_s[stage] / count * 1000, 3)}
+            for stage, spans in self._wall_s.items()
+        }
+        return {
+            "seconds": round(spent.at_s, 2),
+            "frames": count,
+            "people": round(self._people / count, 2),
+            "fps": round(fps, 2),
+            "bare_fps": round(bare_fps, 2),
+            "of_bare": round(fps / bare_fps, 3),
+            "busy": round(sum(self._wall_s["invoke"]) / spent.at_s, 3),
+            "latency": percentiles_ms(self._latencies_s),
+            "stages": stages,
+            "cpu_percent": self._cpu_percent(spent),
+        }
+
+    def _cpu_percent(self, spent: _Clocks) -> dict[str, float]:
+        """Of one core: all, each stage, and what is none: between stages, the network, libraries."""
+        network_s = spent.threads_s.get("mqtt", 0.0)
+        stages_s = sum(self._cpu_s.values())
+        ours_s = sum(spent.threads_s.values()) - network_s
+        shares = {
+            "total": spent.cpu_s,
+            **self._cpu_s,
+            "hand-over": ours_s - stages_s,
+            "network thread": network_s,
+            "library threads": spent.cpu_s - ours_s - network_s,
+        }
+        return {part: round(100 * max(0.0, cpu_s) / spent.at_s, 1) for part, cpu_s in shares.items()}
+
+
+def percentiles_ms(spans_s: Sequence[float]) -> dict[str, float]:
+    """p50, p90 and p99, ms."""
+    ordered = sorted(spans_s)
+    last = len(ordered) - 1
+    return {f"p{rank}_ms": round(ordered[round(last * rank / 100)] * 1000, 3) for rank in PERCENTILES}
+
+
+def _model_facts(name: str, model: Model) -> dict[str, Any]:
+    width, height = model.size
+    return {"name": name, "file": model.path.name, "width": width, "height": height,
+            "stride": model.stride, "type": model.input.dtype}  # fmt: skip

@@ -1,0 +1,91 @@
+"""Prints what was measured: a table with a bar per stage, or JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from posed.report import print_line
+
+BAR_CELLS: Final = 24
+
+_BETWEEN: Final = ("hand-over", "network thread", "library threads")
+
+
+def show(figures: dict[str, Any], *, as_json: bool) -> None:
+    """Print the figures of `posed.bench.measure` on standard output.
+
+    Raises:
+        ImageError: standard output cannot be written.
+    """
+    if as_json:
+        print_line(json.dumps(figures))
+        return
+    console = Console(highlight=False, width=100)
+    with console.capture() as capture:
+        for line in _heading(figures):
+            console.print(line, markup=False, soft_wrap=True)
+        console.print()
+        console.print(_stages(figures))
+        for line in _summary(figures):
+            console.print(line, markup=False, soft_wrap=True)
+    print_line(capture.get().rstrip())
+
+
+def _heading(figures: dict[str, Any]) -> list[str]:
+    model, engine = figures["model"], figures["engine"]
+    threads = f", {engine['threads']} threads" if engine["kind"] == "cpu" else ""
+    return [
+        f"posed {figures['version']} on {figures['machine']}",
+        f"{model['file']}: {model['height']}×{model['width']} px, stride {model['stride']}, {model['type']}",
+        f"engine {engine['kind']} ({engine['device']}{threads}); camera {figures['camera']}, "
+        f"{figures['people']:g} people found in a frame",
+    ]
+
+
+def _stages(figures: dict[str, Any]) -> Table:
+    table = Table("stage", box=None)
+    for column in ("p50 ms", "p90 ms", "p99 ms", "CPU ms", "% of a core"):
+        table.add_column(column, justify="right")
+    table.add_column("p50")
+    stages = figures["stages"]
+    # A camera's wait for its next frame would dwarf all that is work.
+    longest_ms = max(stage["p50_ms"] for name, stage in stages.items() if name != "capture") or 1.0
+    for name, stage in stages.items():
+        table.add_row(
+            name,
+            *(f"{stage[column]:.2f}" for column in ("p50_ms", "p90_ms", "p99_ms", "cpu_ms")),
+            f"{figures['cpu_percent'][name]:.1f}",
+            bar(stage["p50_ms"] / longest_ms),
+        )
+    return table
+
+
+def bar(share: float) -> str:
+    """A bar of at most `BAR_CELLS` cells, to an eighth of one."""
+    eighths = round(min(1.0, share) * BAR_CELLS * 8)
+    return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
+
+
+def _summary(figures: dict[str, Any]) -> list[str]:
+    cpu, memory, latency = figures["cpu_percent"], figures["memory_mb"], figures["latency"]
+    parts = ", ".join(f"{name} {size:g}" for name, size in memory.items() if name != "total")
+    between = ", ".join(f"{name} {share:g}" for name, share in cpu.items() if name in _BETWEEN)
+    lines = [
+        f"frames/s     {figures['fps']:g} ({figures['frames']} frames in {figures['seconds']:g} s); "
+        f"{figures['of_bare']:.3f} of the {figures['bare_fps']:g} of bare invokes",
+        f"engine       busy {100 * figures['busy']:.1f} % of the time",
+        f"capture to publish   p50 {latency['p50_ms']:.1f}, p90 {latency['p90_ms']:.1f}, "
+        f"p99 {latency['p99_ms']:.1f} ms",
+        f"dropped      {figures['dropped']['camera']} frames, {figures['dropped']['mqtt']} messages",
+        f"CPU          {cpu['total']:g} % of a core; besides the stages: {between}",
+        f"memory       {memory['total']:g} MB ({parts})",
+    ]
+    if figures["temperature_c"] is not None:
+        lines.append(f"temperature  {figures['temperature_c']:.1f} °C")
+    if figures["throttling"] is not None:
+        lines.append(f"throttling   {', '.join(figures['throttling']) or 'none'}")
+    return lines

@@ -1,0 +1,268 @@
+"""`posed bench`: what it prints, what it leaves alone, and how it ends where it cannot measure."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from posed.bench import machine, sink
+from posed.bench.camera import PEOPLE, SIZE, DrawnCamera
+from posed.bench.measure import percentiles_ms
+from posed.bench.show import BAR_CELLS, bar
+from tests.brokers import Mosquitto, Subscriber, eventually
+from tests.make_tflite import make_tflite
+from tests.run_posed import posed
+from tests.standin.standin import Behaviour, built
+
+STAGES = ["capture", "letterbox", "invoke", "decode", "encode", "publish"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "red.tflite"
+    path.write_bytes(make_tflite())
+    return path
+
+
+def config(folder: Path, **settings: Any) -> Path:
+    path = folder / "posed.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return path
+
+
+def bench(folder: Path, *arguments: object, **more: Any) -> dict[str, Any]:
+    done = posed(folder, "bench", "--seconds", 3, "--json", *arguments, **more)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_every_stage_is_measured_in_the_order_of_the_way(tmp_path, model):
+    figures = bench(tmp_path, "--model", model)
+    assert list(figures["stages"]) == STAGES
+    for stage in figures["stages"].values():
+        assert 0 < stage["p50_ms"] <= stage["p90_ms"] <= stage["p99_ms"]
+        assert stage["cpu_ms"] >= 0
+    assert figures["latency"]["p50_ms"] > figures["stages"]["invoke"]["p50_ms"]
+    assert 0 < figures["busy"] <= 1
+    assert figures["frames"] == pytest.approx(figures["fps"] * figures["seconds"], rel=0.05)
+    assert figures["of_bare"] == pytest.approx(figures["fps"] / figures["bare_fps"], abs=0.002)
+    assert (figures["model"]["file"], figures["model"]["stride"]) == ("red.tflite", 16)
+    assert figures["engine"]["kind"] == "cpu"
+    assert figures["dropped"] == {"camera": 0, "mqtt": 0}
+
+
+def test_cpu_and_memory_are_told_apart(tmp_path, model):
+    figures = bench(tmp_path, "--model", model)
+    total, *parts = figures["memory_mb"].values()
+    assert sum(parts) == pytest.approx(total, abs=1)
+    assert {"TFLite runtime", "model and engine", "frames at work"} <= set(figures["memory_mb"])
+    cpu = figures["cpu_percent"]
+    assert list(cpu)[1 : 1 + len(STAGES)] == STAGES
+    assert cpu["total"] >= cpu["invoke"] > 0
+    assert "network thread" in cpu
+
+
+def test_the_chip_is_measured_through_its_delegate(tmp_path, shared):
+    compiled = shared / "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder_edgetpu.tflite"
+    more = built().environment(Behaviour(hold_ms=30))
+    figures = bench(tmp_path, "--model", compiled, "--engine", "edgetpu", more=more)
+    assert figures["engine"]["kind"] == "edgetpu"
+    assert figures["model"]["file"] == compiled.name
+    assert figures["stages"]["invoke"]["p50_ms"] >= 30
+    assert figures["bare_fps"] <= 1000 / 30
+
+
+def test_a_slower_camera_sets_the_rate(tmp_path, model):
+    figures = bench(tmp_path, "--model", model, "--fps", 20)
+    assert figures["fps"] <= 25
+    assert figures["busy"] < 0.5
+
+
+def test_people_read_a_table_with_a_bar_per_stage(tmp_path, model):
+    done = posed(tmp_path, "bench", "--model", model, "--seconds", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[1] == "red.tflite: 49×65 px, stride 16, uint8"
+    rows = {line.split()[0]: line for line in lines if line.strip()}
+    for stage in STAGES:
+        assert len(rows[stage].split()) >= 6
+    assert "█" in done.stdout
+    for title in ("frames/s", "engine", "dropped", "CPU", "memory"):
+        assert title in rows
+
+
+def test_the_configured_camera_is_measured_and_the_broker_hears_nothing(tmp_path, model):
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(folder) as broker, Subscriber(broker.port) as subscriber:
+        path = config(
+            tmp_path,
+            camera={"kind": "images", "source": str(tmp_path / "red.png"), "loop": True, "realtime": False},
+            model={"name": str(model)},
+            mqtt={"host": "127.0.0.1", "port": broker.port},
+        )
+        figures = bench(tmp_path, "--config", path)
+        assert subscriber.messages == []
+    assert figures["camera"] == "images"
+    assert figures["people"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "camera", "status", "line"),
+    [
+        (["--model", "/nowhere.tflite"], None, 3, "/nowhere.tflite"),
+        (["--engine", "edgetpu"], None, 5, "must be compiled for the Edge TPU"),
+        (
+            ["--engine", "gpu"],
+            None,
+            2,
+            "engine.kind: must be auto, edgetpu or cpu, got 'gpu' (set by --engine)",
+        ),
+        ([], {"kind": "video", "source": "/dev/video77"}, 4, "/dev/video77: no such device"),
+        ([], {"kind": "images", "source": "/nowhere"}, 4, "/nowhere"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line_and_a_status(tmp_path, arguments, camera, status, line):
+    (tmp_path / "red.tflite").write_bytes(make_tflite())
+    path = config(tmp_path, camera=camera, model={"name": str(tmp_path / "red.tflite")})
+    done = posed(tmp_path, "bench", "--config", path, *arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    (said,) = done.stderr.splitlines()
+    assert line in said
+
+
+def test_a_recording_that_is_too_short_is_said(tmp_path, model):
+    cv2.imwrite(str(tmp_path / "red.png"), np.zeros((98, 130, 3), np.uint8))
+    camera = {"kind": "images", "source": str(tmp_path / "red.png")}
+    done = posed(tmp_path, "bench", "--config", config(tmp_path, camera=camera, model={"name": str(model)}))
+    assert done.returncode == 4
+    assert done.stderr == "bench: must get frames for longer than its warm-up, got too few\n"
+
+
+def test_an_engine_that_is_lost_meanwhile_ends_it(tmp_path, shared):
+    compiled = shared / "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder_edgetpu.tflite"
+    more = built().environment(Behaviour(hold_ms=10, fail_at=150))
+    done = posed(tmp_path, "bench", "--model", compiled, "--engine", "edgetpu", more=more)
+    assert done.returncode == 5
+    assert done.stderr.splitlines()[-1] == (
+        "bench: must keep its devices, got one that was lost while it was measured"
+    )
+
+
+@pytest.mark.parametrize("seconds", [0, 2.9, "x"])
+def test_too_short_a_time_is_a_usage_error(tmp_path, seconds):
+    assert posed(tmp_path, "bench", "--seconds", seconds).returncode == 2
+
+
+def test_drawn_frames_come_one_by_one_or_at_their_rate():
+    with DrawnCamera(0) as camera:
+        frames = [camera.read(0) for _ in range(3)]
+        assert not camera.live
+    assert [frame.sequence for frame in frames] == [0, 1, 2]
+    assert {frame.image.shape for frame in frames} == {(SIZE[1], SIZE[0], 3)}
+    with DrawnCamera(50) as camera:
+        assert camera.live
+        began = time.monotonic()
+        assert [camera.read(1) is not None for _ in range(4)] == [True] * 4
+        assert time.monotonic() - began >= 3 / 50
+        assert camera.read(0) is None
+    assert PEOPLE == 5
+
+
+def test_a_sink_answers_what_a_client_waits_for():
+    with sink.running() as port:
+        for _ in range(2):
+            client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+            client.connect("127.0.0.1", port, keepalive=1)
+            client.loop_start()
+            infos = [
+                client.publish("a/b", b"x" * size, qos=qos) for size in (0, 5000, 70000) for qos in (0, 1)
+            ]
+            eventually(lambda infos=infos: all(info.is_published() for info in infos))
+            time.sleep(2.5)  # the keepalive's ping must have been answered
+            assert client.is_connected()
+            client.disconnect()
+            client.loop_stop()
+
+
+def test_a_sink_ends_with_its_user():
+    with sink.running() as port:
+        pass
+    with pytest.raises(OSError, match="refused"):
+        Client(CallbackAPIVersion.VERSION2).connect("127.0.0.1", port)
+
+
+def thermal(folder: Path, **zones: int) -> Path:
+    for number, (kind, millidegrees) in enumerate(zones.items()):
+        zone = folder / f"class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(f"{kind}\n")
+        (zone / "temp").write_text(f"{millidegrees}\n")
+    return folder
+
+
+def test_the_processors_temperature_is_read(tmp_path):
+    assert machine.temperature_c(thermal(tmp_path, acpitz=27800, cpu_thermal=61322)) == 61.322
+
+
+def test_without_a_sensor_there_is_no_temperature(tmp_path):
+    assert machine.temperature_c(tmp_path) is None
+    assert machine.temperature_c(thermal(tmp_path, acpitz=27800)) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("0", []),
+        ("50005", ["under-voltage", "throttled"]),
+        ("50000", ["under-voltage earlier", "throttled earlier"]),
+        ("e0008", ["soft temperature limit", "frequency capped earlier", "throttled earlier"]),
+    ],
+)
+def test_throttling_is_read_from_the_firmware_or_its_tool(tmp_path, monkeypatch, word, expected):
+    firmware = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
+    firmware.parent.mkdir(parents=True)
+    firmware.write_text(f"{word}\n")
+    assert machine.throttling(tmp_path) == expected
+    firmware.unlink()
+    tool = tmp_path / "bin/vcgencmd"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\n[ "$1" = get_throttled ] && echo throttled=0x{word}\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    assert machine.throttling(tmp_path) == expected
+
+
+def test_elsewhere_nothing_is_known_of_throttling(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine.throttling(tmp_path) is None
+
+
+def test_a_pi_is_named_by_its_board(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\n\nModel\t\t: Raspberry Pi 4 Model B Rev 1.4\n")
+    assert machine.processor(tmp_path).startswith("Raspberry Pi 4 Model B Rev 1.4 (")
+
+
+def test_a_percentile_is_a_value_that_came():
+    assert percentiles_ms([n / 1000 for n in range(101)]) == {"p50_ms": 50, "p90_ms": 90, "p99_ms": 99}
+    assert percentiles_ms([0.002]) == {"p50_ms": 2, "p90_ms": 2, "p99_ms": 2}
+
+
+def test_a_bar_is_as_long_as_its_share():
+    assert bar(1) == "█" * BAR_CELLS
+    assert bar(0.5) == "█" * (BAR_CELLS // 2)
+    assert bar(0.5 + 1 / (8 * BAR_CELLS))[-1] == "▏"
+    assert bar(0) == ""
+    assert bar(7) == "█" * BAR_CELLS
