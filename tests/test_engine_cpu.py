@@ -191,6 +191,25 @@ def test_no_model_at_all_is_one_line() -> None:
         open_engine(EngineConfig(kind="cpu"), None, None)
 
 
+def test_a_runtime_without_fast_kernels_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other runtime's package, with this one's interpreter in it: no Python has both for all numpys."""
+    with opened(make_tflite()):
+        assert caplog.messages == []
+    package = tmp_path / "tflite_runtime"
+    package.mkdir()
+    (package / "__init__.py").write_text("__version__ = '2.14.0'\n")
+    there = find_runtime().module.__name__
+    (package / "interpreter.py").write_text(f"import sys\nInterpreter = sys.modules[{there!r}].Interpreter\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("posed.engine.tflite.find_runtime", lambda: find_runtime(["tflite_runtime"]))
+    with opened(make_tflite()) as engine:
+        assert engine.device == "tflite-runtime 2.14.0"
+    (message,) = caplog.messages
+    assert message.startswith("tflite-runtime 2.14.0 is the only TFLite runtime here, and takes 11 times")
+
+
 def test_no_runtime_is_one_line_that_says_what_to_install() -> None:
     with pytest.raises(EngineError) as caught:
         find_runtime(["no_such_runtime", "nor_this_one"])
