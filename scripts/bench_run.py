@@ -1,8 +1,13 @@
-"""Measures the whole way: `posed run` on a video, a real mosquitto, and mosquitto_sub as the subscriber.
+"""Measures the whole way, three times over; every figure is of this machine.
 
-Once at the video's own rate, as a camera would, and once as fast as possible, where every frame waits for
-the engine. Prints messages per second, and the time from capture to receipt and what of it is not the
-engine's.
+1. `posed bench` on 640x480 frames with five people: frames per second against those of bare invokes, on a
+   stand-in for the Edge TPU that holds the chip for 6 and for 12 ms, and on the CPU.
+2. `posed run` at 30 frames per second on the stand-in, a real mosquitto, and mosquitto_sub as the subscriber:
+   the time from capture to receipt and what of it is not the engine's, the time from start to the first
+   message, and the daemon's memory.
+3. The same on a video and the CPU: at the video's own rate, as a camera would, and as fast as possible, where
+   every frame waits for the engine.
+
 Capture is the message's `time` (ms), receipt the time mosquitto_sub notes; all on this machine's clock.
 """
 
@@ -26,23 +31,106 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from posed.engine.base import Head, Heads  # noqa: E402
+from posed.model.tflite import read_model  # noqa: E402
+from tests.heads import heads_of, person  # noqa: E402
+from tests.standin.standin import Behaviour, built, write_heads  # noqa: E402
+
 SHARED = ROOT.parent / "shared"
 WARM_UP_MESSAGES = 10
+HOLDS_MS = (6, 12)
+"""How long the stand-in holds the chip: about what 353x481 and 481x641 take on a real one."""
 
 
 def main() -> int:
-    """Run, and print the figures; returns 1 if no message came."""
+    """Run, and print the figures; returns 1 if something gave none."""
     options = parse_options()
-    return max(measure(options, realtime) for realtime in (True, False))
+    print(f"{platform.machine()}, {os.cpu_count()} cores; {Path(options.model).name}, {options.seconds:g} s")
+    with tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
+        heads = five_people(options, Path(folder))
+        status = overlap(options, heads)
+        standin = built().environment(Behaviour(heads=heads, hold_ms=HOLDS_MS[0]))
+        on_chip = {
+            "camera": {"kind": "synthetic", "fps": 30},
+            "model": {"name": str(compiled(options))},
+            "engine": {"kind": "edgetpu"},
+        }
+        title = f"drawn people at 30 fps, stand-in of {HOLDS_MS[0]} ms, heads of five people"
+        runs = [(title, on_chip, standin)]
+        for realtime in (True, False):
+            rate = "at its own rate" if realtime else "as fast as possible, frames wait for the engine"
+            camera = {"kind": "video", "source": options.video, "loop": True, "realtime": realtime}
+            on_cpu = {"camera": camera, "model": {"name": options.model}, "engine": {"kind": "cpu"}}
+            runs.append((f"{Path(options.video).name} {rate}, CPU", on_cpu, {}))
+        return max([status] + [measure(options, *run) for run in runs])
 
 
-def measure(options: argparse.Namespace, realtime: bool) -> int:
-    """One run, at the video's own rate or as fast as possible; returns 1 if no message came."""
+def compiled(options: argparse.Namespace) -> Path:
+    """The model's file for the Edge TPU."""
+    return Path(options.model).with_name(f"{Path(options.model).stem}_edgetpu.tflite")
+
+
+def five_people(options: argparse.Namespace, folder: Path) -> Path:
+    """The heads of five people, as the compiled model gives them."""
+    model = read_model(compiled(options))
+    width, height = model.size
+    people = [
+        person(((0.5 + 0.03 * (turn % 2)) * height, (turn + 0.65) / 5.3 * width), 0.55 * height)
+        for turn in range(5)
+    ]
+    drawn = heads_of(people, model.size, model.stride)
+    tensors = (model.heatmaps, model.short_offsets, *model.mid_offsets)
+    heads = (drawn.heatmaps, drawn.short_offsets, drawn.mid_offsets)
+    in_steps = [
+        Head(np.clip(np.rint(head.data / tensor.scale) + tensor.zero_point, 0, 255).astype(np.uint8))
+        for head, tensor in zip(heads, tensors, strict=True)
+    ]
+    return write_heads(folder / "heads", Heads(*in_steps, stride=model.stride))
+
+
+def overlap(options: argparse.Namespace, heads: Path) -> int:
+    """Frames per second against bare invokes; returns 1 if `posed bench` fails."""
+    print(
+        "engine             fps    bare invokes   ratio   busy   people   latency p50 ms   CPU %   memory MB"
+    )
+    engines = [
+        (f"stand-in {hold_ms:2d} ms", "edgetpu", compiled(options), Behaviour(heads=heads, hold_ms=hold_ms))
+        for hold_ms in HOLDS_MS
+    ]
+    engines.append(("CPU", "cpu", Path(options.model), Behaviour()))
+    status = 0
+    for name, kind, model, behaviour in engines:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "posed", "bench", "--json", "--fps", "0", "--engine", kind),
+                *("--model", str(model), "--seconds", str(options.seconds)),
+            ],
+            env={**os.environ, **built().environment(behaviour)},
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        if done.returncode:
+            status = 1
+            continue
+        figures = json.loads(done.stdout)
+        print(
+            f"{name:14s} {figures['fps']:7.1f} {figures['bare_fps']:15.1f} {figures['of_bare']:7.3f} "
+            f"{figures['busy']:6.3f} {figures['people']:8.1f} {figures['latency']['p50_ms']:16.1f} "
+            f"{figures['cpu_percent']['total']:7.1f} {figures['memory_mb']['total']:11.1f}",
+            flush=True,
+        )
+    return status
+
+
+def measure(options: argparse.Namespace, title: str, chosen: dict[str, Any], more: dict[str, str]) -> int:
+    """One run of the daemon; returns 1 if no message came."""
     with tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
         port = free_port()
-        settings = daemon_settings(options, port, realtime)
         config = Path(folder) / "posed.yaml"
-        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        common = {"device": "bench", "mqtt": {"host": "127.0.0.1", "port": port}, "log": {"level": "warning"}}
+        config.write_text(yaml.safe_dump(common | chosen), encoding="utf-8")
         broker = subprocess.Popen(["mosquitto", "-p", str(port)], stderr=subprocess.DEVNULL)
         wait_for(port)
         received_file = Path(folder) / "received"
@@ -50,16 +138,24 @@ def measure(options: argparse.Namespace, realtime: bool) -> int:
             subscriber = subprocess.Popen(
                 ["mosquitto_sub", "-p", str(port), "-t", "posed/bench/poses", "-F", "%U %p"], stdout=sink
             )
+        started_at = time.time()
         daemon = subprocess.Popen(
             [sys.executable, "-m", "posed", "run", "--config", str(config)],
-            env={**os.environ, "XDG_STATE_HOME": folder},
+            env={**os.environ, "XDG_STATE_HOME": folder, **more},
         )
         time.sleep(options.seconds)
+        memory_mb = resident_mb(daemon.pid)
         for process in (daemon, subscriber, broker):
             process.send_signal(signal.SIGTERM)
             process.wait()
         lines = received_file.read_text(encoding="utf-8").splitlines()
-    return report(options, realtime, [received(line) for line in lines])
+    return report(title, [received(line) for line in lines], started_at, memory_mb)
+
+
+def resident_mb(process_id: int) -> float:
+    """Memory of a process that is in RAM, MB."""
+    pages = int(Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def parse_options() -> argparse.Namespace:
@@ -70,20 +166,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--model",
         default=str(SHARED / "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"),
-        help="a name of `posed model list`, or a .tflite",
+        help="a .tflite of Coral's with its _edgetpu beside it",
     )
     return parser.parse_args()
-
-
-def daemon_settings(options: argparse.Namespace, port: int, realtime: bool) -> dict[str, Any]:
-    """The daemon's configuration."""
-    return {
-        "device": "bench",
-        "camera": {"kind": "video", "source": options.video, "loop": True, "realtime": realtime},
-        "model": {"name": options.model},
-        "mqtt": {"host": "127.0.0.1", "port": port},
-        "log": {"level": "warning"},
-    }
 
 
 def free_port() -> int:
@@ -114,17 +199,16 @@ def received(line: str) -> tuple[float, float, float, int]:
 
 
 def report(
-    options: argparse.Namespace, realtime: bool, messages: list[tuple[float, float, float, int]]
+    title: str, messages: list[tuple[float, float, float, int]], started_at: float, memory_mb: float
 ) -> int:
     """Print the figures of all messages but the first few, which warm the engine up."""
+    print(f"\n{title}")
     if len(messages) <= WARM_UP_MESSAGES + 1:
         print(f"only {len(messages)} messages came", file=sys.stderr)
         return 1
     at, total_ms, inference_ms, people = np.array(messages[WARM_UP_MESSAGES:]).T
     rate = (len(at) - 1) / (at[-1] - at[0])
-    print(f"{platform.machine()}, {os.cpu_count()} cores; {Path(options.model).name}")
-    rate_of_video = "at its own rate" if realtime else "as fast as possible, frames wait for the engine"
-    print(f"{Path(options.video).name}, {rate_of_video}")
+    print(f"start to first message, s {messages[0][0] - started_at:8.2f}   memory {memory_mb:.1f} MB")
     print(f"messages/s                {rate:8.1f}   ({len(at)} messages, {people.mean():.1f} people each)")
     for name, values in (
         ("capture to receipt, ms", total_ms),
