@@ -166,6 +166,21 @@ def test_a_recording_that_ends_ends_the_daemon_after_its_last_frame(tmp_path, br
         assert [message["sequence"] for message in messages(subscriber, "poses")] == list(range(25))
 
 
+@pytest.mark.parametrize(("idle_fps", "expected"), [(1, range(10, 41)), (0, range(45, 61))])
+def test_an_empty_scene_is_processed_at_the_idle_rate(tmp_path, broker, settings, idle_fps, expected):
+    """Six seconds of nothing at 10 frames per second; the first two are not idle yet."""
+    path = tmp_path / "black.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (130, 98))
+    for _ in range(60):
+        writer.write(np.zeros((98, 130, 3), np.uint8))
+    writer.release()
+    settings |= {"camera": {"kind": "video", "source": str(path)}, "engine": {"idle_fps": idle_fps}}
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        assert daemon.wait() == 0
+        subscriber.wait_for(f"{TOPIC}/availability", b"offline")
+        assert len(messages(subscriber, "poses")) in expected
+
+
 def test_a_camera_that_is_not_there_is_waited_for_and_said(tmp_path, broker, settings):
     settings["camera"] = {"kind": "video", "source": "/dev/video77"}
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
