@@ -156,6 +156,10 @@ class DecodeConfig(Section):
     """Two poses closer than this at a keypoint share it, px of the model input."""
 
 
+class PeopleConfig(Section):
+    """How people are followed, and what is told of them."""
+
+
 class TlsConfig(Section):
     """How the connection to the broker is secured; `tls: {}` is enough for a public certificate."""
 
@@ -233,6 +237,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()
     decode: DecodeConfig = DecodeConfig()
+    people: PeopleConfig = PeopleConfig()
     mqtt: MqttConfig = MqttConfig()
     log: LogConfig = LogConfig()
 
