@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Protocol
 
 from posed.config import PeopleConfig
 from posed.people.person import Person
-from posed.people.posture import Scores, Shape, scores_of
+from posed.people.posture import NOT_KNOWN, Scores, Shape, scores_of
 from posed.people.zones import Zones
 
 UPRIGHT_S: Final = 0.4
@@ -30,7 +30,7 @@ UP_AGAIN_S: Final = 1.0
 UNSEEN_S: Final = 0.3
 """Who is not seen for so long is lost, s."""
 
-BLIND_S: Final = 4.0
+BLIND_S: Final = 6.0
 """Who is not seen for longer may have lain down slowly meanwhile, s."""
 
 ALONE_S: Final = 30.0
@@ -44,6 +44,9 @@ _SUNK_LEAN_DEG: Final = 25.0
 _SUNK: Final = 0.08
 """By how much the head comes nearer to the ankles on the way down, as a share of the size; upright it stays
 within that of its height. A trunk may also lean: over 20 degrees are not upright, 25 are the way down."""
+
+_LEGS_DOWN: Final = 0.25
+"""Length of legs in the picture, as a share of the size, of 0.49 upright."""
 
 _SAME_PLACE: Final = 1.0
 _NEARBY: Final = 2.0
@@ -211,7 +214,7 @@ class Falls:
             down = self._down_of(person.id)
             if down is None:
                 self._watch(sight, shape, step_s, gap_s)
-            elif self._is_up(down, sight, scores, step_s):
+            elif self._is_up(down, sight, shape, step_s):
                 self._downs.remove(down)
                 if down.confirmed:
                     changes.append(Change(down, "upright"))
@@ -317,6 +320,8 @@ class Falls:
             return
         if gap_s > UNSEEN_S:
             sight.blind_s += gap_s
+        if _says_nothing(shape):
+            return
         if sitting:
             sight.sitting_for_s += step_s
             if sight.sitting_for_s >= UP_AGAIN_S:
@@ -356,9 +361,9 @@ class Falls:
         self._next += 1
         self._downs.append(down)
 
-    def _is_up(self, down: Down, sight: _Sight, scores: Scores, step_s: float) -> bool:
+    def _is_up(self, down: Down, sight: _Sight, shape: Shape, step_s: float) -> bool:
         """Take a sight of somebody who is down; whether they are so no more."""
-        standing, sitting, lying = (score >= _FITS for score in scores)
+        standing, sitting, lying = (score >= _FITS for score in scores_of(shape))
         if standing:
             down.upright_for_s += step_s
         elif sitting:
@@ -368,7 +373,7 @@ class Falls:
             down.lying_s, down.place = self._now_s, sight.place
         if not standing:
             down.evidence = sight.person
-        if not lying:
+        if not lying and scores_of(shape) is not NOT_KNOWN:
             down.unclear_s = self._now_s
         up = down.upright_for_s >= UP_AGAIN_S or (
             not down.confirmed and down.upright_for_s + down.sitting_for_s >= UP_AGAIN_S
@@ -434,6 +439,11 @@ class Falls:
 
     def _is_near(self, one: Place, other: Place, sizes: float) -> bool:
         return one.distance(other, self._aspect) <= sizes
+
+
+def _says_nothing(shape: Shape) -> bool:
+    """Whether too little of somebody is seen; legs that are seen on the ground say something by themselves."""
+    return scores_of(shape) is NOT_KNOWN and not shape.legs < _LEGS_DOWN
 
 
 def _followed(old: float, new: float, step_s: float) -> float:
