@@ -182,6 +182,24 @@ class ZoneConfig(Section):
 class PeopleConfig(Section):
     """How people are followed, and what is told of them."""
 
+    confirm_frames: int = Field(default=3, ge=1, le=100)
+    """Somebody is a person when seen in so many frames, so that a flicker is none."""
+
+    lost_after_s: float = Field(default=2, ge=0.2, le=60)
+    """Who is not seen for longer is gone, and somebody new when seen again, s. Must span several frames."""
+
+    smoothing: bool = True
+    """Whether keypoints are steadied."""
+
+    smoothing_hz: float = Field(default=0.15, gt=0, le=30)
+    """Cut-off frequency for a keypoint at rest, Hz; lower is steadier, and slower to begin to move."""
+
+    smoothing_speed: float = Field(default=9, ge=0, le=1000)
+    """Hz that are added when a keypoint moves by the person's height in a second; higher lags less."""
+
+    keypoint_hold_s: float = Field(default=0.3, ge=0, le=10)
+    """A keypoint that is not seen stays so long where the body has it, then is published as null, s."""
+
     presence: bool = True
     """Whether it is told that people enter and leave."""
 

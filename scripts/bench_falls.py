@@ -24,6 +24,7 @@ from posed.config import PeopleConfig
 from posed.people.events import Event, Observer
 from posed.people.falls import Departed
 from posed.people.person import Person
+from posed.people.track import Tracker
 from posed.pose import KEYPOINT_COUNT, Pose
 from posed.render.actions import ACTIONS, FALLS
 from posed.render.scene import Act, Part, Scene, parts_for
@@ -250,8 +251,6 @@ class Followed:
     """Follows people with posed's own tracker."""
 
     def __init__(self, config: PeopleConfig) -> None:
-        from posed.people.track import Tracker
-
         self._tracker = Tracker(config, KEYPOINT_THRESHOLD)
 
     def update(

@@ -322,12 +322,9 @@ class Falls:
             sight.blind_s += gap_s
         if _says_nothing(shape):
             return
-        if sitting:
-            sight.sitting_for_s += step_s
-            if sight.sitting_for_s >= UP_AGAIN_S:
-                sight.upright_s, sight.upright_for_s = -math.inf, 0.0
-        if standing:
-            sight.sitting_for_s = 0.0
+        sight.sitting_for_s = 0.0 if standing else sight.sitting_for_s + sitting * step_s
+        if sight.sitting_for_s >= UP_AGAIN_S:
+            sight.upright_s, sight.upright_for_s = -math.inf, 0.0
         seen_way_s = self._now_s - sight.upright_s - min(sight.blind_s, BLIND_S)
         recent = seen_way_s <= self._within_s
         sight.sunk = recent and (not standing or self._has_sunk(shape, sight.stature))
@@ -442,7 +439,7 @@ class Falls:
 
 
 def _says_nothing(shape: Shape) -> bool:
-    """Whether too little of somebody is seen; legs that are seen on the ground say something by themselves."""
+    """Whether too little of somebody is seen; legs on the ground say something by themselves."""
     return scores_of(shape) is NOT_KNOWN and not shape.legs < _LEGS_DOWN
 
 

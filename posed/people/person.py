@@ -19,8 +19,8 @@ class Person:
         pose: smoothed; points (17, 2) y first, px of the source frame.
         visible: (17,) bool: keypoints that are seen, or were a moment ago; the others' points say nothing.
         seen: whether a pose of this very frame is theirs; else they are hidden for a moment.
-        size_px: of the body: about the height of the person standing upright, px of the source frame, whatever
-            the person does; changes slowly.
+        size_px: of the body: about the height of the person standing upright, px of the source frame,
+            whatever the person does; changes slowly.
         raw: the pose as it was decoded from this frame; None unless `seen`.
     """
 
