@@ -3,7 +3,8 @@
 Every scene is one action of varied people, places, headings, cameras and durations. Its poses are the truth
 plus noise, less one frame in ten, less what PoseNet misses of people who are turned from upright in the
 picture (measured on crops of real photographs). That is done twice: as it is, and with a second look at the
-frame turned by 90 degrees every so often. Prints a table with a line per action, and exits with 1 where falls
+frame turned by 90 degrees every so often, when somebody was lost inside the frame, and while somebody is
+down. Prints a table with a line per action, and exits with 1 where falls
 are missed or invented more often than wanted.
 """
 
@@ -72,6 +73,9 @@ WANTED_FOUND, WANTED_INVENTED = 0.95, 0.01
 
 AFTER_S: Final = 4.0
 """How long scenes go on after the time in which a fall is confirmed."""
+
+LOOK_AFTER_S: Final = 1.0
+"""How long turned looks go on after somebody was lost inside the frame."""
 
 LEAST_KEYPOINTS: Final = 5
 KEYPOINT_THRESHOLD: Final = 0.2
@@ -186,18 +190,15 @@ def chance_found(angles_deg: Floats) -> Floats:
     return np.asarray(np.interp(angles_deg, *zip(*FOUND, strict=True)))
 
 
-def detected(rng: np.random.Generator, played: Played, turned_every_s: float | None) -> dict[int, list[bool]]:
-    """By person, in which frames they are found."""
+def detected(rng: np.random.Generator, played: Played, *, turned: bool) -> dict[int, list[bool]]:
+    """By person, in which frames they are found, by looks at the frame as it is or turned as well."""
     times = played.times_s
     found = {}
     for number, points in played.points.items():
         angles = turned_deg(points)
         chance = chance_found(angles)
-        if turned_every_s is not None:
-            step = times[1] - times[0]
-            looks = np.floor(times / turned_every_s) != np.floor((times - step) / turned_every_s)
-            again = FOUND_TURNED * chance_found(np.abs(90 - angles))
-            chance = np.where(looks, np.maximum(chance, again), chance)
+        if turned:
+            chance = np.maximum(chance, FOUND_TURNED * chance_found(np.abs(90 - angles)))
         luck = rng.random(int(times[-1] / LUCK_S) + 1)[(times / LUCK_S).astype(int)]
         there = (played.clear[number] > 0).sum(1) >= LEAST_KEYPOINTS
         found[number] = ((luck < chance) & there & (rng.random(len(times)) >= DROPPED)).tolist()
@@ -271,18 +272,26 @@ def border_of(person: Person) -> str | None:
 def falls_told(seed: int, played: Played, turned_every_s: float | None, tracker: bool) -> list[Event]:
     """All `fall` events of a scene."""
     rng = np.random.default_rng([seed, 6])
-    found = detected(rng, played, turned_every_s)
+    found = [detected(rng, played, turned=turned) for turned in (False, True)]
     config = PeopleConfig()
     follower = Followed(config) if tracker else KnownTracks(played.sizes, rng)
     observer = Observer(config)
     told = []
+    next_look_s, look_until_s = 0.0, 0.0
     for frame, time_s in enumerate(played.times_s.tolist()):
+        looks = turned_every_s is not None and (
+            time_s >= next_look_s or time_s < look_until_s or bool(observer.falls.down)
+        )
+        if turned_every_s is not None and time_s >= next_look_s:
+            next_look_s += turned_every_s
         poses = {
             number: spoilt(rng, points[frame], played.clear[number][frame], played.sizes[number][frame])
             for number, points in played.points.items()
-            if found[number][frame]
+            if found[looks][number][frame]
         }
         people, ended = follower.update(poses, time_s, frame)
+        if any(one.border is None for one in ended):
+            look_until_s = time_s + LOOK_AFTER_S
         told += observer.update(people, ended, time_s, SIZE)
     return [event for event in told if event.type == "fall"]
 
