@@ -48,6 +48,9 @@ within that of its height. A trunk may also lean: over 20 degrees are not uprigh
 _LEGS_DOWN: Final = 0.25
 """Length of legs in the picture, as a share of the size, of 0.49 upright."""
 
+_HEIGHT_OF_LYING: Final = 0.55
+"""Nobody who lies is higher from the highest keypoint to the lowest, as a share of the size."""
+
 _SAME_PLACE: Final = 1.0
 _NEARBY: Final = 2.0
 _MOVED: Final = 0.5
@@ -363,14 +366,14 @@ class Falls:
         standing, sitting, lying = (score >= _FITS for score in scores_of(shape))
         if standing:
             down.upright_for_s += step_s
-        elif sitting:
+        elif sitting or (_says_nothing(shape) and shape.height > _HEIGHT_OF_LYING):
             down.sitting_for_s += step_s
         elif lying:
             down.upright_for_s = down.sitting_for_s = 0.0
             down.lying_s, down.place = self._now_s, sight.place
         if not standing:
             down.evidence = sight.person
-        if not lying and scores_of(shape) is not NOT_KNOWN:
+        if not lying and not (scores_of(shape) is NOT_KNOWN and shape.legs < _LEGS_DOWN):
             down.unclear_s = self._now_s
         up = down.upright_for_s >= UP_AGAIN_S or (
             not down.confirmed and down.upright_for_s + down.sitting_for_s >= UP_AGAIN_S
