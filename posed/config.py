@@ -13,7 +13,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -30,6 +30,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from posed.errors import ConfigError
+from posed.polygon import problem_of
 
 ENVIRONMENT_PREFIX: Final = "POSED_"
 
@@ -41,6 +42,7 @@ _LONGEST_SHOWN: Final = 60
 
 LooseTuple = Annotated[tuple[int, int], Strict(False)]
 LoosePath = Annotated[Path, Strict(False)]
+FramePoint = Annotated[tuple[float, float], Strict(False)]
 
 
 def _topic_level(value: str) -> str:
@@ -52,6 +54,12 @@ def _topic_level(value: str) -> str:
 def _topic(value: str) -> str:
     if not all(re.fullmatch(r"[A-Za-z0-9_-]+", level) for level in value.split("/")):
         raise ValueError("must be levels of letters, digits, - and _, joined by /")
+    return value
+
+
+def _polygon(value: tuple[FramePoint, ...]) -> tuple[FramePoint, ...]:
+    if problem := problem_of(value):
+        raise ValueError(problem)
     return value
 
 
@@ -169,6 +177,85 @@ class DecodeConfig(Section):
     """Two poses closer than this at a keypoint share it, px of the model input."""
 
 
+class ZoneConfig(Section):
+    """A place in the picture."""
+
+    polygon: Annotated[tuple[FramePoint, ...], Strict(False), AfterValidator(_polygon)]
+    """Its corners [x, y] in turn, fractions of the frame's width and height from the top left."""
+
+    kind: Literal["normal", "resting", "exclude", "exit"] = "normal"
+    """`resting`: lying down is normal there; `exclude`: nobody there is reported; `exit`: who is lost there
+    has left."""
+
+    anchor: Literal["feet", "hips", "any"] = "feet"
+    """What of a person must be inside: `feet`, `hips` (for either the lowest keypoint seen, where they are
+    not), or `any` keypoint."""
+
+
+class PeopleConfig(Section):
+    """How people are followed, and what is told of them."""
+
+    confirm_frames: int = Field(default=3, ge=1, le=100)
+    """Somebody is a person when seen in so many frames, so that a flicker is none."""
+
+    lost_after_s: float = Field(default=2, ge=0.2, le=60)
+    """Who is not seen for longer is gone, and somebody new when seen again, s. Must span several frames."""
+
+    smoothing: bool = True
+    """Whether keypoints are steadied."""
+
+    smoothing_hz: float = Field(default=0.15, gt=0, le=30)
+    """Cut-off frequency for a keypoint at rest, Hz; lower is steadier, and slower to begin to move."""
+
+    smoothing_speed: float = Field(default=9, ge=0, le=1000)
+    """Hz that are added when a keypoint moves by the person's height in a second; higher lags less."""
+
+    keypoint_hold_s: float = Field(default=0.3, ge=0, le=10)
+    """A keypoint that is not seen stays so long where the body has it, then is published as null, s."""
+
+    presence: bool = True
+    """Whether it is told that people enter and leave."""
+
+    zones: dict[Annotated[str, AfterValidator(_topic_level)], ZoneConfig] = {}
+    """Places by their names, which are levels of topics."""
+
+    zone_enter_s: float = Field(default=0.5, ge=0, le=60)
+    """How long somebody must be inside a zone to have entered it."""
+
+    zone_leave_s: float = Field(default=1, ge=0, le=60)
+    """How long somebody must be outside a zone to have left it."""
+
+    postures: bool = True
+    """Whether changes of posture are told."""
+
+    posture_hold_s: float = Field(default=0.6, gt=0, le=10)
+    """About how long a new posture must last."""
+
+    gestures: bool = True
+    """Whether raised hands are told."""
+
+    gesture_hold_s: float = Field(default=0.7, ge=0, le=10)
+    """How long a hand must be up."""
+
+    falls: bool = True
+    """Whether falls are told."""
+
+    fall_within_s: float = Field(default=2, ge=0.3, le=10)
+    """From upright to down in at most this time is a fall; slower is lying down."""
+
+    fall_confirm_s: float = Field(default=10, ge=1, le=300)
+    """How long somebody must stay down after it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names: dict[str, str] = {}
+        for name in self.zones:
+            other = names.setdefault(name.lower(), name)
+            if other != name:
+                raise ValueError(f"zones: must differ in more than capitals, got {other} and {name}")
+        return self
+
+
 class TlsConfig(Section):
     """How the connection to the broker is secured; `tls: {}` is enough for a public certificate."""
 
@@ -246,6 +333,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()
     decode: DecodeConfig = DecodeConfig()
+    people: PeopleConfig = PeopleConfig()
     mqtt: MqttConfig = MqttConfig()
     log: LogConfig = LogConfig()
 
@@ -292,6 +380,10 @@ def load(
     return config
 
 
+_NAMED_BY_OWNER: Final = ("people", "zones")
+"""Whose entries have names of the owner's own; a bad one is taken out whole, lest more seem missing."""
+
+
 def _validated(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]:
     """The configuration, or everything that is wrong with it.
 
@@ -317,6 +409,8 @@ def _validated(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]
 
 def _take_out(tree: Any, where: tuple[int | str, ...]) -> bool:
     """Remove what stands at a place, or the part of it that exists; False where nothing does."""
+    if where[:2] == _NAMED_BY_OWNER:
+        where = where[:3]
     *parents, last = where
     for key in parents:
         if not isinstance(tree, dict) or not isinstance(tree.get(key), dict):
@@ -503,7 +597,7 @@ def _known_settings(section: type[BaseModel], path: tuple[str, ...] = ()) -> dic
     for name, field in section.model_fields.items():
         kinds = {field.annotation, *get_args(field.annotation)}
         inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if inner:
+        if inner and get_origin(field.annotation) is not dict:
             known |= _known_settings(inner[0], (*path, name))
         if not inner or len(kinds) > 1:
             known[(*path, name)] = bool(kinds & {str, SecretStr}) or _is_choice_of_text(field.annotation)
@@ -534,7 +628,7 @@ def _problem(detail: ErrorDetails, origins: Mapping[tuple[str, ...], str]) -> st
 
 def _where(detail: ErrorDetails) -> tuple[str, ...]:
     """The path of what is wrong; a rule across fields names its field at the beginning of its message."""
-    where = tuple(str(part) for part in detail["loc"])
+    where = tuple(str(part) for part in detail["loc"] if part != "[key]")
     if not _is_rule_across_fields(detail):
         return where
     return *where, detail["msg"].removeprefix("Value error, ").partition(": ")[0]
@@ -563,7 +657,7 @@ _TYPES: Final = {
 }
 
 
-def _rule(  # noqa: C901 one case per rule
+def _rule(  # noqa: C901, PLR0912 one case per rule
     kind: str, context: Mapping[str, Any], where: tuple[str, ...], message: str
 ) -> tuple[str, bool]:
     """The rule that was broken, and whether what came is to be shown behind it."""
@@ -586,14 +680,22 @@ def _rule(  # noqa: C901 one case per rule
             return "must not be empty", True
         case "string_too_long":
             return f"must be at most {context['max_length']} characters", True
+        case "value_error" if where[-1] == "polygon":
+            return message.removeprefix("Value error, "), False
         case "value_error":
             return message.removeprefix("Value error, "), True
+        case "tuple_type" | "missing" | "too_long" if "polygon" in where:
+            return "must be a point [x, y]" if where[
+                -1
+            ] != "polygon" else "must be a list of points [x, y]", True
         case _:
             return f"must be {_TYPES.get(kind.split('_', maxsplit=1)[0], message)}", True
 
 
 def _names_beside(where: tuple[str, ...]) -> set[str]:
     depth = len(where)
+    if where[:2] == _NAMED_BY_OWNER:
+        return set(ZoneConfig.model_fields)
     known = _known_settings(Config)
     return {path[depth - 1] for path in known if len(path) >= depth and path[: depth - 1] == where[:-1]}
 

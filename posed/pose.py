@@ -63,6 +63,13 @@ MIRRORED: Final = tuple(
 )
 """For each keypoint the one that a mirror turns it into."""
 
+SIGMAS: Final = (
+    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072,
+    0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
+)  # fmt: skip
+"""How differently people mark each keypoint, as a fraction of the square root of the person's area.
+Source: COCO's keypoint evaluation, cocodataset.org."""
+
 
 class Pose(Struct, frozen=True, eq=False, gc=False):
     """One person as decoded from one frame; a struct, since a dataclass takes longer to make than to decode.

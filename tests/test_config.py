@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_origin
 
 import pytest
 import yaml
@@ -61,7 +62,9 @@ def _names_of(section: type[BaseModel], path: str = "") -> set[str]:
     for name, field in section.model_fields.items():
         kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
         inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        names |= _names_of(inner[0], f"{path}{name}.") if inner else {f"{path}{name}"}
+        # Zones have names of their owner's.
+        below = f"{path}{name}.NAME." if get_origin(field.annotation) is dict else f"{path}{name}."
+        names |= _names_of(inner[0], below) if inner else {f"{path}{name}"}
     return names
 
 
@@ -131,6 +134,11 @@ def test_every_problem_is_listed_with_path_rule_and_what_came(tmp_path):
         ("device: 3", "device: must be text (put it in quotes), got 3"),
         (f"device: {'a' * 65}", f"device: must be at most 64 characters, got '{'a' * 58}…"),
         ("mqtt: {tls: {cafile: x}}", "mqtt.tls.cafile: unknown key; did you mean ca?"),
+        (
+            "people: {zones: {bed: {polygon: [[0, 0], [1, 0], [0, 1]]},"
+            " Bed: {polygon: [[0, 0], [1, 0], [0, 1]]}}}",
+            "people.zones: must differ in more than capitals, got bed and Bed",
+        ),
         ("camera: {fps: }", "camera.fps: must be a number, got nothing"),
         ("camera: {kind: }", "camera.kind: must be picamera2, video, images or synthetic, got nothing"),
     ],
@@ -142,10 +150,59 @@ def test_rules_across_fields(tmp_path, text, problem):
 @pytest.mark.parametrize("section", sorted({name.rpartition(".")[0] for name in _names_of(Config)}))
 def test_an_unknown_key_is_found_in_every_section(tmp_path, section):
     text = "nonsense: 1"
+    if section == "people.zones.NAME":
+        text += ", polygon: [[0, 0], [1, 0], [0, 1]]"
     for level in reversed(section.split(".") if section else []):
         text = f"{level}: {{{text}}}"
     (line,) = problems(write(tmp_path, text))
     assert line.startswith(f"{section}.nonsense: unknown key; ".removeprefix("."))
+
+
+def test_every_bad_zone_is_listed_with_its_name(tmp_path):
+    file = write(
+        tmp_path,
+        "people:\n"
+        "  zones:\n"
+        "    crossed: {polygon: [[0, 0], [1, 1], [1, 0], [0, 1]], knd: normal}\n"
+        "    flat: {polygon: [[0, 0], [1, 0]], kind: sofa}\n"
+        "    outside: {polygon: [[0, 0], [1.5, 0], [1, 1]]}\n"
+        "    back: {polygon: [[0, 0], [1, 0], [0.5, 0]]}\n"
+        "    thin: {polygon: [[0, 0], [1, 0], [0.5, 0.0001]]}\n"
+        "    twice: {polygon: [[0, 0], [1, 0], [1, 1], [0, 0]]}\n"
+        "    a/b: {polygon: [[0, 0], [1, 0], [0.5, 1]]}\n"
+        "    text: {polygon: [[0, 0], [1, a], [0.5, 1]]}\n"
+        "    three: {polygon: [[0, 0], [1, 0, 1], [0.5, 1]]}\n"
+        "    empty: {}\n"
+        "camera: {kind: video}\n",
+    )
+    assert problems(file) == [
+        "camera.source: needed by kind video, got nothing",
+        "people.zones.crossed.polygon: must not cross itself, got sides from [0, 0] and [1, 0] that meet",
+        "people.zones.crossed.knd: unknown key; did you mean kind?",
+        "people.zones.flat.polygon: must have 3 to 100 points, got 2",
+        "people.zones.flat.kind: must be normal, resting, exclude or exit, got 'sofa'",
+        "people.zones.outside.polygon: must be inside the frame, 0 to 1, got [1.5, 0]",
+        "people.zones.back.polygon: must not cross itself, got sides from [0, 0] and [1, 0] that meet",
+        "people.zones.thin.polygon: must enclose at least 0.0001 of the frame, got 5e-05",
+        "people.zones.twice.polygon: must have each point once, got [0, 0] twice",
+        "people.zones.a/b: must be letters, digits, - and _ only (it is one level of an MQTT topic), "
+        "got 'a/b'",
+        "people.zones.text.polygon.1.1: must be a number, got 'a'",
+        "people.zones.three.polygon.1: must be a point [x, y], got [1, 0, 1]",
+        "people.zones.empty.polygon: must be a list of points [x, y], got {}",
+    ]
+
+
+def test_a_zone_that_stands_there_twice_is_refused_with_its_place(tmp_path):
+    zone = "polygon: [[0, 0], [1, 0], [0, 1]]"
+    file = write(tmp_path, f"people:\n  zones:\n    bed: {{{zone}}}\n    bed: {{{zone}}}\n")
+    assert problems(file) == [f"{file}:4:5: the key 'bed' stands here twice"]
+
+
+def test_a_zone_can_come_from_the_environment():
+    zones = "{bed: {polygon: [[0, 0], [1, 0], [0, 1]], kind: resting}}"
+    (zone,) = load(None, {"POSED_PEOPLE__ZONES": zones}).people.zones.values()
+    assert (zone.kind, zone.polygon) == ("resting", ((0, 0), (1, 0), (0, 1)))
 
 
 def test_rules_across_fields_are_looked_at_beside_other_problems(tmp_path):

@@ -1,0 +1,218 @@
+"""What happens to people, told once each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from posed.config import PeopleConfig
+from posed.people.falls import Change, Departed, Falls
+from posed.people.person import Person
+from posed.people.posture import (
+    Gestures,
+    Posture,
+    PostureFilter,
+    Shape,
+    hands_raised,
+    scores_of,
+    shape_of,
+)
+from posed.people.timing import Elapsed
+from posed.people.zones import Zones
+
+EventType = Literal[
+    "entered", "left", "zone_entered", "zone_left", "posture", "gesture", "fall", "fall_cleared"
+]
+
+Detail = Mapping[str, str | float | int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """Something worth telling once.
+
+    Args:
+        time_s: of the frame in which it was known.
+        person: id; of a fall that a restart survived, one of the run before. None where nobody can be named.
+        zone: the zone it is about, or the first that the person is in; None outside all.
+        detail: by type. left: `how` (`border`, `exit`, `lost`). posture: `posture`, `before`, `confidence`.
+            gesture: `gesture`. fall: `fall` (its number), `seen` (`lying`, `vanished`), `ago_s` (since they
+            went down). fall_cleared: `fall`, `by` (`upright`, `left`, `request`).
+        evidence: the person at that time, or as last seen; None where it was not seen in this run.
+    """
+
+    type: EventType
+    time_s: float
+    person: int | None
+    zone: str | None
+    detail: Detail
+    evidence: Person | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """Somebody in a frame, and what is known of them.
+
+    Args:
+        confidence: of the posture, 0-1.
+        zones: names of those they are in.
+    """
+
+    person: Person
+    posture: Posture
+    confidence: float
+    zones: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was told of somebody."""
+
+    person: Person
+    posture: PostureFilter
+    gestures: Gestures
+    spoke_s: float
+    told_posture: Posture = "unknown"
+
+
+class Observer:
+    """Turns people, frame by frame, into events; all times are the frames' own.
+
+    Args:
+        config: what is told, and after which times.
+    """
+
+    def __init__(self, config: PeopleConfig) -> None:
+        self._config = config
+        self._elapsed = Elapsed()
+        self._zones = Zones(config)
+        self._falls = Falls(config, self._zones)
+        self._known: dict[int, _Known] = {}
+        self._time_s = 0.0
+        self.people: list[Observed] = []
+        """Everybody who is reported in the last frame."""
+
+    @property
+    def falls(self) -> Falls:
+        """Who is down; to be asked where somebody should be looked for."""
+        return self._falls
+
+    def zone_counts(self) -> Mapping[str, int]:
+        """By zone, how many people are in it."""
+        return self._zones.counts({one.person.id for one in self.people})
+
+    def update(
+        self,
+        people: Sequence[Person],
+        ended: Iterable[Departed],
+        time_s: float,
+        frame_size: tuple[int, int],
+    ) -> list[Event]:
+        """Take one frame.
+
+        Args:
+            people: everybody who is followed, hidden ones too.
+            ended: whose tracks ended with this frame.
+            time_s: of the frame; may jump.
+            frame_size: (width, height), px.
+        """
+        self._time_s = time_s
+        self._elapsed.advance(time_s)
+        ended = list(ended)
+        reported = self._zones.reported(people, frame_size)
+        shapes = {person.id: shape_of(person) for person in reported if person.seen}
+        events: list[Event] = []
+        for person in reported:
+            events += self._look_at(person, shapes.get(person.id), frame_size)
+        if self._config.falls:
+            seen = [(person, shapes[person.id]) for person in reported if person.seen]
+            changes = self._falls.update(seen, ended, self._elapsed.now_s, frame_size)
+            events += map(self._fall, changes)
+        for one in ended:
+            events += self._goodbye(one, frame_size)
+        self.people = [self._observed(person) for person in reported]
+        return events
+
+    def clear_falls(self, number: int | None = None) -> list[Event]:
+        """On request: a fall, or every one, is looked after."""
+        return [self._fall(change) for change in self._falls.clear(number)]
+
+    def dump(self) -> dict[str, Any]:
+        """What must survive a restart, as plain data: who is down."""
+        return self._falls.dump()
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Go on from what `dump` gave, before the first frame.
+
+        Raises:
+            ValueError: it is no such data.
+        """
+        self._falls.restore(data)
+
+    def _look_at(self, person: Person, shape: Shape | None, frame_size: tuple[int, int]) -> list[Event]:
+        now_s = self._elapsed.now_s
+        events = []
+        known = self._known.get(person.id)
+        if known is None:
+            config = self._config
+            known = _Known(
+                person, PostureFilter(config.posture_hold_s), Gestures(config.gesture_hold_s), now_s
+            )
+            self._known[person.id] = known
+            if config.presence:
+                events.append(self._event("entered", person, {}))
+        if shape is None:
+            return events
+        step_s, known.spoke_s, known.person = now_s - known.spoke_s, now_s, person
+        for name, entered in self._zones.update(person, frame_size, now_s):
+            events.append(self._event("zone_entered" if entered else "zone_left", person, {}, name))
+        before, after = known.told_posture, known.posture.update(scores_of(shape), step_s)
+        if after not in ("unknown", before):
+            known.told_posture = after
+            if self._config.postures:
+                confidence = round(known.posture.confidence, 2)
+                detail = {"posture": after, "before": before, "confidence": confidence}
+                events.append(self._event("posture", person, detail))
+        if self._config.gestures and (gesture := known.gestures.update(hands_raised(person), now_s)):
+            events.append(self._event("gesture", person, {"gesture": gesture}))
+        return events
+
+    def _goodbye(self, one: Departed, frame_size: tuple[int, int]) -> list[Event]:
+        known = self._known.pop(one.person.id, None)
+        zones = self._zones.names_of(one.person.id)
+        if known is None:
+            return []
+        how = "lost" if one.border is None else "border"
+        if how == "lost" and self._zones.in_exit(known.person, frame_size):
+            how = "exit"
+        events = [self._event("zone_left", known.person, {"how": how}, zone) for zone in zones]
+        if self._config.presence:
+            events.append(self._event("left", known.person, {"how": how}))
+        self._zones.forget(one.person.id)
+        return events
+
+    def _fall(self, change: Change) -> Event:
+        down = change.down
+        zone = self._zones.name_at(down.place.x, down.place.y)
+        if change.by is None:
+            ago_s = round(self._elapsed.now_s - down.at_s, 1)
+            detail: Detail = {"fall": down.number, "seen": down.seen, "ago_s": ago_s}
+            return Event("fall", self._time_s, down.person, zone, detail, down.evidence)
+        detail = {"fall": down.number, "by": change.by}
+        return Event("fall_cleared", self._time_s, down.person, zone, detail, down.evidence)
+
+    def _event(
+        self,
+        kind: EventType,
+        person: Person,
+        detail: Mapping[str, str | float | int],
+        zone: str | None = None,
+    ) -> Event:
+        names = self._zones.names_of(person.id)
+        return Event(kind, self._time_s, person.id, zone or (names[0] if names else None), detail, person)
+
+    def _observed(self, person: Person) -> Observed:
+        known = self._known[person.id]
+        posture = known.posture
+        return Observed(person, posture.posture, posture.confidence, self._zones.names_of(person.id))

@@ -1,0 +1,232 @@
+"""Whether somebody stands, sits or lies, and which hands are up: read off the keypoints by rules.
+
+All lengths are heights in the picture as a share of the person's size, so that neither the distance nor the
+resolution matters. For a camera that looks straight ahead or somewhat down. The rules:
+
+- standing: the legs are long, however the back is bent. Their length is the mean of the hips over the ankles
+  and twice the hips over the knees, or that of both which is seen: 0.49 upright, 0.15 on a chair.
+- sitting: the head is high above the hips (0.42 upright), but the legs are not long.
+- lying: neither is high. Somebody who kneels and bends down comes near, with legs of 0.26.
+- unknown: in between, or hips or head and shoulders are not seen.
+
+Source of the proportions: Drillis and Contini's segment lengths as fractions of the stature. The limits are
+where the drawn people's (`posed.render`) standing, sitting and lying frames part.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from posed.people.person import Person
+from posed.pose import KEYPOINTS
+
+Posture = Literal["standing", "sitting", "lying", "unknown"]
+
+POSTURES: Final[tuple[Posture, ...]] = ("standing", "sitting", "lying")
+"""All but unknown, in the order of their scores."""
+
+Scores = tuple[float, float, float]
+"""How well somebody fits each of `POSTURES`, 0-1."""
+
+NOT_KNOWN: Final[Scores] = (0.0, 0.0, 0.0)
+
+_KEYPOINT: Final = {name: index for index, name in enumerate(KEYPOINTS)}
+_FACE: Final = range(5)
+_SHOULDERS, _HIPS, _KNEES, _ANKLES = (5, 6), (11, 12), (13, 14), (15, 16)
+
+_HEAD_OVER_SHOULDERS: Final = 1.45
+"""Head over hips to shoulders over hips, of somebody upright."""
+
+_LEGS_OF_STANDING: Final = (0.29, 0.37)
+_LEGS_OF_LYING: Final = (0.20, 0.28)
+_TRUNK_OF_SITTING: Final = (0.20, 0.28)
+"""Between the two numbers one posture turns into another; their middle is where both fit equally."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Heights in the picture of one person, as shares of their size; nan where a part is not seen.
+
+    Args:
+        trunk: of the head over the hips.
+        legs: their length, by the rule above.
+        height: of the highest keypoint over the lowest.
+        lean_deg: of the trunk from upright, 0-180.
+    """
+
+    trunk: float
+    legs: float
+    height: float
+    lean_deg: float
+
+
+def shape_of(person: Person) -> Shape:
+    """How somebody is shaped in the picture."""
+    points, visible = person.pose.points.tolist(), person.visible.tolist()
+    size = person.size_px
+    seen = [index for index in range(len(points)) if visible[index]]
+
+    def middle(parts: tuple[int, ...] | range) -> tuple[float, float] | None:
+        found = [points[index] for index in parts if visible[index]]
+        if not found:
+            return None
+        return sum(y for y, _ in found) / len(found), sum(x for _, x in found) / len(found)
+
+    head, shoulders, hips = middle(_FACE), middle(_SHOULDERS), middle(_HIPS)
+    knees, ankles = middle(_KNEES), middle(_ANKLES)
+    trunk = legs = lean_deg = math.nan
+    if hips:
+        if head:
+            trunk = (hips[0] - head[0]) / size
+        elif shoulders:
+            trunk = (hips[0] - shoulders[0]) / size * _HEAD_OVER_SHOULDERS
+        lengths = [ankles[0] - hips[0]] if ankles else []
+        if knees:
+            lengths.append(2 * (knees[0] - hips[0]))
+        if lengths:
+            legs = sum(lengths) / len(lengths) / size
+        if top := shoulders or head:
+            lean_deg = math.degrees(math.atan2(abs(top[1] - hips[1]), hips[0] - top[0]))
+    rows = [points[index][0] for index in seen]
+    height = (max(rows) - min(rows)) / size if rows else math.nan
+    return Shape(trunk, legs, height, lean_deg)
+
+
+def scores_of(shape: Shape) -> Scores:
+    """How well each posture fits, by the rules above."""
+    if math.isnan(shape.trunk) or math.isnan(shape.legs):
+        return NOT_KNOWN
+    standing = _rise(shape.legs, _LEGS_OF_STANDING)
+    sitting = min(_rise(shape.trunk, _TRUNK_OF_SITTING), 1 - standing)
+    raised = max(_rise(shape.trunk, _TRUNK_OF_SITTING), _rise(shape.legs, _LEGS_OF_LYING))
+    return standing, sitting, 1 - raised
+
+
+def _rise(value: float, limits: tuple[float, float]) -> float:
+    """0 below the limits, 1 above, straight in between."""
+    low, high = limits
+    return min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+class PostureFilter:
+    """One person's posture over time: scores follow what is seen, and the posture changes only when clear.
+
+    Args:
+        hold_s: about how long a new posture must last; the time constant of the scores.
+    """
+
+    def __init__(self, hold_s: float) -> None:
+        self._hold_s = hold_s
+        self._scores = NOT_KNOWN
+        self.posture: Posture = "unknown"
+
+    @property
+    def confidence(self) -> float:
+        """How well the posture fits lately, 0-1; 0 for unknown."""
+        return 0.0 if self.posture == "unknown" else self._scores[POSTURES.index(self.posture)]
+
+    def update(self, scores: Scores, step_s: float) -> Posture:
+        """Take what one frame says, `step_s` after the one before that said something."""
+        # What is merely not seen for a moment fades slowly.
+        constant_s = self._hold_s if scores is not NOT_KNOWN else self._hold_s * _FADES_SLOWER
+        share = 1 - math.exp(-step_s / constant_s)
+        standing, sitting, lying = (
+            old + (new - old) * share for old, new in zip(self._scores, scores, strict=True)
+        )
+        self._scores = standing, sitting, lying
+        best = max(self._scores)
+        if best >= CLEAR and best - self.confidence >= _AHEAD:
+            self.posture = POSTURES[self._scores.index(best)]
+        elif self.confidence < _LOST:
+            self.posture = "unknown"
+        return self.posture
+
+
+CLEAR: Final = 0.6
+_AHEAD: Final = 0.2
+_LOST: Final = 0.3
+_FADES_SLOWER: Final = 4.0
+"""The hysteresis: a posture is taken on when it fits this well and this much better than the one before, and
+lost when it fits less than that."""
+
+
+def hands_raised(person: Person) -> tuple[bool | None, bool | None]:
+    """Whether the left and the right hand are up: the wrist above the eyes, of somebody upright.
+
+    A hand comes down when its wrist is below the shoulders; in between, and where it is not seen, it is None.
+    """
+    points, visible = person.pose.points[:, 0].tolist(), person.visible.tolist()
+    eyes = [points[index] for index in (1, 2) if visible[index]] or [
+        points[index] for index in (0, 3, 4) if visible[index]
+    ]
+    shoulders = [points[index] for index in _SHOULDERS if visible[index]]
+    hips = [points[index] for index in _HIPS if visible[index]]
+    if not shoulders:
+        return None, None
+    shoulder = sum(shoulders) / len(shoulders)
+    top = min(sum(eyes) / len(eyes) if eyes else math.inf, shoulder - _EYES_OVER_SHOULDERS * person.size_px)
+    upright = not hips or sum(hips) / len(hips) - shoulder >= _TRUNK_OF_RAISING * person.size_px
+
+    def raised(wrist: int) -> bool | None:
+        if not visible[wrist]:
+            return None
+        if points[wrist] > shoulder:
+            return False
+        return True if upright and points[wrist] < top else None
+
+    return raised(_KEYPOINT["left_wrist"]), raised(_KEYPOINT["right_wrist"])
+
+
+_EYES_OVER_SHOULDERS: Final = 0.10
+"""Shares of the stature: 0.118 upright; the rest is for a bowed head."""
+_TRUNK_OF_RAISING: Final = 0.15
+"""Shoulders over hips, of 0.29 upright."""
+
+
+Gesture = Literal["left_hand_raised", "right_hand_raised", "both_hands_raised"]
+
+
+class Gestures:
+    """One person's hands over time: each raising is told once.
+
+    Args:
+        hold_s: how long a hand must be up.
+    """
+
+    def __init__(self, hold_s: float) -> None:
+        self._hold_s = hold_s
+        self._since_s: list[float | None] = [None, None]
+        self._seen_s = [0.0, 0.0]
+        self._told = [False, False]
+
+    def update(self, hands: tuple[bool | None, bool | None], now_s: float) -> Gesture | None:
+        """Take what one frame says of the left and the right hand; returns a gesture that is complete now."""
+        for side, up in enumerate(hands):
+            if up:
+                if self._since_s[side] is None:
+                    self._since_s[side] = now_s
+                self._seen_s[side] = now_s
+            elif up is False or now_s - self._seen_s[side] > _UNCLEAR_S:
+                self._since_s[side] = None
+                if up is False:
+                    self._told[side] = False
+        held = [since is not None and now_s - since >= self._hold_s - 1e-6 for since in self._since_s]
+        raised = [since is not None for since in self._since_s]
+        if all(raised):
+            if all(held) and not all(self._told):
+                self._told = [True, True]
+                return "both_hands_raised"
+            return None
+        for side, name in enumerate(_ONE_HAND):
+            if held[side] and not self._told[side]:
+                self._told[side] = True
+                return name
+        return None
+
+
+_ONE_HAND: Final[tuple[Gesture, Gesture]] = ("left_hand_raised", "right_hand_raised")
+
+_UNCLEAR_S: Final = 0.4
+"""A hand that is neither seen up nor down for so long is up no more; it is no new raising when seen again."""

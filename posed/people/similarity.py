@@ -1,0 +1,64 @@
+"""How alike two poses are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posed.pose import SIGMAS, Pose
+
+Floats = NDArray[np.float64]
+
+_AREA: Final = 0.2
+"""Of a person upright, as a share of their height squared: half of a box 0.4 times as wide as high."""
+
+_VARIANCES: Final = (2 * np.array(SIGMAS)) ** 2 * _AREA
+"""(17,) by which a keypoint may be off, in (px / size px)². Source: COCO's k = 2 sigma, s² = area."""
+
+_DOUBT: Final = 0.5
+"""Keypoints' worth of doubt: two poses with less than that in common are hardly alike."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crowd:
+    """Poses beside each other.
+
+    Args:
+        points: (N, 17, 2) px.
+        scores: (N, 17), 0-1; 0 for a keypoint that does not count.
+    """
+
+    points: Floats
+    scores: Floats
+
+    @classmethod
+    def of(cls, poses: Sequence[Pose], threshold: float) -> Self:
+        """At least one pose; keypoints scored below the threshold do not count."""
+        scores = np.stack([pose.scores for pose in poses])
+        return cls(np.stack([pose.points for pose in poses]), np.where(scores >= threshold, scores, 0.0))
+
+
+def similarity(crowd: Crowd, sizes_px: Floats, others: Crowd, slack: Floats) -> Floats:
+    """Object keypoint similarity of everybody with everybody; keypoints count as they are scored in both.
+
+    Args:
+        crowd: M poses.
+        sizes_px: (M,) heights of those people, standing upright.
+        others: N poses.
+        slack: (M,) by how much more keypoints may be off, as a share of the size.
+
+    Returns:
+        (M, N), 0-1.
+
+    Source: COCO's keypoint evaluation, cocodataset.org; weighting by scores is ours.
+    """
+    apart = ((crowd.points[:, None] - others.points[None]) ** 2).sum(axis=3)
+    distances = apart / (sizes_px**2)[:, None, None]
+    variances = _VARIANCES + (slack**2)[:, None]
+    weights = np.sqrt(crowd.scores[:, None] * others.scores[None])
+    alike = np.exp(-distances / (2 * variances[:, None])) * weights
+    return np.asarray(alike.sum(axis=2) / (weights.sum(axis=2) + _DOUBT))

@@ -1,0 +1,114 @@
+"""Where people are: in which zones, and who came and went."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final, Literal
+
+import numpy as np
+
+from posed.config import PeopleConfig, ZoneConfig
+from posed.people.person import Person
+from posed.people.timing import Held
+from posed.polygon import contains
+
+_HIPS: Final = [11, 12]
+_ANKLES: Final = [15, 16]
+
+ZoneKind = Literal["normal", "resting", "exclude", "exit"]
+
+
+class Zone:
+    """One place in the picture.
+
+    Args:
+        name: its name in the configuration.
+        config: what it is.
+    """
+
+    def __init__(self, name: str, config: ZoneConfig) -> None:
+        self.name = name
+        self.kind: ZoneKind = config.kind
+        self._anchor = config.anchor
+        self._polygon = np.array(config.polygon, np.float64)
+
+    def holds(self, person: Person, frame_size: tuple[int, int]) -> bool:
+        """Whether somebody is inside, by the zone's anchor.
+
+        Args:
+            person: as seen now.
+            frame_size: (width, height), px.
+        """
+        points = person.pose.points[person.visible]
+        if not len(points):
+            return False
+        if self._anchor != "any":
+            anchors = _ANKLES if self._anchor == "feet" else _HIPS
+            seen = [index for index in anchors if person.visible[index]]
+            lowest = points[points[:, 0].argmax()]
+            points = (person.pose.points[seen].mean(0) if seen else lowest)[None]
+        return bool(contains(self._polygon, points[:, ::-1] / frame_size).any())
+
+    def has(self, x: float, y: float) -> bool:
+        """Whether a place, in fractions of the frame, is inside."""
+        return bool(contains(self._polygon, np.array([[x, y]]))[0])
+
+
+class Zones:
+    """Who is in which zone, with hold times; zones of kind `exclude` are no places to be in."""
+
+    def __init__(self, config: PeopleConfig) -> None:
+        zones = [Zone(name, zone) for name, zone in config.zones.items()]
+        self._places = [zone for zone in zones if zone.kind != "exclude"]
+        self._excluded = [zone for zone in zones if zone.kind == "exclude"]
+        self._enter_s, self._leave_s = config.zone_enter_s, config.zone_leave_s
+        self._inside: dict[int, dict[str, Held]] = {}
+
+    def reported(self, people: Sequence[Person], frame_size: tuple[int, int]) -> list[Person]:
+        """Those who are in no `exclude` zone."""
+        return [one for one in people if not any(zone.holds(one, frame_size) for zone in self._excluded)]
+
+    def update(self, person: Person, frame_size: tuple[int, int], now_s: float) -> Iterator[tuple[str, bool]]:
+        """Look where somebody is who is seen now.
+
+        Yields:
+            (zone, whether they entered) of each that they have just entered or left.
+        """
+        inside = self._inside.setdefault(person.id, {})
+        for zone in self._places:
+            held = inside.setdefault(zone.name, Held(self._enter_s, self._leave_s))
+            if held.update(zone.holds(person, frame_size), now_s):
+                yield zone.name, held.value
+
+    def names_of(self, person: int) -> tuple[str, ...]:
+        """The zones somebody is in, in the order of the configuration."""
+        return tuple(name for name, held in self._inside.get(person, {}).items() if held.value)
+
+    def forget(self, person: int) -> tuple[str, ...]:
+        """Take somebody out who is gone; returns the zones they were in."""
+        names = self.names_of(person)
+        self._inside.pop(person, None)
+        return names
+
+    def counts(self, people: Collection[int]) -> Mapping[str, int]:
+        """By zone, how many of these people are in it."""
+        return {
+            zone.name: sum(
+                zone.name in inside and inside[zone.name].value
+                for person, inside in self._inside.items()
+                if person in people
+            )
+            for zone in self._places
+        }
+
+    def name_at(self, x: float, y: float) -> str | None:
+        """The first zone that a place is in, fractions of the frame; None where there is none."""
+        return next((zone.name for zone in self._places if zone.has(x, y)), None)
+
+    def in_exit(self, person: Person, frame_size: tuple[int, int]) -> bool:
+        """Whether somebody, as last seen, is in an `exit` zone."""
+        return any(zone.kind == "exit" and zone.holds(person, frame_size) for zone in self._places)
+
+    def is_resting_at(self, x: float, y: float) -> bool:
+        """Whether a place, in fractions of the frame, is in a `resting` zone."""
+        return any(zone.kind == "resting" and zone.has(x, y) for zone in self._places)

@@ -1,0 +1,487 @@
+"""Measures how people are followed and steadied, side by side with norfair on the same poses.
+
+    scripts/bench_tracking [--fps 10 30] [--seeds 4]
+
+Scenes: drawn people whose truth is known (posed.render.scene). Their poses are the truth with noise:
+keypoints that are seen are off by 1 % of the person's height, those behind the own body by 3 %, with low
+scores, those hidden by somebody else or outside the frame by 8 %, with scores near nothing. Nobody is detected
+of whom fewer than 5 keypoints can be seen, and a tenth of all detections is dropped.
+
+The truth is everybody of whom 5 keypoints are inside the frame, also while somebody else hides them; who is
+away for longer than `lost_after_s` is somebody else. What a tracker says counts where the middle of its
+keypoints is inside the frame, and is right within a quarter of the person's height. IDF1 (Ristani 2016) and
+identity switches are motmetrics'.
+
+norfair is shown as in its own OpenPose demo, and with the same patience and confirmation as posed at the
+distance (of those in `norfairs`) with which it has the highest IDF1 on these very scenes, and at the one with
+which it has the fewest switches.
+
+Jitter: RMS distance of a still person's keypoints from their mean place, and between frames, with 1 % of
+noise. Lag: how many frames late the trunk of somebody walking past is.
+
+Nobody has marked the people in the video. It shows how many each tracker makes of those who walk there, how
+long they last, how many of the poses they cover, how often one leaps by more than 40 px between two frames
+(faster than anybody walks: somebody else, or found again after a gap), and by how much the trunk's way bends
+from frame to frame (median).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import motmetrics
+import norfair
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+SHARED: Final = ROOT.parent / "shared"
+sys.path.insert(0, str(ROOT))
+
+from posed.camera import open_camera  # noqa: E402
+from posed.config import CameraConfig, Config, EngineConfig  # noqa: E402
+from posed.decode import decode_frame  # noqa: E402
+from posed.engine import open_engine  # noqa: E402
+from posed.errors import CameraEnded  # noqa: E402
+from posed.frame import Letterbox  # noqa: E402
+from posed.model.tflite import read_model  # noqa: E402
+from posed.people.size import body_size  # noqa: E402
+from posed.people.track import Tracker  # noqa: E402
+from posed.pose import KEYPOINT_COUNT, KEYPOINTS, Pose  # noqa: E402
+from posed.render.scene import Act, Part, RenderedPerson, Scene, parts_for  # noqa: E402
+
+Floats = NDArray[np.float64]
+
+CONFIG: Final = Config()
+SIZE: Final = (640, 480)
+FASTEST_FPS: Final = 30
+DROPPED: Final = 0.1
+LEAST_KEYPOINTS: Final = 5
+LEAP_PX: Final = 40
+WALKING_M_S: Final = 1.15
+RIGHT_WITHIN: Final = 0.25
+"""Of the person's height."""
+
+TRUNK: Final = [
+    KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in ("shoulder", "hip")
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """Somebody in one frame, as a tracker or the truth has it: points (17, 2) px, y first."""
+
+    id: int
+    points: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One frame: who is there, how large they are (px), and the poses that were found."""
+
+    time_s: float
+    truth: list[Shown]
+    sizes_px: list[float]
+    poses: list[Pose]
+
+
+Follow = Callable[[Frame], list[Shown]]
+"""A tracker: from one frame after the other to who is there."""
+
+
+Script = Callable[[np.random.Generator, float], list[Part]]
+"""Who does what; the second argument: how far the frame's edge is aside, m per m of distance."""
+
+
+def main() -> int:
+    """Print all tables."""
+    options = parse_options()
+    warnings.simplefilter("ignore")
+    people = {name: [people_of(name, seed) for seed in range(options.seeds)] for name in SCENES}
+    for fps in options.fps:
+        compare(
+            {
+                name: [play(one, seed, fps) for seed, one in enumerate(plays)]
+                for name, plays in people.items()
+            },
+            fps,
+        )
+        steadiness(fps)
+    walkers()
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench_tracking", description="People followed and steadied."
+    )
+    parser.add_argument(
+        "--fps",
+        type=int,
+        nargs="+",
+        default=[10, 30],
+        choices=[5, 10, 15, 30],
+        help="frame rates (default 10 30)",
+    )
+    parser.add_argument("--seeds", type=int, default=4, help="scenes of each kind (default 4)")
+    return parser.parse_args()
+
+
+def crossing(rng: np.random.Generator, _edge: float) -> list[Part]:
+    """Two walk past each other, and again."""
+    parts = []
+    for part in parts_for(rng, ["cross"], 2):
+        there = part.acts[0]
+        back = Act("walk", there.start_s + there.duration_s + 1, there.duration_s, to=part.place)
+        parts.append(Part((there, back), part.place, part.heading_deg, part.seed, part.id))
+    return parts
+
+
+def occlusion(rng: np.random.Generator, _edge: float) -> list[Part]:
+    """One stands; another stops before them for a second or so, and walks on."""
+    x = float(rng.uniform(-0.5, 0.5))
+    stop_s = float(rng.uniform(0.4, 1.2))
+    near = Part(
+        (
+            Act("walk", 0, 2, to=(x, 3.0)),
+            Act("stand", 2, stop_s),
+            Act("walk", 2 + stop_s, 3, to=(-x + 1.5, 3.0)),
+        ),
+        (-2.2 + x, 3.0), 90, int(rng.integers(2**31)), 1,
+    )  # fmt: skip
+    far = Part((Act("stand", 0, 9),), (x, 4.4), float(rng.uniform(-60, 60)), int(rng.integers(2**31)), 2)
+    return [near, far]
+
+
+def returning(rng: np.random.Generator, edge: float) -> list[Part]:
+    """Out of the frame and back: after a moment, and after a long while; and somebody who stands by."""
+    distance = float(rng.uniform(3.2, 4.2))
+    side = 1.0 if rng.random() < 0.5 else -1.0
+    gate, inside = side * (edge * distance + 0.6), side * 0.2
+    walk_s = abs(gate - inside) / WALKING_M_S
+    acts = []
+    now = 0.0
+    for place, pause_s in ((gate, 0), (inside, 1), (gate, 9), (inside, 3)):
+        acts.append(Act("walk", now, walk_s, to=(place, distance)))
+        acts.append(Act("stand", now + walk_s, pause_s or 0.1))
+        now += walk_s + pause_s
+    still = Part((Act("stand", 0, 30),), (-side * 0.9, 4.0), 0, int(rng.integers(2**31)), 2)
+    return [Part(tuple(acts), (inside, distance), 0, int(rng.integers(2**31)), 1), still]
+
+
+def doing(people: int) -> Script:
+    """Some people who each walk, sit, stand and wave."""
+    actions = ("walk", "raise_left_hand", "walk", "sit_down", "sit", "stand_up", "walk", "stand")
+    return lambda rng, _edge: parts_for(rng, actions, people)
+
+
+SCENES: Final[Mapping[str, tuple[Script, float]]] = {
+    "crossing": (crossing, 8),
+    "occlusion": (occlusion, 7),
+    "returning": (returning, 26),
+    **{f"{count} people": (doing(count), 14) for count in range(1, 6)},
+}
+"""Who does what, and for how long, s."""
+
+
+def people_of(name: str, seed: int) -> list[list[RenderedPerson]]:
+    """Who is in a scene, in every frame at the highest rate."""
+    script, duration_s = SCENES[name]
+    rng = np.random.default_rng([seed, list(SCENES).index(name)])
+    view = Scene(seed, SIZE, script=[]).view
+    scene = Scene(seed, SIZE, script=script(rng, SIZE[0] / 2 / view.focal_px))
+    return [scene.render(number / FASTEST_FPS).people for number in range(int(duration_s * FASTEST_FPS))]
+
+
+def play(people: list[list[RenderedPerson]], seed: int, fps: int) -> list[Frame]:
+    """The frames of a scene: truth, and poses with noise."""
+    rng = np.random.default_rng([seed, fps])
+    names = Names(CONFIG.people.lost_after_s)
+    frames = []
+    for number in range(0, len(people), FASTEST_FPS // fps):
+        time_s = number / FASTEST_FPS
+        there = [one for one in people[number] if inside(one.points).sum() >= LEAST_KEYPOINTS]
+        sizes_px = [body_size(one.points, np.ones(KEYPOINT_COUNT, np.bool_))[0] for one in there]
+        found = [noisy(rng, one, size_px) for one, size_px in zip(there, sizes_px, strict=True)]
+        poses = [pose for pose in found if pose is not None and rng.random() >= DROPPED]
+        truth = [Shown(names.of(one.id, time_s), one.points) for one in there]
+        frames.append(Frame(time_s, truth, sizes_px, poses))
+    return frames
+
+
+class Names:
+    """Who counts as whom: somebody who was away for too long is somebody else."""
+
+    def __init__(self, lost_after_s: float) -> None:
+        self._lost_after_s = lost_after_s
+        self._seen: dict[int, tuple[float, int]] = {}
+
+    def of(self, person: int, time_s: float) -> int:
+        """The name of a person who is in the frame now."""
+        seen_at, visit = self._seen.get(person, (time_s, 0))
+        visit += time_s - seen_at > self._lost_after_s
+        self._seen[person] = time_s, visit
+        return 100 * person + visit
+
+
+def inside(points: Floats) -> NDArray[np.bool_]:
+    """Which points (…, 2) are inside the frame."""
+    return ((points >= 0) & (points < [SIZE[1], SIZE[0]])).all(axis=-1)
+
+
+def noisy(rng: np.random.Generator, person: RenderedPerson, size_px: float) -> Pose | None:
+    """How a network would see somebody; None where it would not."""
+    if (person.visible | person.self_hidden).sum() < LEAST_KEYPOINTS:
+        return None
+    spread = np.where(person.visible, 0.01, np.where(person.self_hidden, 0.03, 0.08))
+    low = np.where(person.visible, 0.6, np.where(person.self_hidden, 0.15, 0.0))
+    high = np.where(person.visible, 1.0, np.where(person.self_hidden, 0.7, 0.15))
+    points = person.points + rng.normal(size=(KEYPOINT_COUNT, 2)) * spread[:, None] * size_px
+    scores = rng.uniform(low, high)
+    points = points.clip(0, [SIZE[1] - 1, SIZE[0] - 1])
+    return Pose(points, scores, float(scores.mean()))
+
+
+def posed_follows() -> Follow:
+    """Our own tracker, with the default settings."""
+    tracker = Tracker(CONFIG.people, CONFIG.decode.keypoint_threshold)
+
+    def follow(frame: Frame) -> list[Shown]:
+        return [
+            Shown(person.id, person.pose.points) for person in tracker.update(frame.poses, frame.time_s, SIZE)
+        ]
+
+    return follow
+
+
+def norfair_follows(
+    distance: Callable[[Any, Any], float], limit: float, patience: int, delay: int, threshold: float
+) -> Follow:
+    """The tracker of norfair.
+
+    Args:
+        distance: between a detection and somebody.
+        limit: the largest distance that is a match.
+        patience: for how many frames somebody who is not seen is kept.
+        delay: frames until somebody counts.
+        threshold: keypoints scored below are not used.
+    """
+    tracker = norfair.Tracker(
+        distance,
+        distance_threshold=limit,
+        hit_counter_max=patience,
+        initialization_delay=delay,
+        pointwise_hit_counter_max=10,
+        detection_threshold=threshold,
+    )
+
+    def follow(frame: Frame) -> list[Shown]:
+        detections = [norfair.Detection(pose.points, scores=pose.scores) for pose in frame.poses]
+        return [Shown(one.id, one.estimate) for one in tracker.update(detections)]
+
+    return follow
+
+
+def mean_distance(detection: Any, person: Any) -> float:
+    """Mean distance of the keypoints that are seen, as a share of the frame's height."""
+    seen = detection.scores >= CONFIG.decode.keypoint_threshold
+    return float(np.linalg.norm(detection.points - person.estimate, axis=1)[seen].mean() / SIZE[1])
+
+
+def norfairs(fps: int) -> dict[str, Callable[[], Follow]]:
+    """Every norfair that is tried, by name."""
+    patience = round(CONFIG.people.lost_after_s * fps)
+    delay = CONFIG.people.confirm_frames - 1
+    threshold = CONFIG.decode.keypoint_threshold
+    demo = norfair.distances.create_keypoints_voting_distance(SIZE[1] / 25, 0.01)
+    tried: dict[str, Callable[[], Follow]] = {
+        "norfair, its demo": partial(norfair_follows, demo, 0.4, 30, 4, 0.01)
+    }
+    for share in (0.05, 0.15):
+        voting = norfair.distances.create_keypoints_voting_distance(SIZE[1] * share, threshold)
+        for limit in (0.4, 0.8):
+            tried[f"norfair, votes {share:g}, {limit}"] = partial(
+                norfair_follows, voting, limit, patience, delay, threshold
+            )
+    for limit in (0.1, 0.2, 0.4):
+        tried[f"norfair, mean {limit}"] = partial(
+            norfair_follows, mean_distance, limit, patience, delay, threshold
+        )
+    return tried
+
+
+def scored(frames: Sequence[Frame], follow: Follow) -> motmetrics.MOTAccumulator:
+    """What a tracker says of a scene against the truth."""
+    score = motmetrics.MOTAccumulator(auto_id=True)
+    for frame in frames:
+        said = [one for one in follow(frame) if inside(np.median(one.points, axis=0))]
+        apart = np.full((len(frame.truth), len(said)), np.nan)
+        for row, (one, size_px) in enumerate(zip(frame.truth, frame.sizes_px, strict=True)):
+            for column, other in enumerate(said):
+                distance = np.linalg.norm(middle(one) - middle(other)) / size_px
+                apart[row, column] = distance if distance <= RIGHT_WITHIN else np.nan
+        score.update([one.id for one in frame.truth], [one.id for one in said], apart)
+    return score
+
+
+def middle(one: Shown) -> Floats:
+    """(2,) px: of the trunk."""
+    return np.asarray(one.points[TRUNK].mean(axis=0))
+
+
+def compare(scenes: Mapping[str, list[list[Frame]]], fps: int) -> None:
+    """Print IDF1 and switches of every kind of scene, by posed and by norfair."""
+    host = motmetrics.metrics.create()
+
+    def figures(follows: Callable[[], Follow]) -> Any:
+        runs = [(name, scored(frames, follows())) for name, plays in scenes.items() for frames in plays]
+        table = host.compute_many(
+            [run for _, run in runs],
+            metrics=["idtp", "idfp", "idfn", "num_switches"],
+            names=[f"{name}|{number}" for number, (name, _) in enumerate(runs)],
+        )
+        table.index = [name for name, _ in runs]
+        sums = table.groupby(level=0, sort=False).sum()
+        sums.loc["all"] = sums.sum()
+        sums["idf1"] = 2 * sums.idtp / (2 * sums.idtp + sums.idfp + sums.idfn)
+        return sums
+
+    others = {name: figures(follows) for name, follows in norfairs(fps).items()}
+    demo = next(iter(others))
+    best = max(others, key=lambda name: others[name].idf1["all"])
+    fewest = min(others, key=lambda name: (others[name].num_switches["all"], -others[name].idf1["all"]))
+    shown = {
+        "posed": figures(posed_follows),
+        **{name: others[name] for name in dict.fromkeys((demo, best, fewest))},
+    }
+    print(f"\n{fps} fps: IDF1 and identity switches")
+    print(f"{'':12}" + "".join(f"{name:>28}" for name in shown))
+    for name in [*SCENES, "all"]:
+        print(
+            f"{name:12}"
+            + "".join(
+                f"{table.idf1[name]:20.3f} {int(table.num_switches[name]):7}" for table in shown.values()
+            )
+        )
+
+
+def steadiness(fps: int) -> None:
+    """Print the jitter of somebody who stands still, and how late somebody is who walks past."""
+    truth = Scene(1, SIZE, script=[Part((Act("stand", 0, 9),), (0.0, 3.5), 20, 1)]).render(0).people[0].points
+    size_px, _ = body_size(truth, np.ones(KEYPOINT_COUNT, np.bool_))
+    rng = np.random.default_rng(fps)
+    still = [truth] * (20 * fps)
+    step_px = np.array([0.0, WALKING_M_S / 1.7 * size_px / fps])
+    walk = [truth + step_px * (number - 2 * fps) for number in range(4 * fps)]
+    print(
+        f"\n{fps} fps: jitter of a still person, px of {size_px:.0f} px of height; lag at {WALKING_M_S} m/s"
+    )
+    print(f"{'':12}{'from the mean':>16}{'between frames':>16}{'lag, frames':>16}")
+    for name, follows in {
+        "as decoded": decoded,
+        "posed": posed_follows,
+        "norfair": partial(norfair_follows, mean_distance, 0.4, 60, 2, CONFIG.decode.keypoint_threshold),
+    }.items():
+        places = followed(rng, still, size_px, fps, follows)[4 * fps :]
+        mean_px = float(np.sqrt(((places - places.mean(axis=0)) ** 2).mean()))
+        between_px = float(np.sqrt((np.diff(places, axis=0) ** 2).mean()))
+        behind = (np.array(walk) - followed(rng, walk, size_px, fps, follows))[2 * fps :, TRUNK, 1]
+        print(f"{name:12}{mean_px:16.2f}{between_px:16.2f}{behind.mean() / step_px[1]:16.2f}")
+
+
+def followed(
+    rng: np.random.Generator, truth: Sequence[Floats], size_px: float, fps: int, follows: Callable[[], Follow]
+) -> Floats:
+    """(frames, 17, 2) where a tracker has somebody who is always detected; NaN before it has them."""
+    follow, places = follows(), []
+    for number, points in enumerate(truth):
+        seen = points + rng.normal(0, 0.01 * size_px, points.shape)
+        pose = Pose(seen, np.full(KEYPOINT_COUNT, 0.9), 0.9)
+        people = follow(Frame(number / fps, [], [], [pose]))
+        places.append(people[0].points if people else np.full_like(points, np.nan))
+    return np.array(places)
+
+
+def decoded() -> Follow:
+    """No tracker: poses as they come."""
+    return lambda frame: [Shown(0, pose.points) for pose in frame.poses]
+
+
+def walkers() -> None:
+    """Print what each tracker makes of real people."""
+    video = SHARED / "testdata/walkers_768x576.mp4"
+    model = SHARED / "models/posenet_mobilenet_v1_075_481_641_16_quant_decoder.tflite"
+    if not video.exists() or not model.exists():
+        print("\nwalkers: needs ../shared (model and video)")
+        return
+    frames, size = frames_of(video, model)
+    seen = sum(len(frame.poses) for frame in frames)
+    print(f"\n{video.name}, {model.name}: {len(frames)} frames, {seen} poses; no truth")
+    print(f"{'':20}{'ids':>6}{'mean life, s':>16}{'poses covered':>16}{'leaps':>8}{'bend, px':>12}")
+    threshold = CONFIG.decode.keypoint_threshold
+    demo = norfair.distances.create_keypoints_voting_distance(size[1] / 25, 0.01)
+    for name, follows in {
+        "posed": posed_follows,
+        "norfair, its demo": partial(norfair_follows, demo, 0.4, 30, 4, 0.01),
+        "norfair, mean 0.1": partial(norfair_follows, mean_distance, 0.1, 20, 2, threshold),
+        "norfair, mean 0.4": partial(norfair_follows, mean_distance, 0.4, 20, 2, threshold),
+    }.items():
+        report_walkers(name, frames, follows())
+
+
+def report_walkers(name: str, frames: Sequence[Frame], follow: Follow) -> None:
+    """Print one tracker's line."""
+    tracks: dict[int, dict[int, Floats]] = {}
+    covered, leaps, bends = 0, 0, []
+    for number, frame in enumerate(frames):
+        people = follow(frame)
+        for one in people:
+            track = tracks.setdefault(one.id, {})
+            track[number] = middle(one)
+            before, last = track.get(number - 2), track.get(number - 1)
+            if last is not None:
+                leaps += bool(np.linalg.norm(track[number] - last) > LEAP_PX)
+            if before is not None and last is not None:
+                bends.append(np.linalg.norm(before - 2 * last + track[number]))
+        for pose in frame.poses:
+            size_px, _ = body_size(pose.points, pose.scores >= CONFIG.decode.keypoint_threshold)
+            apart = [np.linalg.norm(middle(one) - pose.points[TRUNK].mean(axis=0)) for one in people]
+            covered += bool(min(apart, default=np.inf) < RIGHT_WITHIN * size_px)
+    rate = 1 / (frames[1].time_s - frames[0].time_s)
+    life_s = float(np.mean([(max(track) - min(track) + 1) / rate for track in tracks.values()]))
+    share = covered / sum(len(frame.poses) for frame in frames)
+    print(f"{name:20}{len(tracks):6}{life_s:16.1f}{share:16.1%}{leaps:8}{float(np.median(bends)):12.2f}")
+
+
+def frames_of(video: Path, model: Path) -> tuple[list[Frame], tuple[int, int]]:
+    """The poses of a video as a real network finds them, once for all trackers, and its frame size."""
+    network = read_model(model)
+    frames: list[Frame] = []
+    size = (0, 0)
+    config = CameraConfig(kind="video", source=str(video), realtime=False)
+    with (
+        open_camera(config, network.size) as camera,
+        open_engine(EngineConfig(kind="cpu"), network, None) as engine,
+    ):
+        while True:
+            try:
+                frame = camera.read(1)
+            except CameraEnded:
+                return frames, size
+            if frame is not None:
+                size = (frame.image.shape[1], frame.image.shape[0])
+                letterbox = Letterbox(size, network.size)
+                poses = decode_frame(engine.infer(letterbox.apply(frame.image)), letterbox, CONFIG.decode)
+                frames.append(Frame(frame.time_s, [], [], poses))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Events: what is told, once, at the times of the frames."""
+
+from __future__ import annotations
+
+import pytest
+
+from posed.config import PeopleConfig
+from posed.people.events import Event, Observer
+from tests.performers import (
+    SIZE,
+    Ended,
+    lasting,
+    part,
+    performed,
+    person_at,
+    posing,
+    told,
+    unseen,
+    watched,
+    zone,
+)
+
+EVERYWHERE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+def lines(events: list[Event]) -> list[tuple]:
+    return [
+        (event.type, event.person, event.zone, tuple(event.detail.items()), round(event.time_s, 6))
+        for event in events
+    ]
+
+
+BUSY = [
+    part(lasting("stand", 2), "raise_left_hand", "sit_down", lasting("sit", 4), place=(-1, 4)),
+    part(lasting("walk", 4, to=(0.8, 4)), "fall_backwards", place=(3, 4), number=2),
+]
+ZONES = {"left": zone((0, 0), (0.5, 0), (0.5, 1), (0, 1)), "right": zone((0.5, 0), (1, 0), (1, 1), (0.5, 1))}
+
+
+def test_entering_and_leaving_over_the_border():
+    walk = part(lasting("walk", 5, to=(4, 4)), place=(0, 4))
+    events = watched(performed([walk], 10))
+    assert [event.type for event in events if event.type in ("entered", "left")] == ["entered", "left"]
+    assert dict(told(events, "left")[0].detail) == {"how": "border"}
+    assert told(events, "left")[0].evidence is not None
+
+
+@pytest.mark.parametrize(("kind", "how"), [("exit", "exit"), ("normal", "lost")])
+def test_who_is_lost_in_an_exit_zone_has_left(kind, how):
+    events = watched(
+        performed([part(lasting("stand", 10))], 10),
+        PeopleConfig(zones={"door": zone(*EVERYWHERE, kind=kind)}),
+        spoil=lambda at, one: one if at < 5 else None,
+    )
+    assert dict(told(events, "left")[0].detail) == {"how": how}
+
+
+def test_postures_are_told_when_they_change():
+    scene = part(lasting("stand", 3), "sit_down", lasting("sit", 4), "stand_up", lasting("stand", 3))
+    events = told(watched(performed([scene], 13)), "posture")
+    assert [(event.detail["before"], event.detail["posture"]) for event in events] == [
+        ("unknown", "standing"),
+        ("standing", "sitting"),
+        ("sitting", "standing"),
+    ]
+    assert all(event.detail["confidence"] >= 0.6 for event in events)
+
+
+def test_people_who_are_not_seen_well_are_not_told_to_have_changed():
+    standing, far = posing("stand", 0.5), posing("stand", 0.5)
+    far.visible[5:] = False
+    frames = [(at / 10, [far if 30 < at < 80 else standing]) for at in range(120)]
+    (posture,) = told(watched(frames), "posture")
+    assert posture.detail["posture"] == "standing"
+
+
+def test_a_raised_hand_is_told_with_its_zone_and_evidence():
+    (gesture,) = told(
+        watched(performed([part("raise_left_hand", place=(-1, 4))], 3), PeopleConfig(zones=ZONES)), "gesture"
+    )
+    assert (gesture.detail["gesture"], gesture.zone) == ("left_hand_raised", "left")
+    wrist, nose = gesture.evidence.pose.points[[9, 0], 0]
+    assert wrist < nose
+
+
+@pytest.mark.parametrize(
+    ("off", "types"),
+    [
+        ("presence", {"entered", "left"}),
+        ("postures", {"posture"}),
+        ("gestures", {"gesture"}),
+        ("falls", {"fall"}),
+    ],
+)
+def test_every_feature_can_be_off_and_the_others_stay(off, types):
+    everything = watched(performed(BUSY, 20), PeopleConfig(zones=ZONES))
+    less = watched(performed(BUSY, 20), PeopleConfig(zones=ZONES, **{off: False}))
+    assert lines(less) == lines([event for event in everything if event.type not in types])
+
+
+def test_a_recording_gives_the_same_events_at_any_time_and_speed():
+    frames = list(performed(BUSY, 20))
+    config = PeopleConfig(zones=ZONES)
+    later = watched([(time_s + 5e5, people) for time_s, people in frames], config)
+    assert lines(watched(frames, config)) == [
+        (*line[:-1], pytest.approx(line[-1] - 5e5)) for line in lines(later)
+    ]
+
+
+def test_events_hardly_depend_on_the_frame_rate():
+    config = PeopleConfig(zones=ZONES)
+    slow, fast = (lines(watched(performed(BUSY, 20, fps), config)) for fps in (10, 30))
+    assert sorted(line[:3] for line in slow) == sorted(line[:3] for line in fast)
+
+
+def test_time_that_jumps_back_tells_nothing_twice():
+    frames = list(performed([part(lasting("stand", 6))], 6))
+    again = watched([*frames, *frames])
+    assert [event.type for event in again] == ["entered", "posture"]
+
+
+def test_who_is_not_seen_is_still_there_with_posture_and_zones():
+    observer = Observer(PeopleConfig(zones={"all": zone(*EVERYWHERE)}))
+    standing = posing("stand", 0.5)
+    for frame in range(20):
+        observer.update([standing], [], frame / 10, SIZE)
+    observer.update([unseen(standing)], [], 2, SIZE)
+    (observed,) = observer.people
+    assert (observed.posture, observed.zones, observer.zone_counts()) == ("standing", ("all",), {"all": 1})
+    assert observed.confidence > 0.8
+    observer.update([], [Ended(standing)], 2.1, SIZE)
+    assert (observer.people, observer.zone_counts()) == ([], {"all": 0})
+
+
+def test_somebody_without_a_visible_keypoint_breaks_nothing():
+    nobody = posing("stand", 0.5)
+    nobody = person_at(nobody.pose.points, nobody.size_px, visible=nobody.visible & False)
+    events = watched([(frame / 10, [nobody]) for frame in range(20)], PeopleConfig(zones=ZONES))
+    assert [event.type for event in events] == ["entered"]

@@ -1,0 +1,253 @@
+"""Falls, and what only looks like one; drawn people, seen and not seen."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from posed.config import PeopleConfig
+from posed.people.events import Event, Observer
+from posed.render.actions import FALLS
+from tests.performers import SIZE, lasting, part, performed, told, watched, zone
+
+EVERYWHERE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+FALLS_AT_S = 2
+
+
+def falling(action: str = "fall_sideways", *after, **where):
+    return part(lasting("stand", FALLS_AT_S), action, *after, **where)
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [event.type for event in events if event.type.startswith("fall")]
+
+
+def vanishing(after_s: float):
+    """Nobody is found after an instant."""
+    return lambda at, one: one if at < after_s else None
+
+
+@pytest.mark.parametrize("fps", [5, 10, 30])
+@pytest.mark.parametrize("action", FALLS)
+def test_a_fall_is_told_once_when_it_is_confirmed(action, fps):
+    events = watched(performed([falling(action)], 20, fps))
+    (fall,) = told(events, "fall")
+    assert (fall.person, fall.detail["seen"], fall.zone) == (1, "lying", None)
+    assert FALLS_AT_S + 10 < fall.time_s < FALLS_AT_S + 10 + 2
+    assert fall.detail["ago_s"] == pytest.approx(10, abs=0.2)
+    assert fall.evidence is not None
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["stand", "sit_down", "lie_down_slowly", "tie_shoes", "pick_up", "bend_down", "raise_both_hands"],
+)
+@pytest.mark.parametrize("heading", [0, 90, 200])
+def test_what_people_do_otherwise_is_no_fall(action, heading):
+    assert kinds(watched(performed([falling(action, heading=heading)], 20))) == []
+
+
+def test_two_people_who_cross_do_not_fall():
+    left = part(lasting("walk", 5, to=(2, 4)), place=(-2, 4))
+    right = part(lasting("walk", 5, to=(-2, 4.4)), place=(2, 4.4), number=2)
+    hidden = watched(
+        performed([left, right], 20), spoil=lambda at, one: None if one.id == 2 and 2 < at < 3 else one
+    )
+    assert kinds(hidden) == []
+
+
+@pytest.mark.parametrize("action", FALLS)
+def test_who_vanishes_on_the_way_down_has_fallen(action):
+    events = watched(performed([falling(action)], 20), spoil=vanishing(FALLS_AT_S + 0.7))
+    (fall,) = told(events, "fall")
+    assert fall.detail["seen"] == "vanished"
+
+
+def test_who_vanishes_upright_has_not_fallen():
+    assert kinds(watched(performed([falling("stand")], 20), spoil=vanishing(4))) == []
+
+
+def test_who_vanishes_going_down_and_is_found_upright_has_not_fallen():
+    events = watched(
+        performed([falling("tie_shoes")], 25),
+        spoil=lambda at, one: None if FALLS_AT_S + 0.8 < at < FALLS_AT_S + 5.5 else one,
+    )
+    assert kinds(events) == []
+
+
+def test_who_vanishes_upright_and_is_found_lying_soon_has_fallen():
+    events = watched(
+        performed([falling()], 20), spoil=lambda at, one: None if FALLS_AT_S < at < FALLS_AT_S + 3 else one
+    )
+    (fall,) = told(events, "fall")
+    assert fall.detail["seen"] == "lying"
+
+
+def test_who_leaves_the_frame_has_not_fallen():
+    walk = part(lasting("walk", 3, to=(3.0, 4.0)), "bend_down", place=(0, 4))
+    assert kinds(watched(performed([walk], 20))) == []
+
+
+def test_who_gets_up_in_time_has_not_fallen():
+    assert kinds(watched(performed([falling("fall_backwards", "get_up")], 25))) == []
+
+
+def test_lying_down_in_a_resting_zone_is_no_fall():
+    config = PeopleConfig(zones={"bed": zone(*EVERYWHERE, kind="resting")})
+    assert kinds(watched(performed([falling()], 20), config)) == []
+    assert kinds(watched(performed([falling()], 20), config, spoil=vanishing(FALLS_AT_S + 0.8))) == []
+
+
+def test_a_fall_tells_its_zone():
+    config = PeopleConfig(zones={"kitchen": zone(*EVERYWHERE)})
+    (fall,) = told(watched(performed([falling()], 20), config), "fall")
+    assert fall.zone == "kitchen"
+
+
+def test_times_are_configured():
+    config = PeopleConfig(fall_confirm_s=3)
+    (fall,) = told(watched(performed([falling()], 20), config), "fall")
+    assert fall.time_s == pytest.approx(FALLS_AT_S + 0.8 + 3, abs=0.4)
+    quick_only = PeopleConfig(fall_within_s=0.3)
+    assert kinds(watched(performed([falling("slump")], 20), quick_only)) == []
+
+
+def test_falls_can_be_off():
+    assert kinds(watched(performed([falling()], 20), PeopleConfig(falls=False))) == []
+
+
+def test_who_is_upright_again_is_cleared():
+    events = watched(performed([falling("fall_backwards", lasting("hold", 14), "get_up")], 30))
+    assert kinds(events) == ["fall", "fall_cleared"]
+    (fall,), (cleared,) = told(events, "fall"), told(events, "fall_cleared")
+    assert dict(cleared.detail) == {"fall": fall.detail["fall"], "by": "upright"}
+    assert cleared.time_s > 20
+
+
+def test_sitting_up_clears_nothing():
+    scene = part(lasting("stand", 2), "fall_backwards", lasting("hold", 14), lasting("sit_on_floor", 10))
+    assert kinds(watched(performed([scene], 28))) == ["fall"]
+
+
+def test_losing_the_track_clears_nothing():
+    events = watched(performed([falling()], 40), spoil=vanishing(20))
+    assert kinds(events) == ["fall"]
+    assert told(events, "left") != []
+
+
+def test_who_is_lost_and_found_upright_at_the_place_is_cleared():
+    events = watched(
+        performed([falling("fall_backwards", lasting("hold", 14), "get_up")], 35),
+        spoil=lambda at, one: None if 4 < at < 24 else one,
+    )
+    assert kinds(events) == ["fall", "fall_cleared"]
+
+
+def test_a_helper_clears_nothing():
+    helper = part(lasting("walk", 20, to=(0.3, 4.0)), lasting("stand", 20), place=(-3, 4), number=2)
+    events = watched(
+        performed([falling(), helper], 40),
+        # The helper's track is lost and begins anew right beside the one on the floor.
+        spoil=lambda at, one: None if (one.id == 1 and at > 4) or (one.id == 2 and 24 < at < 27) else one,
+    )
+    assert [event for event in told(events, "entered") if event.person == 102] != []
+    assert kinds(events) == ["fall"]
+
+
+def test_who_is_seen_leaving_is_cleared():
+    scene = part(
+        lasting("stand", 2),
+        "fall_backwards",
+        lasting("hold", 14),
+        # Crawls away, as far as the rules can tell: never upright.
+        lasting("sit_on_floor", 12, to=(3.5, 4)),
+    )
+    events = watched(performed([scene], 36))
+    (cleared,) = told(events, "fall_cleared")
+    assert cleared.detail["by"] == "left"
+
+
+def test_a_request_clears_one_fall_or_all():
+    observer = Observer(PeopleConfig())
+    two = [falling(place=(-1, 4)), falling(place=(1.2, 4), number=2, seed=9)]
+    events = watched(performed(two, 20), observer=observer)
+    first, second = told(events, "fall")
+    assert {first.person, second.person} == {1, 2}
+    (cleared,) = observer.clear_falls(second.detail["fall"])
+    assert (cleared.type, cleared.person, cleared.detail["by"]) == ("fall_cleared", second.person, "request")
+    assert [down.number for down in observer.falls.fallen] == [first.detail["fall"]]
+    assert [event.person for event in observer.clear_falls()] == [first.person]
+    assert observer.clear_falls() == []
+
+
+def test_several_people_fall_and_each_gets_up():
+    one = part(lasting("stand", 2), "fall_backwards", lasting("hold", 14), "get_up", place=(-1.2, 4))
+    other = part(
+        lasting("stand", 3), "fall_backwards", lasting("hold", 20), "get_up", place=(1.2, 4), number=2
+    )
+    events = [event for event in watched(performed([one, other], 36)) if event.type.startswith("fall")]
+    assert [(event.type, event.person) for event in events] == [
+        ("fall", 1),
+        ("fall", 2),
+        ("fall_cleared", 1),
+        ("fall_cleared", 2),
+    ]
+
+
+def restarted(observer: Observer) -> Observer:
+    """What the daemon does: keep what was dumped as JSON, and give it to a new observer."""
+    new = Observer(PeopleConfig())
+    new.restore(json.loads(json.dumps(observer.dump())))
+    return new
+
+
+def test_a_fall_survives_a_restart_and_is_told_once():
+    scene = falling("fall_backwards", lasting("hold", 14), "get_up")
+    frames = list(performed([scene], 30))
+    observer = Observer(PeopleConfig())
+    before = watched(frames[:150], observer=observer)
+    after = watched(frames[150:], observer=restarted(observer))
+    assert (kinds(before), kinds(after)) == (["fall"], ["fall_cleared"])
+    assert told(before, "fall")[0].detail["fall"] == told(after, "fall_cleared")[0].detail["fall"]
+
+
+def test_somebody_who_is_down_and_not_confirmed_survives_a_restart():
+    frames = list(performed([falling()], 25))
+    observer = Observer(PeopleConfig())
+    before = watched(frames[:60], observer=observer)
+    after = watched(frames[60:], observer=restarted(observer))
+    assert (kinds(before), kinds(after)) == ([], ["fall"])
+    # A second or two may be lost with the frames between, none is gained.
+    assert told(after, "fall")[0].time_s == pytest.approx(FALLS_AT_S + 0.8 + 10, abs=1)
+
+
+def test_a_restart_finds_nobody_and_the_fall_stays():
+    observer = Observer(PeopleConfig())
+    watched(performed([falling()], 16), observer=observer)
+    new = restarted(observer)
+    assert watched(((at / 10, []) for at in range(600)), observer=new) == []
+    assert len(new.falls.fallen) == 1
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"next": 1, "downs": [{}]}, {"next": 1, "downs": 3}, {"next": "x", "downs": []}]
+)
+def test_what_was_not_dumped_is_refused(data):
+    with pytest.raises(ValueError, match=r"^falls: must be what dump gave, got "):
+        Observer(PeopleConfig()).restore(data)
+
+
+def test_nobody_stays_down_while_no_frames_come():
+    frames = list(performed([falling("fall_backwards", lasting("hold", 60))], 6))
+    gap = [(time_s + 1000, people) for time_s, people in frames[-2:]]
+    assert kinds(watched(frames + gap)) == []
+
+
+def test_a_fall_in_mid_track_is_known_where_to_look_for():
+    observer = Observer(PeopleConfig())
+    watched(performed([falling()], 6), observer=observer)
+    (down,) = observer.falls.down
+    assert not down.confirmed
+    assert 0 < down.place.x < 1
+    assert SIZE[1] * down.place.size > 40

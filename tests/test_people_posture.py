@@ -1,0 +1,159 @@
+"""Postures and gestures, read off drawn people."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from posed.people.posture import (
+    NOT_KNOWN,
+    POSTURES,
+    Gestures,
+    PostureFilter,
+    Shape,
+    hands_raised,
+    scores_of,
+    shape_of,
+)
+from tests.performers import hide, posing
+
+HEADINGS = [0, 45, 90, 135, 180, -90]
+STANDING, SITTING, LYING = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+
+
+def posture_of(person) -> str:
+    scores = scores_of(shape_of(person))
+    return POSTURES[scores.index(max(scores))] if max(scores) >= 0.5 else "unknown"
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
+@pytest.mark.parametrize(
+    ("action", "posture"),
+    [
+        ("stand", "standing"),
+        ("walk", "standing"),
+        ("raise_both_hands", "standing"),
+        ("bend_down", "standing"),
+        ("sit", "sitting"),
+        ("sit_on_floor", "sitting"),
+        ("lie", "lying"),
+        ("lie_on_front", "lying"),
+        ("lie_on_side", "lying"),
+        ("lie_stretched", "lying"),
+    ],
+)
+def test_drawn_people_are_in_the_posture_they_are_drawn_in(action, posture, heading):
+    assert posture_of(posing(action, 0.5, heading)) == posture
+
+
+@pytest.mark.parametrize("distance", [3.0, 5.0, 7.0])
+def test_the_distance_changes_nothing(distance):
+    assert posture_of(posing("sit", 0.5, place=(0.3, distance))) == "sitting"
+
+
+def test_knees_stand_for_ankles_that_are_not_seen():
+    assert posture_of(hide(posing("stand", 0.5), "left_ankle", "right_ankle")) == "standing"
+    assert posture_of(hide(posing("sit", 0.5), "left_ankle", "right_ankle")) == "sitting"
+
+
+def test_shoulders_stand_for_a_face_that_is_turned_away():
+    face = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+    assert posture_of(hide(posing("sit", 0.5), *face)) == "sitting"
+
+
+def test_without_hips_or_legs_the_posture_is_not_known():
+    legs = ("left_knee", "right_knee", "left_ankle", "right_ankle")
+    assert scores_of(shape_of(hide(posing("stand", 0.5), "left_hip", "right_hip"))) == NOT_KNOWN
+    assert scores_of(shape_of(hide(posing("stand", 0.5), *legs))) == NOT_KNOWN
+
+
+def test_halfway_between_two_postures_both_fit_half():
+    assert scores_of(Shape(trunk=0.4, legs=0.33, height=1, lean_deg=0)) == pytest.approx((0.5, 0.5, 0))
+    assert math.isclose(sum(scores_of(Shape(trunk=0.24, legs=0.1, height=1, lean_deg=0))), 1)
+
+
+@pytest.mark.parametrize("fps", [5, 10, 30])
+def test_a_posture_must_last_at_any_frame_rate(fps):
+    filtered = PostureFilter(hold_s=0.6)
+    for _ in range(3 * fps):
+        filtered.update(STANDING, 1 / fps)
+    assert filtered.posture == "standing"
+    assert filtered.confidence > 0.9
+    assert {filtered.update(SITTING, 1 / fps) for _ in range(round(0.4 * fps))} <= {"standing"}
+    for _ in range(round(1.2 * fps)):
+        filtered.update(SITTING, 1 / fps)
+    assert filtered.posture == "sitting"
+
+
+def test_flicker_between_two_postures_is_no_change():
+    filtered = PostureFilter(hold_s=0.6)
+    for _ in range(30):
+        filtered.update(STANDING, 0.1)
+    assert {filtered.update(STANDING if frame % 2 else SITTING, 0.1) for frame in range(60)} == {"standing"}
+
+
+def test_a_posture_outlasts_moments_without_one_and_then_is_unknown():
+    filtered = PostureFilter(hold_s=0.6)
+    for _ in range(30):
+        filtered.update(LYING, 0.1)
+    assert {filtered.update(NOT_KNOWN, 0.1) for _ in range(10)} == {"lying"}
+    for _ in range(40):
+        filtered.update(NOT_KNOWN, 0.1)
+    assert (filtered.posture, filtered.confidence) == ("unknown", 0)
+
+
+@pytest.mark.parametrize("heading", [0, 60, 180])
+@pytest.mark.parametrize(
+    ("action", "hands"),
+    [
+        ("stand", (False, False)),
+        ("raise_left_hand", (True, False)),
+        ("raise_right_hand", (False, True)),
+        ("raise_both_hands", (True, True)),
+    ],
+)
+def test_raised_hands_are_the_persons_own(action, hands, heading):
+    assert hands_raised(posing(action, 0.5, heading)) == hands
+
+
+@pytest.mark.parametrize("action", ["lie_stretched", "bend_down", "lie_on_front"])
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_who_lies_or_bends_down_raises_no_hand(action, heading):
+    assert True not in hands_raised(posing(action, 0.5, heading))
+
+
+def test_a_hand_that_is_not_seen_is_neither_up_nor_down():
+    assert hands_raised(hide(posing("raise_left_hand", 0.5), "left_wrist")) == (None, False)
+
+
+def gestures(frames, hold_s=0.5) -> list[str]:
+    hands = Gestures(hold_s)
+    found = [hands.update(hand, frame / 10) for frame, hand in enumerate(frames)]
+    return [gesture for gesture in found if gesture]
+
+
+DOWN, LEFT, BOTH = (False, False), (True, False), (True, True)
+
+
+def test_a_raising_is_told_once():
+    assert gestures([DOWN] * 5 + [LEFT] * 50 + [DOWN] * 5) == ["left_hand_raised"]
+    assert gestures([LEFT] * 10 + [DOWN] * 5 + [LEFT] * 10) == ["left_hand_raised"] * 2
+
+
+def test_a_hand_that_is_up_too_shortly_is_not_told():
+    assert gestures([DOWN] * 5 + [LEFT] * 4 + [DOWN] * 5) == []
+
+
+def test_both_hands_are_not_told_as_one_and_one():
+    assert gestures([LEFT] * 2 + [BOTH] * 20 + [LEFT] * 20) == ["both_hands_raised"]
+
+
+def test_a_second_hand_makes_it_both():
+    assert gestures([LEFT] * 10 + [BOTH] * 10) == ["left_hand_raised", "both_hands_raised"]
+
+
+def test_a_hand_that_is_not_seen_for_a_moment_stays_up():
+    unclear = (None, False)
+    assert gestures([LEFT] * 3 + [unclear] * 3 + [LEFT] * 10) == ["left_hand_raised"]
+    assert gestures([LEFT] * 10 + [unclear] * 20 + [LEFT] * 10) == ["left_hand_raised"]

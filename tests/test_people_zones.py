@@ -1,0 +1,105 @@
+"""Zones: who is inside by which part of the body, and for how long."""
+
+from __future__ import annotations
+
+import pytest
+
+from posed.config import PeopleConfig
+from posed.people.zones import Zones
+from tests.performers import SIZE, hide, lasting, part, performed, posing, told, unseen, watched, zone
+
+LOWER_HALF = ((0.0, 0.6), (1.0, 0.6), (1.0, 1.0), (0.0, 1.0))
+UPPER_HALF = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.6), (0.0, 0.6))
+LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+FEET = ("left_ankle", "right_ankle")
+LEGS = (*FEET, "left_knee", "right_knee", "left_hip", "right_hip")
+
+
+def zones_with(person, **zones) -> tuple[str, ...]:
+    """The zones that somebody who stands still comes to be in."""
+    kept = Zones(PeopleConfig(zones=zones))
+    for now_s in (0.0, 0.5, 1.0):
+        list(kept.update(person, SIZE, now_s))
+    return kept.names_of(person.id)
+
+
+def test_people_are_where_their_feet_are():
+    standing = posing("stand", 0.5)
+    assert zones_with(standing, floor=zone(*LOWER_HALF), wall=zone(*UPPER_HALF)) == ("floor",)
+
+
+def test_the_lowest_keypoint_stands_for_feet_that_are_not_seen():
+    behind_a_table = hide(posing("stand", 0.5), *LEGS)
+    assert zones_with(behind_a_table, floor=zone(*LOWER_HALF), wall=zone(*UPPER_HALF)) == ("wall",)
+
+
+def test_a_zone_can_go_by_hips_or_by_any_part():
+    standing = posing("stand", 0.5)
+    found = zones_with(
+        standing,
+        hips=zone(*UPPER_HALF, anchor="hips"),
+        any=zone(*UPPER_HALF, anchor="any"),
+        feet=zone(*UPPER_HALF),
+    )
+    assert found == ("hips", "any")
+
+
+def test_people_can_be_in_several_zones():
+    standing = posing("stand", 0.5)
+    found = zones_with(standing, a=zone(*LOWER_HALF), b=zone((0, 0), (1, 0), (1, 1), (0, 1)))
+    assert found == ("a", "b")
+
+
+@pytest.mark.parametrize("fps", [5, 30])
+def test_walking_through_enters_and_leaves_once(fps):
+    walk = part(lasting("walk", 8, to=(2.5, 4.0)), place=(-2.5, 4.0))
+    config = PeopleConfig(zones={"left": zone(*LEFT_HALF)})
+    events = watched(performed([walk], 8, fps), config)
+    (entered,), (left,) = told(events, "zone_entered"), told(events, "zone_left")
+    assert (entered.zone, left.zone, entered.person) == ("left", "left", 1)
+    assert entered.time_s < 3
+    # In the middle of the frame after 4 s, and out for `zone_leave_s`.
+    assert left.time_s == pytest.approx(5, abs=0.4)
+
+
+def test_who_is_inside_too_shortly_has_not_entered():
+    walk = part(lasting("walk", 8, to=(2.5, 4.0)), place=(-2.5, 4.0))
+    strip = zone((0.5, 0), (0.55, 0), (0.55, 1), (0.5, 1))
+    events = watched(performed([walk], 8), PeopleConfig(zones={"strip": strip}, zone_enter_s=1))
+    assert told(events, "zone_entered") == []
+
+
+def test_who_is_not_seen_for_a_moment_stays_in_the_zone():
+    standing = posing("stand", 0.5)
+    frames = [(at / 10, [standing if at < 20 else unseen(standing)]) for at in range(30)]
+    events = watched(frames, PeopleConfig(zones={"floor": zone(*LOWER_HALF)}))
+    assert [event.type for event in events if event.type.startswith("zone")] == ["zone_entered"]
+
+
+def test_a_track_that_ends_leaves_its_zones():
+    standing = part(lasting("stand", 10))
+    events = watched(
+        performed([standing], 10),
+        PeopleConfig(zones={"floor": zone(*LOWER_HALF)}),
+        spoil=lambda at, one: one if at < 5 else None,
+    )
+    (left,) = told(events, "zone_left")
+    assert (left.zone, dict(left.detail), left.person) == ("floor", {"how": "lost"}, 1)
+
+
+def test_nobody_in_an_excluded_zone_is_reported():
+    television = zone((0, 0), (1, 0), (1, 1), (0, 1), kind="exclude", anchor="any")
+    assert watched(performed([part("raise_left_hand")], 3), PeopleConfig(zones={"tv": television})) == []
+
+
+def test_counts_are_of_people_who_are_in_a_zone_now():
+    zones = Zones(PeopleConfig(zones={"floor": zone(*LOWER_HALF), "left": zone(*LEFT_HALF)}))
+    people = [posing("stand", 0.5, place=(-1, 4)), posing("stand", 0.5, place=(1, 4))]
+    people[1] = type(people[1])(2, people[1].pose, people[1].visible, True, people[1].size_px, None)
+    for person in people:
+        for now_s in (0, 1):
+            list(zones.update(person, SIZE, now_s))
+    assert zones.counts({1, 2}) == {"floor": 2, "left": 1}
+    assert zones.counts({2}) == {"floor": 1, "left": 0}
+    assert zones.forget(1) == ("floor", "left")
+    assert zones.counts({1, 2}) == {"floor": 1, "left": 0}
