@@ -13,6 +13,8 @@ from posed.mqtt.messages import (
     CameraState,
     Dropped,
     EngineState,
+    EventMessage,
+    FallMessage,
     ModelState,
     Poses,
     Sender,
@@ -124,10 +126,52 @@ def test_clocks_and_rates_alone_are_no_change(change, same):
     assert state().tells_the_same(state(**change)) is same
 
 
-@pytest.mark.parametrize("kind", [Poses, State])
-def test_messages_keep_to_the_schema_of_their_struct(kind):
+def event(**changes: object) -> EventMessage:
+    fields = {
+        "id": "01ARYZ6S41TSV4RRFFQ69G5FAV",
+        "type": "fall",
+        "device": "hall",
+        "run": "8f3a",
+        "time": rfc3339(0),
+        "person": 7,
+        "zone": None,
+        "detail": {"within_s": 0.8},
+        "keypoints": person_message(pose(), 0.2).keypoints,
+    }
+    return EventMessage(**(fields | changes))
+
+
+def fall(**changes: object) -> FallMessage:
+    fields = {"device": "hall", "time": rfc3339(0), "fallen": True, "since": rfc3339(0), "event": "01A"}
+    return FallMessage(**({**fields, "zone": None} | changes))
+
+
+def test_an_event_is_as_in_the_contract():
+    message = plain(event())
+    assert list(message) == [
+        *("schema", "id", "type", "device", "run", "time", "person", "zone", "detail", "keypoints")
+    ]
+    assert tuple(message["keypoints"]) == KEYPOINTS
+
+
+def test_a_fall_is_as_in_the_contract():
+    assert list(plain(fall())) == ["schema", "device", "time", "fallen", "since", "event", "zone"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [
+        (Poses, lambda: poses([pose()])),
+        (State, state),
+        (EventMessage, event),
+        (EventMessage, lambda: event(person=None, keypoints=None, zone="kitchen")),
+        (FallMessage, fall),
+        (FallMessage, lambda: fall(fallen=False, since=None, event=None)),
+    ],
+)
+def test_messages_keep_to_the_schema_of_their_struct(kind, made):
     schema = msgspec.json.schema(kind)
-    message = plain(state()) if kind is State else plain(poses([pose()]))
+    message = plain(made())
     jsonschema.Draft202012Validator(schema).validate(message)
     del message["device"]
     with pytest.raises(jsonschema.ValidationError):
