@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -387,6 +389,27 @@ def test_what_was_on_disk_is_there_after_a_kill(file):
     found = on_disk(file)
     assert found[: len(said)] == said
     assert len(found) <= len(said) + 1
+
+
+@pytest.fixture
+def power_cut(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A folder that gets what a power cut leaves, and the environment of a process that suffers it."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler (Debian: gcc and libc6-dev)")
+    library = tmp_path / "power_cut.so"
+    source = Path(__file__).with_name("power_cut.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-o", library, source], check=True)
+    folder = tmp_path / "left"
+    folder.mkdir()
+    return folder, os.environ | {"LD_PRELOAD": str(library), "POWER_CUT": str(folder)}
+
+
+def test_what_was_on_disk_is_there_after_a_power_cut(file, power_cut):
+    left, environment = power_cut
+    # More than fits into the WAL, so that it is carried into the file on the way.
+    said = emitted_until_killed(file, 300, environment)
+    assert on_disk(left / file.name)[: len(said)] == said
 
 
 # Bad disks
