@@ -624,6 +624,17 @@ def test_state_counts_what_waits(file):
     assert (state.events, state.dropped, state.durable) == (1, 0, True)
 
 
+def test_draining_waits_until_the_broker_has_it_all(mosquitto, file):
+    with Device(file, mosquitto.port) as device:
+        device.add("fall")
+        assert device.spool.drain(8)
+        assert device.spool.state.events == 0
+        mosquitto.pause()
+        device.add("fall")
+        assert not device.spool.drain(0.1)
+        mosquitto.resume()
+
+
 def test_stop_writes_what_was_just_handed_over(file):
     with Device(file) as device:
         made = [device.add("fall") for _ in range(50)]

@@ -131,7 +131,7 @@ class Spool:
         self._now = now
         self._ids = Ulids()
         self._lock = threading.Lock()
-        self._saved = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -219,8 +219,17 @@ class Spool:
         Returns:
             False if that takes longer than `timeout_s` seconds.
         """
-        with self._saved:
-            return self._saved.wait_for(self._is_saved, timeout_s)
+        with self._changed:
+            return self._changed.wait_for(self._is_saved, timeout_s)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until the broker has everything that was handed over.
+
+        Returns:
+            False if that takes longer than `timeout_s` seconds.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._events, timeout_s)
 
     def _is_saved(self) -> bool:
         return self._falls == self._falls_on_disk and all(one.on_disk for one in self._events.values())
@@ -275,6 +284,7 @@ class Spool:
     def _forget(self, one: str) -> None:
         if self._events.pop(one, None) is not None:
             self._gone.add(one)
+            self._changed.notify_all()
             self._wake.set()
 
     def _run(self) -> None:
@@ -338,7 +348,7 @@ class Spool:
         self._succeed(fresh, gone, falls)
 
     def _succeed(self, fresh: list[_Waiting], gone: frozenset[str], falls: tuple[Fall, ...]) -> None:
-        with self._saved:
+        with self._changed:
             for event in fresh:
                 event.on_disk = True
             self._gone -= gone
@@ -349,7 +359,7 @@ class Spool:
             self._why = None
             self._disk_retry_at = 0.0
             self._disk_backoff.reset()
-            self._saved.notify_all()
+            self._changed.notify_all()
 
     def _fail(self, why: str) -> None:
         """Keep everything in memory, and write all of it once the disk can be written again."""
