@@ -22,7 +22,7 @@ from posed.config import MqttConfig, MqttEventsConfig
 from posed.mqtt.client import Answer, MqttClient, Timing
 from posed.mqtt.messages import Sender, person_message
 from posed.mqtt.spool import Occurrence, Spool
-from posed.mqtt.store import Moment, Store
+from posed.mqtt.store import Moment, Store, StoredEvent
 from posed.mqtt.topics import Topics
 from posed.pose import KEYPOINTS, Pose
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually
@@ -185,6 +185,37 @@ def test_an_event_is_on_disk_before_it_is_published(file):
     eventually(lambda: published)
     assert published == [[one, one]]
     spool.stop(5)
+
+
+def test_a_fall_that_comes_while_another_is_written_is_published_once_it_is_on_disk_too(file):
+    written: set[str] = set()
+    published: list[tuple[str, bool]] = []
+
+    def deliver(topic: str, payload: bytes, on_answer: object, **_: object) -> bool:
+        message = json.loads(payload)
+        one = message["event" if topic == TOPICS.fall else "id"]
+        published.append((topic, one is None or one in written))
+        return True
+
+    spool = Spool(
+        file, sender=Sender.start("test"), topics=TOPICS, deliver=deliver, config=MqttEventsConfig()
+    )
+    spool.start()
+    write = spool._store.write
+
+    def interrupted(events: list[StoredEvent], *arguments: Any, **more: Any) -> None:
+        write(events, *arguments, **more)
+        written.update(event.id for event in events)
+        if len(written) == 1:
+            spool.add(Occurrence("fall_cleared", 0, person=7))
+            spool.add(Occurrence("fall", 0, person=8))
+
+    spool._store.write = interrupted
+    spool.add(Occurrence("fall", 0, person=7))
+    eventually(lambda: len(written) == 3 and len(published) >= 4)
+    spool.stop(5)
+    assert {topic for topic, _ in published} == {TOPICS.events, TOPICS.fall}
+    assert all(was_written for _, was_written in published)
 
 
 def test_an_acknowledged_event_leaves_the_disk(mosquitto, file):
@@ -448,6 +479,7 @@ def test_what_the_broker_took_meanwhile_is_not_on_the_disk_that_heals(disk, mosq
     disk.fill()
     with Device(file, mosquitto.port) as device:
         device.wait_delivered()
+        eventually(lambda: not device.spool._gone)  # the disk was tried again in vain
         assert not device.spool.state.durable
         disk.free()
         eventually(lambda: device.spool.state.durable, 20)
