@@ -19,6 +19,7 @@ from posed.mqtt.messages import (
     Poses,
     Sender,
     Size,
+    SpoolState,
     State,
     encode,
     people_messages,
@@ -54,6 +55,7 @@ def state(**changes: object) -> State:
         "engine": EngineState("ok", "cpu", "x", "asked for", 5.9, None),
         "model": ModelState("coral-353x481", 16, 481, 353),
         "dropped": Dropped(0, 0),
+        "spool": SpoolState(0, 0, durable=True),
     }
     return State(**(fields | changes))
 
@@ -117,6 +119,8 @@ def test_why_is_there_when_something_is_waited_for():
     [
         ({"fps": 1.0, "time": rfc3339(9), "uptime_s": 9, "latency_ms": 1.0, "dropped": Dropped(3, 4)}, True),
         ({"engine": EngineState("ok", "cpu", "x", "asked for", 6.1, 40.0)}, True),
+        ({"spool": SpoolState(3, 4, durable=True)}, True),
+        ({"spool": SpoolState(0, 0, durable=False, why="full")}, False),
         ({"people": 2}, False),
         ({"camera": CameraState("ok", "video", 640, 480, "dark")}, False),
         ({"engine": EngineState("waiting", "cpu", "x", "gone", 5.9, None)}, False),

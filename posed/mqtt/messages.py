@@ -177,6 +177,7 @@ class State(Struct, frozen=True, kw_only=True):
     engine: EngineState
     model: ModelState
     dropped: Dropped
+    spool: SpoolState
 
     def tells_the_same(self, other: State) -> bool:
         """Whether nothing but clocks, rates and counters differs."""
@@ -184,7 +185,7 @@ class State(Struct, frozen=True, kw_only=True):
 
     def _essence(self) -> tuple[Any, ...]:
         engine = msgspec.structs.replace(self.engine, inference_ms=None, temperature_c=None)
-        return self.people, self.occupied, self.camera, engine, self.model
+        return self.people, self.occupied, self.camera, engine, self.model, self.spool.durable
 
 
 @dataclass(frozen=True, slots=True)
