@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -552,6 +553,25 @@ def test_adding_does_not_wait_for_the_disk(file):
         assert not device.spool.flush(0)
         held.append(1)
         assert device.spool.flush(8)
+
+
+def test_a_disk_that_takes_too_long_is_said(file):
+    with Device(file) as device:
+        write, go_on = device.spool._store.write, threading.Event()
+
+        def slow(*arguments: Any, **more: Any) -> None:
+            assert go_on.wait(8)
+            write(*arguments, **more)
+
+        device.spool._store.write = slow
+        device.add("fall")
+        eventually(lambda: device.spool._writing_since is not None)
+        assert device.spool.state.durable
+        device.spool._writing_since -= 6
+        assert device.spool.state.why == "writing takes longer than 5 s"
+        go_on.set()
+        assert device.spool.flush(8)
+        assert device.spool.state.durable
 
 
 # Falls
