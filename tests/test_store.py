@@ -114,6 +114,22 @@ def test_now_is_of_this_boot():
     assert 0 <= first.age_s(second) < 5
 
 
+HIDDEN = """
+from posed.mqtt.store import Moment
+print(Moment.now().boot == Moment.now().boot, len(Moment.now().boot) > 8)
+"""
+
+
+def test_now_is_known_where_the_kernel_s_settings_are_hidden():
+    # As systemd's ProcSubset=pid does.
+    hide = 'mount -t tmpfs tmpfs /proc/sys && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", hide, "sh", sys.executable, "-c", HIDDEN]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"needs to hide /proc/sys: {done.stderr.strip()}")
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+
+
 # Damage
 
 

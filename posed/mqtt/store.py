@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -53,7 +54,11 @@ _ADD_EVENT: Final = """
 
 @cache
 def _boot() -> str:
-    return _BOOT_ID.read_text(encoding="ascii").strip()
+    """An id of this boot; where a sandbox hides it, of this process, as if it began a boot."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return secrets.token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)
