@@ -278,6 +278,16 @@ class TlsConfig(Section):
         return self
 
 
+class MqttEventsConfig(Section):
+    """How events are kept for a broker that is away."""
+
+    max_age_s: float = Field(default=10, ge=1, le=604800)
+    """Events other than `fall` and `fall_cleared` are dropped when they are older, s."""
+
+    max_waiting: int = Field(default=1000, ge=10, le=10000)
+    """The most events that are kept, about 2 KB each; the oldest are dropped first, falls last."""
+
+
 class MqttConfig(Section):
     """The broker, and the topics below which everything is published."""
 
@@ -304,6 +314,9 @@ class MqttConfig(Section):
 
     tls: TlsConfig | None = None
     """TLS settings; no TLS when none."""
+
+    events: MqttEventsConfig = MqttEventsConfig()
+    """How events are kept for a broker that is away."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -38,7 +38,9 @@ from posed.mqtt.messages import (
     people_messages,
     rfc3339,
 )
+from posed.mqtt.spool import Spool
 from posed.mqtt.topics import Topics
+from posed.paths import spool_file
 from posed.pipeline import Inferred, Pipeline
 from posed.pose import Pose
 
@@ -60,8 +62,9 @@ SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
 an Edge TPU that has answered within 6 ms waited for as long again before it got the next frame."""
 
-CAMERA_STOP_S: Final = 0.8
-BROKER_STOP_S: Final = 1.0
+CAMERA_STOP_S: Final = 0.6
+BROKER_STOP_S: Final = 0.8
+EVENTS_STOP_S: Final = 0.2
 """Together under the two seconds in which the daemon ends."""
 
 
@@ -96,7 +99,14 @@ class Daemon:
             password=mqtt_password(config.mqtt),
             client_id=f"posed-{config.device}",
             availability_topic=self._topics.availability,
-            on_connect=self._forget_published,
+            on_connect=self._on_connect,
+        )
+        self._spool = Spool(
+            spool_file(),
+            sender=self._sender,
+            topics=self._topics,
+            deliver=self._mqtt.deliver,
+            config=config.mqtt.events,
         )
         size = self._pair.model.size
         self._pipeline = Pipeline(
@@ -126,6 +136,7 @@ class Daemon:
         log.info("decoder: %s", describe(self._config.decode))
         threading.excepthook = self._on_thread_failure
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self._spool.start()
         self._mqtt.start()
         self._pipeline.start()
         try:
@@ -192,9 +203,10 @@ class Daemon:
         poses = decode_frame(inferred.heads, inferred.letterbox, self._config.decode)
         return [pose.mirrored() for pose in poses] if self._config.camera.mirror else poses
 
-    def _forget_published(self) -> None:
-        """On every connection: a broker may have lost its memory, so the main loop tells it all again."""
+    def _on_connect(self) -> None:
+        """A broker may have lost its memory, so it is told everything again."""
         self._published = None
+        self._spool.tell_again()
 
     def _publish_state_if_due(self) -> None:
         published, age_s = self._published, time.monotonic() - self._published_at
@@ -226,6 +238,7 @@ class Daemon:
             engine=self._engine_state(),
             model=ModelState(self._pair.name, self._pair.model.stride, width, height),
             dropped=self.dropped,
+            spool=self._spool.state,
         )
 
     def _camera_state(self) -> CameraState:
@@ -259,7 +272,10 @@ class Daemon:
         return round(len(self._processed_at) / window_s, 1)
 
     def _end(self) -> None:
+        if self._mqtt.connected:
+            self._spool.drain(EVENTS_STOP_S)
         self._mqtt.stop(BROKER_STOP_S)
+        self._spool.stop(EVENTS_STOP_S)
         if not self._pipeline.stop(CAMERA_STOP_S):
             log.warning("a device hangs and is left behind")
 

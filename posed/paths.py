@@ -34,3 +34,8 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
 def overlay_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Settings changed at run time and kept."""
     return state_folder(environment) / "overlay.yaml"
+
+
+def spool_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Events that the broker has not acknowledged, and falls that are not over."""
+    return state_folder(environment) / "spool.sqlite"

@@ -65,7 +65,7 @@ def main() -> int:
             subscriber = Subscriber(port, Truth() if drawn else None)
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "posed", "run", "--config", str(CONFIG)],
-                env={**os.environ, **daemon_settings(options, port)},
+                env={**os.environ, "XDG_STATE_HOME": folder, **daemon_settings(options, port)},
             )
             processes.append(daemon)
             print(f"broker on 127.0.0.1:{port}; messages of posed/demo/#; Ctrl-C ends", flush=True)

@@ -14,9 +14,11 @@ import pytest
 
 from posed.config import DecodeConfig
 from posed.decode import describe
+from posed.mqtt.store import Fall, Moment, Store, StoredEvent
+from posed.paths import spool_file
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
-from tests.run_posed import Daemon
+from tests.run_posed import Daemon, environment
 from tests.standin.standin import Behaviour, built
 
 TOPIC = "posed/hall"
@@ -81,6 +83,7 @@ def test_state_says_what_runs(tmp_path, broker, settings):
     assert (state["engine"]["status"], state["engine"]["kind"]) == ("ok", "cpu")
     assert state["engine"]["why"] == "no compiled model for an Edge TPU"
     assert state["model"] == {"name": "red", "stride": 16, "width": 65, "height": 49}
+    assert state["spool"] == {"events": 0, "dropped": 0, "durable": True}
     assert state["dropped"] == {"camera": 0, "mqtt": state["dropped"]["mqtt"]}
 
 
@@ -90,9 +93,34 @@ def test_state_and_availability_are_retained_and_poses_are_not(tmp_path, broker,
             eventually(lambda: messages(watcher, "poses"), 20)
             eventually(lambda: messages(watcher, "state"))
         with Subscriber(broker.port) as late:
-            eventually(lambda: len(late.messages) >= 3)
+            eventually(lambda: len(late.messages) >= 4)
             retained = {message.topic for message in late.messages if message.retain}
-    assert retained == {f"{TOPIC}/availability", f"{TOPIC}/state"}
+    assert retained == {f"{TOPIC}/availability", f"{TOPIC}/state", f"{TOPIC}/fall"}
+
+
+def test_a_fall_of_an_earlier_run_and_its_event_are_published(tmp_path, broker, settings):
+    store = Store(spool_file(environment(tmp_path)))
+    store.open()
+    fallen = StoredEvent("01A", lasts=True, added=Moment.now(), payload=b'{"id": "01A"}')
+    store.write([fallen], (), [Fall("01A", 0, "8f3a", 7, "kitchen")])
+    store.close()
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        eventually(lambda: messages(subscriber, "events") == [{"id": "01A"}], 20)
+        eventually(lambda: messages(subscriber, "fall"))
+        fall = messages(subscriber, "fall")[-1]
+    assert (fall["fallen"], fall["since"]) == (True, "1970-01-01T00:00:00.000Z")
+    assert (fall["event"], fall["zone"]) == ("01A", "kitchen")
+
+
+def test_a_state_folder_that_cannot_be_used_is_said_and_survived(tmp_path, broker, settings):
+    (tmp_path / "state").write_text("a file")
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        eventually(lambda: messages(subscriber, "state"), 20)
+        spool = messages(subscriber, "state")[-1]["spool"]
+        assert daemon.stop() == 0
+    assert not spool["durable"]
+    assert spool["why"].endswith("posed/spool.sqlite: Not a directory")
+    assert "events are kept in memory only" in daemon.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -13,10 +13,13 @@ from posed.mqtt.messages import (
     CameraState,
     Dropped,
     EngineState,
+    EventMessage,
+    FallMessage,
     ModelState,
     Poses,
     Sender,
     Size,
+    SpoolState,
     State,
     encode,
     people_messages,
@@ -52,6 +55,7 @@ def state(**changes: object) -> State:
         "engine": EngineState("ok", "cpu", "x", "asked for", 5.9, None),
         "model": ModelState("coral-353x481", 16, 481, 353),
         "dropped": Dropped(0, 0),
+        "spool": SpoolState(0, 0, durable=True),
     }
     return State(**(fields | changes))
 
@@ -115,6 +119,8 @@ def test_why_is_there_when_something_is_waited_for():
     [
         ({"fps": 1.0, "time": rfc3339(9), "uptime_s": 9, "latency_ms": 1.0, "dropped": Dropped(3, 4)}, True),
         ({"engine": EngineState("ok", "cpu", "x", "asked for", 6.1, 40.0)}, True),
+        ({"spool": SpoolState(3, 4, durable=True)}, True),
+        ({"spool": SpoolState(0, 0, durable=False, why="full")}, False),
         ({"people": 2}, False),
         ({"camera": CameraState("ok", "video", 640, 480, "dark")}, False),
         ({"engine": EngineState("waiting", "cpu", "x", "gone", 5.9, None)}, False),
@@ -124,10 +130,52 @@ def test_clocks_and_rates_alone_are_no_change(change, same):
     assert state().tells_the_same(state(**change)) is same
 
 
-@pytest.mark.parametrize("kind", [Poses, State])
-def test_messages_keep_to_the_schema_of_their_struct(kind):
+def event(**changes: object) -> EventMessage:
+    fields = {
+        "id": "01ARYZ6S41TSV4RRFFQ69G5FAV",
+        "type": "fall",
+        "device": "hall",
+        "run": "8f3a",
+        "time": rfc3339(0),
+        "person": 7,
+        "zone": None,
+        "detail": {"within_s": 0.8},
+        "keypoints": person_message(pose(), 0.2).keypoints,
+    }
+    return EventMessage(**(fields | changes))
+
+
+def fall(**changes: object) -> FallMessage:
+    fields = {"device": "hall", "time": rfc3339(0), "fallen": True, "since": rfc3339(0), "event": "01A"}
+    return FallMessage(**({**fields, "zone": None} | changes))
+
+
+def test_an_event_is_as_in_the_contract():
+    message = plain(event())
+    assert list(message) == [
+        *("schema", "id", "type", "device", "run", "time", "person", "zone", "detail", "keypoints")
+    ]
+    assert tuple(message["keypoints"]) == KEYPOINTS
+
+
+def test_a_fall_is_as_in_the_contract():
+    assert list(plain(fall())) == ["schema", "device", "time", "fallen", "since", "event", "zone"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [
+        (Poses, lambda: poses([pose()])),
+        (State, state),
+        (EventMessage, event),
+        (EventMessage, lambda: event(person=None, keypoints=None, zone="kitchen")),
+        (FallMessage, fall),
+        (FallMessage, lambda: fall(fallen=False, since=None, event=None)),
+    ],
+)
+def test_messages_keep_to_the_schema_of_their_struct(kind, made):
     schema = msgspec.json.schema(kind)
-    message = plain(state()) if kind is State else plain(poses([pose()]))
+    message = plain(made())
     jsonschema.Draft202012Validator(schema).validate(message)
     del message["device"]
     with pytest.raises(jsonschema.ValidationError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -48,6 +49,7 @@ class Notes:
         self.end = ""
         self.error = ""
         self.rejection: str | None = None
+        self.answers: deque[tuple[int, bool]] = deque()
         self._answer: ReasonCode | None = None
 
     @property
@@ -81,8 +83,9 @@ class Notes:
         if str(reason) != "Unspecified error":
             self.end = _lower(str(reason))
 
-    def on_publish(self, _client: Any, _data: Any, _mid: int, reason: ReasonCode, _more: Any) -> None:
-        """Take note."""
+    def on_publish(self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _more: Any) -> None:
+        """Take note: which message was written or acknowledged, and whether the broker took it."""
+        self.answers.append((mid, not reason.is_failure))
         if reason.is_failure:
             self.rejection = _lower(str(reason))
 

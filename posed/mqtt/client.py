@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final, Literal
 
 from paho.mqtt.client import Client, MQTTMessageInfo
@@ -40,6 +41,19 @@ Version = Literal["5", "3.1.1"]
 
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 _OTHER: Final[dict[Version, Version]] = {"5": "3.1.1", "3.1.1": "5"}
+
+
+class Answer(Enum):
+    """What became of a message that its sender keeps."""
+
+    ACKNOWLEDGED = auto()
+    """The broker has it."""
+
+    REFUSED = auto()
+    """The broker answered with a failure: not authorized, quota exceeded, …"""
+
+    LOST = auto()
+    """The connection ended before the broker answered, so it may have it or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +210,34 @@ class MqttClient:
             self._dropped += not sent
         return sent
 
+    def deliver(
+        self,
+        topic: str,
+        payload: bytes,
+        on_answer: Callable[[Answer], None],
+        *,
+        retain: bool = False,
+        expiry_s: int | None = None,
+    ) -> bool:
+        """Publish with QoS 1 what the sender keeps until the broker has it; it never counts as dropped.
+
+        Args:
+            topic: full topic.
+            payload: the message.
+            on_answer: called once, from the network thread.
+            retain: whether the broker keeps it for later subscribers.
+            expiry_s: after how many seconds the broker shall forget it; MQTT 5 only.
+
+        Returns:
+            False if it cannot go out now; `on_answer` is then not called.
+        """
+        with self._lock:
+            return (
+                self._connection is not None
+                and not self._stopping.is_set()
+                and self._connection.publish(topic, payload, 1, retain, expiry_s, on_answer)
+            )
+
     def _run(self) -> None:
         fell_back = False
         while not self._stopping.is_set():
@@ -286,18 +328,22 @@ class MqttClient:
             self._said.clear()
             _log.info("%s: connected with MQTT %s", self._where, self._version)
             self._on_connect()
-            self._loop(client, notes)
+            self._loop(connection, notes)
         finally:
             with self._lock:
                 self._connection = None
                 self._why = f"{self._where}: connection ended"
                 self._dropped += connection.waiting()
+            self._pass_on_answers(connection, notes)
+            for on_answer in connection.take_unanswered():
+                on_answer(Answer.LOST)
         return Ending(How.LOST, f"connection lost: {notes.end or notes.error or 'closed by the broker'}")
 
-    def _loop(self, client: Client, notes: Notes) -> None:
+    def _loop(self, connection: _Connection, notes: Notes) -> None:
         """Read and write until the connection ends, or all is said that `stop` waits for."""
-        wait_s = 1.0
+        client, wait_s = connection.client, 1.0
         while client.loop(wait_s) == MQTTErrorCode.MQTT_ERR_SUCCESS and not notes.ended:
+            self._pass_on_answers(connection, notes)
             if notes.rejection is not None:
                 self._say(logging.WARNING, f"refuses messages: {notes.rejection}")
             if not self._stopping.is_set():
@@ -309,6 +355,15 @@ class MqttClient:
             if wait_s <= 0:
                 return
 
+    def _pass_on_answers(self, connection: _Connection, notes: Notes) -> None:
+        """Tell the senders what the broker said, outside of paho's locks and ours."""
+        while notes.answers:
+            mid, taken = notes.answers.popleft()
+            with self._lock:
+                on_answer = connection.take(mid)
+            if on_answer is not None:
+                on_answer(Answer.ACKNOWLEDGED if taken else Answer.REFUSED)
+
 
 class _Connection:
     """An accepted connection, and the messages that are still on their way out."""
@@ -316,8 +371,17 @@ class _Connection:
     def __init__(self, client: Client) -> None:
         self.client = client
         self._waiting: dict[int, deque[MQTTMessageInfo]] = {0: deque(), 1: deque()}
+        self._kept: dict[int, tuple[MQTTMessageInfo, Callable[[Answer], None]]] = {}
 
-    def publish(self, topic: str, payload: bytes, qos: int, retain: bool, expiry_s: int | None) -> bool:
+    def publish(  # noqa: PLR0913, PLR0917 - as paho's, and one more
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        expiry_s: int | None,
+        on_answer: Callable[[Answer], None] | None = None,
+    ) -> bool:
         """False where too many messages are waiting already."""
         self._forget_finished(qos)
         if len(self._waiting[qos]) >= MAX_WAITING:
@@ -326,13 +390,29 @@ class _Connection:
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
         self._waiting[qos].append(info)
+        if on_answer is not None:
+            self._kept[info.mid] = info, on_answer
         return True
 
     def waiting(self) -> int:
-        """How many messages are not known to have arrived."""
+        """How many messages are not known to have arrived, without those that their senders keep."""
         for qos in self._waiting:
             self._forget_finished(qos)
-        return sum(map(len, self._waiting.values()))
+        return sum(info.mid not in self._kept for waiting in self._waiting.values() for info in waiting)
+
+    def take(self, mid: int) -> Callable[[Answer], None] | None:
+        """Whom to tell what became of a message; only once."""
+        info, on_answer = self._kept.get(mid, (None, None))
+        # Numbers are used again after 65,535 messages, and those of QoS 0 are done once they are written.
+        if info is None or not info.is_published():
+            return None
+        del self._kept[mid]
+        return on_answer
+
+    def take_unanswered(self) -> list[Callable[[Answer], None]]:
+        """Whom to tell that the connection has ended."""
+        unanswered, self._kept = self._kept, {}
+        return [on_answer for _, on_answer in unanswered.values()]
 
     def _forget_finished(self, qos: int) -> None:
         """Written (0) or acknowledged (1), which both happen in the order of publishing."""

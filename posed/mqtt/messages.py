@@ -21,6 +21,9 @@ from posed.pose import KEYPOINTS, Pose
 SCHEMA: Final = 1
 """Version of the messages: additions keep it, anything else raises it."""
 
+EventType = Literal[
+    "entered", "left", "zone_entered", "zone_left", "posture", "gesture", "fall", "fall_cleared"
+]
 PartName = Literal["ok", "waiting", "paused"]
 Sight = Literal["ok", "dark", "covered", "frozen"]
 
@@ -118,6 +121,45 @@ class Dropped(Struct, frozen=True):
     mqtt: int
 
 
+class SpoolState(Struct, frozen=True):
+    """Events that wait for the broker, those given up since the start, and whether they outlive a power cut.
+
+    Where they do not, `why` says what is wrong with the file.
+    """
+
+    events: int
+    dropped: int
+    durable: bool
+    why: str | UnsetType = UNSET
+
+
+class EventMessage(Struct, frozen=True, kw_only=True):
+    """Something worth telling once; it may come twice, with the same `id`."""
+
+    schema: int = SCHEMA
+    id: str
+    type: EventType
+    device: str
+    run: str
+    time: str
+    person: int | None
+    zone: str | None
+    detail: dict[str, Any]
+    keypoints: Keypoints | None
+
+
+class FallMessage(Struct, frozen=True, kw_only=True):
+    """Whether somebody lies fallen; `since`, `event` and `zone` are of the first fall that is not over."""
+
+    schema: int = SCHEMA
+    device: str
+    time: str
+    fallen: bool
+    since: str | None
+    event: str | None
+    zone: str | None
+
+
 class State(Struct, frozen=True, kw_only=True):
     """How the daemon does. People are null while the camera or the engine is being waited for."""
 
@@ -135,6 +177,7 @@ class State(Struct, frozen=True, kw_only=True):
     engine: EngineState
     model: ModelState
     dropped: Dropped
+    spool: SpoolState
 
     def tells_the_same(self, other: State) -> bool:
         """Whether nothing but clocks, rates and counters differs."""
@@ -142,7 +185,7 @@ class State(Struct, frozen=True, kw_only=True):
 
     def _essence(self) -> tuple[Any, ...]:
         engine = msgspec.structs.replace(self.engine, inference_ms=None, temperature_c=None)
-        return self.people, self.occupied, self.camera, engine, self.model
+        return self.people, self.occupied, self.camera, engine, self.model, self.spool.durable
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,3 +36,13 @@ class Topics:
     def state(self) -> str:
         """How the daemon does."""
         return f"{self.base}/state"
+
+    @property
+    def events(self) -> str:
+        """What happened, one message each."""
+        return f"{self.base}/events"
+
+    @property
+    def fall(self) -> str:
+        """Whether somebody lies fallen."""
+        return f"{self.base}/fall"

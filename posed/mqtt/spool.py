@@ -1,0 +1,456 @@
+"""Events that are never lost: on disk before they are published, and gone only when the broker has them.
+
+What is handed over is on disk a moment later, written by a thread of the spool's own, and counts from then
+on. A subscriber may see an event twice, and can tell by its id. Falls that are not over are kept here, too.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from msgspec import UNSET
+
+from posed.backoff import Backoff
+from posed.config import MqttEventsConfig
+from posed.mqtt.client import Answer
+from posed.mqtt.messages import (
+    EventMessage,
+    EventType,
+    FallMessage,
+    Keypoints,
+    Sender,
+    SpoolState,
+    encode,
+    rfc3339,
+)
+from posed.mqtt.store import Contents, Fall, Moment, Store, StoredEvent, StoreError
+from posed.mqtt.topics import Topics
+from posed.mqtt.ulid import Ulids
+
+_log = logging.getLogger(__name__)
+
+_LASTING: Final = {"fall", "fall_cleared"}
+"""Types that are of use however late they come."""
+
+_WINDOW: Final = 8
+"""Events on the way to the broker at a time: room for other messages below the client's ten."""
+
+_TICK_S: Final = 1.0
+"""How often what waits is looked at, s."""
+
+_RETRY_MIN_S: Final = 1.0
+_RETRY_MAX_S: Final = 60.0
+"""The longest first and last wait before a disk, or a broker that refuses, is tried again, s."""
+
+_SLOW_S: Final = 5.0
+"""A disk that takes longer to write is said not to be durable, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Something worth telling once.
+
+    Args:
+        type: of event.
+        time_s: when, wall clock, s since 1970.
+        person: who, an id of this run; None if that is not known.
+        zone: where.
+        detail: more about it, as JSON has it.
+        keypoints: the evidence, px of the source frame.
+        test: whether somebody only wants to see it arrive; `detail.test` says so, and no fall comes of it.
+    """
+
+    type: EventType
+    time_s: float
+    person: int | None = None
+    zone: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    keypoints: Keypoints | None = None
+    test: bool = False
+
+
+class Deliver(Protocol):
+    """The way to the broker, as `MqttClient.deliver`."""
+
+    def __call__(  # noqa: D102 - the class says it
+        self,
+        topic: str,
+        payload: bytes,
+        on_answer: Callable[[Answer], None],
+        *,
+        retain: bool = False,
+        expiry_s: int | None = None,
+    ) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An event that the broker has not acknowledged."""
+
+    stored: StoredEvent
+    on_disk: bool = False
+    on_its_way: bool = False
+
+
+class Spool:
+    """Takes events from any thread, without ever waiting for the disk or the broker.
+
+    Args:
+        file: where events are kept.
+        sender: who speaks.
+        topics: where events and falls go.
+        deliver: the way to the broker.
+        config: the bounds.
+        now: the present, for tests.
+    """
+
+    def __init__(  # noqa: PLR0913 - keywords, each with a name at the call
+        self,
+        file: Path,
+        *,
+        sender: Sender,
+        topics: Topics,
+        deliver: Deliver,
+        config: MqttEventsConfig,
+        now: Callable[[], Moment] = Moment.now,
+    ) -> None:
+        self._store = Store(file)
+        self._sender = sender
+        self._topics = topics
+        self._deliver = deliver
+        self._config = config
+        self._now = now
+        self._ids = Ulids()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+        self._events: dict[str, _Waiting] = {}
+        self._gone: set[str] = set()
+        self._falls: tuple[Fall, ...] = ()
+        self._falls_on_disk: tuple[Fall, ...] | None = ()
+        self._falls_told: tuple[Fall, ...] | None = None
+        self._dropped = 0
+
+        self._loaded = False
+        self._afresh = False
+        self._why: str | None = f"{file}: not open yet"
+        self._writing_since: float | None = None
+        self._disk_backoff = Backoff(_RETRY_MIN_S, _RETRY_MAX_S, random.random)
+        self._disk_retry_at = 0.0
+        self._broker_backoff = Backoff(_RETRY_MIN_S, _RETRY_MAX_S, random.random)
+        self._broker_retry_at = 0.0
+
+    @property
+    def state(self) -> SpoolState:
+        """How the spool does."""
+        why = self._why
+        since = self._writing_since
+        if why is None and since is not None and time.monotonic() - since > _SLOW_S:
+            why = f"writing takes longer than {_SLOW_S:g} s"
+        return SpoolState(len(self._events), self._dropped, why is None, UNSET if why is None else why)
+
+    @property
+    def falls(self) -> tuple[Fall, ...]:
+        """Falls that are not over, of earlier runs too, oldest first."""
+        return self._falls
+
+    def start(self) -> None:
+        """Read what was left, and begin to publish."""
+        self._write()
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Write what is not written yet, and let go of the file, within `timeout_s` seconds.
+
+        To be called after the client's `stop`, so that the last acknowledgements are heard.
+        """
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def add(self, occurrence: Occurrence) -> str:
+        """Take an event over: to the disk, then to the broker.
+
+        Returns:
+            Its id.
+        """
+        with self._lock:
+            return self._add(occurrence, None)
+
+    def clear_falls(self, time_s: float) -> list[str]:
+        """End every fall on somebody's request.
+
+        Args:
+            time_s: when, s since 1970.
+
+        Returns:
+            The ids of the `fall_cleared` events, one for each fall.
+        """
+        with self._lock:
+            ids = []
+            for fall in self._falls:
+                person = fall.person if fall.run == self._sender.run else None
+                cleared = Occurrence("fall_cleared", time_s, person, fall.zone, {"why": "request"})
+                ids.append(self._add(cleared, fall))
+            return ids
+
+    def tell_again(self) -> None:
+        """On every connection: a broker may have lost its memory."""
+        self._falls_told = None
+        self._wake.set()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything that was handed over is on disk.
+
+        Returns:
+            False if that takes longer than `timeout_s` seconds.
+        """
+        with self._changed:
+            return self._changed.wait_for(self._is_saved, timeout_s)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until the broker has everything that was handed over.
+
+        Returns:
+            False if that takes longer than `timeout_s` seconds.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._events, timeout_s)
+
+    def _is_saved(self) -> bool:
+        return self._falls == self._falls_on_disk and all(one.on_disk for one in self._events.values())
+
+    def _add(self, occurrence: Occurrence, fall: Fall | None) -> str:
+        one = self._ids.next(occurrence.time_s)
+        detail = dict(occurrence.detail)
+        if occurrence.test:
+            detail["test"] = True
+        elif occurrence.type == "fall":
+            began = Fall(one, occurrence.time_s, self._sender.run, occurrence.person, occurrence.zone)
+            self._falls = (*self._falls, began)
+        elif occurrence.type == "fall_cleared":
+            fall = fall or self._fall_of(occurrence.person)
+            self._falls = tuple(other for other in self._falls if other is not fall)
+            detail["fall"] = None if fall is None else fall.event
+        payload = encode(self._message(one, occurrence, detail))
+        self._events[one] = _Waiting(StoredEvent(one, occurrence.type in _LASTING, self._now(), payload))
+        self._keep_within_bound()
+        self._wake.set()
+        return one
+
+    def _fall_of(self, person: int | None) -> Fall | None:
+        """The fall of somebody in this run."""
+        return next(
+            (fall for fall in self._falls if (fall.run, fall.person) == (self._sender.run, person)), None
+        )
+
+    def _message(self, one: str, occurrence: Occurrence, detail: dict[str, Any]) -> EventMessage:
+        return EventMessage(
+            id=one,
+            type=occurrence.type,
+            device=self._sender.device,
+            run=self._sender.run,
+            time=rfc3339(occurrence.time_s),
+            person=occurrence.person,
+            zone=occurrence.zone,
+            detail=detail,
+            keypoints=occurrence.keypoints,
+        )
+
+    def _keep_within_bound(self) -> None:
+        """Drop the oldest, falls last."""
+        while len(self._events) > self._config.max_waiting:
+            oldest = next((one for one, event in self._events.items() if not event.stored.lasts), None)
+            self._drop(oldest or next(iter(self._events)))
+
+    def _drop(self, one: str) -> None:
+        self._forget(one)
+        self._dropped += 1
+
+    def _forget(self, one: str) -> None:
+        if self._events.pop(one, None) is not None:
+            self._gone.add(one)
+            self._changed.notify_all()
+            self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            busy = self._events or not self._store.is_open
+            self._wake.wait(_TICK_S if busy else None)
+            self._wake.clear()
+            self._write()
+            self._publish()
+        self._write()
+        self._store.close()
+
+    # The disk
+
+    def _open(self) -> bool:
+        """Open the file if it is time to; True where it is open."""
+        if self._store.is_open or time.monotonic() < self._disk_retry_at:
+            return self._store.is_open
+        self._writing_since = time.monotonic()
+        try:
+            contents = self._store.open()
+        except StoreError as error:
+            if error.contents is not None:
+                self._take_over(error.contents, on_disk=False)
+            self._fail(error.why)
+            return False
+        finally:
+            self._writing_since = None
+        self._take_over(contents, on_disk=True)
+        return True
+
+    def _take_over(self, contents: Contents, *, on_disk: bool) -> None:
+        """What the file held when it was first read comes before what has been added since."""
+        with self._lock:
+            if self._loaded:
+                return
+            self._loaded = True
+            kept = {one.id: _Waiting(one, on_disk=on_disk) for one in contents.events}
+            self._events = kept | self._events
+            self._falls = (*contents.falls, *self._falls)
+            self._falls_on_disk = tuple(contents.falls) if on_disk else None
+            self._keep_within_bound()
+
+    def _write(self) -> None:
+        """Bring the file to what is known here: one transaction, one fsync."""
+        if not self._open():
+            return
+        with self._lock:
+            fresh = [event for event in self._events.values() if not event.on_disk]
+            gone, falls = frozenset(self._gone), self._falls
+            if self._why is None and not (fresh or gone or falls != self._falls_on_disk):
+                return
+            self._writing_since = time.monotonic()
+        try:
+            self._store.write([event.stored for event in fresh], gone, falls, afresh=self._afresh)
+        except StoreError as error:
+            self._fail(error.why)
+            return
+        finally:
+            self._writing_since = None
+        self._succeed(fresh, gone, falls)
+
+    def _succeed(self, fresh: list[_Waiting], gone: frozenset[str], falls: tuple[Fall, ...]) -> None:
+        with self._changed:
+            for event in fresh:
+                event.on_disk = True
+            self._gone -= gone
+            self._falls_on_disk = falls
+            self._afresh = False
+            if self._why is not None and self._disk_retry_at:
+                _log.info("event spool: durable again, %d events waiting", len(self._events))
+            self._why = None
+            self._disk_retry_at = 0.0
+            self._disk_backoff.reset()
+            self._changed.notify_all()
+
+    def _fail(self, why: str) -> None:
+        """Keep everything in memory, and write all of it once the disk can be written again."""
+        if self._why != why:
+            _log.warning("event spool: %s; events are kept in memory only", why)
+        with self._lock:
+            self._why = why
+            self._afresh = self._loaded
+            self._gone.clear()
+            self._falls_on_disk = None
+            for event in self._events.values():
+                event.on_disk = False
+        self._disk_retry_at = time.monotonic() + self._disk_backoff.next_s()
+
+    # The broker
+
+    def _publish(self) -> None:
+        now = self._now()
+        with self._lock:
+            self._drop_old(now)
+            if time.monotonic() < self._broker_retry_at:
+                return
+            self._publish_falls()
+            room = _WINDOW - sum(event.on_its_way for event in self._events.values())
+            ready = [event for event in self._events.values() if self._is_ready(event)]
+            for event in ready[: max(room, 0)]:
+                if not self._send(event, now):
+                    return
+
+    def _is_ready(self, event: _Waiting) -> bool:
+        """On disk, or nothing can be written there, and not on its way."""
+        return (event.on_disk or not self._store.is_open) and not event.on_its_way
+
+    def _drop_old(self, now: Moment) -> None:
+        """One on its way may still arrive; if it comes back unacknowledged, it is looked at again."""
+        for one, event in list(self._events.items()):
+            if not event.on_its_way and not event.stored.lasts and self._rest_s(event, now) < 0:
+                self._drop(one)
+
+    def _rest_s(self, event: _Waiting, now: Moment) -> float:
+        return self._config.max_age_s - event.stored.added.age_s(now)
+
+    def _send(self, event: _Waiting, now: Moment) -> bool:
+        # The broker, too, is to forget what comes too late for a subscriber that is away.
+        expiry_s = None if event.stored.lasts else max(1, math.ceil(self._rest_s(event, now)))
+        on_answer = partial(self._on_answer, event)
+        event.on_its_way = self._deliver(
+            self._topics.events, event.stored.payload, on_answer, expiry_s=expiry_s
+        )
+        return event.on_its_way
+
+    def _on_answer(self, event: _Waiting, answer: Answer) -> None:
+        with self._lock:
+            event.on_its_way = False
+            if answer is Answer.ACKNOWLEDGED:
+                self._forget(event.stored.id)
+            self._heed(answer)
+
+    def _publish_falls(self) -> None:
+        """Say whether somebody lies fallen, if that is known, on disk, and not said yet."""
+        falls = self._falls
+        if falls == self._falls_told or not (self._loaded or falls):
+            return
+        if self._store.is_open and falls != self._falls_on_disk:
+            return
+        message = self._fall_message(falls)
+        if self._deliver(self._topics.fall, encode(message), self._on_falls_answer, retain=True):
+            self._falls_told = falls
+
+    def _fall_message(self, falls: tuple[Fall, ...]) -> FallMessage:
+        first = falls[0] if falls else None
+        return FallMessage(
+            device=self._sender.device,
+            time=rfc3339(self._now().time_s),
+            fallen=first is not None,
+            since=None if first is None else rfc3339(first.time_s),
+            event=None if first is None else first.event,
+            zone=None if first is None else first.zone,
+        )
+
+    def _on_falls_answer(self, answer: Answer) -> None:
+        with self._lock:
+            if answer is not Answer.ACKNOWLEDGED:
+                self._falls_told = None
+            self._heed(answer)
+
+    def _heed(self, answer: Answer) -> None:
+        """Leave a broker that refuses alone for a while."""
+        now = time.monotonic()
+        if answer is Answer.REFUSED and now >= self._broker_retry_at:
+            self._broker_retry_at = now + self._broker_backoff.next_s()
+        elif answer is Answer.ACKNOWLEDGED:
+            self._broker_backoff.reset()
+        self._wake.set()

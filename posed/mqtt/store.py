@@ -1,0 +1,386 @@
+"""The spool's file: events and falls in SQLite, written so that a power cut takes nothing back.
+
+WAL with synchronous=FULL: a commit is one append and one fsync, where a rollback journal needs three or
+four, and each can take 100 ms on an SD card. The exclusive lock keeps a second daemon out and needs no
+shared memory. Source: https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import sqlite3
+import tempfile
+import time
+import zlib
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Final, Self
+
+_log = logging.getLogger(__name__)
+
+_VERSION: Final = 1
+_LOCK_TIMEOUT_S: Final = 1.0
+_CHECKPOINT_PAGES: Final = 256
+"""After 1 MB the WAL is carried into the file, so that both stay small."""
+
+_DAMAGE: Final = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+"""What a file answers that is no database, is damaged, or has other tables than ours."""
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+_TABLES: Final = """
+    CREATE TABLE IF NOT EXISTS events (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, lasts INTEGER NOT NULL,
+        boot TEXT NOT NULL, since_boot_s REAL NOT NULL, time_s REAL NOT NULL, payload BLOB NOT NULL,
+        checksum INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS falls (
+        event TEXT PRIMARY KEY, time_s REAL NOT NULL, run TEXT NOT NULL, person INTEGER, zone TEXT);
+"""
+_READ_EVENTS: Final = """
+    SELECT id, lasts, boot, since_boot_s, time_s, payload, checksum FROM events ORDER BY number
+"""
+_READ_FALLS: Final = "SELECT event, time_s, run, person, zone FROM falls ORDER BY time_s"
+_ADD_EVENT: Final = """
+    INSERT OR IGNORE INTO events (id, lasts, boot, since_boot_s, time_s, payload, checksum)
+    VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+
+
+@cache
+def _boot() -> str:
+    """An id of this boot; where a sandbox hides it, of this process, as if it began a boot."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return secrets.token_hex(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A point in time from which an age can be told although clocks are set and machines restarted.
+
+    Args:
+        boot: the kernel's id of that boot.
+        since_boot_s: since then, s; runs on while the machine sleeps, and nobody sets it.
+        time_s: wall clock, s since 1970.
+    """
+
+    boot: str
+    since_boot_s: float
+    time_s: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """The present."""
+        return cls(_boot(), time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+
+    def age_s(self, now: Self) -> float:
+        """How long ago this was, s.
+
+        Of another boot it is the least that it can be: a Pi without a clock of its own starts with the time
+        at which it was stopped, but what came before this boot is at least as old as the boot.
+        """
+        if self.boot == now.boot:
+            return now.since_boot_s - self.since_boot_s
+        return max(now.since_boot_s, now.time_s - self.time_s)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event that the broker has not acknowledged.
+
+    Args:
+        id: of the event.
+        lasts: whether it is of use however late it comes.
+        added: when it was handed over.
+        payload: the message.
+    """
+
+    id: str
+    lasts: bool
+    added: Moment
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """A fall of which nobody has said that it is over.
+
+    Args:
+        event: id of the event that told it.
+        time_s: when, s since 1970.
+        run: start of the daemon, within which `person` is one person.
+        person: who, None if that is not known.
+        zone: where.
+    """
+
+    event: str
+    time_s: float
+    run: str
+    person: int | None
+    zone: str | None
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a file holds, oldest first."""
+
+    events: list[StoredEvent] = field(default_factory=list)
+    falls: list[Fall] = field(default_factory=list)
+
+
+class StoreError(Exception):
+    """The file cannot be used now.
+
+    Args:
+        why: one line.
+        contents: what could be read of it all the same; None if it could not be looked at.
+    """
+
+    def __init__(self, why: str, contents: Contents | None = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.contents = contents
+
+
+class Store:
+    """One file; used by one thread at a time.
+
+    Args:
+        file: its folder is made where it is missing.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._db: sqlite3.Connection | None = None
+        self._inode = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be written to, as far as is known."""
+        return self._db is not None
+
+    def open(self) -> Contents:
+        """Open the file, write to it as a trial, and read it; a damaged one is set aside, and a new one made.
+
+        Raises:
+            StoreError: it cannot be read and written now.
+        """
+        contents = Contents()
+        try:
+            self._open_into(contents)
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            if not _is_damage(error):
+                busy = _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+                raise StoreError(self._why(error), None if busy else self._read_copy()) from None
+            self._replace(contents, error)
+        return contents
+
+    def write(
+        self,
+        events: Iterable[StoredEvent],
+        gone: Collection[str],
+        falls: Iterable[Fall],
+        *,
+        afresh: bool = False,
+    ) -> None:
+        """Add and remove events and replace the falls, all or nothing, and for good once this returns.
+
+        Args:
+            events: to add, oldest first.
+            gone: ids of events to remove.
+            falls: those that are not over.
+            afresh: whether everything else is removed.
+
+        Raises:
+            StoreError: none of it is written; the file is closed.
+        """
+        try:
+            self._check_still_there()
+            with self._transaction() as db:
+                if afresh:
+                    db.execute("DELETE FROM events")
+                db.executemany("DELETE FROM events WHERE id = ?", [(one,) for one in gone])
+                db.executemany(_ADD_EVENT, [_row(event) for event in events])
+                db.execute("DELETE FROM falls")
+                db.executemany(
+                    "INSERT INTO falls VALUES (?, ?, ?, ?, ?)",
+                    [(one.event, one.time_s, one.run, one.person, one.zone) for one in falls],
+                )
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            raise StoreError(self._why(error)) from None
+
+    def close(self) -> None:
+        """Let go of the file; it can be opened again."""
+        if self._db is not None:
+            with suppress(sqlite3.Error):  # a full disk has no room for the last checkpoint: the WAL stays
+                self._db.close()
+            self._db = None
+
+    def _open_into(self, contents: Contents) -> None:
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite calls a read-only file system a "disk I/O error". Only we may read where people were.
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+        self._inode = os.fstat(descriptor).st_ino
+        os.close(descriptor)
+        self._db = _connected(self._file)
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        _read(self._db, contents)
+        with self._transaction() as db:
+            for statement in _TABLES.split(";"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {_VERSION}")  # writes a page, also where nothing is new
+        _check_whole(self._db)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        assert self._db is not None
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _check_still_there(self) -> None:
+        """A file that was removed takes writes without a word.
+
+        Raises:
+            OSError: it is gone, or is another one.
+        """
+        if self._file.stat().st_ino != self._inode:
+            raise FileNotFoundError(2, "replaced by another file")
+
+    def _replace(self, contents: Contents, error: Exception) -> None:
+        """Set a damaged file aside, and begin a new one with what could be read of the old one.
+
+        Raises:
+            StoreError: the folder cannot be written to.
+        """
+        aside = self._file.with_name(f"{self._file.name}.damaged")
+        try:
+            for suffix in ("", "-wal"):
+                with suppress(FileNotFoundError):
+                    Path(f"{self._file}{suffix}").replace(f"{aside}{suffix}")
+            self._open_into(Contents())
+        except (sqlite3.Error, OSError) as later:
+            self.close()
+            raise StoreError(self._why(later), contents) from None
+        try:
+            self.write(contents.events, (), contents.falls)
+        except StoreError as later:
+            raise StoreError(later.why, contents) from None
+        _log.warning(
+            "%s; set aside as %s, %d events saved", self._why(error), aside.name, len(contents.events)
+        )
+
+    def _read_copy(self) -> Contents | None:
+        """What the file holds, read from a copy: SQLite cannot read a WAL where it cannot write."""
+        contents = Contents()
+        try:
+            with tempfile.TemporaryDirectory(prefix="posed-") as folder:
+                copy = Path(folder) / self._file.name
+                for suffix in ("", "-wal"):
+                    with suppress(FileNotFoundError):
+                        shutil.copyfile(f"{self._file}{suffix}", f"{copy}{suffix}")
+                db = _connected(copy)
+                try:
+                    _read(db, contents)
+                finally:
+                    db.close()
+        except (sqlite3.Error, OSError):
+            return None
+        return contents
+
+    def _why(self, error: Exception) -> str:
+        text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return f"{self._file}: {text}"
+
+
+def _connected(file: Path) -> sqlite3.Connection:
+    # Opened by the thread that starts the daemon, then used by the spool's.
+    db = sqlite3.connect(file, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    db.text_factory = partial(str, encoding="utf-8", errors="replace")
+    return db
+
+
+def _read(db: sqlite3.Connection, contents: Contents) -> None:
+    """Add what a file holds to `contents`, as far as it can be read.
+
+    Raises:
+        sqlite3.Error: it could not be read to its end.
+    """
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    failure: sqlite3.Error | None = None
+    try:
+        if "falls" in tables:
+            contents.falls.extend(Fall(*row) for row in db.execute(_READ_FALLS))
+    except sqlite3.Error as error:
+        failure = error
+    if "events" in tables:
+        for *row, checksum in db.execute(_READ_EVENTS):
+            event = _stored(*row)
+            if _checksum(event) == checksum:
+                contents.events.append(event)
+            else:
+                failure = failure or _damage("an event is damaged")
+    if failure is not None:
+        raise failure
+
+
+def _check_whole(db: sqlite3.Connection) -> None:
+    """Look at the whole file.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged.
+    """
+    (answer,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if answer != "ok":
+        raise _damage(f"database is damaged: {' '.join(str(answer).split())}")
+
+
+def _damage(text: str) -> sqlite3.DatabaseError:
+    """As SQLite would raise it."""
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _row(event: StoredEvent) -> tuple[str, bool, str, float, float, bytes, int]:
+    added = event.added
+    moment = (added.boot, added.since_boot_s, added.time_s)
+    return event.id, event.lasts, *moment, event.payload, _checksum(event)
+
+
+def _stored(  # noqa: PLR0913, PLR0917 - a row
+    one: str, lasts: int, boot: str, since_boot_s: float, time_s: float, payload: bytes
+) -> StoredEvent:
+    return StoredEvent(one, bool(lasts), Moment(boot, since_boot_s, time_s), payload)
+
+
+def _checksum(event: StoredEvent) -> int:
+    """SQLite has none: a page of which a part is damaged can still be read."""
+    return zlib.crc32(repr(event).encode())
+
+
+def _is_damage(error: Exception) -> bool:
+    return _code(error) in _DAMAGE
+
+
+def _code(error: Exception) -> int | None:
+    """SQLite's primary result code."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF

@@ -1,0 +1,713 @@
+"""Events on their way to a real broker: none is lost, and none comes too late."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from posed.config import MqttConfig, MqttEventsConfig
+from posed.mqtt.client import Answer, MqttClient, Timing
+from posed.mqtt.messages import Sender, person_message
+from posed.mqtt.spool import Occurrence, Spool
+from posed.mqtt.store import Moment, Store, StoredEvent
+from posed.mqtt.topics import Topics
+from posed.pose import KEYPOINTS, Pose
+from tests.brokers import Gate, Mosquitto, Subscriber, eventually
+from tests.disks import Disk
+
+TOPICS = Topics("posed/test")
+QUICK = Timing(connect_timeout_s=4, probe_timeout_s=0.3, backoff_min_s=0.02, backoff_max_s=0.1)
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path) as broker:
+        yield broker
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with Disk(tmp_path / "disk") as disk:
+        yield disk
+
+
+class Clock:
+    """The present, as the test has it."""
+
+    def __init__(self) -> None:
+        self.moment = Moment.now()
+
+    def __call__(self) -> Moment:
+        return self.moment
+
+    def wait(self, seconds: float) -> None:
+        self.moment = replace(
+            self.moment,
+            since_boot_s=self.moment.since_boot_s + seconds,
+            time_s=self.moment.time_s + seconds,
+        )
+
+    def set(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self.moment = replace(self.moment, time_s=self.moment.time_s + seconds)
+
+    def reboot(self, since_boot_s: float) -> None:
+        self.moment = Moment("another boot", since_boot_s, self.moment.time_s)
+
+
+class Device:
+    """A spool and its client.
+
+    Args:
+        file: of the spool.
+        port: of the broker; the client is not started without one.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        port: int | None = None,
+        clock: Callable[[], Moment] = Moment.now,
+        **settings: Any,
+    ) -> None:
+        self.client = MqttClient(
+            MqttConfig(host="127.0.0.1", port=port or 1),
+            password=None,
+            client_id="posed-test",
+            availability_topic=f"{TOPICS.base}/availability",
+            on_connect=lambda: self.spool.tell_again(),  # noqa: PLW0108 - there is no spool yet
+            timing=QUICK,
+        )
+        self.spool = Spool(
+            file,
+            sender=Sender.start("test"),
+            topics=TOPICS,
+            deliver=self.client.deliver,
+            config=MqttEventsConfig(**settings),
+            now=clock,
+        )
+        self._port = port
+
+    def add(self, kind: str, **more: Any) -> str:
+        return self.spool.add(Occurrence(kind, time.time(), **more))
+
+    def wait_delivered(self) -> None:
+        eventually(lambda: self.spool.state.events == 0)
+
+    def __enter__(self) -> Device:
+        self.spool.start()
+        if self._port is not None:
+            self.client.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.stop(2)
+        self.spool.stop(5)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "spool.sqlite"
+
+
+def events(subscriber: Subscriber) -> list[dict[str, Any]]:
+    return [json.loads(payload) for payload in subscriber.payloads(TOPICS.events)]
+
+
+def ids(subscriber: Subscriber) -> list[str]:
+    return [event["id"] for event in events(subscriber)]
+
+
+def falls(subscriber: Subscriber) -> list[dict[str, Any]]:
+    return [json.loads(payload) for payload in subscriber.payloads(TOPICS.fall)]
+
+
+def on_disk(file: Path) -> list[str]:
+    """What a daemon finds there that starts now."""
+    store = Store(file)
+    contents = store.open()
+    store.close()
+    return [event.id for event in contents.events]
+
+
+# The way to the broker
+
+
+def test_an_event_arrives_with_all_that_is_known_of_it(mosquitto, file):
+    pose = Pose(np.arange(34.0).reshape(17, 2), np.full(17, 0.5), 0.9)
+    told = Occurrence(
+        "gesture",
+        1795345200.1234,
+        person=7,
+        zone="kitchen",
+        detail={"gesture": "both_hands_raised"},
+        keypoints=person_message(pose, 0.2).keypoints,
+    )
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
+        one = device.spool.add(told)
+        eventually(lambda: events(seen))
+        (event,) = events(seen)
+        assert seen.messages[-1].qos == 1
+    assert (event["id"], event["type"], event["device"]) == (one, "gesture", "test")
+    assert (event["person"], event["zone"]) == (7, "kitchen")
+    assert event["time"] == "2026-11-22T11:00:00.123Z"
+    assert event["detail"] == {"gesture": "both_hands_raised"}
+    assert tuple(event["keypoints"]) == KEYPOINTS
+
+
+def test_an_event_is_on_disk_before_it_is_published(file):
+    published: list[list[str]] = []
+
+    def deliver(topic: str, payload: bytes, on_answer: object, **_: object) -> bool:
+        if topic == TOPICS.events:
+            spool._store.close()  # the file is locked while it is open
+            published.append([json.loads(payload)["id"], *on_disk(file)])
+        return True
+
+    spool = Spool(
+        file, sender=Sender.start("test"), topics=TOPICS, deliver=deliver, config=MqttEventsConfig()
+    )
+    spool.start()
+    one = spool.add(Occurrence("fall", 0))
+    eventually(lambda: published)
+    assert published == [[one, one]]
+    spool.stop(5)
+
+
+def test_a_fall_that_comes_while_another_is_written_is_published_once_it_is_on_disk_too(file):
+    written: set[str] = set()
+    published: list[tuple[str, bool]] = []
+
+    def deliver(topic: str, payload: bytes, on_answer: object, **_: object) -> bool:
+        message = json.loads(payload)
+        one = message["event" if topic == TOPICS.fall else "id"]
+        published.append((topic, one is None or one in written))
+        return True
+
+    spool = Spool(
+        file, sender=Sender.start("test"), topics=TOPICS, deliver=deliver, config=MqttEventsConfig()
+    )
+    spool.start()
+    write = spool._store.write
+
+    def interrupted(events: list[StoredEvent], *arguments: Any, **more: Any) -> None:
+        write(events, *arguments, **more)
+        written.update(event.id for event in events)
+        if len(written) == 1:
+            spool.add(Occurrence("fall_cleared", 0, person=7))
+            spool.add(Occurrence("fall", 0, person=8))
+
+    spool._store.write = interrupted
+    spool.add(Occurrence("fall", 0, person=7))
+    eventually(lambda: len(written) == 3 and len(published) >= 4)
+    spool.stop(5)
+    assert {topic for topic, _ in published} == {TOPICS.events, TOPICS.fall}
+    assert all(was_written for _, was_written in published)
+
+
+def test_an_acknowledged_event_leaves_the_disk(mosquitto, file):
+    with Device(file, mosquitto.port) as device:
+        device.add("fall")
+        device.wait_delivered()
+    assert on_disk(file) == []
+
+
+def test_an_event_without_a_broker_stays_on_disk_for_the_next_start(mosquitto, file):
+    with Device(file) as device:
+        one = device.add("fall")
+        assert device.spool.flush(8)
+    assert on_disk(file) == [one]
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
+        device.wait_delivered()
+        eventually(lambda: ids(seen) == [one])
+
+
+def test_events_come_in_order_after_an_outage(mosquitto, file):
+    with Gate(mosquitto.port, b"") as gate, Subscriber(mosquitto.port) as seen:
+        gate.refusing = {4, 5}
+        with Device(file, gate.port, max_age_s=60) as device:
+            made = [device.add(kind) for kind in ["entered", "posture", "fall", "left"] * 10]
+            assert device.spool.flush(8)
+            assert ids(seen) == []
+            gate.refusing = set()
+            device.wait_delivered()
+            eventually(lambda: len(ids(seen)) == len(made))
+    assert ids(seen) == made
+
+
+def test_an_event_that_was_not_acknowledged_comes_again_with_the_same_id(mosquitto, file):
+    with Gate(mosquitto.port, b"") as gate, Subscriber(mosquitto.port) as seen:
+        gate.refusing = set()
+        with Device(file, gate.port) as device:
+            eventually(lambda: device.client.connected and falls(seen))
+            device.spool._on_answer = lambda event, answer: None  # the acknowledgement never comes
+            one = device.add("fall")
+            eventually(lambda: ids(seen) == [one])
+            assert device.spool.flush(8)
+        with Device(file, gate.port) as device:
+            device.wait_delivered()
+            eventually(lambda: ids(seen) == [one, one])
+        device.client.stop(1)
+
+
+def test_a_connection_that_is_cut_does_not_lose_an_event(mosquitto, file):
+    with Gate(mosquitto.port, b"") as gate, Subscriber(mosquitto.port) as seen:
+        gate.refusing = set()
+        with Device(file, gate.port) as device:
+            made = []
+            for _ in range(10):
+                eventually(lambda: device.client.connected)
+                made += [device.add("fall") for _ in range(5)]
+                gate.cut()
+            device.wait_delivered()
+            eventually(lambda: set(ids(seen)) == set(made))
+
+
+def test_a_broker_that_refuses_gets_the_event_once_it_takes_it(tmp_path, file):
+    rules = tmp_path / "acl"
+    rules.write_text("topic read #\n")
+    rules.chmod(0o600)
+    with Mosquitto(tmp_path, lines=(f"acl_file {rules}",)) as broker, Device(file, broker.port) as device:
+        one = device.add("fall")
+        eventually(lambda: broker.log().count("Denied PUBLISH from posed-test") >= 2)
+        assert device.spool.state.events == 1
+        rules.write_text("topic readwrite #\n")
+        broker.signal(signal.SIGHUP)
+        with Subscriber(broker.port) as seen:
+            eventually(lambda: ids(seen) == [one], 20)
+
+
+def test_a_broker_that_refuses_is_not_asked_without_pause(tmp_path, file):
+    rules = tmp_path / "acl"
+    rules.write_text("topic read #\n")
+    rules.chmod(0o600)
+    with Mosquitto(tmp_path, lines=(f"acl_file {rules}",)) as broker, Device(file, broker.port) as device:
+        device.add("fall")
+        eventually(lambda: "posed/test/events" in broker.log())
+        time.sleep(0.4)
+        assert broker.log().count("'posed/test/events'") <= 2
+
+
+# Too late, too many
+
+
+@pytest.mark.parametrize("kind", ["entered", "left", "zone_entered", "zone_left", "posture", "gesture"])
+def test_what_is_too_old_is_dropped_and_counted(file, kind):
+    clock = Clock()
+    with Device(file, clock=clock) as device:
+        device.add(kind)
+        lasting = device.add("fall")
+        assert device.spool.flush(8)
+        clock.wait(9)
+        device.spool.tell_again()
+        assert device.spool.state.dropped == 0
+        clock.wait(2)
+        eventually(lambda: device.spool.state.dropped == 1)
+    assert on_disk(file) == [lasting]
+
+
+@pytest.mark.parametrize("kind", ["fall", "fall_cleared"])
+def test_falls_are_never_too_old(mosquitto, file, kind):
+    clock = Clock()
+    with Device(file, clock=clock) as device:
+        one = device.add(kind)
+        assert device.spool.flush(8)
+        clock.wait(365 * 86400)
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port, clock) as device:
+        eventually(lambda: ids(seen) == [one])
+
+
+def test_a_clock_that_is_set_makes_nothing_old(mosquitto, file):
+    clock = Clock()
+    with Device(file, clock=clock) as device:
+        one = device.add("gesture")
+        assert device.spool.flush(8)
+        clock.set(365 * 86400)
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port, clock) as device:
+        eventually(lambda: ids(seen) == [one])
+
+
+def test_what_was_left_before_a_reboot_is_too_old_though_the_clock_stood_still(file):
+    clock = Clock()
+    with Device(file, clock=clock) as device:
+        device.add("gesture")
+        assert device.spool.flush(8)
+    clock.reboot(since_boot_s=25)
+    with Device(file, clock=clock) as device:
+        eventually(lambda: device.spool.state.dropped == 1)
+
+
+def test_the_broker_is_told_to_forget_what_comes_too_late(mosquitto, file):
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
+        device.add("gesture")
+        device.add("fall")
+        eventually(lambda: len(ids(seen)) == 2)
+        first, second = (one for one in seen.messages if one.topic == TOPICS.events)
+    assert first.properties.MessageExpiryInterval in {9, 10}
+    assert not hasattr(second.properties, "MessageExpiryInterval")
+
+
+def test_beyond_the_bound_the_oldest_go_first_and_falls_last(file):
+    with Device(file, max_waiting=10) as device:
+        first_falls = [device.add("fall") for _ in range(6)]
+        for _ in range(3):
+            device.add("posture")
+        last = [device.add("posture") for _ in range(4)]
+        assert device.spool.flush(8)
+        assert (device.spool.state.events, device.spool.state.dropped) == (10, 3)
+    assert on_disk(file) == [*first_falls, *last]
+
+
+def test_when_only_falls_are_left_the_oldest_goes(file):
+    with Device(file, max_waiting=10) as device:
+        made = [device.add("fall") for _ in range(12)]
+        assert device.spool.flush(8)
+        assert device.spool.state.dropped == 2
+    assert on_disk(file) == made[2:]
+
+
+# Kills
+
+
+EMITTER = """
+import sys, time
+from pathlib import Path
+from posed.config import MqttEventsConfig
+from posed.mqtt.messages import Sender
+from posed.mqtt.spool import Occurrence, Spool
+from posed.mqtt.topics import Topics
+spool = Spool(
+    Path(sys.argv[1]), sender=Sender.start("test"), topics=Topics("posed/test"),
+    deliver=lambda *_, **__: False, config=MqttEventsConfig(max_waiting=10000),
+)
+spool.start()
+while True:
+    one = spool.add(Occurrence("fall", time.time()))
+    if spool.flush(10):
+        print(one, flush=True)
+"""
+
+
+def emitted_until_killed(file: Path, count: int, environment: dict[str, str] | None = None) -> list[str]:
+    """The events that a process said were on disk until it was killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", EMITTER, str(file)], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout is not None
+    said = [process.stdout.readline().strip() for _ in range(count)]
+    process.kill()
+    said += process.stdout.read().split()
+    process.stdout.close()
+    process.wait()
+    return said
+
+
+def test_what_was_on_disk_is_there_after_a_kill(file):
+    said = emitted_until_killed(file, 20)
+    found = on_disk(file)
+    assert found[: len(said)] == said
+    assert len(found) <= len(said) + 1
+
+
+@pytest.fixture
+def power_cut(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A folder that gets what a power cut leaves, and the environment of a process that suffers it."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler (Debian: gcc and libc6-dev)")
+    library = tmp_path / "power_cut.so"
+    source = Path(__file__).with_name("power_cut.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-o", library, source], check=True)
+    folder = tmp_path / "left"
+    folder.mkdir()
+    return folder, os.environ | {"LD_PRELOAD": str(library), "POWER_CUT": str(folder)}
+
+
+def test_what_was_on_disk_is_there_after_a_power_cut(file, power_cut):
+    left, environment = power_cut
+    # More than fits into the WAL, so that it is carried into the file on the way.
+    said = emitted_until_killed(file, 300, environment)
+    assert on_disk(left / file.name)[: len(said)] == said
+
+
+# Bad disks
+
+
+def test_a_full_disk_is_said_and_events_still_arrive(disk, mosquitto, caplog):
+    file = disk.folder / "spool.sqlite"
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
+        assert device.spool.state.durable
+        disk.fill()
+        made = [device.add("fall", detail={"text": "x" * 100_000}) for _ in range(3)]
+        eventually(lambda: ids(seen) == made)
+        eventually(lambda: not device.spool.state.durable)
+        assert device.spool.state.why == f"{file}: database or disk is full"
+    assert f"event spool: {file}: database or disk is full; events are kept in memory only" in caplog.text
+
+
+def test_what_was_kept_in_memory_is_written_once_there_is_room(disk, caplog):
+    file = disk.folder / "spool.sqlite"
+    with caplog.at_level(logging.INFO), Device(file) as device:
+        disk.fill()
+        made = [device.add("fall", detail={"text": "x" * 50_000}) for _ in range(3)]
+        assert not device.spool.flush(0.5)
+        disk.free()
+        assert device.spool.flush(20)
+        assert device.spool.state.durable
+        assert "event spool: durable again, 3 events waiting" in caplog.text
+    assert on_disk(file) == made
+
+
+def test_what_the_broker_took_meanwhile_is_not_on_the_disk_that_heals(disk, mosquitto):
+    file = disk.folder / "spool.sqlite"
+    with Device(file) as device:
+        device.add("fall")
+        assert device.spool.flush(8)
+    disk.fill()
+    with Device(file, mosquitto.port) as device:
+        device.wait_delivered()
+        eventually(lambda: not device.spool._gone)  # the disk was tried again in vain
+        assert not device.spool.state.durable
+        disk.free()
+        eventually(lambda: device.spool.state.durable, 20)
+    assert on_disk(file) == []
+
+
+def test_a_disk_that_is_read_only_at_the_start_keeps_nothing_back(disk, mosquitto):
+    file = disk.folder / "spool.sqlite"
+    with Device(file) as device:
+        left = device.add("fall", person=7)
+        assert device.spool.flush(8)
+    disk.protect()
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
+        assert device.spool.state.why == f"{file}: Read-only file system"
+        new = device.add("gesture")
+        eventually(lambda: ids(seen) == [left, new])
+        eventually(lambda: falls(seen) and falls(seen)[-1]["event"] == left)
+        disk.unprotect()
+        eventually(lambda: device.spool.state.durable, 20)
+    assert on_disk(file) == []
+
+
+def test_a_damaged_file_is_begun_anew(file, mosquitto, caplog):
+    file.parent.mkdir()
+    file.write_bytes(b"garbage" * 5000)
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
+        one = device.add("fall")
+        eventually(lambda: ids(seen) == [one])
+        assert device.spool.state.durable
+    assert "set aside as spool.sqlite.damaged" in caplog.text
+
+
+def test_a_file_that_is_removed_while_the_daemon_runs_is_written_again(file):
+    with Device(file) as device:
+        first = device.add("fall")
+        assert device.spool.flush(8)
+        file.unlink()
+        second = device.add("fall")
+        assert device.spool.flush(20)
+    assert on_disk(file) == [first, second]
+
+
+def test_a_spool_that_another_process_has_is_left_alone(file, mosquitto):
+    with Device(file) as owner:
+        owner.add("fall")
+        assert owner.spool.flush(8)
+        with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as other:
+            assert other.spool.state.why == f"{file}: database is locked"
+            mine = other.add("gesture")
+            eventually(lambda: ids(seen) == [mine])
+            assert falls(seen) == []
+
+
+def test_adding_does_not_wait_for_the_disk(file):
+    with Device(file) as device:
+        write = device.spool._store.write
+        held = []
+
+        def slow(*arguments: Any, **more: Any) -> None:
+            held.append(1)
+            eventually(lambda: len(held) > 1)
+            write(*arguments, **more)
+
+        device.spool._store.write = slow
+        device.add("fall")
+        eventually(lambda: held)
+        began_at = time.monotonic()
+        device.add("fall")
+        assert time.monotonic() - began_at < 1
+        assert not device.spool.flush(0)
+        held.append(1)
+        assert device.spool.flush(8)
+
+
+def test_a_disk_that_takes_too_long_is_said(file):
+    with Device(file) as device:
+        write, go_on = device.spool._store.write, threading.Event()
+
+        def slow(*arguments: Any, **more: Any) -> None:
+            assert go_on.wait(8)
+            write(*arguments, **more)
+
+        device.spool._store.write = slow
+        device.add("fall")
+        eventually(lambda: device.spool._writing_since is not None)
+        assert device.spool.state.durable
+        device.spool._writing_since -= 6
+        assert device.spool.state.why == "writing takes longer than 5 s"
+        go_on.set()
+        assert device.spool.flush(8)
+        assert device.spool.state.durable
+
+
+# Falls
+
+
+def test_nobody_has_fallen_at_first(mosquitto, file):
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port):
+        eventually(lambda: falls(seen))
+        (message,) = falls(seen)
+    assert (message["fallen"], message["since"], message["event"]) == (False, None, None)
+
+
+def test_a_fall_is_told_and_kept_by_the_broker(mosquitto, file):
+    with Device(file, mosquitto.port) as device:
+        one = device.spool.add(Occurrence("fall", 1795345200.0, person=7, zone="hall"))
+        device.wait_delivered()
+        with Subscriber(mosquitto.port) as late:
+            eventually(lambda: falls(late) and falls(late)[-1]["fallen"])
+            message = falls(late)[-1]
+    assert (message["since"], message["event"], message["zone"]) == ("2026-11-22T11:00:00.000Z", one, "hall")
+
+
+def test_a_fall_outlives_a_restart_and_a_broker_that_lost_its_memory(mosquitto, file):
+    with Device(file, mosquitto.port) as device:
+        one = device.add("fall", person=7)
+        device.wait_delivered()
+    mosquitto.restart()
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
+        eventually(lambda: [message["event"] for message in falls(seen)] == [one])
+        mosquitto.restart()
+        with Subscriber(mosquitto.port) as late:
+            eventually(lambda: falls(late) and falls(late)[-1]["event"] == one)
+        assert [fall.person for fall in device.spool.falls] == [7]
+
+
+def test_a_fall_is_over_when_that_person_is_well(mosquitto, file):
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
+        one = device.add("fall", person=7)
+        device.add("fall_cleared", person=8)
+        cleared = device.add("fall_cleared", person=7)
+        eventually(lambda: falls(seen) and not falls(seen)[-1]["fallen"] and cleared in ids(seen))
+        assert events(seen)[1]["detail"] == {"fall": None}
+        assert events(seen)[2]["detail"] == {"fall": one}
+        assert device.spool.falls == ()
+
+
+def test_another_s_fall_is_not_over(file):
+    with Device(file) as device:
+        device.add("fall", person=7)
+        second = device.add("fall", person=8)
+        device.add("fall_cleared", person=7)
+        assert [fall.event for fall in device.spool.falls] == [second]
+
+
+def test_person_7_of_another_run_is_somebody_else(file):
+    with Device(file) as device:
+        one = device.add("fall", person=7)
+        assert device.spool.flush(8)
+    with Device(file) as device:
+        device.add("fall_cleared", person=7)
+        assert [fall.event for fall in device.spool.falls] == [one]
+
+
+def test_a_request_clears_all_falls_and_says_which(mosquitto, file):
+    with Device(file) as device:
+        earlier = device.add("fall", person=7)
+        assert device.spool.flush(8)
+    with Device(file) as device:
+        later = device.add("fall", person=9)
+        cleared = device.spool.clear_falls(time.time())
+        assert device.spool.flush(8)
+        assert device.spool.falls == ()
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port):
+        eventually(lambda: len(ids(seen)) == 4)
+        assert ids(seen) == [earlier, later, *cleared]
+        details = [(event["person"], event["detail"]) for event in events(seen)[2:]]
+        eventually(lambda: falls(seen) and not falls(seen)[-1]["fallen"])
+    assert details == [
+        (None, {"why": "request", "fall": earlier}),
+        (9, {"why": "request", "fall": later}),
+    ]
+
+
+def test_a_test_event_is_marked_and_nobody_has_fallen(mosquitto, file):
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
+        device.add("fall", test=True)
+        eventually(lambda: events(seen))
+        (event,) = events(seen)
+        assert device.spool.falls == ()
+    assert (event["type"], event["detail"]) == ("fall", {"test": True})
+    assert not any(message["fallen"] for message in falls(seen))
+
+
+# State
+
+
+def test_state_counts_what_waits(file):
+    with Device(file) as device:
+        device.add("fall")
+        assert device.spool.flush(8)
+        state = device.spool.state
+    assert (state.events, state.dropped, state.durable) == (1, 0, True)
+
+
+def test_draining_waits_until_the_broker_has_it_all(mosquitto, file):
+    with Device(file, mosquitto.port) as device:
+        device.add("fall")
+        assert device.spool.drain(8)
+        assert device.spool.state.events == 0
+        mosquitto.pause()
+        device.add("fall")
+        assert not device.spool.drain(0.1)
+        mosquitto.resume()
+
+
+def test_stop_writes_what_was_just_handed_over(file):
+    with Device(file) as device:
+        made = [device.add("fall") for _ in range(50)]
+    assert on_disk(file) == made
+
+
+def test_an_answer_for_an_event_that_was_dropped_changes_nothing(file):
+    answers: list[Callable[[Answer], None]] = []
+
+    def deliver(topic: str, _payload: bytes, on_answer: Callable[[Answer], None], **_: object) -> bool:
+        if topic == TOPICS.events:
+            answers.append(on_answer)
+        return True
+
+    config = MqttEventsConfig(max_waiting=10)
+    spool = Spool(file, sender=Sender.start("test"), topics=TOPICS, deliver=deliver, config=config)
+    spool.start()
+    made = [spool.add(Occurrence("fall", 0)) for _ in range(5)]
+    eventually(lambda: len(answers) == 5)
+    made += [spool.add(Occurrence("fall", 0)) for _ in range(6)]
+    answers[0](Answer.ACKNOWLEDGED)
+    spool.stop(5)
+    assert on_disk(file) == made[1:]
+    assert spool.state.dropped == 1
