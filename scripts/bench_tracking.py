@@ -4,8 +4,8 @@
 
 Scenes: drawn people whose truth is known (posed.render.scene). Their poses are the truth with noise:
 keypoints that are seen are off by 1 % of the person's height, those behind the own body by 3 %, with low
-scores, those hidden by somebody else or outside the frame by 8 %, with scores near nothing. Nobody is detected
-of whom fewer than 5 keypoints can be seen, and a tenth of all detections is dropped.
+scores, those hidden by somebody else or outside the frame by 8 %, with scores near nothing. Nobody is
+detected of whom fewer than 5 keypoints can be seen, and a tenth of all detections is dropped.
 
 The truth is everybody of whom 5 keypoints are inside the frame, also while somebody else hides them; who is
 away for longer than `lost_after_s` is somebody else. What a tracker says counts where the middle of its

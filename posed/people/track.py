@@ -27,8 +27,11 @@ _LEAST_ALIKE: Final = 0.1
 _SAME: Final = 0.5
 """Two poses of one frame that are more alike are taken for one person."""
 
-_SLACK_PER_S: Final = 0.5
-"""By how much a prediction is off after a second, as a share of the person's size."""
+_SUDDEN_PER_S: Final = 0.5
+_SLACK: Final = 0.1
+_SLACK_PER_S: Final = 0.2
+"""By how much a prediction is off, as a share of the person's size: by a sudden movement, such as a fall, at
+first, and later by what a way may differ from a straight one."""
 
 _VELOCITY_S: Final = 0.25
 """Over how long a person's velocity is averaged."""
@@ -275,7 +278,8 @@ def _assign(
     expected = [track.predicted(time_s) for track in tracks]
     crowd = Crowd(np.stack([points for points, _ in expected]), np.stack([scores for _, scores in expected]))
     sizes_px = np.array([track.size_px for track in tracks])
-    slack = _SLACK_PER_S * np.array([time_s - track.seen_at for track in tracks])
+    hidden_s = np.array([time_s - track.seen_at for track in tracks])
+    slack = np.minimum(_SUDDEN_PER_S * hidden_s, _SLACK + _SLACK_PER_S * hidden_s)
     alike = similarity(crowd, sizes_px, Crowd.of(poses, threshold), slack)
     _, chosen, _ = lap.lapjv(1 - alike, extend_cost=True, cost_limit=1 - _LEAST_ALIKE)
     return [index if index >= 0 else None for index in chosen.tolist()]
