@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final
 
@@ -21,6 +21,7 @@ from posed.config import Config, mqtt_password
 from posed.decode import decode_frame, describe
 from posed.engine.base import Engine
 from posed.errors import CameraEnded, ConfigError, ModelError
+from posed.following import Following
 from posed.model.catalogue import find, locate
 from posed.model.pair import Pair, load_pair
 from posed.mqtt.attempt import tls_context
@@ -34,13 +35,15 @@ from posed.mqtt.messages import (
     Sender,
     Size,
     State,
+    ZoneMessage,
     encode,
-    people_messages,
+    observed_message,
     rfc3339,
 )
 from posed.mqtt.spool import Spool
 from posed.mqtt.topics import Topics
-from posed.paths import spool_file
+from posed.paths import falls_file, spool_file
+from posed.people.events import Observed
 from posed.pipeline import Inferred, Pipeline
 from posed.pose import Pose
 
@@ -108,6 +111,7 @@ class Daemon:
             deliver=self._mqtt.deliver,
             config=config.mqtt.events,
         )
+        self._following = Following(config, self._spool.add, falls_file())
         size = self._pair.model.size
         self._pipeline = Pipeline(
             open_camera=open_camera or (lambda: camera.open_camera(config.camera, size)),
@@ -121,7 +125,7 @@ class Daemon:
         self._started_at = time.monotonic()
         self._published: State | None = None
         self._published_at = 0.0
-        self._people = 0
+        self._told_zones: dict[str, tuple[int | None, float]] = {}
         self._inference_ms: float | None = None
         self._latency_ms: float | None = None
         self._processed_at: deque[float] = deque()
@@ -167,25 +171,27 @@ class Daemon:
         if inferred is not None:
             self._process(inferred)
         self._publish_state_if_due()
+        self._publish_zones_if_due()
 
     def _process(self, inferred: Inferred) -> None:
         frame, stages = inferred.frame, inferred.stages
         with stages.time("decode"):
             poses = self._decode(inferred)
         self._pipeline.attention.heed(len(poses), frame.captured_at)
+        with stages.time("follow"):
+            people = self._following.update(poses, frame)
         now = time.monotonic()
         with stages.time("encode"):
-            message = self._message(inferred, poses, now)
+            message = self._message(inferred, people, now)
             payload = encode(message)
         with stages.time("publish"):
             self._mqtt.publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
-        log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(poses), message.latency_ms)
-        self._people = len(poses)
+        log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), message.latency_ms)
         self._inference_ms, self._latency_ms = message.inference_ms, message.latency_ms
         self._processed_at.append(now)
-        self._on_processed(inferred, len(poses))
+        self._on_processed(inferred, len(people))
 
-    def _message(self, inferred: Inferred, poses: list[Pose], now: float) -> Poses:
+    def _message(self, inferred: Inferred, people: Sequence[Observed], now: float) -> Poses:
         frame = inferred.frame
         height, width, _ = frame.image.shape
         return Poses(
@@ -196,7 +202,7 @@ class Daemon:
             frame=Size(width, height),
             inference_ms=round(inferred.stages.wall_s["invoke"] * 1000, 2),
             latency_ms=round((now - frame.captured_at) * 1000, 2),
-            people=people_messages(poses, self._config.decode.keypoint_threshold),
+            people=[observed_message(one, self._config.decode.keypoint_threshold) for one in people],
         )
 
     def _decode(self, inferred: Inferred) -> list[Pose]:
@@ -206,6 +212,7 @@ class Daemon:
     def _on_connect(self) -> None:
         """A broker may have lost its memory, so it is told everything again."""
         self._published = None
+        self._told_zones = {}
         self._spool.tell_again()
 
     def _publish_state_if_due(self) -> None:
@@ -218,11 +225,34 @@ class Daemon:
         if self._mqtt.publish(self._topics.state, encode(state), qos=1, retain=True):
             self._published, self._published_at = state, time.monotonic()
 
-    def _state(self) -> State:
+    def _publish_zones_if_due(self) -> None:
+        if not self._mqtt.connected:
+            return
+        now, sees = time.monotonic(), self._sees(self._fps())
+        for zone, count in self._following.zone_counts().items():
+            people = count if sees else None
+            told = self._told_zones.get(zone)
+            if told is not None and told[0] == people and now - told[1] < STATE_INTERVAL_S:
+                continue
+            message = ZoneMessage(
+                device=self._sender.device,
+                time=rfc3339(time.time()),
+                zone=zone,
+                occupied=None if people is None else people > 0,
+                people=people,
+            )
+            if self._mqtt.publish(self._topics.zone(zone), encode(message), qos=1, retain=True):
+                self._told_zones[zone] = people, now
+
+    def _sees(self, fps: float) -> bool:
+        """Whether what is known of people is of now."""
         pipeline = self._pipeline
+        return pipeline.camera.status == "ok" and pipeline.engine.status == "ok" and fps > 0
+
+    def _state(self) -> State:
         fps = self._fps()
-        sees = pipeline.camera.status == "ok" and pipeline.engine.status == "ok" and fps > 0
-        people = self._people if sees else None
+        sees = self._sees(fps)
+        people = len(self._following.people) if sees else None
         width, height = self._pair.model.size
         return State(
             device=self._sender.device,
@@ -232,6 +262,7 @@ class Daemon:
             uptime_s=int(time.monotonic() - self._started_at),
             people=people,
             occupied=None if people is None else people > 0,
+            posture=self._following.posture if sees else None,
             fps=fps,
             latency_ms=self._latency_ms,
             camera=self._camera_state(),

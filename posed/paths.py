@@ -36,6 +36,11 @@ def overlay_file(environment: Mapping[str, str] = os.environ) -> Path:
     return state_folder(environment) / "overlay.yaml"
 
 
+def falls_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Who is down."""
+    return state_folder(environment) / "falls.json"
+
+
 def spool_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Events that the broker has not acknowledged, and falls that are not over."""
     return state_folder(environment) / "spool.sqlite"

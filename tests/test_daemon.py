@@ -58,13 +58,15 @@ def messages(subscriber: Subscriber, name: str) -> list[dict[str, Any]]:
 
 def test_pictures_become_poses_on_the_broker(tmp_path, broker, settings):
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
-        eventually(lambda: len(messages(subscriber, "poses")) >= 3, 20)
+        eventually(lambda: any(one["people"] for one in messages(subscriber, "poses")), 20)
         first, second, *_ = messages(subscriber, "poses")
+        seen = next(one for one in messages(subscriber, "poses") if one["people"])
         assert subscriber.payloads(f"{TOPIC}/availability") == [b"online"]
     assert first["frame"] == {"width": 130, "height": 98}
     assert second["sequence"] == first["sequence"] + 1
-    assert first["people"]
-    assert first["people"][0]["score"] > 0.9
+    assert seen["people"][0]["id"] == 1
+    assert seen["people"][0]["score"] > 0.9
+    assert seen["people"][0]["zones"] == []
     assert first["latency_ms"] >= first["inference_ms"] > 0
 
 
@@ -96,6 +98,29 @@ def test_state_and_availability_are_retained_and_poses_are_not(tmp_path, broker,
             eventually(lambda: len(late.messages) >= 4)
             retained = {message.topic for message in late.messages if message.retain}
     assert retained == {f"{TOPIC}/availability", f"{TOPIC}/state", f"{TOPIC}/fall"}
+
+
+def test_somebody_who_comes_is_an_event_and_occupies_a_zone(tmp_path, broker, settings):
+    everywhere = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    nowhere = [[0, 0.9], [0.1, 0.9], [0, 1]]
+    settings["people"] = {"zones": {"room": {"polygon": everywhere}, "corner": {"polygon": nowhere}}}
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        eventually(lambda: any(one["people"] for one in messages(subscriber, "zones/room")), 20)
+        eventually(
+            lambda: {"entered", "zone_entered"} <= {one["type"] for one in messages(subscriber, "events")}
+        )
+        with Subscriber(broker.port) as late:
+            eventually(lambda: messages(late, "zones/room"))
+        corner = messages(subscriber, "zones/corner")[-1]
+        state = messages(subscriber, "state")[-1]
+    room = messages(subscriber, "zones/room")[-1]
+    assert (room["zone"], room["occupied"], room["people"]) == (
+        "room",
+        True,
+        len(messages(subscriber, "poses")[-1]["people"]),
+    )
+    assert (corner["occupied"], corner["people"]) in ((False, 0), (None, None))
+    assert "posture" in state
 
 
 def test_a_fall_of_an_earlier_run_and_its_event_are_published(tmp_path, broker, settings):
@@ -270,13 +295,13 @@ def test_a_mirrored_picture_keeps_left_and_right_the_persons_own(tmp_path, broke
     found = []
     for mirror in (False, True):
         settings |= {
-            "camera": {"kind": "images", "source": str(picture), "mirror": mirror},
+            "camera": {"kind": "images", "source": str(picture), "mirror": mirror, "loop": True},
             "model": {"name": str(model)},
         }
         with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
-            assert daemon.wait() == 0
-            subscriber.wait_for(f"{TOPIC}/availability", b"offline")
-            found.append(messages(subscriber, "poses")[0]["people"])
+            eventually(lambda: any(one["people"] for one in messages(subscriber, "poses")), 20)
+            found.append(next(one["people"] for one in messages(subscriber, "poses") if one["people"]))
+            assert daemon.stop() == 0
     plain, mirrored = ([_shoulders(person) for person in people] for people in found)
     assert len(plain) == 2
     for (left, right), (mirrored_left, mirrored_right) in zip(

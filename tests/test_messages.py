@@ -49,6 +49,7 @@ def state(**changes: object) -> State:
         "uptime_s": 1,
         "people": 1,
         "occupied": True,
+        "posture": "standing",
         "fps": 29.7,
         "latency_ms": 14.0,
         "camera": CameraState("ok", "video", 640, 480, "ok"),

@@ -28,6 +28,12 @@ def test_people_are_where_their_feet_are():
     assert zones_with(standing, floor=zone(*LOWER_HALF), wall=zone(*UPPER_HALF)) == ("floor",)
 
 
+def test_feet_below_the_frame_are_at_its_border():
+    standing = posing("stand", 0.5)
+    standing.pose.points[:, 0] += 480 - standing.pose.points[15:, 0].min() + 5
+    assert zones_with(standing, floor=zone(*LOWER_HALF)) == ("floor",)
+
+
 def test_the_lowest_keypoint_stands_for_feet_that_are_not_seen():
     behind_a_table = hide(posing("stand", 0.5), *LEGS)
     assert zones_with(behind_a_table, floor=zone(*LOWER_HALF), wall=zone(*UPPER_HALF)) == ("wall",)

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
+from posed.people.events import Observed
 from posed.pose import KEYPOINTS, Pose
 
 SCHEMA: Final = 1
@@ -25,6 +26,7 @@ EventType = Literal[
     "entered", "left", "zone_entered", "zone_left", "posture", "gesture", "fall", "fall_cleared"
 ]
 PartName = Literal["ok", "waiting", "paused"]
+Posture = Literal["standing", "sitting", "lying", "unknown"]
 Sight = Literal["ok", "dark", "covered", "frozen"]
 
 
@@ -60,11 +62,14 @@ class Size(Struct, frozen=True):
     height: int
 
 
-class Person(Struct, frozen=True):
-    """One person in one frame."""
+class Person(Struct, frozen=True, kw_only=True):
+    """One person in one frame; id, posture and zones where people are followed."""
 
+    id: int | UnsetType = UNSET
     score: float
     box: Box | None
+    posture: Posture | UnsetType = UNSET
+    zones: list[str] | UnsetType = UNSET
     keypoints: Keypoints
 
 
@@ -148,6 +153,17 @@ class EventMessage(Struct, frozen=True, kw_only=True):
     keypoints: Keypoints | None
 
 
+class ZoneMessage(Struct, frozen=True, kw_only=True):
+    """Who is in a zone; null while the camera or the engine is being waited for."""
+
+    schema: int = SCHEMA
+    device: str
+    time: str
+    zone: str
+    occupied: bool | None
+    people: int | None
+
+
 class FallMessage(Struct, frozen=True, kw_only=True):
     """Whether somebody lies fallen; `since`, `event` and `zone` are of the first fall that is not over."""
 
@@ -171,6 +187,7 @@ class State(Struct, frozen=True, kw_only=True):
     uptime_s: int
     people: int | None
     occupied: bool | None
+    posture: Posture | None
     fps: float
     latency_ms: float | None
     camera: CameraState
@@ -185,7 +202,7 @@ class State(Struct, frozen=True, kw_only=True):
 
     def _essence(self) -> tuple[Any, ...]:
         engine = msgspec.structs.replace(self.engine, inference_ms=None, temperature_c=None)
-        return self.people, self.occupied, self.camera, engine, self.model, self.spool.durable
+        return self.people, self.occupied, self.posture, self.camera, engine, self.model, self.spool.durable
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +248,12 @@ def _box(points: np.ndarray[Any, np.dtype[np.float64]]) -> Box | None:
     top, left = points.min(axis=0)
     height, width = np.ptp(points, axis=0)
     return Box(*(round(float(value), 1) for value in (left, top, width, height)))
+
+
+def observed_message(one: Observed, keypoint_threshold: float) -> Person:
+    """One person who is followed."""
+    found = person_message(one.person.pose, keypoint_threshold)
+    return msgspec.structs.replace(found, id=one.person.id, posture=one.posture, zones=list(one.zones))
 
 
 def people_messages(poses: Sequence[Pose], keypoint_threshold: float) -> list[Person]:

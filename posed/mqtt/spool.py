@@ -243,7 +243,8 @@ class Spool:
             began = Fall(one, occurrence.time_s, self._sender.run, occurrence.person, occurrence.zone)
             self._falls = (*self._falls, began)
         elif occurrence.type == "fall_cleared":
-            fall = fall or self._fall_of(occurrence.person)
+            named = occurrence.detail.get("fall")
+            fall = fall or self._fall_named(named) or self._fall_of(occurrence.person)
             self._falls = tuple(other for other in self._falls if other is not fall)
             detail["fall"] = None if fall is None else fall.event
         payload = encode(self._message(one, occurrence, detail))
@@ -251,6 +252,9 @@ class Spool:
         self._keep_within_bound()
         self._wake.set()
         return one
+
+    def _fall_named(self, event: object) -> Fall | None:
+        return next((fall for fall in self._falls if fall.event == event), None)
 
     def _fall_of(self, person: int | None) -> Fall | None:
         """The fall of somebody in this run."""

@@ -32,6 +32,10 @@ class Topics:
         """One message per processed frame."""
         return f"{self.base}/poses"
 
+    def zone(self, name: str) -> str:
+        """Who is in a zone."""
+        return f"{self.base}/zones/{name}"
+
     @property
     def state(self) -> str:
         """How the daemon does."""

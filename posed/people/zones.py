@@ -18,6 +18,9 @@ _ANKLES: Final = [15, 16]
 ZoneKind = Literal["normal", "resting", "exclude", "exit"]
 
 
+_INSIDE: Final = 1e-6
+
+
 class Zone:
     """One place in the picture.
 
@@ -47,7 +50,9 @@ class Zone:
             seen = [index for index in anchors if person.visible[index]]
             lowest = points[points[:, 0].argmax()]
             points = (person.pose.points[seen].mean(0) if seen else lowest)[None]
-        return bool(contains(self._polygon, points[:, ::-1] / frame_size).any())
+        # Feet that the frame cuts off are just inside its border.
+        places = np.clip(points[:, ::-1] / frame_size, _INSIDE, 1 - _INSIDE)
+        return bool(contains(self._polygon, places).any())
 
     def has(self, x: float, y: float) -> bool:
         """Whether a place, in fractions of the frame, is inside."""

@@ -1,0 +1,148 @@
+"""From the poses of each frame to people who are followed, and to the events that come of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from posed.config import Config
+from posed.frame import Frame
+from posed.mqtt.messages import EventType, person_message
+from posed.mqtt.spool import Occurrence
+from posed.people.events import Event, Observed, Observer
+from posed.people.posture import Posture
+from posed.people.track import Tracker
+from posed.pose import Pose
+
+log = logging.getLogger(__name__)
+
+
+class Following:
+    """Who is there, what they do, and what is told of it; for one thread.
+
+    Who is down is kept in a file, so that a fall goes on after a restart: it is confirmed, or cleared by the
+    same person getting up.
+
+    Args:
+        config: of people, and the threshold of keypoints.
+        tell: takes an event over for ever and returns its id.
+        file: for who is down.
+    """
+
+    def __init__(self, config: Config, tell: Callable[[Occurrence], str], file: Path) -> None:
+        self._threshold = config.decode.keypoint_threshold
+        self._tell = tell
+        self._file = file
+        self._tracker = Tracker(config.people, self._threshold)
+        self._observer = Observer(config.people)
+        self._ids_of_falls: dict[int, str] = {}
+        self._falls_before: frozenset[int] = frozenset()
+        self._kept: Any = None
+        self._restore()
+
+    @property
+    def people(self) -> Sequence[Observed]:
+        """Everybody in the last frame, those who are hidden for a moment too."""
+        return self._observer.people
+
+    @property
+    def posture(self) -> Posture | None:
+        """Of the only person; None where there is nobody, or there are several."""
+        return self.people[0].posture if len(self.people) == 1 else None
+
+    def zone_counts(self) -> Mapping[str, int]:
+        """By zone, how many people are in it."""
+        return self._observer.zone_counts()
+
+    def update(self, poses: Sequence[Pose], frame: Frame) -> Sequence[Observed]:
+        """Take one frame.
+
+        Args:
+            poses: px of the frame.
+            frame: whose they are.
+
+        Returns:
+            Everybody of whom something is visible.
+        """
+        size = frame.image.shape[1], frame.image.shape[0]
+        people = self._tracker.update(poses, frame.time_s, size)
+        for event in self._observer.update(people, self._tracker.ended, frame.time_s, size):
+            self._pass_on(event, frame.time - (frame.time_s - event.time_s))
+        self._keep()
+        return [one for one in self.people if one.person.visible.any()]
+
+    def clear_falls(self, time_s: float, event: str | None = None) -> list[str]:
+        """Somebody looks after a fall, or all of them.
+
+        Args:
+            time_s: wall clock, s since 1970.
+            event: the id of the fall's event; None for all.
+
+        Returns:
+            Ids of the `fall_cleared` events.
+        """
+        numbers = [number for number, one in self._ids_of_falls.items() if event in (None, one)]
+        ids = [self._pass_on(one, time_s) for number in numbers for one in self._observer.clear_falls(number)]
+        self._keep()
+        return ids
+
+    def _pass_on(self, event: Event, time_s: float) -> str:
+        number, detail, person = event.detail.get("fall"), dict(event.detail), event.person
+        if event.type == "fall_cleared" and isinstance(number, int):
+            detail["fall"] = self._ids_of_falls.pop(number, "")
+            if number in self._falls_before:
+                person = None
+        elif event.type == "fall":
+            del detail["fall"]
+        kind: EventType = event.type
+        evidence = event.evidence and person_message(event.evidence.pose, self._threshold).keypoints
+        one = self._tell(Occurrence(kind, time_s, person, event.zone, detail, evidence))
+        log.info("%s: person %s%s", kind, person, "" if event.zone is None else f", {event.zone}")
+        if event.type == "fall" and isinstance(number, int):
+            self._ids_of_falls[number] = one
+        return one
+
+    def _restore(self) -> None:
+        try:
+            kept = json.loads(self._file.read_text(encoding="utf-8"))
+            self._observer.restore(kept["falls"])
+            self._ids_of_falls = {int(number): str(one) for number, one in kept["ids"].items()}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning(
+                "%s: cannot be read, so falls from before do not end by themselves: %s", self._file, error
+            )
+        self._falls_before = frozenset(self._ids_of_falls)
+
+    def _keep(self) -> None:
+        """Write who is down where that changed; a full or read-only disk is tried at the next change."""
+        falls = self._observer.dump()
+        known = [(one["number"], one["confirmed"]) for one in falls["downs"]], dict(self._ids_of_falls)
+        if known == (self._kept or ([], {})):
+            return
+        self._kept = known
+        try:
+            _replace(self._file, json.dumps({"falls": falls, "ids": self._ids_of_falls}))
+        except OSError as error:
+            log.warning("%s: cannot be written: %s", self._file, error.strerror)
+
+
+def _replace(path: Path, text: str) -> None:
+    """The new content or the old, whenever the power goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,170 @@
+"""What comes of the poses of a recording: events, and falls that outlive the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posed.config import Config, load
+from posed.following import Following
+from posed.frame import Frame
+from posed.mqtt.spool import Occurrence
+from posed.pose import KEYPOINT_COUNT, Pose
+from tests.heads import person
+
+WALL_S = 1_800_000_000.0
+FPS = 10
+
+
+class Told:
+    """Takes events over, as the spool does."""
+
+    def __init__(self) -> None:
+        self.events: list[Occurrence] = []
+
+    def __call__(self, occurrence: Occurrence) -> str:
+        self.events.append(occurrence)
+        return f"event-{len(self.events)}"
+
+    def of(self, kind: str) -> list[Occurrence]:
+        return [one for one in self.events if one.type == kind]
+
+
+def upright(x: float = 320) -> Pose:
+    return Pose(person((240, x), 300), np.full(KEYPOINT_COUNT, 0.9), 0.9)
+
+
+def lying(x: float = 320) -> Pose:
+    """The same person on the floor, head to the left."""
+    points = upright(0).points
+    turned = np.stack([points[:, 1] + 400, points[:, 0] - 240 + x], axis=1)
+    return Pose(turned, np.full(KEYPOINT_COUNT, 0.9), 0.9)
+
+
+def frames(start_s: float = 0) -> Iterator[Frame]:
+    image = np.zeros((480, 640, 3), np.uint8)
+    for sequence in count():
+        time_s = start_s + sequence / FPS
+        yield Frame(image, sequence, time_s, time_s, WALL_S + time_s)
+
+
+def play(following: Following, poses: Iterable[list[Pose]], start_s: float = 0) -> float:
+    """Returns the media time at the end."""
+    last = start_s
+    for found, frame in zip(poses, frames(start_s), strict=False):
+        following.update(found, frame)
+        last = frame.time_s
+    return last + 1 / FPS
+
+
+def fall(seconds_down: float = 14) -> list[list[Pose]]:
+    return [[upright()]] * (3 * FPS) + [[lying()]] * round(seconds_down * FPS)
+
+
+@pytest.fixture
+def config() -> Config:
+    return load(None, {})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "falls.json"
+
+
+def test_somebody_who_comes_has_an_id_and_enters_once(config: Config, file: Path) -> None:
+    told = Told()
+    following = Following(config, told, file)
+    play(following, [[upright()]] * FPS)
+
+    assert [one.person.id for one in following.people] == [1]
+    assert following.posture == "standing"
+    assert [one.person for one in told.of("entered")] == [1]
+
+
+def test_times_of_events_are_wall_clock(config: Config, file: Path) -> None:
+    told = Told()
+    play(Following(config, told, file), [[upright()]] * FPS, start_s=5)
+    assert WALL_S + 5 <= told.of("entered")[0].time_s <= WALL_S + 6
+
+
+def test_a_fall_is_told_with_its_evidence(config: Config, file: Path) -> None:
+    told = Told()
+    play(Following(config, told, file), fall())
+
+    (one,) = told.of("fall")
+    assert one.person is not None
+    assert one.keypoints is not None
+    assert one.keypoints.nose is not None
+
+
+def test_a_fall_before_a_restart_is_cleared_by_getting_up(config: Config, file: Path) -> None:
+    before, after = Told(), Told()
+    end_s = play(Following(config, before, file), fall())
+    following = Following(config, after, file)
+    play(following, [[lying()]] * (40 * FPS) + [[upright()]] * (4 * FPS), start_s=end_s)
+
+    (cleared,) = after.of("fall_cleared")
+    assert cleared.detail["fall"] == f"event-{before.events.index(before.of('fall')[0]) + 1}"
+    assert cleared.person is None
+    assert not after.of("fall")
+
+
+def test_a_fall_that_a_restart_interrupts_is_told_after_it(config: Config, file: Path) -> None:
+    before, after = Told(), Told()
+    end_s = play(Following(config, before, file), fall(seconds_down=4))
+    assert not before.of("fall")
+    play(Following(config, after, file), [[lying()]] * (12 * FPS), start_s=end_s)
+    assert len(after.of("fall")) == 1
+
+
+def test_falls_are_cleared_on_request_once(config: Config, file: Path) -> None:
+    told = Told()
+    following = Following(config, told, file)
+    play(following, fall())
+    assert following.clear_falls(WALL_S + 60, "event-unknown") == []
+    (cleared,) = following.clear_falls(WALL_S + 60)
+
+    assert cleared == f"event-{len(told.events)}"
+    assert told.events[-1].detail["by"] == "request"
+    assert following.clear_falls(WALL_S + 61) == []
+    assert Following(config, told, file).clear_falls(WALL_S + 62) == []
+
+
+def test_a_damaged_file_is_said_and_nothing_else_is_lost(
+    config: Config, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.parent.mkdir()
+    file.write_text("{", encoding="utf-8")
+    told = Told()
+    play(Following(config, told, file), fall())
+    assert "falls.json: cannot be read" in caplog.text
+    assert len(told.of("fall")) == 1
+
+
+def test_a_place_that_cannot_be_written_is_said_and_falls_are_told(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "state").write_text("no folder", encoding="utf-8")
+    told = Told()
+    play(Following(config, told, tmp_path / "state" / "falls.json"), fall())
+    assert "falls.json: cannot be written" in caplog.text
+    assert len(told.of("fall")) == 1
+
+
+@pytest.mark.parametrize("speed", [0.5, 4.0])
+def test_the_speed_of_playing_changes_no_event(config: Config, tmp_path: Path, speed: float) -> None:
+    """Only media time counts: the same frames, read faster or slower, tell the same."""
+
+    def events(speed: float) -> list[tuple[str, float]]:
+        told = Told()
+        following = Following(config, told, tmp_path / f"{speed}.json")
+        for found, frame in zip(fall(), frames(), strict=False):
+            wall = Frame(frame.image, frame.sequence, frame.captured_at / speed, frame.time_s, frame.time)
+            following.update(found, wall)
+        return [(one.type, round(one.time_s, 3)) for one in told.events]
+
+    assert events(speed) == events(1.0)
