@@ -39,6 +39,7 @@ from posed.mqtt.messages import (
     rfc3339,
 )
 from posed.mqtt.topics import Topics
+from posed.people.turned import merged
 from posed.pipeline import Inferred, Pipeline
 from posed.pose import Pose
 
@@ -189,7 +190,12 @@ class Daemon:
         )
 
     def _decode(self, inferred: Inferred) -> list[Pose]:
-        poses = decode_frame(inferred.heads, inferred.letterbox, self._config.decode)
+        settings, looked = self._config.decode, inferred.looked
+        poses = decode_frame(inferred.heads, inferred.letterbox, settings)
+        if looked is not None:
+            turn_deg = looked.view.look.turn_deg
+            found = decode_frame(looked.heads, looked.view, settings)
+            poses = merged(poses, found, turn_deg, settings.keypoint_threshold)
         return [pose.mirrored() for pose in poses] if self._config.camera.mirror else poses
 
     def _forget_published(self) -> None:
