@@ -13,6 +13,7 @@ from posed.frame import Letterbox, Look, Region, Turned
 from posed.model.pair import load_pair
 from posed.people.falls import Down, Place
 from posed.people.person import Person
+from posed.people.track import Tracker
 from posed.people.turned import SEARCH_EVERY_S, SEARCH_FOR_S, SEARCH_TURNS, Looks, lean_of, merged
 from posed.pose import Pose
 from tests.heads import person as figure
@@ -141,6 +142,24 @@ def test_who_leaned_and_is_hidden_is_looked_at_where_they_were():
     looks.next([somebody(90)], (), (), 0.0, SIZE)
     later = [looks.next([somebody(0, seen=False)], (), (), frame / FPS, SIZE) for frame in range(1, 20)]
     assert any(look is not None and look.region != WHOLE for look in later)
+
+
+@pytest.mark.parametrize("later", [1, 3])
+@pytest.mark.parametrize("fps", [5, 10, 30])
+def test_somebody_who_is_found_only_by_looks_becomes_one_person_and_stays_so(fps, later):
+    """`later` frames after it is asked for a look is made: 1 live, 3 of a recording."""
+    config = PeopleConfig()
+    looks, tracker, lying = Looks(config), Tracker(config, 0.2), pose(-90, 0.6)
+    asked: list[Look | None] = [None] * later
+    ids: list[set[int]] = []
+    for frame in range(60 * fps):
+        look = asked[frame]
+        poses = [lying] if look is not None and look.turn_deg == 90 else []
+        people = tracker.update(poses, frame / fps, SIZE)
+        asked.append(looks.next(people, tracker.ended, (), frame / fps, SIZE))
+        ids.append({person.id for person in people})
+    assert set.union(*ids) == {1}
+    assert all(1 in there for there in ids[20 * fps :])
 
 
 def test_nothing_is_looked_at_where_looks_are_off():
