@@ -246,6 +246,13 @@ class PeopleConfig(Section):
     fall_confirm_s: float = Field(default=10, ge=1, le=300)
     """How long somebody must stay down after it."""
 
+    look_turned_s: float = Field(default=5, ge=0, le=3600)
+    """How often the frame is looked at turned, for people who lie; also where somebody was lost or is down.
+    0: never, anywhere."""
+
+    look_turned_share: float = Field(default=0.2, gt=0, le=0.5)
+    """How much of the engine's work these looks are at most."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         names: dict[str, str] = {}

@@ -44,6 +44,7 @@ from posed.mqtt.spool import Spool
 from posed.mqtt.topics import Topics
 from posed.paths import falls_file, spool_file
 from posed.people.events import Observed
+from posed.people.turned import merged
 from posed.pipeline import Inferred, Pipeline
 from posed.pose import Pose
 
@@ -177,9 +178,12 @@ class Daemon:
         frame, stages = inferred.frame, inferred.stages
         with stages.time("decode"):
             poses = self._decode(inferred)
-        self._pipeline.attention.heed(len(poses), frame.captured_at)
         with stages.time("follow"):
             people = self._following.update(poses, frame)
+        if (look := self._following.look) is not None:
+            self._pipeline.look(look, frame)
+        # Who is only seen in turned looks is there in the frames between them, too.
+        self._pipeline.attention.heed(max(len(poses), len(self._following.people)), frame.captured_at)
         now = time.monotonic()
         with stages.time("encode"):
             message = self._message(inferred, people, now)
@@ -206,7 +210,12 @@ class Daemon:
         )
 
     def _decode(self, inferred: Inferred) -> list[Pose]:
-        poses = decode_frame(inferred.heads, inferred.letterbox, self._config.decode)
+        settings, looked = self._config.decode, inferred.looked
+        poses = decode_frame(inferred.heads, inferred.letterbox, settings)
+        if looked is not None:
+            turn_deg = looked.view.look.turn_deg
+            found = decode_frame(looked.heads, looked.view, settings)
+            poses = merged(poses, found, turn_deg, settings.keypoint_threshold)
         return [pose.mirrored() for pose in poses] if self._config.camera.mirror else poses
 
     def _on_connect(self) -> None:

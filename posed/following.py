@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from posed.config import Config
-from posed.frame import Frame
+from posed.frame import Frame, Look
 from posed.mqtt.messages import EventType, person_message
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Event, Observed, Observer
 from posed.people.posture import Posture
 from posed.people.track import Tracker
+from posed.people.turned import Looks
 from posed.pose import Pose
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,9 @@ class Following:
         self._file = file
         self._tracker = Tracker(config.people, self._threshold)
         self._observer = Observer(config.people)
+        self._looks = Looks(config.people)
+        self.look: Look | None = None
+        """Where to look turned next, after the frame that `update` took last."""
         self._ids_of_falls: dict[int, str] = {}
         self._falls_before: frozenset[int] = frozenset()
         self._kept: Any = None
@@ -69,9 +73,10 @@ class Following:
             Everybody of whom something is visible.
         """
         size = frame.image.shape[1], frame.image.shape[0]
-        people = self._tracker.update(poses, frame.time_s, size)
-        for event in self._observer.update(people, self._tracker.ended, frame.time_s, size):
+        people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
+        for event in self._observer.update(people, ended, frame.time_s, size):
             self._pass_on(event, frame.time - (frame.time_s - event.time_s))
+        self.look = self._looks.next(people, ended, self._observer.falls.down, frame.time_s, size)
         self._keep()
         return [one for one in self.people if one.person.visible.any()]
 

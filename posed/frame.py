@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,3 +91,94 @@ class Letterbox:
         """Points (…, 2), y first, from px of the model input to px of the source frame."""
         inside = points - np.array([self._top, self._left])
         return np.asarray((inside + 0.5) * self._scale_yx - 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a frame, px: from (left, top) as far as, but without, (right, bottom)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def around(cls, y: float, x: float, side: float, frame_size: tuple[int, int]) -> Region:
+        """The square around a point, as much of it as is in the frame; of a pixel at least."""
+        width, height = frame_size
+        left = min(max(math.floor(x - side / 2), 0), width - 1)
+        top = min(max(math.floor(y - side / 2), 0), height - 1)
+        right = min(max(math.ceil(x + side / 2), left + 1), width)
+        bottom = min(max(math.ceil(y + side / 2), top + 1), height)
+        return cls(left, top, right, bottom)
+
+    @classmethod
+    def whole(cls, frame_size: tuple[int, int]) -> Region:
+        """All of a frame."""
+        return cls(0, 0, *frame_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where to look at a frame, and how turned.
+
+    Args:
+        region: of the frame.
+        turn_deg: clockwise; who lies with the head to the left is upright after 90.
+    """
+
+    region: Region
+    turn_deg: int
+
+
+class Turned:
+    """Turns a region of frames, fits it into a model input, aspect kept, and brings points back.
+
+    Args:
+        look: which region, and by how much.
+        input_size: (width, height) of the model's input, px.
+    """
+
+    def __init__(self, look: Look, input_size: tuple[int, int]) -> None:
+        self.look = look
+        self.input_size = input_size
+        region, turn_deg = look.region, look.turn_deg
+        width, height = region.right - region.left, region.bottom - region.top
+        cosine, sine = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
+        turned_width = abs(width * cosine) + abs(height * sine)
+        turned_height = abs(width * sine) + abs(height * cosine)
+        self._scale = min(input_size[0] / turned_width, input_size[1] / turned_height)
+        # x first, as OpenCV has it: from px of the region to px of the input, centres on each other.
+        turn = np.array([[cosine, -sine], [sine, cosine]]) * self._scale
+        middle, input_middle = np.array([width - 1, height - 1]) / 2, (np.array(input_size) - 1) / 2
+        self._matrix = np.column_stack([turn, input_middle - turn @ middle])
+
+    def apply(self, image: Image) -> Image:
+        """The model's input, (height, width, 3) uint8, with the turned region centred on grey; a new array.
+
+        Args:
+            image: the whole frame.
+        """
+        region = self.look.region
+        part = image[region.top : region.bottom, region.left : region.right]
+        matrix, shrunk = self._matrix, min(1.0, self._scale / _SHARPEST)
+        if shrunk < 1:
+            # Averaging first avoids aliasing, which turning alone would not.
+            size = max(1, round(part.shape[1] * shrunk)), max(1, round(part.shape[0] * shrunk))
+            back = np.array([part.shape[1], part.shape[0]]) / size
+            part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+            offset = matrix[:, 2] + matrix[:, :2] @ ((back - 1) / 2)
+            matrix = np.column_stack([matrix[:, :2] * back, offset])
+        bars = cv2.BORDER_CONSTANT, (PADDING, PADDING, PADDING)
+        turned = cv2.warpAffine(part, matrix, self.input_size, None, cv2.INTER_LINEAR, *bars)
+        return np.asarray(turned, np.uint8)
+
+    def to_source(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (…, 2), y first, from px of the model input to px of the frame."""
+        back = np.linalg.inv(self._matrix[:, :2])
+        inside = (points[..., ::-1] - self._matrix[:, 2]) @ back.T
+        return np.asarray(inside[..., ::-1] + np.array([self.look.region.top, self.look.region.left]))
+
+
+_SHARPEST: Final = 0.5
+"""Pixels would be skipped where a picture is made smaller than this while it is turned."""

@@ -1,9 +1,13 @@
 """The threads between the camera and the main loop, and the hand-over between them.
 
     capture: camera.read and letterbox ─slot─▶ inference: engine.infer ─slot─▶ main: decode and publish
+                                                        ▲──────── looks ────────────┘
 
 Every hand-over is one slot, so that nothing queues up: where frames come faster than the engine takes
 them, the newest wins and the rest is counted as dropped; a recording that is not live waits instead.
+The main loop may ask for a frame to be looked at once more, turned; one of the next frames is, and brings
+what was seen. Of a recording that is not live that is always the same one, so that it gives the same at any
+speed.
 Each thread opens the device it uses, and opens it again with backoff when it is absent or lost.
 """
 
@@ -14,6 +18,7 @@ import math
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, TypeVar
@@ -24,7 +29,7 @@ from posed.camera.base import Camera
 from posed.camera.sight import Sight
 from posed.engine.base import Engine, Heads
 from posed.errors import CameraEnded, CameraLost, EngineError, EngineLost, PosedError
-from posed.frame import Frame, Image, Letterbox
+from posed.frame import Frame, Image, Letterbox, Look, Turned
 from posed.stages import Stages
 
 log = logging.getLogger(__name__)
@@ -40,6 +45,11 @@ LONGEST_DELAY_S: Final = 30.0
 
 SIGHT_INTERVAL_S: Final = 0.2
 """How often a live camera's picture is judged at most, s; what is wrong with it must last for seconds."""
+
+LOOK_LATER: Final = 3
+"""Of a recording, how many frames after the one that is asked upon the look is made. The first whose turn
+comes, however the threads run, only after the main loop has asked: one is being inferred by then and one
+waits in the slot."""
 
 HANG_S: Final = 30.0
 """An inference that has not ended after this long never will, s; the slowest CPU takes a second or two."""
@@ -60,17 +70,30 @@ class Captured:
     frame: Frame
     letterbox: Letterbox
     input: Image
+    live: bool
     stages: Stages
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """What the network says of a part of a frame that was looked at once more, turned."""
+
+    view: Turned
+    heads: Heads
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Inferred:
-    """What the network says of a frame, and what that took: the stages capture, letterbox, invoke."""
+    """What the network says of a frame, and what that took: the stages capture, letterbox, invoke, turned.
+
+    `looked` is None, and the stage `turned` is not there, unless it was looked at turned as well.
+    """
 
     frame: Frame
     letterbox: Letterbox
     heads: Heads
     stages: Stages
+    looked: Looked | None = None
 
 
 class Slot(Generic[T]):
@@ -145,6 +168,7 @@ class Pipeline:
         self._stopping = threading.Event()
         self._captured: Slot[Captured] = Slot()
         self._inferred: Slot[Inferred] = Slot()
+        self._asked: deque[tuple[int, Look]] = deque(maxlen=LOOK_LATER + 1)
         self._failure: BaseException | None = None
         self._ended: CameraEnded | None = None
         self._letterbox: Letterbox | None = None
@@ -194,6 +218,15 @@ class Pipeline:
         elif self._ended is not None and not self._awaits_last_frames():
             raise self._ended
         return inferred
+
+    def look(self, look: Look, after: Frame) -> None:
+        """Ask for one of the next frames to be looked at turned; once per frame at most, from the main loop.
+
+        Args:
+            look: where, and by how much.
+            after: the frame upon which it is asked.
+        """
+        self._asked.append((after.sequence, look))
 
     def _awaits_last_frames(self) -> bool:
         """Whether frames of a recording that has ended are still on their way."""
@@ -256,7 +289,7 @@ class Pipeline:
         letterbox = self._letterbox_for(frame)
         with stages.time("letterbox"):
             network_input = letterbox.apply(frame.image)
-        captured = Captured(frame, letterbox, network_input, stages)
+        captured = Captured(frame, letterbox, network_input, live, stages)
         self._captured_count += 1
         if live:
             self._replaced_count += self._captured.put(captured)
@@ -300,14 +333,28 @@ class Pipeline:
         try:
             with captured.stages.time("invoke"):
                 heads = engine.infer(captured.input)
+            looked = self._look_turned(engine, captured)
         except EngineLost:
             self._lost_count += 1
             raise
         finally:
             self._inferring_since = None
-        inferred = Inferred(captured.frame, captured.letterbox, heads, captured.stages)
+        inferred = Inferred(captured.frame, captured.letterbox, heads, captured.stages, looked)
         while not self._inferred.put_if_free(inferred, POLL_S) and not self._stopping.is_set():
             pass
+
+    def _look_turned(self, engine: Engine, captured: Captured) -> Looked | None:
+        """The look that is due at a frame, if one is; one frame is never delayed by more than that."""
+        if not self._asked:
+            return None
+        asked_upon, look = self._asked[0]
+        if not captured.live and captured.frame.sequence < asked_upon + LOOK_LATER:
+            return None
+        self._asked.popleft()
+        self._inferring_since = time.monotonic()
+        with captured.stages.time("turned"):
+            view = Turned(look, self._input_size)
+            return Looked(view, engine.infer(view.apply(captured.frame.image)))
 
     def _wait(self, part: Literal["camera", "engine"], error: PosedError, delay_s: float) -> None:
         """Say what is being waited for, once per reason, and wait."""

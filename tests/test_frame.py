@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posed.frame import PADDING, Letterbox
+from posed.frame import PADDING, Letterbox, Look, Region, Turned
 
 SIDES = st.integers(1, 4000)
 
@@ -71,3 +71,51 @@ def test_any_size_fits(width, height):
 def test_tiny_and_huge_pictures_fit(shape):
     image = np.full(shape, 9, np.uint8)
     assert Letterbox((shape[1], shape[0]), (481, 353)).apply(image).shape == (353, 481, 3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(y=st.floats(-500, 1000), x=st.floats(-500, 1000), side=st.floats(0, 3000))
+def test_a_region_around_any_point_is_a_part_of_the_frame(y, x, side):
+    region = Region.around(y, x, side, (640, 480))
+    assert 0 <= region.left < region.right <= 640
+    assert 0 <= region.top < region.bottom <= 480
+
+
+def test_a_region_is_a_square_around_its_point():
+    assert Region.around(200, 300, 100, (640, 480)) == Region(250, 150, 350, 250)
+
+
+@pytest.mark.parametrize("turn_deg", [0, 45, 90, -45, -90, 135, 180])
+@pytest.mark.parametrize(
+    "region", [Region(0, 0, 640, 480), Region(30, 40, 130, 190), Region(0, 0, 1600, 1200)]
+)
+def test_a_point_in_a_turned_region_comes_back_to_where_it_was(turn_deg, region):
+    image = np.zeros((1200, 1600, 3), np.uint8)
+    y, x = region.top + (region.bottom - region.top) // 3, region.left + (region.right - region.left) // 4
+    radius = (region.bottom - region.top) // 12
+    cv2.circle(image, (x, y), radius, (255, 255, 255), cv2.FILLED)
+    view = Turned(Look(region, turn_deg), (481, 353))
+    ys, xs = np.nonzero(view.apply(image)[:, :, 0] > 190)
+    (back,) = view.to_source(np.array([[ys.mean(), xs.mean()]]))
+    assert back == pytest.approx([y, x], abs=1)
+
+
+def test_who_lies_with_the_head_to_the_left_is_upright_after_a_quarter_clockwise():
+    view = Turned(Look(Region(0, 0, 100, 100), 90), (100, 100))
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[40:60, :20] = 255
+    turned = view.apply(image)
+    assert turned[:20, 40:60].min() == 255
+    assert turned[20:].max() == 0
+
+
+@pytest.mark.parametrize("turn_deg", [45, 90])
+def test_all_of_a_turned_region_fits_between_grey_bars(turn_deg):
+    turned = Turned(Look(Region(10, 10, 74, 58), turn_deg), (97, 65)).apply(
+        np.full((80, 80, 3), 255, np.uint8)
+    )
+    assert turned.shape == (65, 97, 3)
+    white = (turned[:, :, 0] == 255).sum()
+    scale = min(65 / 64, 97 / 48) if turn_deg == 90 else 65 / ((64 + 48) * 0.5**0.5)
+    assert white == pytest.approx(64 * 48 * scale**2, rel=0.1)
+    assert (turned[0, 0] == PADDING).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -15,8 +16,8 @@ from posed.backoff import Backoff
 from posed.camera.base import FrameMaker
 from posed.engine.base import Head, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
-from posed.frame import Frame
-from posed.pipeline import Pipeline, Slot, _delay
+from posed.frame import Frame, Look, Region
+from posed.pipeline import LOOK_LATER, Pipeline, Slot, _delay
 from tests.brokers import eventually
 
 SIZE = (33, 17)
@@ -355,6 +356,95 @@ def test_an_empty_scene_of_a_live_camera_is_processed_at_its_own_rate(live, proc
     assert pipeline.stop(5)
     assert len(wanted) == pytest.approx(processed, abs=1)
     assert pipeline.dropped == 0
+
+
+LOOK = Look(Region(0, 0, 33, 17), 90)
+
+
+def test_a_recording_is_looked_at_turned_in_the_frame_that_depends_on_nothing_but_the_asking_one(started):
+    pipeline = started([FakeCamera([20, CameraEnded("over")], live=False)])
+    asked, looked = {4, 5, 12}, set()
+    with contextlib.suppress(CameraEnded):
+        while True:
+            inferred = pipeline.next(0.05)
+            if inferred is None:
+                continue
+            if inferred.frame.sequence in asked:
+                pipeline.look(LOOK, inferred.frame)
+                time.sleep(0.02)  # the engine has time to look too early
+            if inferred.looked is not None:
+                looked.add(inferred.frame.sequence)
+    assert looked == {number + LOOK_LATER for number in asked}
+
+
+def test_a_live_camera_is_looked_at_turned_once_at_the_next_frame(started):
+    camera, engine = LedCamera(burst=1), FakeEngine()
+    pipeline = started([camera], [engine])
+    looked = []
+    for turn in range(4):
+        camera.told.release()
+        inferred = pipeline.next(5)
+        assert inferred is not None
+        looked.append(inferred.looked is not None)
+        if turn == 1:
+            pipeline.look(LOOK, inferred.frame)
+    assert looked == [False, False, True, False]
+    assert engine.inputs == 5
+
+
+def test_a_look_gives_heads_of_the_turned_region_and_is_a_stage_of_its_own(started):
+    camera = LedCamera(burst=1)
+    pipeline = started([camera], [RememberingEngine()])
+    camera.told.release()
+    first = pipeline.next(5)
+    pipeline.look(LOOK, first.frame)
+    camera.told.release()
+    second = pipeline.next(5)
+    assert "turned" not in first.stages.wall_s
+    assert list(second.stages.wall_s) == ["capture", "letterbox", "invoke", "turned"]
+    assert second.looked.view.look == LOOK
+    upright, turned = pipeline.opened_engine.images[1:]
+    assert (turned == second.looked.view.apply(second.frame.image)).all()
+    assert (turned != upright).any()
+
+
+class RememberingEngine(FakeEngine):
+    """Keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[np.ndarray] = []
+
+    def infer(self, image: np.ndarray) -> Heads:
+        self.images.append(image)
+        return super().infer(image)
+
+
+def test_an_engine_that_is_lost_at_a_look_costs_one_frame(started):
+    cameras = [FakeCamera([8, CameraEnded("over")], live=False)]
+    pipeline = started(cameras, [FakeEngine(fail_at=LOOK_LATER + 1), FakeEngine()])
+    first = pipeline.next(5)
+    pipeline.look(LOOK, first.frame)
+    numbers = work(pipeline)
+    assert numbers == [1, 2, 4, 5, 6, 7]
+    assert pipeline.dropped == 1
+
+
+def test_a_look_that_hangs_is_raised():
+    camera, engine = LedCamera(burst=1), StepEngine()
+    pipeline = Pipeline(lambda: camera, lambda: engine, SIZE, timeout_s=5, hang_s=0.2)
+    pipeline.start()
+    camera.told.release()
+    engine.end.release()
+    inferred = pipeline.next(5)
+    assert inferred is not None
+    pipeline.look(LOOK, inferred.frame)
+    camera.told.release()
+    engine.end.release()
+    with pytest.raises(EngineError, match="it hangs"):
+        work(pipeline)
+    engine.end.release()
+    assert pipeline.stop(5)
 
 
 def test_a_slot_holds_the_newest():

@@ -247,7 +247,7 @@ class _Watch:
             "fps": round(fps, 2),
             "bare_fps": round(bare_fps, 2),
             "of_bare": round(fps / bare_fps, 3),
-            "busy": round(sum(self._wall_s["invoke"]) / spent.at_s, 3),
+            "busy": round(sum(self._wall_s["invoke"] + self._wall_s.get("turned", [])) / spent.at_s, 3),
             "latency": percentiles_ms(self._latencies_s),
             "stages": stages,
             "cpu_percent": self._cpu_percent(spent),

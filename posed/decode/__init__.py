@@ -6,7 +6,7 @@ from posed.config import DecodeConfig
 from posed.decode.many import COMPILED, decode_many
 from posed.decode.one import decode_one
 from posed.engine.base import Heads
-from posed.frame import Letterbox
+from posed.frame import Letterbox, Turned
 from posed.pose import Pose
 
 
@@ -25,10 +25,10 @@ def decode(heads: Heads, config: DecodeConfig) -> list[Pose]:
             )
 
 
-def decode_frame(heads: Heads, letterbox: Letterbox, config: DecodeConfig) -> list[Pose]:
-    """The same as `decode`, px of the source frame that the letterbox fitted into the model's input."""
+def decode_frame(heads: Heads, view: Letterbox | Turned, config: DecodeConfig) -> list[Pose]:
+    """The same as `decode`, px of the source frame that was fitted into the model's input."""
     poses = decode(heads, config)
-    return [Pose(letterbox.to_source(pose.points), pose.scores, pose.score) for pose in poses]
+    return [Pose(view.to_source(pose.points), pose.scores, pose.score) for pose in poses]
 
 
 def describe(config: DecodeConfig) -> str:

@@ -1,0 +1,321 @@
+"""Looking again, turned, for people who lie: where and when, and what to make of what is found.
+
+PoseNet was taught with people upright, and hardly finds who lies across the picture; turned so that the head
+is up, it does. So frames are looked at once more, turned:
+
+- the whole frame every `look_turned_s`, and where somebody was lost inside the frame or is known to be down:
+  by one turn after the other, for some frames in a row, so that who is found is a person and no flicker;
+- around everybody who is followed and leans, by the turn that brings them upright.
+
+There is one look at most in a frame, and `look_turned_share` of all inferences at most are looks: what is
+not used is kept for one round of looks, so that these begin at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posed.config import PeopleConfig
+from posed.frame import Look, Region
+from posed.people.falls import Departed, Down
+from posed.people.person import Person
+from posed.people.similarity import Crowd, similarity
+from posed.people.size import body_size
+from posed.people.timing import Elapsed
+from posed.people.zones import Zones
+from posed.pose import Pose
+
+Floats = NDArray[np.float64]
+
+FRAME_TURNS: Final = (90, -90)
+"""By which the whole frame is turned, where nobody knows how somebody lies, degrees clockwise."""
+
+SEARCH_TURNS: Final = (90, -90, 45, -45)
+"""By which a place is turned where somebody must be."""
+
+TURN_STEP_DEG: Final = 45
+"""Who is followed is turned upright to half of this."""
+
+LEANING_DEG: Final = 40.0
+"""Whose trunk is turned this far from upright, in the picture, is hard to see as it is."""
+
+FOLLOW_S: Final = 0.5
+"""Who leans is looked at this often, even if somebody else is to be searched for."""
+
+SEARCH_EVERY_S: Final = 1.0
+"""Pause after a round of looks at a place where somebody was lost, or is down."""
+
+SEARCH_FOR_S: Final = 10.0
+"""How long somebody is searched for who was lost inside the frame and is not known to be down."""
+
+_REACH: Final = 2.0
+"""Side of the square in which somebody is searched for, in sizes: who falls lies beside their feet."""
+
+_BELOW_HIPS: Final = 0.25
+"""How far below the hips of somebody upright its middle is, in sizes: halfway to the feet."""
+
+_AROUND: Final = 1.5
+"""Side of the square around somebody who is followed: in sizes at least, and in extents of the keypoints."""
+
+_SAME: Final = 0.5
+"""From which similarity on two poses are one person."""
+
+_TOUCHES: Final = 0.25
+_COVERS: Final = 0.6
+"""A pose found turned shows somebody again of whose box it has this share of its keypoints inside, or whose
+keypoints are to this share inside its own. People upright, turned, are at times taken for limbs of somebody
+who lies."""
+
+_LEAST_SCORE: Final = 0.3
+"""Poses found turned and scored below are nobody: it is the usual reason why one is invented."""
+
+_UPRIGHT_DEG: Final = 50.0
+"""How far from upright a trunk is at most in the turned picture: who is not upright there is seen better
+otherwise, or is nobody."""
+
+_SHOULDERS, _HIPS = [5, 6], [11, 12]
+
+
+@dataclass(slots=True)
+class _Search:
+    """A place where somebody may lie whom nobody sees.
+
+    Args:
+        region: of the frame.
+        every_s: pause after each round.
+        until_s: when it is given up.
+        due_s: when the next look is due.
+        turns: by which it is looked at.
+        looks: that were begun, each by the next turn.
+    """
+
+    region: Region
+    turns: tuple[int, ...]
+    every_s: float
+    until_s: float
+    due_s: float
+    looks: int = 0
+
+
+@dataclass(slots=True)
+class _Leaning:
+    """Somebody who is followed and leans, how to look at them, and when that was done last."""
+
+    look: Look
+    looked_s: float
+
+
+class Looks:
+    """Chooses the looks; a pure function of people and the frames' times.
+
+    Args:
+        config: `look_turned_s`, `look_turned_share`, `confirm_frames`, `zones`.
+    """
+
+    def __init__(self, config: PeopleConfig) -> None:
+        self._on = config.look_turned_s > 0
+        self._every_s = config.look_turned_s
+        self._income = config.look_turned_share / (1 - config.look_turned_share)
+        # One frame more than it takes to be a person: one of them may be missed.
+        self._in_a_row = config.confirm_frames + 1
+        self._most = float(self._in_a_row * len(FRAME_TURNS))
+        self._saved = self._most
+        self._zones = Zones(config)
+        self._elapsed = Elapsed()
+        self._searches: dict[tuple[str, int], _Search] = {}
+        self._leaning: dict[int, _Leaning] = {}
+        self._row: list[Look] = []
+
+    def next(
+        self,
+        people: Sequence[Person],
+        ended: Iterable[Departed],
+        down: Iterable[Down],
+        time_s: float,
+        frame_size: tuple[int, int],
+    ) -> Look | None:
+        """Take one frame; returns what to look at in one of the next, if anything.
+
+        Args:
+            people: everybody who is followed, hidden ones too.
+            ended: whose tracks ended with this frame.
+            down: who went down, as `Falls.down`.
+            time_s: of the frame; may jump.
+            frame_size: (width, height), px.
+        """
+        if not self._on:
+            return None
+        self._elapsed.advance(time_s)
+        self._saved = min(self._saved + self._income, self._most)
+        self._note_leaning(people, frame_size)
+        self._note_searches(ended, down, frame_size)
+        if self._saved < 1:
+            return None
+        look = self._choose()
+        if look is not None:
+            self._saved -= 1
+        return look
+
+    def _choose(self) -> Look | None:
+        now_s = self._elapsed.now_s
+        if self._row:
+            return self._row.pop()
+        first = min(self._leaning.values(), key=lambda one: one.looked_s, default=None)
+        due = [search for search in self._searches.values() if search.due_s <= now_s]
+        if first is not None and (not due or now_s - first.looked_s >= FOLLOW_S):
+            first.looked_s = now_s
+            return first.look
+        if due and self._saved >= self._in_a_row:
+            self._row = self._begin(min(due, key=lambda search: search.due_s))
+            return self._row.pop()
+        return None
+
+    def _begin(self, search: _Search) -> list[Look]:
+        """The looks at a place by its next turn."""
+        turn_deg = search.turns[search.looks % len(search.turns)]
+        search.looks += 1
+        if search.looks % len(search.turns) == 0:
+            search.due_s = self._elapsed.now_s + search.every_s
+        return [Look(search.region, turn_deg)] * self._in_a_row
+
+    def _note_leaning(self, people: Sequence[Person], frame_size: tuple[int, int]) -> None:
+        """Who leans, and how; nothing new of those who are hidden."""
+        before, self._leaning = self._leaning, {}
+        for person in people:
+            known = before.get(person.id)
+            if not person.seen:
+                if known is not None:
+                    self._leaning[person.id] = known
+                continue
+            lean_deg = lean_of(person.pose.points, person.visible)
+            if lean_deg is not None and abs(lean_deg) >= LEANING_DEG:
+                turn_deg = round(-lean_deg / TURN_STEP_DEG) * TURN_STEP_DEG
+                look = Look(_around(person, frame_size), turn_deg)
+                self._leaning[person.id] = _Leaning(look, known.looked_s if known else -math.inf)
+
+    def _note_searches(
+        self, ended: Iterable[Departed], down: Iterable[Down], frame_size: tuple[int, int]
+    ) -> None:
+        """Where to search by now: the frame, where people were lost, and where they are down and not seen."""
+        now_s = self._elapsed.now_s
+        searches = {key: one for key, one in self._searches.items() if one.until_s > now_s}
+        whole = Region.whole(frame_size)
+        frame = searches.setdefault(("frame", 0), _Search(whole, FRAME_TURNS, self._every_s, math.inf, now_s))
+        frame.region = whole
+        for one in ended:
+            lost = one.border is None and not one.cut and not self._zones.in_exit(one.person, frame_size)
+            if lost:
+                region = _beside(one.person, frame_size)
+                until_s = now_s + SEARCH_FOR_S
+                searches["lost", one.person.id] = _Search(
+                    region, SEARCH_TURNS, SEARCH_EVERY_S, until_s, now_s
+                )
+        searches = {key: one for key, one in searches.items() if key[0] != "down"} | {
+            ("down", one.number): self._search_for(one, frame_size)
+            for one in down
+            if not self._leaning.keys() & one.tracks
+        }
+        self._searches = searches
+
+    def _search_for(self, down: Down, frame_size: tuple[int, int]) -> _Search:
+        """The search for somebody who is down, which goes on."""
+        width, height = frame_size
+        place = down.place
+        size_px = place.size * height
+        y = place.y * height + (_BELOW_HIPS * size_px if down.seen == "vanished" else 0.0)
+        region = Region.around(y, place.x * width, _REACH * size_px, frame_size)
+        search = self._searches.get(("down", down.number))
+        if search is None:
+            return _Search(region, SEARCH_TURNS, SEARCH_EVERY_S, math.inf, self._elapsed.now_s)
+        search.region = region
+        return search
+
+
+def _beside(person: Person, frame_size: tuple[int, int]) -> Region:
+    """Where somebody may lie who was upright when last seen."""
+    hips = [index for index in _HIPS if person.visible[index]]
+    points = person.pose.points[hips] if hips else person.pose.points[person.visible]
+    y, x = (points if len(points) else person.pose.points).mean(axis=0).tolist()
+    return Region.around(y + _BELOW_HIPS * person.size_px, x, _REACH * person.size_px, frame_size)
+
+
+def _around(person: Person, frame_size: tuple[int, int]) -> Region:
+    """Where somebody is who is seen."""
+    points = person.pose.points[person.visible]
+    low, high = points.min(axis=0), points.max(axis=0)
+    y, x = ((low + high) / 2).tolist()
+    side = _AROUND * max(float((high - low).max()), person.size_px)
+    return Region.around(y, x, side, frame_size)
+
+
+def lean_of(points: Floats, seen: NDArray[np.bool_]) -> float | None:
+    """How far a trunk is turned from upright in the picture, clockwise, -180 to 180 degrees.
+
+    Args:
+        points: (17, 2), y first, px.
+        seen: (17,): which of them say something.
+
+    Returns:
+        None where shoulders or hips are not seen.
+    """
+    shoulders = [index for index in _SHOULDERS if seen[index]]
+    hips = [index for index in _HIPS if seen[index]]
+    if not shoulders or not hips:
+        return None
+    y, x = (points[shoulders].mean(axis=0) - points[hips].mean(axis=0)).tolist()
+    return math.degrees(math.atan2(x, -y))
+
+
+def merged(upright: Sequence[Pose], looked: Sequence[Pose], turn_deg: int, threshold: float) -> list[Pose]:
+    """Everybody in a frame, once: of two poses of one person the one with the better score.
+
+    Args:
+        upright: poses of the frame as it is, px.
+        looked: poses that were found turned, px of the frame as well.
+        turn_deg: by which.
+        threshold: keypoints scored below are not seen, 0-1.
+
+    Returns:
+        Best first.
+    """
+    poses = list(upright)
+    for pose in looked:
+        if pose.score < _LEAST_SCORE or not _is_upright(pose, turn_deg, threshold):
+            continue
+        same = [other for other in poses if _shows_same(pose, other, threshold)]
+        if all(other.score < pose.score for other in same):
+            poses = [other for other in poses if not any(other is one for one in same)] + [pose]
+    return sorted(poses, key=lambda one: -one.score)
+
+
+def _is_upright(pose: Pose, turn_deg: int, threshold: float) -> bool:
+    """Whether somebody is upright in the turned picture."""
+    lean_deg = lean_of(pose.points, pose.scores >= threshold)
+    if lean_deg is None:
+        return False
+    return abs((lean_deg + turn_deg + 180) % 360 - 180) <= _UPRIGHT_DEG
+
+
+def _shows_same(pose: Pose, other: Pose, threshold: float) -> bool:
+    """Whether a pose found turned shows somebody of another pose: alike, or in the same place."""
+    seen, other_seen = pose.scores >= threshold, other.scores >= threshold
+    if not seen.any() or not other_seen.any():
+        return False
+    size_px, _ = body_size(other.points, other_seen)
+    crowd, others = Crowd.of([other], threshold), Crowd.of([pose], threshold)
+    if similarity(crowd, np.array([size_px]), others, np.zeros(1))[0, 0] > _SAME:
+        return True
+    points, other_points = pose.points[seen], other.points[other_seen]
+    return _share_inside(points, other_points) > _TOUCHES or _share_inside(other_points, points) > _COVERS
+
+
+def _share_inside(points: Floats, others: Floats) -> float:
+    """Of the points (n, 2), the share inside the box of the others."""
+    low, high = others.min(axis=0), others.max(axis=0)
+    return float(((points >= low) & (points <= high)).all(axis=1).mean())

@@ -1,0 +1,254 @@
+"""Looking again, turned: when and where, and what becomes of what is found."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from posed.config import DecodeConfig, EngineConfig, PeopleConfig, ZoneConfig
+from posed.decode import decode_frame
+from posed.engine import open_engine
+from posed.frame import Letterbox, Look, Region, Turned
+from posed.model.pair import load_pair
+from posed.people.falls import Down, Place
+from posed.people.person import Person
+from posed.people.track import Tracker
+from posed.people.turned import SEARCH_EVERY_S, SEARCH_FOR_S, SEARCH_TURNS, Looks, lean_of, merged
+from posed.pose import Pose
+from tests.heads import person as figure
+from tests.performers import Ended
+
+SIZE = (640, 480)
+WHOLE = Region.whole(SIZE)
+FPS = 10
+MIDDLE = (240.0, 320.0)
+IN_A_ROW = PeopleConfig().confirm_frames + 1
+
+
+def turned_by(points: np.ndarray, angle_deg: float) -> np.ndarray:
+    """Points (17, 2), y first, turned clockwise about their middle."""
+    angle = np.radians(angle_deg)
+    middle = points.mean(0)
+    y, x = (points - middle).T
+    return (
+        np.stack([x * np.sin(angle) + y * np.cos(angle), x * np.cos(angle) - y * np.sin(angle)], 1) + middle
+    )
+
+
+def pose(angle_deg: float = 0.0, score: float = 0.8, middle=MIDDLE, height_px: float = 200.0) -> Pose:
+    """Somebody turned clockwise from upright."""
+    return Pose(turned_by(figure(middle, height_px), angle_deg), np.full(17, score), score)
+
+
+def somebody(angle_deg: float, number: int = 1, *, seen: bool = True, middle=MIDDLE) -> Person:
+    one = pose(angle_deg, middle=middle)
+    return Person(number, one, np.ones(17, bool), seen, 200.0, one if seen else None)
+
+
+def looked(config: PeopleConfig, seconds: float, people=(), ended=None, down=()) -> list[tuple[float, Look]]:
+    """What is looked at, and when; `ended` by time."""
+    looks = Looks(config)
+    found = []
+    for frame in range(round(seconds * FPS)):
+        time_s = frame / FPS
+        look = looks.next(people, (ended or {}).get(time_s, ()), down, time_s, SIZE)
+        if look is not None:
+            found.append((time_s, look))
+    return found
+
+
+def regions(looks: list[tuple[float, Look]]) -> set[Region]:
+    return {look.region for _, look in looks}
+
+
+def test_the_whole_frame_is_looked_at_both_ways_every_so_often():
+    looks = looked(PeopleConfig(look_turned_s=10), 20)
+    assert regions(looks) == {WHOLE}
+    assert [look.turn_deg for _, look in looks] == [90, 90, 90, 90, -90, -90, -90, -90] * 2
+    begun_s = [time_s for time_s, _ in looks[::4]]
+    assert begun_s[2] - begun_s[0] == pytest.approx(10, abs=1)
+
+
+def test_who_is_found_by_looks_is_looked_at_in_as_many_frames_in_a_row_as_make_a_person():
+    times_s = [time_s for time_s, _ in looked(PeopleConfig(confirm_frames=5), 1)]
+    assert times_s[:6] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_where_somebody_was_lost_inside_the_frame_is_looked_at_for_a_while():
+    looks = looked(PeopleConfig(look_turned_s=3600), 60, ended={20.0: [Ended(somebody(0))]})
+    (region,) = regions(looks) - {WHOLE}
+    times_s = [time_s for time_s, look in looks if look.region == region]
+    assert min(times_s) == 20.0
+    assert SEARCH_FOR_S / 2 < max(times_s) - 20 <= SEARCH_FOR_S + SEARCH_EVERY_S
+    assert {look.turn_deg for _, look in looks if look.region == region} == set(SEARCH_TURNS)
+
+
+def test_the_place_of_somebody_lost_holds_whoever_fell_to_either_side():
+    looks = looked(PeopleConfig(look_turned_s=3600), 10, ended={0.0: [Ended(somebody(0))]})
+    (region,) = regions(looks) - {WHOLE}
+    feet_y, x = figure(MIDDLE, 200.0)[15:17].mean(0)
+    assert region.left <= x - 190
+    assert region.right >= x + 190
+    assert region.top < feet_y - 100
+    assert region.bottom > feet_y + 40
+
+
+DOOR = {"door": ZoneConfig(polygon=((0.3, 0.3), (0.7, 0.3), (0.7, 1.0), (0.3, 1.0)), kind="exit")}
+
+
+@pytest.mark.parametrize(
+    ("ended", "zones"),
+    [
+        (Ended(somebody(0), border="left"), {}),
+        (Ended(somebody(0), cut=True), {}),
+        (Ended(somebody(0)), DOOR),
+    ],
+    ids=["over the border", "cut", "through a door"],
+)
+def test_who_left_is_not_looked_for(ended, zones):
+    assert regions(looked(PeopleConfig(zones=zones), 20, ended={0.0: [ended]})) == {WHOLE}
+
+
+def test_where_somebody_is_down_is_looked_at_as_long_as_they_are():
+    down = Down(1, 1, Place(0.5, 0.6, 0.4), at_s=0.0)
+    looks = [time_s for time_s, look in looked(PeopleConfig(), 120, down=[down]) if look.region != WHOLE]
+    assert max(looks) > 110
+    assert np.diff(looks).max() < 10
+
+
+def test_somebody_who_leans_is_looked_at_again_and_again_by_the_turn_that_brings_them_upright():
+    looks = looked(PeopleConfig(), 20, people=[somebody(-85)])
+    theirs = [(time_s, look) for time_s, look in looks if look.region != WHOLE]
+    assert {look.turn_deg for _, look in theirs} == {90}
+    assert np.diff([time_s for time_s, _ in theirs]).max() < PeopleConfig().lost_after_s / 2
+    assert WHOLE in regions(looks)
+
+
+@pytest.mark.parametrize(
+    ("angle_deg", "turn_deg"), [(50, -45), (-50, 45), (130, -135), (175, -180), (92, -90)]
+)
+def test_the_turn_of_who_leans_is_to_the_nearest_half_quarter(angle_deg, turn_deg):
+    looks = looked(PeopleConfig(look_turned_s=3600), 5, people=[somebody(angle_deg)])
+    assert {look.turn_deg for _, look in looks if look.region != WHOLE} == {turn_deg}
+
+
+def test_who_is_upright_is_not_looked_at():
+    assert regions(looked(PeopleConfig(), 20, people=[somebody(20)])) == {WHOLE}
+
+
+def test_who_leaned_and_is_hidden_is_looked_at_where_they_were():
+    looks = Looks(PeopleConfig(look_turned_s=3600))
+    looks.next([somebody(90)], (), (), 0.0, SIZE)
+    later = [looks.next([somebody(0, seen=False)], (), (), frame / FPS, SIZE) for frame in range(1, 20)]
+    assert any(look is not None and look.region != WHOLE for look in later)
+
+
+@pytest.mark.parametrize("later", [1, 3])
+@pytest.mark.parametrize("fps", [5, 10, 30])
+def test_somebody_who_is_found_only_by_looks_becomes_one_person_and_stays_so(fps, later):
+    """`later` frames after it is asked for a look is made: 1 live, 3 of a recording."""
+    config = PeopleConfig()
+    looks, tracker, lying = Looks(config), Tracker(config, 0.2), pose(-90, 0.6)
+    asked: list[Look | None] = [None] * later
+    ids: list[set[int]] = []
+    for frame in range(60 * fps):
+        look = asked[frame]
+        poses = [lying] if look is not None and look.turn_deg == 90 else []
+        people = tracker.update(poses, frame / fps, SIZE)
+        asked.append(looks.next(people, tracker.ended, (), frame / fps, SIZE))
+        ids.append({person.id for person in people})
+    assert set.union(*ids) == {1}
+    assert all(1 in there for there in ids[20 * fps :])
+
+
+def test_nothing_is_looked_at_where_looks_are_off():
+    everything = {
+        "people": [somebody(90)],
+        "ended": {0.0: [Ended(somebody(0))]},
+        "down": [Down(1, 1, Place(0.5, 0.6, 0.4), at_s=0.0)],
+    }
+    assert looked(PeopleConfig(), 1, **everything)
+    assert looked(PeopleConfig(look_turned_s=0), 60, **everything) == []
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_looks_take_no_more_of_the_engine_than_their_share(share):
+    people = [somebody(90, 1), somebody(-90, 2, middle=(240, 100)), somebody(60, 3, middle=(240, 500))]
+    down = [Down(number, 9, Place(0.1 * number, 0.6, 0.4), at_s=0.0) for number in range(5)]
+    seconds = 120
+    config = PeopleConfig(look_turned_s=0.1, look_turned_share=share)
+    looks = len(looked(config, seconds, people=people, down=down))
+    saved = 2 * IN_A_ROW
+    assert (looks - saved) / (looks - saved + seconds * FPS) <= share
+    assert looks / (looks + seconds * FPS) > 0.9 * share
+
+
+def test_time_that_jumps_back_stops_no_looks():
+    looks = Looks(PeopleConfig())
+    for frame in range(600):
+        looks.next((), (), (), 1000 + frame / FPS, SIZE)
+    assert any(looks.next((), (), (), frame / FPS, SIZE) for frame in range(100))
+
+
+@pytest.mark.parametrize("angle_deg", [-170, -90, -45, 0, 30, 90, 135])
+def test_a_lean_is_told_clockwise(angle_deg):
+    lean_deg = lean_of(pose(angle_deg).points, np.ones(17, bool))
+    assert lean_deg == pytest.approx(angle_deg, abs=3)
+
+
+def test_nobody_leans_whose_shoulders_are_not_seen():
+    seen = np.ones(17, bool)
+    seen[[5, 6]] = False
+    assert lean_of(pose(90).points, seen) is None
+
+
+def test_who_is_found_only_turned_is_added():
+    standing, lying = pose(middle=(240, 100)), pose(-90, 0.6, middle=(300, 450))
+    assert merged([standing], [lying], 90, 0.2) == [standing, lying]
+
+
+@pytest.mark.parametrize(("upright_score", "turned_score"), [(0.3, 0.7), (0.7, 0.3)])
+def test_who_is_found_both_ways_is_there_once_with_the_better_score(upright_score, turned_score):
+    one, other = pose(-90, upright_score), pose(-88, turned_score)
+    (kept,) = merged([one], [other], 90, 0.2)
+    assert kept.score == 0.7
+
+
+def test_somebody_upright_who_is_seen_wrongly_as_lying_is_there_once():
+    upright, within = pose(0, 0.8), pose(-90, 0.4, height_px=40.0)
+    assert merged([upright], [within], 90, 0.2) == [upright]
+
+
+def test_a_pose_that_is_not_upright_in_the_turned_picture_is_nobody():
+    assert merged([], [pose(0)], 90, 0.2) == []
+    assert merged([], [pose(90)], 90, 0.2) == []
+
+
+def test_the_best_comes_first():
+    poses = merged([pose(0, 0.5, (240, 100))], [pose(-90, 0.9, (300, 450))], 90, 0.2)
+    assert [one.score for one in poses] == [0.9, 0.5]
+
+
+@pytest.mark.parametrize("turn_deg", [90, -90])
+def test_people_in_a_picture_on_its_side_are_found_only_turned(shared, turn_deg):
+    path = shared / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
+    photograph = cv2.cvtColor(cv2.imread(str(shared / "testdata" / "couple_640x480.bmp")), cv2.COLOR_BGR2RGB)
+    lying = np.rot90(photograph, 1 if turn_deg == 90 else -1).copy()
+    pair, settings = load_pair(str(path)), DecodeConfig()
+    size = lying.shape[1], lying.shape[0]
+    view = Turned(Look(Region.whole(size), turn_deg), pair.model.size)
+    letterbox = Letterbox(size, pair.model.size)
+    with open_engine(EngineConfig(kind="cpu"), pair.cpu, pair.edgetpu) as engine:
+        as_it_is = decode_frame(engine.infer(letterbox.apply(lying)), letterbox, settings)
+        turned = decode_frame(engine.infer(view.apply(lying)), view, settings)
+        upright_box = Letterbox((640, 480), pair.model.size)
+        upright = decode_frame(engine.infer(upright_box.apply(photograph)), upright_box, settings)
+    people = merged(as_it_is, turned, turn_deg, settings.keypoint_threshold)
+    assert as_it_is == []
+    assert len(people) == len(upright) == 2
+    for true in upright:
+        y, x = true.points.T
+        expected = np.stack([639 - x, y] if turn_deg == 90 else [x, 479 - y], 1)
+        apart = [np.abs(one.points - expected)[true.scores > 0.5] for one in people]
+        assert min(np.median(one) for one in apart) < 3
