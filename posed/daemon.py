@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ from posed.camera.base import Camera
 from posed.config import Config, mqtt_password
 from posed.decode import decode_frame, describe
 from posed.engine.base import Engine
-from posed.errors import CameraEnded, ConfigError, ModelError
+from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
 from posed.following import Following
 from posed.model.catalogue import find, locate
 from posed.model.pair import Pair, load_pair
@@ -28,19 +29,26 @@ from posed.mqtt.attempt import tls_context
 from posed.mqtt.client import MqttClient
 from posed.mqtt.messages import (
     CameraState,
+    ClearFallRequest,
     Dropped,
     EngineState,
+    EventSent,
+    FallsCleared,
+    Info,
+    InfoRequest,
     ModelState,
     Poses,
     Sender,
     Size,
     State,
+    TestEventRequest,
     ZoneMessage,
     encode,
     observed_message,
     rfc3339,
 )
-from posed.mqtt.spool import Spool
+from posed.mqtt.requests import Requests, Verb
+from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.topics import Topics
 from posed.paths import falls_file, spool_file
 from posed.people.events import Observed
@@ -98,12 +106,22 @@ class Daemon:
         self._sender = Sender.start(config.device)
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
+        self._requests = Requests(
+            self._topics,
+            {
+                "info": Verb(InfoRequest, self._info),
+                "clear_fall": Verb(ClearFallRequest, self._clear_fall),
+                "test_event": Verb(TestEventRequest, self._send_test_event),
+            },
+        )
         self._mqtt = MqttClient(
             config.mqtt,
             password=mqtt_password(config.mqtt),
             client_id=f"posed-{config.device}",
             availability_topic=self._topics.availability,
             on_connect=self._on_connect,
+            subscriptions=[self._topics.requests],
+            on_message=self._requests.receive,
         )
         self._spool = Spool(
             spool_file(),
@@ -171,6 +189,7 @@ class Daemon:
         inferred = self._pipeline.next(WAIT_S)
         if inferred is not None:
             self._process(inferred)
+        self._requests.serve(self._mqtt.publish)
         self._publish_state_if_due()
         self._publish_zones_if_due()
 
@@ -223,6 +242,35 @@ class Daemon:
         self._published = None
         self._told_zones = {}
         self._spool.tell_again()
+
+    def _info(self, _request: InfoRequest) -> Info:
+        state = self._state()
+        return Info(
+            device=state.device,
+            run=state.run,
+            time=state.time,
+            version=state.version,
+            uptime_s=state.uptime_s,
+            python=platform.python_version(),
+            platform=platform.platform(),
+            decoder=describe(self._config.decode),
+            camera=state.camera,
+            engine=state.engine,
+            model=state.model,
+            verbs=sorted(self._requests.verbs),
+        )
+
+    def _clear_fall(self, request: ClearFallRequest) -> FallsCleared:
+        now = time.time()
+        # Of an earlier run the spool alone may know.
+        events = self._following.clear_falls(now, request.event) + self._spool.clear_falls(now, request.event)
+        if request.event is not None and not events:
+            raise RequestError(f"event: must be that of a fall that is not over, got {request.event!r}")
+        log.info("falls cleared on request: %d", len(events))
+        return FallsCleared(events)
+
+    def _send_test_event(self, request: TestEventRequest) -> EventSent:
+        return EventSent(self._spool.add(Occurrence(request.type, time.time(), test=True)))
 
     def _publish_state_if_due(self) -> None:
         published, age_s = self._published, time.monotonic() - self._published_at

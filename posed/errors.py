@@ -10,7 +10,8 @@
     │   └── CameraEnded (EOFError)  0   a file or folder has been played to its end
     ├── EngineError (RuntimeError)  5   the engine can never work like this: the daemon ends
     │   └── EngineLost              5   the device is absent or failed: reopened with backoff
-    └── BrokerError (OSError)       6   a command needed a broker and got none
+    ├── BrokerError (OSError)       6   a command needed a broker and got none
+    └── RequestError (ValueError)   –   a request over MQTT cannot be done: it is answered, and ends nothing
 
 Messages are one line that says where, what rule, and what came. An expected failure is printed
 as that line, without a traceback; only a bug shows one.
@@ -83,3 +84,7 @@ class BrokerError(PosedError, OSError):
     """A broker that a command needs cannot be used."""
 
     exit_status = 6
+
+
+class RequestError(PosedError, ValueError):
+    """A request that cannot be done; its text is the answer."""

@@ -7,7 +7,8 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -21,6 +22,35 @@ def start_log(level: Literal["debug", "info", "warning", "error"]) -> None:
     logging.basicConfig(
         level=level.upper(), stream=sys.stderr, format=f"{time}%(levelname)s %(message)s", force=True
     )
+
+
+class Throttled:
+    """Warns of what others can repeat without end: at once, then once per interval with how often it was.
+
+    Args:
+        log: where to.
+        interval_s: between two warnings, s.
+        clock: monotonic time, s.
+    """
+
+    def __init__(
+        self, log: logging.Logger, interval_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._interval_s = interval_s
+        self._clock = clock
+        self._again_at: float | None = None
+        self._unsaid = 0
+
+    def warning(self, text: str) -> None:
+        """Say it, or count it."""
+        now = self._clock()
+        if self._again_at is not None and now < self._again_at:
+            self._unsaid += 1
+            return
+        more = f" (and {self._unsaid} more before)" if self._unsaid else ""
+        self._log.warning("%s%s", text, more)
+        self._again_at, self._unsaid = now + self._interval_s, 0
 
 
 @contextmanager

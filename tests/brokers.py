@@ -18,6 +18,7 @@ from typing import Any, Self
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
 
 # Debian puts mosquitto where the PATH of a user does not look.
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
@@ -319,6 +320,12 @@ class Subscriber:
 
     def _subscribe(self, client: Client, *_: Any) -> None:
         client.subscribe(self._topic, qos=1)
+
+    def publish(
+        self, topic: str, payload: bytes = b"", *, retain: bool = False, properties: Properties | None = None
+    ) -> None:
+        """With QoS 1; returns once the broker has it."""
+        self._client.publish(topic, payload, 1, retain, properties).wait_for_publish(8)
 
     def payloads(self, topic: str) -> list[bytes]:
         """What came on one topic, oldest first."""

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import jsonschema
+import msgspec
 import numpy as np
 import pytest
 
 from posed.config import DecodeConfig
 from posed.decode import describe
+from posed.mqtt.messages import Info
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
 from posed.paths import spool_file
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
@@ -135,6 +138,68 @@ def test_a_fall_of_an_earlier_run_and_its_event_are_published(tmp_path, broker, 
         fall = messages(subscriber, "fall")[-1]
     assert (fall["fallen"], fall["since"]) == (True, "1970-01-01T00:00:00.000Z")
     assert (fall["event"], fall["zone"]) == ("01A", "kitchen")
+
+
+def ask(subscriber: Subscriber, verb: str, payload: bytes) -> dict[str, Any]:
+    """The response to a request to a daemon that is online."""
+    subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+    subscriber.publish(f"{TOPIC}/request/{verb}", payload)
+    eventually(lambda: messages(subscriber, f"response/{verb}"))
+    return messages(subscriber, f"response/{verb}")[-1]
+
+
+def test_info_says_what_runs(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        response = ask(subscriber, "info", b'{"transaction": "abc"}')
+        assert (response["transaction"], response["status"]) == ("abc", "ok")
+        jsonschema.validate(response["data"], msgspec.json.schema(Info))
+        assert response["data"]["verbs"] == ["clear_fall", "info", "test_event"]
+
+
+def test_clear_fall_ends_every_fall_or_the_one_that_is_named(tmp_path, broker, settings):
+    store = Store(spool_file(environment(tmp_path)))
+    store.open()
+    store.write([], (), [Fall(name, 0, "8f3a", 7, None) for name in ("01A", "01B", "01C")])
+    store.close()
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        one = ask(subscriber, "clear_fall", b'{"event": "01B"}')["data"]["events"]
+        eventually(lambda: messages(subscriber, "events"))
+        assert [event["detail"]["fall"] for event in messages(subscriber, "events")] == ["01B"]
+        subscriber.publish(f"{TOPIC}/request/clear_fall")
+        eventually(lambda: len(messages(subscriber, "response/clear_fall")) == 2)
+        rest = messages(subscriber, "response/clear_fall")[-1]["data"]["events"]
+        eventually(lambda: len(messages(subscriber, "events")) == 3)
+        eventually(lambda: not messages(subscriber, "fall")[-1]["fallen"])
+        assert [event["id"] for event in messages(subscriber, "events")] == [*one, *rest]
+
+
+def test_clear_fall_of_a_fall_that_is_none_is_refused(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        response = ask(subscriber, "clear_fall", b'{"event": "01X"}')
+    assert response["error"] == "event: must be that of a fall that is not over, got '01X'"
+
+
+def test_a_test_event_goes_the_whole_way_and_is_marked(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        sent = ask(subscriber, "test_event", b'{"type": "fall"}')["data"]["event"]
+
+        def arrived() -> list[dict[str, Any]]:
+            return [event for event in messages(subscriber, "events") if event["id"] == sent]
+
+        eventually(arrived)
+        assert (arrived()[0]["type"], arrived()[0]["detail"]) == ("fall", {"test": True})
+        assert not messages(subscriber, "fall")[-1]["fallen"]
+
+
+def test_no_request_stops_it(tmp_path, broker, settings):
+    garbage = (b"\xff\xfe", b"{", b"[" * 60000, b'{"type": []}', b'{"transaction": 1}', b"x" * 100_000)
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+        for payload in garbage:
+            subscriber.publish(f"{TOPIC}/request/test_event", payload)
+        assert ask(subscriber, "info", b"")["status"] == "ok"
+        assert {one["status"] for one in messages(subscriber, "response/test_event")} == {"error"}
+        assert daemon.stop() == 0
 
 
 def test_a_state_folder_that_cannot_be_used_is_said_and_survived(tmp_path, broker, settings):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import ssl
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final
 
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import LogLevel
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -37,6 +39,15 @@ class Ending:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from the broker; a retained one may be as old as the hills."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
 class Notes:
     """What paho's callbacks tell about one connection: set its methods as the client's `on_…`.
 
@@ -50,6 +61,8 @@ class Notes:
         self.error = ""
         self.rejection: str | None = None
         self.answers: deque[tuple[int, bool]] = deque()
+        self.messages: deque[Received] = deque()
+        self.unsubscribed: str | None = None
         self._answer: ReasonCode | None = None
 
     @property
@@ -88,6 +101,19 @@ class Notes:
         self.answers.append((mid, not reason.is_failure))
         if reason.is_failure:
             self.rejection = _lower(str(reason))
+
+    def on_subscribe(
+        self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _more: Any
+    ) -> None:
+        """Take note of a refusal."""
+        for reason in reasons:
+            if reason.is_failure:
+                self.unsubscribed = _lower(str(reason))
+
+    def on_message(self, _client: Any, _data: Any, message: MQTTMessage) -> None:
+        """Take note, but of a topic that is no text: not every broker turns such away."""
+        with suppress(UnicodeDecodeError):
+            self.messages.append(Received(message.topic, bytes(message.payload), message.retain))
 
     def on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
         """The text of a socket's error is to be had here only."""

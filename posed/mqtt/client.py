@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, Literal
@@ -17,10 +17,11 @@ from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from posed.backoff import Backoff
 from posed.config import MqttConfig
-from posed.mqtt.attempt import Ending, How, Notes, reason_of, tls_context
+from posed.mqtt.attempt import Ending, How, Notes, Received, reason_of, tls_context
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ Maximum, which paho does not heed; the smallest default among common brokers is 
 
 _SEND_BUFFER_BYTES: Final = 64 * 1024
 """Linux would buffer megabytes for a broker that does not read: old poses, out of reach of any limit."""
+
+_MAX_PACKET_BYTES: Final = 128 * 1024
+"""What an MQTT 5 broker may send us at once; it drops what is larger. 3.1.1 has no such bound."""
 
 Version = Literal["5", "3.1.1"]
 
@@ -94,6 +98,8 @@ class MqttClient:
         client_id: str,
         availability_topic: str,
         on_connect: Callable[[], None],
+        subscriptions: Sequence[str] = (),
+        on_message: Callable[[Received], None] = lambda _: None,
         timing: Timing | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -106,6 +112,8 @@ class MqttClient:
             availability_topic: where `online` and `offline` are published, retained.
             on_connect: called after each connection, once `online` is on its way, from the network thread,
                 which reads and writes nothing meanwhile: publish what subscribers need and return.
+            subscriptions: topic filters to subscribe to with QoS 1, on each connection.
+            on_message: called with each message that comes, from the network thread: take it and return.
             timing: other than the usual times, for tests.
             jitter: random numbers, 0 to 1.
 
@@ -117,6 +125,8 @@ class MqttClient:
         self._client_id = client_id
         self._availability_topic = availability_topic
         self._on_connect = on_connect
+        self._subscriptions = subscriptions
+        self._on_message = on_message
         self._timing = timing or Timing()
         self._backoff = Backoff(self._timing.backoff_min_s, self._timing.backoff_max_s, jitter)
         self._tls = None if config.tls is None else tls_context(config.tls)
@@ -270,7 +280,9 @@ class MqttClient:
         notes = Notes()
         client = self._new_client(notes)
         try:
-            client.connect(self._config.host, self._config.port, self._timing.keepalive_s)
+            client.connect(
+                self._config.host, self._config.port, self._timing.keepalive_s, properties=_bounds(client)
+            )
         except (OSError, UnicodeError) as error:
             return Ending(How.UNREACHABLE, reason_of(error, self._timing.connect_timeout_s))
         try:
@@ -298,6 +310,8 @@ class MqttClient:
         client.on_connect = notes.on_connect
         client.on_disconnect = notes.on_disconnect
         client.on_publish = notes.on_publish
+        client.on_subscribe = notes.on_subscribe
+        client.on_message = notes.on_message
         client.on_log = notes.on_log
         return client
 
@@ -317,6 +331,9 @@ class MqttClient:
 
     def _serve(self, client: Client, notes: Notes) -> Ending:
         connection = _Connection(client)
+        # Before `online`: who waits for that may ask at once.
+        for topic in self._subscriptions:
+            client.subscribe(topic, **_quality(client))
         with self._lock:
             if self._stopping.is_set():
                 return Ending(How.LOST, "stopping")
@@ -344,6 +361,7 @@ class MqttClient:
         client, wait_s = connection.client, 1.0
         while client.loop(wait_s) == MQTTErrorCode.MQTT_ERR_SUCCESS and not notes.ended:
             self._pass_on_answers(connection, notes)
+            self._pass_on_messages(notes)
             if notes.rejection is not None:
                 self._say(logging.WARNING, f"refuses messages: {notes.rejection}")
             if not self._stopping.is_set():
@@ -363,6 +381,14 @@ class MqttClient:
                 on_answer = connection.take(mid)
             if on_answer is not None:
                 on_answer(Answer.ACKNOWLEDGED if taken else Answer.REFUSED)
+
+    def _pass_on_messages(self, notes: Notes) -> None:
+        """Hand over what came, outside of paho's locks and ours; a refused subscription is said once."""
+        while notes.messages:
+            self._on_message(notes.messages.popleft())
+        if notes.unsubscribed is not None:
+            self._say(logging.WARNING, f"does not let us hear requests: {notes.unsubscribed}")
+            notes.unsubscribed = None
 
 
 class _Connection:
@@ -426,6 +452,22 @@ class _Connection:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho gives it no types
         properties.MessageExpiryInterval = expiry_s
         return properties
+
+
+def _bounds(client: Client) -> Properties | None:
+    """How large a message we take, where the protocol can tell."""
+    if client.protocol != MQTTProtocolVersion.MQTTv5:
+        return None
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho gives it no types
+    properties.MaximumPacketSize = _MAX_PACKET_BYTES
+    return properties
+
+
+def _quality(client: Client) -> dict[str, Any]:
+    """QoS 1, and nothing that is retained where the protocol can say so."""
+    if client.protocol != MQTTProtocolVersion.MQTTv5:
+        return {"qos": 1}
+    return {"options": SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)}
 
 
 def _tune(_client: Any, _data: Any, sock: Any) -> None:

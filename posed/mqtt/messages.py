@@ -205,6 +205,72 @@ class State(Struct, frozen=True, kw_only=True):
         return self.people, self.occupied, self.posture, self.camera, engine, self.model, self.spool.durable
 
 
+class Envelope(Struct, frozen=True):
+    """What every request may have, whatever else is in it."""
+
+    transaction: str | UnsetType = UNSET
+
+
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request; each verb's adds its arguments. `transaction` comes back in the response."""
+
+    transaction: str | UnsetType = UNSET
+
+
+class InfoRequest(Request, frozen=True, kw_only=True):
+    """What runs here."""
+
+
+class ClearFallRequest(Request, frozen=True, kw_only=True):
+    """Somebody looks after the fall with this event; after all that are not over where it is absent."""
+
+    event: str | None = None
+
+
+class TestEventRequest(Request, frozen=True, kw_only=True):
+    """An event of this type shall go the whole way, marked as a test."""
+
+    type: EventType = "fall"
+
+
+class Response(Struct, frozen=True, kw_only=True):
+    """The answer to a request: `data` where it was done, `error` with the reason where not."""
+
+    transaction: str | UnsetType = UNSET
+    status: Literal["ok", "error"]
+    data: Any | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+
+
+class Info(Struct, frozen=True, kw_only=True):
+    """What runs here: `data` of the response to `info`."""
+
+    device: str
+    run: str
+    time: str
+    version: str
+    uptime_s: int
+    python: str
+    platform: str
+    decoder: str
+    camera: CameraState
+    engine: EngineState
+    model: ModelState
+    verbs: list[str]
+
+
+class FallsCleared(Struct, frozen=True):
+    """Ids of the `fall_cleared` events, one for each fall: `data` of the response to `clear_fall`."""
+
+    events: list[str]
+
+
+class EventSent(Struct, frozen=True):
+    """The id of the event: `data` of the response to `test_event`."""
+
+    event: str
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """Who speaks: the device's name, and an id of this start of the daemon."""

@@ -191,11 +191,12 @@ class Spool:
         with self._lock:
             return self._add(occurrence, None)
 
-    def clear_falls(self, time_s: float) -> list[str]:
-        """End every fall on somebody's request.
+    def clear_falls(self, time_s: float, event: str | None = None) -> list[str]:
+        """End falls on somebody's request.
 
         Args:
             time_s: when, s since 1970.
+            event: the id of the fall's event; None for every fall.
 
         Returns:
             The ids of the `fall_cleared` events, one for each fall.
@@ -203,6 +204,8 @@ class Spool:
         with self._lock:
             ids = []
             for fall in self._falls:
+                if event not in {None, fall.event}:
+                    continue
                 person = fall.person if fall.run == self._sender.run else None
                 cleared = Occurrence("fall_cleared", time_s, person, fall.zone, {"why": "request"})
                 ids.append(self._add(cleared, fall))

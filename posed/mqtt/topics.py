@@ -47,6 +47,19 @@ class Topics:
         return f"{self.base}/events"
 
     @property
+    def requests(self) -> str:
+        """A filter for requests of every verb."""
+        return f"{self.base}/request/+"
+
+    def verb(self, topic: str) -> str:
+        """What a request's topic asks for."""
+        return topic.removeprefix(f"{self.base}/request/")
+
+    def response(self, verb: str) -> str:
+        """Where requests of a verb are answered."""
+        return f"{self.base}/response/{verb}"
+
+    @property
     def fall(self) -> str:
         """Whether somebody lies fallen."""
         return f"{self.base}/fall"

@@ -1,0 +1,173 @@
+"""Requests over MQTT: which verbs there are, who may ask how much, and the answers.
+
+Whoever may publish on the request topics is trusted with the verbs, not with being careful: nothing that a
+message can hold, and no number of them, does more than be refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from posed.errors import PosedError, RequestError
+from posed.log import Throttled
+from posed.mqtt.attempt import Received
+from posed.mqtt.messages import Envelope, Request, Response, encode
+from posed.mqtt.topics import Topics
+
+_log = logging.getLogger(__name__)
+
+MAX_BYTES: Final = 64 * 1024
+"""Of a request's payload: room for the polygons of many zones."""
+
+MAX_WAITING: Final = 32
+"""Requests that may wait for the main loop, which looks for them after each frame."""
+
+MAX_AT_ONCE: Final = 20
+MAX_PER_S: Final = 10.0
+"""Requests that are taken in a moment, and in the long run, per s: more than buttons and sliders make."""
+
+WARN_EVERY_S: Final = 60.0
+
+_MAX_ERROR: Final = 300
+"""Characters of an answer's reason, which quotes what came."""
+
+_VERB: Final = re.compile(r"[a-z][a-z_]{0,31}", re.ASCII)
+"""What can be a verb at all; also what is safe to answer on a topic of."""
+
+R = TypeVar("R", bound=Request)
+S = TypeVar("S", bound=Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Verb(Generic[R]):
+    """Something that can be asked for.
+
+    Args:
+        request: its arguments.
+        handle: does it and returns the response's `data`, from the thread that calls `serve`, within
+            milliseconds. A PosedError that it raises is the answer.
+    """
+
+    request: type[R]
+    handle: Callable[[R], Struct]
+
+
+class Publish(Protocol):
+    """The way to the broker, as `MqttClient.publish`."""
+
+    def __call__(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 0) -> bool: ...  # noqa: D102
+
+
+class Requests:
+    """Takes requests from the network thread and answers them from another.
+
+    Args:
+        topics: where they come and are answered.
+        verbs: what can be asked for.
+        clock: monotonic time, s.
+    """
+
+    def __init__(
+        self, topics: Topics, verbs: Mapping[str, Verb[Any]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.verbs = verbs
+        self._topics = topics
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._allowance = _Allowance(MAX_AT_ONCE, MAX_PER_S, clock)
+        self._warn = Throttled(_log, WARN_EVERY_S, clock)
+
+    def receive(self, message: Received) -> None:
+        """Keep a request for `serve`, or drop it with a throttled warning."""
+        verb = self._topics.verb(message.topic)
+        why = self._objection(verb, message)
+        if why is None:
+            self._waiting.append((verb, message.payload))
+        else:
+            self._warn.warning(f"request {verb[:32]!r} dropped: {why}")
+
+    def serve(self, publish: Publish) -> None:
+        """Answer everything that waits."""
+        for _ in range(len(self._waiting)):
+            verb, payload = self._waiting.popleft()
+            response = self.answer(verb, payload)
+            _log.debug("request %s: %s", verb, response.status)
+            publish(self._topics.response(verb), encode(response), qos=1)
+
+    def answer(self, verb: str, payload: bytes) -> Response:
+        """Do what is asked for, or say why not.
+
+        Args:
+            verb: the last part of the topic.
+            payload: JSON, an object; empty is one without arguments.
+        """
+        transaction: str | UnsetType = UNSET
+        payload = payload or b"{}"
+        try:
+            transaction = _decode(payload, Envelope).transaction
+            data = self._do(verb, payload)
+        except PosedError as error:
+            return Response(transaction=transaction, status="error", error=str(error)[:_MAX_ERROR])
+        return Response(transaction=transaction, status="ok", data=data)
+
+    def _do(self, name: str, payload: bytes) -> Struct:
+        verb = self.verbs.get(name)
+        if verb is None:
+            raise RequestError(f"request: must be one of {', '.join(sorted(self.verbs))}, got {name!r}")
+        return verb.handle(_decode(payload, verb.request))
+
+    def _objection(self, verb: str, message: Received) -> str | None:
+        """Why a message is not even answered."""
+        if message.retained:
+            return "it is retained, and would come again with every connection"
+        if not _VERB.fullmatch(verb):
+            return "no verb looks like this"
+        if len(message.payload) > MAX_BYTES:
+            return f"must be at most {MAX_BYTES} bytes, got {len(message.payload)}"
+        if not self._allowance.grants():
+            return f"more than {MAX_PER_S:g} requests per second"
+        if len(self._waiting) >= MAX_WAITING:
+            return f"{MAX_WAITING} are waiting already"
+        return None
+
+
+class _Allowance:
+    """So many at once, and so many per second from then on: a token bucket."""
+
+    def __init__(self, at_once: int, per_s: float, clock: Callable[[], float]) -> None:
+        self._most = float(at_once)
+        self._per_s = per_s
+        self._clock = clock
+        self._left = self._most
+        self._at = clock()
+
+    def grants(self) -> bool:
+        """Whether one more is within it, and take it."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def _decode(payload: bytes, kind: type[S]) -> S:
+    """Raises: RequestError: says where, the rule, and what came."""
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except msgspec.ValidationError as error:
+        rule, _, place = str(error).partition(" - at `$.")
+        raise RequestError(f"{place.rstrip('`') or 'request'}: {rule[0].lower()}{rule[1:]}") from None
+    except RecursionError:
+        raise RequestError("request: nested too deeply") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise RequestError(f"request: must be JSON in UTF-8 ({error})") from None
