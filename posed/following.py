@@ -7,7 +7,6 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from posed.config import Config
 from posed.frame import Frame, Look
@@ -45,7 +44,7 @@ class Following:
         """Where to look turned next, after the frame that `update` took last."""
         self._ids_of_falls: dict[int, str] = {}
         self._falls_before: frozenset[int] = frozenset()
-        self._kept: Any = None
+        self._kept: tuple[list[tuple[int, bool]], dict[int, str]] = ([], {})
         self._restore()
 
     @property
@@ -128,7 +127,7 @@ class Following:
         """Write who is down where that changed; a full or read-only disk is tried at the next change."""
         falls = self._observer.dump()
         known = [(one["number"], one["confirmed"]) for one in falls["downs"]], dict(self._ids_of_falls)
-        if known == (self._kept or ([], {})):
+        if known == self._kept:
             return
         self._kept = known
         try:
