@@ -102,6 +102,7 @@ class Daemon:
     ) -> None:
         self._config = config
         self._pair: Pair = load_pair(config.model.name, pull_missing=config.model.pull)
+        self._model_warning = _model_warning(self._pair, config.camera.kind)
         self._topics = Topics.of(config)
         self._sender = Sender.start(config.device)
         self._stopping = threading.Event()
@@ -159,6 +160,8 @@ class Daemon:
         log.info("decoder: %s", describe(self._config.decode))
         threading.excepthook = self._on_thread_failure
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        if self._model_warning:
+            log.warning("model %s: %s", self._pair.name, self._model_warning)
         self._spool.start()
         self._mqtt.start()
         self._pipeline.start()
@@ -324,7 +327,9 @@ class Daemon:
             latency_ms=self._latency_ms,
             camera=self._camera_state(),
             engine=self._engine_state(),
-            model=ModelState(self._pair.name, self._pair.model.stride, width, height),
+            model=ModelState(
+                self._pair.name, self._pair.model.stride, width, height, self._model_warning or UNSET
+            ),
             dropped=self.dropped,
             spool=self._spool.state,
         )
@@ -366,6 +371,13 @@ class Daemon:
         self._spool.stop(EVENTS_STOP_S)
         if not self._pipeline.stop(CAMERA_STOP_S):
             log.warning("a device hangs and is left behind")
+
+
+def _model_warning(pair: Pair, camera_kind: str) -> str:
+    """What the model cannot do before this camera; empty where there is nothing to warn of."""
+    if pair.entry is None or not pair.entry.drawings or camera_kind == "synthetic":
+        return ""
+    return "was trained on drawn people and hardly sees real ones; take another, such as coral-353x481"
 
 
 def check(config: Config) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from posed.detect import Detection, write_image
 from posed.draw import draw_poses
 from posed.errors import ImageError, ModelError
 from posed.model.catalogue import (
+    BUNDLED_FOLDER,
     CATALOGUE,
     WEIGHTS,
     ModelFile,
@@ -128,7 +130,7 @@ def show_catalogue() -> None:
         for engine, file in (("cpu", entry.cpu), ("edgetpu", entry.edgetpu)):
             if file is None:
                 continue
-            here = "yes" if (models_folder() / file.name).is_file() else "no"
+            here = "yes" if file.path().is_file() else "no"
             size_bytes = "?" if file.size_bytes is None else f"{file.size_bytes}"
             table.add_row(
                 entry.name,
@@ -154,7 +156,7 @@ def show_catalogue() -> None:
 
 def show_model(pair: Pair) -> None:
     """Print what the files of a model hold."""
-    entry = find(pair.name)
+    entry = pair.entry
     for model in (pair.cpu, pair.edgetpu):
         if model is None:
             continue
@@ -164,6 +166,8 @@ def show_model(pair: Pair) -> None:
         if entry is not None:
             table.add_row("source", entry.source)
             table.add_row("licence", entry.licence)
+            for name, value in card_of(model.path).items():
+                table.add_row(name, value)
         _console().print(str(model.path), markup=False, soft_wrap=True)
         _console().print(table)
 
@@ -195,6 +199,14 @@ def _tensor(tensor: Tensor) -> str:
     return f"{tensor.dtype}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"
 
 
+def card_of(path: Path) -> dict[str, str]:
+    """What the models that come with posed say of themselves, from the file beside them."""
+    cards: dict[str, dict[str, str]] = {}
+    if path.parent == BUNDLED_FOLDER:
+        cards = json.loads((BUNDLED_FOLDER / "card.json").read_text(encoding="utf-8"))
+    return cards.get("all", {}) | cards.get(path.name, {})
+
+
 def pull_with_progress(name: str) -> None:
     """Download every file of a known model, or known weights, with a progress bar.
 
@@ -213,7 +225,7 @@ def pull_with_progress(name: str) -> None:
             ) -> None:
                 bar.update(task, completed=done_bytes, total=total_bytes)
 
-            path = pull(file, folder, show)
+            path = pull(file, folder, show) if file.url else file.path()
         print_line(str(path))
 
 
@@ -221,7 +233,7 @@ def _files_to_pull(name: str) -> list[tuple[ModelFile, Path]]:
     """Each file that belongs to a name, and the folder where it is kept."""
     entry = find(name)
     if entry is not None:
-        return [(file, models_folder()) for file in entry.files]
+        return [(file, file.path().parent) for file in entry.files]
     weights = next((one for one in WEIGHTS if one.name == name), None)
     if weights is None:
         raise unknown(name)

@@ -31,7 +31,7 @@ from posed.pose import KEYPOINTS
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config" / "demo.yaml"
-MODEL = "coral-353x481"
+MODEL_OF_REAL_PEOPLE = "coral-353x481"
 MODEL_BESIDE = ROOT.parent / "shared/models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
 
 BROKER_START_S = 20.0
@@ -83,6 +83,11 @@ def parse_options() -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--video", help="a video file or URL instead of drawn people")
     source.add_argument("--camera", help="a camera instead of drawn people: 0, /dev/video0")
+    parser.add_argument(
+        "--model",
+        help="a name of `posed model list`, or a .tflite; default: posed's own for drawn people, and for "
+        f"real ones {MODEL_OF_REAL_PEOPLE}, which is downloaded where it is not there yet",
+    )
     return parser.parse_args()
 
 
@@ -92,13 +97,22 @@ def daemon_settings(options: argparse.Namespace, port: int) -> dict[str, str]:
     source = options.video or options.camera
     if source is not None:
         settings |= {"POSED_CAMERA__KIND": "video", "POSED_CAMERA__SOURCE": source}
+    if options.model is not None:
+        settings["POSED_MODEL__NAME"] = options.model
+    elif source is not None:
+        settings |= model_of_real_people()
+    return settings
+
+
+def model_of_real_people() -> dict[str, str]:
+    """The settings for a model that was trained on photographs, wherever there is one."""
     try:
-        locate(MODEL)
-        return settings | {"POSED_MODEL__NAME": MODEL}
+        locate(MODEL_OF_REAL_PEOPLE)
     except ModelError:
         if MODEL_BESIDE.is_file():
-            return settings | {"POSED_MODEL__NAME": str(MODEL_BESIDE)}
-        return settings | {"POSED_MODEL__NAME": MODEL, "POSED_MODEL__PULL": "true"}
+            return {"POSED_MODEL__NAME": str(MODEL_BESIDE)}
+        return {"POSED_MODEL__NAME": MODEL_OF_REAL_PEOPLE, "POSED_MODEL__PULL": "true"}
+    return {"POSED_MODEL__NAME": MODEL_OF_REAL_PEOPLE}
 
 
 def free_port() -> int:

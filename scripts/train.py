@@ -294,14 +294,14 @@ def figures_text(summary: dict[str, float]) -> str:
 
 def photographs_text(path: Path, pictures: Sequence[Path], reference: Path) -> str:
     """How many people a file finds in photographs, held against what a model of real people finds."""
-    found, wanted = poses_in(path, pictures), poses_in(reference, pictures)
-    people = sum(len(poses) for poses in wanted)
-    right = 0
-    for ours, theirs in zip(found, wanted, strict=True):
-        truth = [Truth(pose.points.astype(np.float32), pose.scores >= SURE) for pose in theirs]
-        right += len(matched(truth, ours))
-    poses = sum(map(len, found))
-    return f"finds {right} of the {people} people that {reference.name} finds, and {poses - right} others"
+    found = poses_in(path, pictures)
+    wanted = [
+        [one for pose in poses if (one := Truth(pose.points.astype(np.float32), pose.scores >= SURE)).counts]
+        for poses in poses_in(reference, pictures)
+    ]
+    right = sum(len(matched(people, poses)) for people, poses in zip(wanted, found, strict=True))
+    people, others = sum(map(len, wanted)), sum(map(len, found)) - right
+    return f"finds {right} of the {people} people that {reference.name} clearly finds, and {others} others"
 
 
 def poses_in(path: Path, pictures: Sequence[Path]) -> list[list[Pose]]:

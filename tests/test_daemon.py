@@ -92,6 +92,22 @@ def test_state_says_what_runs(tmp_path, broker, settings):
     assert state["dropped"] == {"camera": 0, "mqtt": state["dropped"]["mqtt"]}
 
 
+def test_state_warns_of_a_model_of_drawings_before_a_real_camera(tmp_path, broker, settings):
+    settings["model"] = {"name": "drawings-257x353-16"}
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        eventually(lambda: messages(subscriber, "state"), 20)
+        model = messages(subscriber, "state")[-1]["model"]
+    assert "trained on drawn people" in model["warning"]
+    assert model["warning"] in daemon.log()
+
+
+def test_a_model_of_drawings_is_right_for_drawn_people(tmp_path, broker, settings):
+    settings |= {"model": {"name": "drawings-257x353-16"}, "camera": {"kind": "synthetic", "fps": 10}}
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        eventually(lambda: messages(subscriber, "state"), 20)
+        assert "warning" not in messages(subscriber, "state")[-1]["model"]
+
+
 def test_state_and_availability_are_retained_and_poses_are_not(tmp_path, broker, settings):
     with Daemon(tmp_path, at(broker, settings)):
         with Subscriber(broker.port) as watcher:

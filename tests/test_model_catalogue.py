@@ -10,6 +10,7 @@ import pytest
 
 from posed.errors import ModelError
 from posed.model.catalogue import (
+    BUNDLED_FOLDER,
     CATALOGUE,
     WEIGHTS,
     Entry,
@@ -19,8 +20,11 @@ from posed.model.catalogue import (
     models_folder,
     unknown,
 )
+from posed.model.pair import load_pair
 
 FILES = [file for known in (*CATALOGUE, *WEIGHTS) for file in known.files]
+PUBLISHED = [file for file in FILES if file.url]
+BUNDLED = [file for file in FILES if not file.url]
 
 
 @pytest.fixture
@@ -67,10 +71,26 @@ def test_sides_fit_the_stride(entry: Entry) -> None:
     assert all((side - 1) % entry.stride == 0 for side in entry.size)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f.name)
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda f: f.name)
 def test_a_published_file_has_a_url_of_its_name_and_a_sha256(file) -> None:
     assert re.fullmatch(rf"https://(github|storage\.googleapis)\.com/\S+/{re.escape(file.name)}", file.url)
     assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
+
+
+@pytest.mark.parametrize("file", BUNDLED, ids=lambda f: f.name)
+def test_a_file_that_comes_with_posed_is_the_one_in_the_catalogue(file) -> None:
+    content = file.path().read_bytes()
+    assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size_bytes, file.sha256)
+
+
+@pytest.mark.parametrize("entry", [e for e in CATALOGUE if e.drawings], ids=lambda entry: entry.name)
+def test_a_model_that_comes_with_posed_is_what_the_catalogue_says(entry: Entry) -> None:
+    pair = load_pair(entry.name)
+    assert (pair.model.size, pair.model.stride, pair.entry) == (entry.size, entry.stride, entry)
+
+
+def test_what_comes_with_posed_is_small() -> None:
+    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) <= 3_000_000
 
 
 def test_weights_are_there_once_for_every_network_and_precision() -> None:
@@ -85,7 +105,7 @@ def test_known_weights_are_those_that_are_published(shared: Path) -> None:
         assert hashlib.sha256(content).hexdigest() == file.sha256
 
 
-@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [e for e in CATALOGUE if not e.drawings], ids=lambda entry: entry.name)
 def test_the_compiled_file_is_that_of_the_plain_one(entry: Entry) -> None:
     assert entry.cpu is not None
     assert entry.edgetpu is not None
@@ -109,7 +129,8 @@ def test_an_unknown_name_is_answered_with_the_nearest_ones() -> None:
 
 
 def test_a_name_that_is_near_to_none_is_answered_with_all() -> None:
-    assert str(unknown("yolo")).endswith("; known: coral-353x481, coral-481x641, coral-721x1281")
+    known = ", ".join(entry.name for entry in CATALOGUE)
+    assert str(unknown("yolo")).endswith(f"; known: {known}")
 
 
 def test_locating_an_unknown_name_says_so(environment: dict[str, str]) -> None:

@@ -16,6 +16,9 @@ _CORAL_SOURCE: Final = "https://github.com/google-coral/test_data"
 _CORAL_URL: Final = f"{_CORAL_SOURCE}/raw/104342d2d3480b3e66203073dac24f4e2dbb4c41/posenet/"
 _WEIGHTS_URL: Final = "https://storage.googleapis.com/tfjs-models/savedmodel/posenet/mobilenet"
 
+BUNDLED_FOLDER: Final = Path(__file__).resolve().parent.parent / "models"
+"""The models that come with posed."""
+
 _COMPILED: Final = "_edgetpu"
 """What the Edge TPU compiler appends to a file's name, before the extension."""
 
@@ -26,7 +29,7 @@ class ModelFile:
 
     Args:
         name: of the file, here as there.
-        url: where it is downloaded from.
+        url: where it is downloaded from; empty for a file that comes with posed.
         sha256: of its content, hexadecimal.
         size_bytes: its length; None where that is not known.
     """
@@ -35,6 +38,10 @@ class ModelFile:
     url: str
     sha256: str
     size_bytes: int | None = None
+
+    def path(self, environment: Mapping[str, str] = os.environ) -> Path:
+        """Where it is, or will be once it is downloaded."""
+        return (models_folder(environment) if self.url else BUNDLED_FOLDER) / self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Entry:
         licence: of the weights, SPDX.
         cpu: the plain file; None where there is none.
         edgetpu: the compiled file; None where there is none.
+        drawings: whether it was trained on drawn people, and finds nobody else.
     """
 
     name: str
@@ -58,6 +66,7 @@ class Entry:
     licence: str
     cpu: ModelFile | None
     edgetpu: ModelFile | None
+    drawings: bool = False
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
@@ -87,7 +96,17 @@ def _coral(height: int, width: int, cpu: ModelFile, edgetpu: ModelFile) -> Entry
     return Entry(name, 16, (width, height), _CORAL_SOURCE, "Apache-2.0", cpu, edgetpu)
 
 
+def _drawings(stride: int, sha256: str, size_bytes: int) -> Entry:
+    file = ModelFile(f"drawings_257_353_{stride}.tflite", "", sha256, size_bytes)
+    return Entry(
+        f"drawings-257x353-{stride}", stride, (353, 257), "posed", "Apache-2.0", file, None, drawings=True
+    )
+
+
 CATALOGUE: Final = (
+    _drawings(32, "475bfef2ef4ca52d14cbc2e7f04364bb409afa7051256d3bf64d85d87ca707e1", 849824),
+    _drawings(16, "50d7a62e6e379a7b56fc0af8b1377a65811d9383e80285404748b01e061b54dd", 849824),
+    _drawings(8, "55c3eecf6d1fd1979901b65bc9bc197d2fdaae56fa6b299f7ce630606673f6e6", 849904),
     _coral(
         353,
         481,
@@ -129,7 +148,7 @@ CATALOGUE: Final = (
         ),
     ),
 )
-"""Every model that is known by name, the fastest first."""
+"""Every model that is known by name: those that come with posed, then Coral's, the fastest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +230,15 @@ def locate(name: str, environment: Mapping[str, str] = os.environ) -> ModelFiles
         ModelError: the name is unknown, or nothing of the model is there.
     """
     entry = find(name)
-    return _beside(name) if entry is None else _downloaded(entry, models_folder(environment))
+    return _beside(name) if entry is None else _known(entry, environment)
 
 
-def _downloaded(entry: Entry, folder: Path) -> ModelFiles:
+def _known(entry: Entry, environment: Mapping[str, str]) -> ModelFiles:
     cpu, edgetpu = (
-        _if_file(folder / file.name) if file is not None else None for file in (entry.cpu, entry.edgetpu)
+        None if file is None else _if_file(file.path(environment)) for file in (entry.cpu, entry.edgetpu)
     )
     if cpu is None and edgetpu is None:
+        folder = entry.files[0].path(environment).parent
         raise ModelError(f"model {entry.name}: not in {folder}; get it with: posed model pull {entry.name}")
     return ModelFiles(cpu, edgetpu)
 

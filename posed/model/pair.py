@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posed.errors import ModelError
-from posed.model.catalogue import find, locate, models_folder
+from posed.model.catalogue import Entry, find, locate, models_folder
 from posed.model.pull import pull
 from posed.model.tflite import Model, read_model
 
@@ -22,11 +22,13 @@ class Pair:
         name: the catalogue's, or the file's without its extension.
         cpu: the plain model.
         edgetpu: the same compiled for the Edge TPU.
+        entry: what the catalogue says of it; None for a file of one's own.
     """
 
     name: str
     cpu: Model | None
     edgetpu: Model | None
+    entry: Entry | None = None
 
     @property
     def model(self) -> Model:
@@ -61,7 +63,7 @@ def load_pair(name: str, *, pull_missing: bool = False) -> Pair:
             f"{edgetpu.path}: must have the size and grid of {cpu.path.name} beside it ({_shape(cpu)}), "
             f"got {_shape(edgetpu)}"
         )
-    return Pair(name if find(name) else Path(name).stem, cpu, edgetpu)
+    return Pair(name if find(name) else Path(name).stem, cpu, edgetpu, find(name))
 
 
 def pull_entry(name: str) -> None:
@@ -69,6 +71,8 @@ def pull_entry(name: str) -> None:
     entry = find(name)
     assert entry is not None
     for file in entry.files:
+        if not file.url:
+            continue
         log.info("model %s: downloading %s", name, file.name)
         pull(file, models_folder())
 

@@ -111,12 +111,13 @@ class EngineState(Struct, frozen=True):
 
 
 class ModelState(Struct, frozen=True):
-    """Which network runs."""
+    """Which network runs; `warning` says what it cannot do where it is."""
 
     name: str
     stride: int
     width: int
     height: int
+    warning: str | UnsetType = UNSET
 
 
 class Dropped(Struct, frozen=True):
