@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import signal
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Final
 
@@ -87,6 +88,7 @@ class Daemon:
         config: all settings.
         open_camera, open_engine: other than the configured ones.
         on_processed: called with each frame once it is published, and the number of people in it.
+        environment: says where the state folder is.
 
     Raises:
         ConfigError, ModelError: something in the configuration cannot work.
@@ -99,6 +101,7 @@ class Daemon:
         open_camera: Callable[[], Camera] | None = None,
         open_engine: Callable[[], Engine] | None = None,
         on_processed: Callable[[Inferred, int], object] = lambda *_: None,
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._config = config
         self._pair: Pair = load_pair(config.model.name, pull_missing=config.model.pull)
@@ -125,13 +128,13 @@ class Daemon:
             on_message=self._requests.receive,
         )
         self._spool = Spool(
-            spool_file(),
+            spool_file(environment),
             sender=self._sender,
             topics=self._topics,
             deliver=self._mqtt.deliver,
             config=config.mqtt.events,
         )
-        self._following = Following(config, self._spool.add, falls_file())
+        self._following = Following(config, self._spool.add, falls_file(environment))
         size = self._pair.model.size
         self._pipeline = Pipeline(
             open_camera=open_camera or (lambda: camera.open_camera(config.camera, size)),

@@ -143,6 +143,7 @@ def test_somebody_who_comes_is_an_event_and_occupies_a_zone(tmp_path, broker, se
 
 
 def test_a_fall_of_an_earlier_run_and_its_event_are_published(tmp_path, broker, settings):
+    settings["people"] = {"presence": False, "postures": False}  # no other events
     store = Store(spool_file(environment(tmp_path)))
     store.open()
     fallen = StoredEvent("01A", lasts=True, added=Moment.now(), payload=b'{"id": "01A"}')
@@ -173,6 +174,7 @@ def test_info_says_what_runs(tmp_path, broker, settings):
 
 
 def test_clear_fall_ends_every_fall_or_the_one_that_is_named(tmp_path, broker, settings):
+    settings["people"] = {"presence": False, "postures": False}  # no other events
     store = Store(spool_file(environment(tmp_path)))
     store.open()
     store.write([], (), [Fall(name, 0, "8f3a", 7, None) for name in ("01A", "01B", "01C")])

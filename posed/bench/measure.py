@@ -5,6 +5,7 @@ Nothing heavy is imported before its turn, so that memory can be told apart.
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -63,7 +64,11 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
     from posed.model.pair import load_pair
 
     pair = load_pair(config.model.name, pull_missing=config.model.pull)
-    with open_engine(config.engine, pair.cpu, pair.edgetpu) as engine, sink.running() as port:
+    with (
+        open_engine(config.engine, pair.cpu, pair.edgetpu) as engine,
+        sink.running() as port,
+        tempfile.TemporaryDirectory(prefix="posed-bench-") as state,
+    ):
         memory.note("model and engine")
         camera = _opener(config, pair.model.size, fps)
         memory.note("camera")
@@ -74,6 +79,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
             open_camera=_once(camera, CameraLost, CameraError),
             open_engine=_once(lambda: _Kept(engine), EngineLost, EngineError),
             on_processed=watch.note,
+            environment={"STATE_DIRECTORY": state},
         )
         watch.on_enough = daemon.stop
         bare = _bare_invokes(engine, seconds * BARE_SHARE)
