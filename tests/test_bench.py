@@ -59,7 +59,8 @@ def test_every_stage_is_measured_in_the_order_of_the_way(tmp_path, model):
     assert figures["of_bare"] == pytest.approx(figures["fps"] / figures["bare_fps"], abs=0.002)
     assert (figures["model"]["file"], figures["model"]["stride"]) == ("red.tflite", 16)
     assert figures["engine"]["kind"] == "cpu"
-    assert figures["dropped"] == {"camera": 0, "mqtt": 0}
+    assert figures["dropped"]["camera"] == 0
+    assert figures["dropped"]["mqtt"] <= 5  # frames before the connection stands
 
 
 def test_cpu_and_memory_are_told_apart(tmp_path, model):
