@@ -158,14 +158,16 @@ class LedCamera(FakeCamera):
         self.idle = threading.Event()
         self._burst = burst
         self._left = 0
+        self._in_burst = False
 
     def read(self, wait_s: float) -> Frame | None:
         if not self._left:
-            self.idle.set()
+            if self._in_burst:
+                self._in_burst = False
+                self.idle.set()
             if not self.told.acquire(timeout=wait_s):
                 return None
-            self.idle.clear()
-            self._left = self._burst
+            self._in_burst, self._left = True, self._burst
         self._left -= 1
         return self._maker.make(np.full((17, 33, 3), 100, np.uint8), time.monotonic())
 
@@ -189,6 +191,7 @@ def test_whatever_comes_while_the_engine_works_the_newest_frame_is_the_next(star
     camera._burst = 1
     camera.told.release()
     assert engine.began.acquire(timeout=5)
+    assert camera.idle.wait(5)
     camera._burst = 5
     for turn in range(1, 9):
         camera.idle.clear()
