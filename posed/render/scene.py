@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -140,8 +140,12 @@ _STILL_ACTIONS: Final = {
     "bend_down": 3, "pick_up": 3, "tie_shoes": 4,
     "raise_left_hand": 4, "raise_right_hand": 4, "raise_both_hands": 4,
 }  # fmt: skip
-_STILL_NAMES: Final = tuple(_STILL_ACTIONS)
-_STILL_SHARES: Final = np.cumsum(list(_STILL_ACTIONS.values())) / sum(_STILL_ACTIONS.values())
+_TAME_ACTIONS: Final = {
+    "stand": 22, "walk": 22, "sit": 16, "sit_on_floor": 3, "sit_down": 3, "stand_up": 2,
+    "lie": 4, "lie_on_front": 2, "lie_on_side": 3, "lie_stretched": 2, "slump": 1,
+    "fall_forwards": 1, "fall_backwards": 1, "fall_sideways": 1, "bend_down": 2, "pick_up": 2,
+    "raise_left_hand": 5, "raise_right_hand": 5, "raise_both_hands": 4,
+}  # fmt: skip
 _LOOSE: Final = np.array([0.0 if name in ("pitch", "roll", "ahead", "aside") else 1.0 for name in CHANNELS])
 _ARMS: Final = [
     CHANNEL[f"{side}_{name}"]
@@ -150,6 +154,12 @@ _ARMS: Final = [
 ]
 _ARM_LOWEST: Final = np.array([-40, -10, -50, 0] * 2)
 _ARM_HIGHEST: Final = np.array([175, 110, 80, 140] * 2)
+
+
+def _chosen(rng: np.random.Generator, shares: Mapping[str, float], count: int) -> list[str]:
+    bounds = np.cumsum(list(shares.values())) / sum(shares.values())
+    names = tuple(shares)
+    return [names[int(np.searchsorted(bounds, dice))] for dice in rng.random(count)]
 
 
 def _still_channels(rng: np.random.Generator, name: str) -> tuple[Floats, Posture]:
@@ -173,8 +183,9 @@ def random_still(
         seed: decides everything.
         size: (width, height), px.
         people: how many; None for any number from 0 to 5, mostly 1 to 3.
-        tame: as a camera in a room sees people: about half of the frame high or more when they stand,
-            mostly from the front, upright, with a fair lens; else from a tenth, from anywhere, with any lens.
+        tame: as a camera in a room sees people: side by side, from about half of the frame high to all of
+            it when they stand, from the front, or lying across the picture, mostly before a room, through a
+            fair lens; else from a tenth, from anywhere, over each other, before anything, with any lens.
     """
     rng = np.random.default_rng([seed, 1])
     height = size[1]
@@ -188,8 +199,9 @@ def random_still(
             rng.normal(0, 4) if rng.random() < (0.99 if tame else 0.85) else rng.uniform(-180, 180)
         ),
     )
-    names = [_STILL_NAMES[int(np.searchsorted(_STILL_SHARES, dice))] for dice in rng.random(count)]
-    image = backdrop(rng, size)
+    names = _chosen(rng, _TAME_ACTIONS if tame else _STILL_ACTIONS, count)
+    plain = tame and rng.random() < 0.7
+    image = backdrop(rng, size, rng.uniform(0.25, 0.85) * height if plain else None)
     light, lens = _light(rng), Lens.random(rng, height, harsh=0.35 if tame else 1)
     noise = (int(rng.integers(512)), int(rng.integers(512)))
     if not count:
@@ -198,8 +210,9 @@ def random_still(
     channels, postures = zip(*(_still_channels(rng, name) for name in names), strict=True)
     headings = rng.uniform(-180, 180, count)
     if tame:
-        upright = np.array([posture != "lying" for posture in postures]) & (rng.random(count) < 0.92)
-        headings = np.where(upright, rng.normal(0, 35, count), headings)
+        lying = np.array([posture == "lying" for posture in postures])
+        across = np.where(headings < 0, -90, 90) + rng.normal(0, 18, count)
+        headings = np.where(lying, across, rng.normal(0, 33, count))
     placed = stand_on_ground(bodies, np.stack(channels), headings, np.zeros((count, 3)))
     moves = _still_places(rng, view, bodies, tame=tame) - placed.points.mean(1)
     placed = Posed(placed.points + moves[:, None], placed.heads)
@@ -214,7 +227,7 @@ def random_still(
         for index in range(count)
     ]
     painter.people(bodies, placed, [random_look(rng) for _ in names], chairs)
-    if rng.random() < 0.15:
+    if rng.random() < (0.05 if tame else 0.15):
         _foreground(rng, painter, size)
     seen = painter.seen()
     truth = [_person(index + 1, seen[index], postures[index], names[index]) for index in range(count)]
@@ -224,17 +237,23 @@ def random_still(
 def _still_places(rng: np.random.Generator, view: View, bodies: list[Body], *, tame: bool) -> Floats:
     """(P, 3) m: where the middles of people are, from a tenth (tame: half) of the frame high to all of it."""
     width, height = view.size
-    size = height * 10 ** (rng.uniform(-0.35, 0.08) if tame else rng.uniform(-0.92, 0.12))
+    size = height * 10 ** (rng.uniform(-0.35, 0) if tame else rng.uniform(-0.92, 0.12))
     spread = rng.normal(0, 0.06 if tame else 0.12, len(bodies))
     places = np.zeros((len(bodies), 3))
     x = 0.0
+    slots = rng.permutation(len(bodies))
     for index, body in enumerate(bodies):
         stature = body.build.stature_m
         # Nearer than this, hands would reach through the lens.
         depth = max(view.focal_px * stature / (size * 10 ** spread[index]), 1.3 * stature)
         own = view.focal_px * stature / depth
         near = index > 0 and rng.random() < (0.1 if tame else 0.4)
-        x = x + own * rng.normal(0, 0.3) if near else width * (0.5 + 0.42 * rng.uniform(-1, 1))
+        if near:
+            x += own * rng.normal(0, 0.3)
+        elif tame:
+            x = width * (slots[index] + 0.5 + 0.25 * rng.uniform(-1, 1)) / len(bodies)
+        else:
+            x = width * (0.5 + 0.42 * rng.uniform(-1, 1))
         room = max(0.1 * height, height - own) / 2
         y = height / 2 + room * rng.uniform(-1, 1)
         places[index] = view.place((x, y), depth)
