@@ -119,20 +119,20 @@ def _arguments() -> argparse.Namespace:
     add("--work", type=Path, default=cache / "posed-check" / "train", help="folder for everything else")
     add("--coco", type=Path, help="COCO keypoint annotations, instead of drawings")
     add("--images", type=Path, help="folder with the pictures of --coco")
-    add("--pictures", type=int, default=30000, help="drawings to learn from (default: %(default)s)")
+    add("--pictures", type=int, default=20000, help="drawings to learn from (default: %(default)s)")
     add("--held-out", type=int, default=500, help="drawings to measure with (default: %(default)s)")
     add("--size", type=_size, default=(353, 257), help="WIDTHxHEIGHT of the files (default: 353x257)")
     add(
         "--first-size",
         type=_size,
-        default=(161, 161),
-        help="WIDTHxHEIGHT to train at for most of the time",
+        default=(193, 193),
+        help="WIDTHxHEIGHT to train at for most of the time (default: 193x193)",
     )
     add(
         "--train-size",
         type=_size,
-        default=(225, 225),
-        help="WIDTHxHEIGHT to train at last (default: 225x225)",
+        default=(257, 257),
+        help="WIDTHxHEIGHT to train at last (default: 257x257)",
     )
     add("--minutes", type=float, default=100, help="to train, with those before a --resume (default: 100)")
     add("--seen", type=int, default=10**8, help="end after this many pictures, for runs that can be repeated")
@@ -273,12 +273,10 @@ def _card_of_all(arguments: argparse.Namespace, pictures: int, progress: learn.P
         what, measured = f"{pictures} pictures of {arguments.coco.name}", f"every {HELD_OUT_EVERY}th picture"
     else:
         what = f"{pictures} drawings by posed itself; no photograph, so it hardly sees real people"
-        measured = (
-            "drawings of its own, with 1 to 3 people, about half of the frame high or more when they stand"
-        )
+        measured = "drawings of its own, with 1 to 3 people, as a camera in a room sees them"
     return {
         "trained on": what,
-        "trained for": f"{progress.pictures} views in {progress.elapsed_s / 60:.0f} min",
+        "trained for": f"{progress.all_pictures} views in {progress.all_s / 60:.0f} min",
         "measured on": f"{arguments.held_out} held-out pictures: {measured}; PCK within 0.2 of the torso, "
         f"people at OKS 0.5, score threshold {DecodeConfig().score_threshold}",
     }

@@ -331,6 +331,7 @@ def test_another_training_begins_with_the_weights_of_the_first(coco: Path) -> No
     second, fresh = run("second.pt", coco / "first.pt", 2), run("fresh.pt", None, 2)
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
     assert not all(torch.allclose(first[name], fresh[name], atol=1e-6) for name in first)
+    assert learn.load(coco / "second.pt")[1].all_pictures == 8
 
 
 def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path: Path) -> None:

@@ -74,12 +74,24 @@ class Settings:
 
 @dataclass(slots=True)
 class Progress:
-    """How far it is."""
+    """How far it is; `earlier_` counts the training whose weights this one began with."""
 
     pictures: int = 0
     elapsed_s: float = 0.0
     steps: int = 0
     losses: tuple[float, ...] = ()
+    earlier_pictures: int = 0
+    earlier_s: float = 0.0
+
+    @property
+    def all_pictures(self) -> int:
+        """Pictures seen, those of earlier trainings too."""
+        return self.earlier_pictures + self.pictures
+
+    @property
+    def all_s(self) -> float:
+        """Seconds of training, those of earlier trainings too."""
+        return self.earlier_s + self.elapsed_s
 
     def share(self, settings: Settings) -> float:
         """0 at the start, 1 at the end."""
@@ -315,10 +327,11 @@ def _begin(
         return Progress()
     state = torch.load(path, map_location=device, weights_only=True)
     model.load_state_dict(state["model"])
+    progress = Progress(**state["progress"])
     if not resume:
-        return Progress()
+        return Progress(earlier_pictures=progress.all_pictures, earlier_s=progress.all_s)
     optimizer.load_state_dict(state["optimizer"])
-    return Progress(**state["progress"])
+    return progress
 
 
 def load(path: Path) -> tuple[PoseNet, Progress]:
