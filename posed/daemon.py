@@ -24,6 +24,7 @@ from posed.decode import decode_frame, describe
 from posed.engine.base import Engine
 from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
 from posed.following import Following
+from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import find, locate
 from posed.model.pair import Pair, load_pair
 from posed.mqtt.attempt import tls_context
@@ -378,7 +379,7 @@ class Daemon:
 
 def _model_warning(pair: Pair, camera_kind: str) -> str:
     """What the model cannot do before this camera; empty where there is nothing to warn of."""
-    if pair.entry is None or not pair.entry.drawings or camera_kind == "synthetic":
+    if camera_kind == "synthetic" or card_of(pair.model.path).get(PEOPLE) != DRAWN:
         return ""
     return "was trained on drawn people and hardly sees real ones; take another, such as coral-353x481"
 

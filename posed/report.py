@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from posed.config import Config
 from posed.detect import Detection, write_image
 from posed.draw import draw_poses
 from posed.errors import ImageError, ModelError
+from posed.model.card import card_of
 from posed.model.catalogue import (
-    BUNDLED_FOLDER,
     CATALOGUE,
     WEIGHTS,
     ModelFile,
@@ -166,8 +165,8 @@ def show_model(pair: Pair) -> None:
         if entry is not None:
             table.add_row("source", entry.source)
             table.add_row("licence", entry.licence)
-            for name, value in card_of(model.path).items():
-                table.add_row(name, value)
+        for name, value in card_of(model.path).items():
+            table.add_row(name, value)
         _console().print(str(model.path), markup=False, soft_wrap=True)
         _console().print(table)
 
@@ -197,14 +196,6 @@ def _tensor(tensor: Tensor) -> str:
     if not tensor.scale:
         return tensor.dtype
     return f"{tensor.dtype}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"
-
-
-def card_of(path: Path) -> dict[str, str]:
-    """What the models that come with posed say of themselves, from the file beside them."""
-    cards: dict[str, dict[str, str]] = {}
-    if path.parent == BUNDLED_FOLDER:
-        cards = json.loads((BUNDLED_FOLDER / "card.json").read_text(encoding="utf-8"))
-    return cards.get("all", {}) | cards.get(path.name, {})
 
 
 def pull_with_progress(name: str) -> None:

@@ -1,7 +1,7 @@
 """Trains a PoseNet, on drawings or on COCO's pictures, and writes it as uint8 .tflite files.
 
     scripts/train                                      # 100 minutes on two CPU cores; less on a GPU
-    scripts/train --resume --minutes 180               # longer, from where it was
+    scripts/train --resume --minutes 180               # longer; say all other options again
     scripts/train --coco person_keypoints_train2017.json --images train2017 --minutes 2000
     scripts/train --resume --minutes 0                 # no more training: only figures and files
 
@@ -14,6 +14,7 @@ checkpoint, the weights. Ctrl-C ends it, and --resume goes on.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -28,11 +29,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from posed import render  # noqa: E402
 from posed.config import DecodeConfig, EngineConfig  # noqa: E402
 from posed.detect import Detection, detect  # noqa: E402
 from posed.engine import open_engine  # noqa: E402
 from posed.engine.base import Heads  # noqa: E402
-from posed.errors import PosedError  # noqa: E402
+from posed.errors import ImageError, PosedError  # noqa: E402
+from posed.model.card import CARD, DRAWN, PEOPLE  # noqa: E402
 from posed.model.network import check_size  # noqa: E402
 from posed.model.tflite import Model, read_model  # noqa: E402
 from posed.pose import Pose  # noqa: E402
@@ -69,16 +72,17 @@ class Folders:
 
     work: Path
     kind: str
+    origin: str
 
     @property
     def pool(self) -> Path:
-        """Pictures to learn from."""
-        return self.work / self.kind
+        """Pictures to learn from; those of other annotations or another renderer lie elsewhere."""
+        return self.work / f"{self.kind}-{self.origin}"
 
     @property
     def held_out(self) -> Path:
         """Pictures to measure with."""
-        return self.work / f"{self.kind}-held-out"
+        return self.work / f"{self.kind}-{self.origin}-held-out"
 
     @property
     def checkpoint(self) -> Path:
@@ -93,9 +97,8 @@ def main() -> None:
         check_size(arguments.size, max(STRIDES))
         check_size(arguments.first_size, max(STRIDES))
         check_size(arguments.train_size, max(STRIDES))
-        folders = Folders(
-            arguments.work, f"{'coco' if arguments.coco else 'drawings'}-{_text(arguments.size)}"
-        )
+        kind = f"{'coco' if arguments.coco else 'drawings'}-{_text(arguments.size)}"
+        folders = Folders(arguments.work, kind, _origin(arguments.coco))
         folders.work.mkdir(parents=True, exist_ok=True)
         prepare(arguments, folders)
         if arguments.minutes > 0:
@@ -105,7 +108,17 @@ def main() -> None:
     except PosedError as error:
         sys.exit(f"train: {error}")
     except KeyboardInterrupt:
-        sys.exit("train: stopped; --resume goes on")
+        print("train: stopped; the same command with --resume goes on", file=sys.stderr)
+        sys.exit(130)
+
+
+def _origin(coco: Path | None) -> str:
+    """What the pictures come from, in 8 letters: the annotations, or the renderer's source."""
+    sources = sorted(Path(render.__file__).parent.glob("*.py")) if coco is None else [coco]
+    try:
+        return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
+    except OSError as error:
+        raise ImageError(f"{coco}: {error.strerror}") from error
 
 
 def _arguments() -> argparse.Namespace:
@@ -119,8 +132,8 @@ def _arguments() -> argparse.Namespace:
     add("--work", type=Path, default=cache / "posed-check" / "train", help="folder for everything else")
     add("--coco", type=Path, help="COCO keypoint annotations, instead of drawings")
     add("--images", type=Path, help="folder with the pictures of --coco")
-    add("--pictures", type=int, default=20000, help="drawings to learn from (default: %(default)s)")
-    add("--held-out", type=int, default=500, help="drawings to measure with (default: %(default)s)")
+    add("--pictures", type=_count, default=20000, help="drawings to learn from (default: %(default)s)")
+    add("--held-out", type=_count, default=500, help="drawings to measure with (default: %(default)s)")
     add("--size", type=_size, default=(353, 257), help="WIDTHxHEIGHT of the files (default: 353x257)")
     add(
         "--first-size",
@@ -135,21 +148,33 @@ def _arguments() -> argparse.Namespace:
         help="WIDTHxHEIGHT to train at last (default: 257x257)",
     )
     add("--minutes", type=float, default=100, help="to train, with those before a --resume (default: 100)")
-    add("--seen", type=int, default=10**8, help="end after this many pictures, for runs that can be repeated")
-    add("--batch", type=int, default=16, help="pictures per step (default: %(default)s)")
+    add(
+        "--seen",
+        type=_count,
+        default=10**8,
+        help="end after this many pictures; such runs can be repeated",
+    )
+    add("--batch", type=_count, default=16, help="pictures per step (default: %(default)s)")
     add("--rate", type=float, default=3e-3, help="highest learning rate (default: %(default)s)")
     add("--seed", type=int, default=1, help="of everything by chance (default: %(default)s)")
-    add("--processes", type=int, default=os.cpu_count() or 1, help="that use the CPU (default: all cores)")
+    add(
+        "--processes",
+        type=_count,
+        help="on the CPU (default: as many as cores, that divide --batch)",
+    )
     add("--loaders", type=int, default=0, help="processes that prepare pictures; 8 or so with a GPU")
     add("--photographs", type=Path, nargs="+", help="pictures of real people to measure with, too")
     add("--reference", type=Path, help="a .tflite trained on real people, which says where they are there")
     add("--start", type=Path, help="checkpoint of another training to take the first weights from")
-    add("--resume", action="store_true", help="go on from the last checkpoint")
+    add("--resume", action="store_true", help="go on from the last checkpoint; say all else again")
     arguments = parser.parse_args()
     if (arguments.coco is None) != (arguments.images is None):
         parser.error("--coco and --images: must be given together")
     if (arguments.photographs is None) != (arguments.reference is None):
         parser.error("--photographs and --reference: must be given together")
+    if arguments.processes is None:
+        cores = os.cpu_count() or 1
+        arguments.processes = max(count for count in range(1, cores + 1) if arguments.batch % count == 0)
     if arguments.batch % arguments.processes:
         parser.error(
             f"--batch: must be a multiple of --processes {arguments.processes}, got {arguments.batch}"
@@ -160,6 +185,13 @@ def _arguments() -> argparse.Namespace:
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
     return int(width), int(height)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {count}")
+    return count
 
 
 def _text(size: tuple[int, int]) -> str:
@@ -244,7 +276,7 @@ def finish(arguments: argparse.Namespace, folders: Folders, model: PoseNet, prog
     pictures = [pool[index].image for index in range(min(CALIBRATION, len(pool)))]
     arguments.out.mkdir(parents=True, exist_ok=True)
     width, height = arguments.size
-    card: dict[str, dict[str, str]] = {"all": _card_of_all(arguments, len(pool), progress)}
+    card = {"all": _card_of_all(arguments, len(pool), len(held_out), progress)}
     for stride in STRIDES:
         native = native_of(stride)
         weights = model.weights(native)
@@ -263,21 +295,24 @@ def finish(arguments: argparse.Namespace, folders: Folders, model: PoseNet, prog
                 path, arguments.photographs, arguments.reference
             )
         print(*(f"  {key}: {value}" for key, value in card[path.name].items()), sep="\n")
-    path = arguments.out / "card.json"
+    path = arguments.out / CARD
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     print(f"{path}: written")
 
 
-def _card_of_all(arguments: argparse.Namespace, pictures: int, progress: learn.Progress) -> dict[str, str]:
+def _card_of_all(
+    arguments: argparse.Namespace, pictures: int, held_out: int, progress: learn.Progress
+) -> dict[str, str]:
     if arguments.coco:
         what, measured = f"{pictures} pictures of {arguments.coco.name}", f"every {HELD_OUT_EVERY}th picture"
     else:
         what = f"{pictures} drawings by posed itself; no photograph, so it hardly sees real people"
         measured = "drawings of its own, with 1 to 3 people, as a camera in a room sees them"
     return {
+        PEOPLE: "real" if arguments.coco else DRAWN,
         "trained on": what,
         "trained for": f"{progress.all_pictures} views in {progress.all_s / 60:.0f} min",
-        "measured on": f"{arguments.held_out} held-out pictures: {measured}; PCK within 0.2 of the torso, "
+        "measured on": f"{held_out} held-out pictures: {measured}; PCK within 0.2 of the torso, "
         f"people at OKS 0.5, score threshold {DecodeConfig().score_threshold}",
     }
 

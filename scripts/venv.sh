@@ -56,6 +56,7 @@ make_heavy() {
     local name=$1 extra=$2 python wanted
     heavy="${XDG_CACHE_HOME:-$HOME/.cache}/posed-check/$name"
     wanted="$ROOT $extra $(cksum <"$ROOT/pyproject.toml")"
+    export PYTHONPATH="$ROOT" # another checkout may have set it up last
     [ "$(cat "$heavy/.installed" 2>/dev/null)" = "$wanted" ] && return 0
     python=$(find_python) || return 1
     say "setting up $heavy (some minutes the first time)"

@@ -10,6 +10,7 @@ import pytest
 from posed.errors import ImageError, ModelError
 from posed.model.edgetpu import Operator, compiler_lines, operators_of
 from posed.model.export import (
+    CALIBRATION_LIMIT,
     _finish,
     calibration_pictures,
     export,
@@ -55,6 +56,10 @@ def test_what_is_wrong_with_the_wishes_is_said_before_tensorflow_is_missed(tmp_p
         export_small(tmp_path, stride=4)
     with pytest.raises(ModelError, match=r"out.tflite: must be in a folder that is there"):
         export_small(tmp_path, out=tmp_path / "missing" / "out.tflite")
+    with pytest.raises(ModelError, match=r"must be a file, got a folder"):
+        export_small(tmp_path, out=tmp_path)
+    with pytest.raises(ModelError, match=r"cannot be looked at \(File name too long\)"):
+        export_small(tmp_path, out=tmp_path / ("x" * 300) / "out.tflite")
 
 
 def test_uint8_without_pictures_is_refused(tmp_path):
@@ -73,7 +78,7 @@ def test_calibration_pictures_of_another_size_are_refused(tmp_path):
 def test_an_empty_calibration_folder_is_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("no picture")
-    with pytest.raises(ModelError, match=rf"calibrate .*{name}: must hold at least one picture, got none"):
+    with pytest.raises(ModelError, match=rf"calibrate .*{name}: must be a picture, .* none found"):
         calibration_pictures(tmp_path / name, SIZE)
 
 
@@ -85,6 +90,15 @@ def test_calibration_pictures_are_letterboxed(tmp_path):
     assert picture.shape == (65, 97, 3)
     assert picture[32, 48].tolist() == [200, 0, 0]
     assert picture[32, 0].tolist() == [127, 127, 127]
+
+
+def test_of_very_many_calibration_pictures_a_sample_is_taken(tmp_path):
+    import cv2
+
+    for index in range(2 * CALIBRATION_LIMIT + 1):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((2, 2, 3), index % 256, np.uint8))
+    levels = [picture[32, 48, 0] for picture in calibration_pictures(tmp_path, SIZE)]
+    assert levels == [index % 256 for index in range(0, 2 * CALIBRATION_LIMIT + 1, 3)]
 
 
 def test_a_damaged_calibration_picture_is_named(tmp_path):
@@ -132,10 +146,14 @@ def test_stride_32_of_a_network_native_to_16_is_refused(tmp_path):
     ("options", "line"),
     [
         (["--size", "480x353"], "nearest: 465x353 or 481x353"),
+        (["--size", "65505x65505"], "size: sides must be at most 4097, got 65505x65505"),
         (["--size", "big"], "size: must be WIDTHxHEIGHT, got 'big'"),
         (["--quantize", "int4"], "quantize: must be float32 or uint8, got 'int4'"),
         (["--stride", "64", "--size", "65x65"], "stride: must be one of 8, 16, 32, got 64"),
-        (["--calibrate", "/nonexistent", "--quantize", "uint8"], "must hold at least one picture, got none"),
+        (
+            ["--calibrate", "/nonexistent", "--quantize", "uint8"],
+            "must be a picture, a folder of pictures or a glob, none found",
+        ),
         (["--calibrate", "pictures"], "calibrate: must be left out for float32, got pictures"),
     ],
 )

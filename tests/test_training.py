@@ -19,7 +19,17 @@ from posed.errors import ImageError, ModelError
 from posed.model.tflite import read_model
 from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, MIRRORED, Pose
 from scripts.training.figures import Figures, figures_of
-from scripts.training.pool import HIDDEN, SHOWN, Pool, Sample, coco_pictures, coco_pool, drawing, sample_of
+from scripts.training.pool import (
+    HIDDEN,
+    SHOWN,
+    Pool,
+    Sample,
+    coco_pictures,
+    coco_pool,
+    coco_sample,
+    drawing,
+    sample_of,
+)
 from scripts.training.targets import Targets, mirrored, targets_of, varied
 from tests.conftest import ROOT
 from tests.heads import person
@@ -214,6 +224,12 @@ def test_annotations_of_another_format_are_refused(tmp_path: Path, content: str)
         coco_pictures(path)
 
 
+def test_a_person_without_numbers_is_refused(coco: Path) -> None:
+    person = {"keypoints": "none", "bbox": [0, 0, 1, 1]}
+    with pytest.raises(ImageError, match="keypoints and bbox must be numbers, got"):
+        coco_sample(coco / "0.png", [person], SIZE)
+
+
 def test_a_missing_picture_is_named(coco: Path) -> None:
     (coco / "1.png").unlink()
     with pytest.raises(ImageError, match=r"1\.png: must be a picture"):
@@ -345,6 +361,35 @@ def test_there_is_nothing_to_resume_without_a_checkpoint(tmp_path: Path) -> None
         learn.learn(settings, resume=True, report=lambda *_: None)
 
 
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    from scripts.training import learn
+
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match="must be a checkpoint of this network, got"):
+        learn.load(path)
+    torch.save({"model": {}}, path)
+    with pytest.raises(ModelError, match="must be a checkpoint of this network, got"):
+        learn.load(path)
+
+
+def test_whoever_stops_a_training_loses_nothing(coco: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    from scripts.training import learn
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    list(coco_pool(coco / "pool", coco_pictures(coco / "people.json"), coco, SIZE, 1))
+    settings = learn.Settings(
+        coco / "pool", coco / "checkpoint.pt", None, ((97, 65), (97, 65)), 1, 1e-3, 10, 20, 1, 1, 0
+    )
+    with pytest.raises(KeyboardInterrupt):
+        learn.learn(settings, resume=False, report=stop)
+    assert learn.load(coco / "checkpoint.pt")[1].pictures == 10
+
+
 def test_the_whole_way_from_coco_to_files(coco: Path) -> None:
     pytest.importorskip("torch", reason="needs torch")
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
@@ -358,7 +403,9 @@ def test_the_whole_way_from_coco_to_files(coco: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     card = json.loads((coco / "out/card.json").read_text(encoding="utf-8"))
-    assert "people.json" in card.pop("all")["trained on"]
+    told = card.pop("all")
+    assert (told["people"], "people.json" in told["trained on"]) == ("real", True)
+    assert told["measured on"].startswith("1 held-out pictures")
     assert sorted(card) == sorted(f"mine_97_129_{stride}.tflite" for stride in (8, 16, 32))
     for name, said in card.items():
         assert said["figures"].startswith("PCK ")

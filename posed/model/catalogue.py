@@ -56,7 +56,6 @@ class Entry:
         licence: of the weights, SPDX.
         cpu: the plain file; None where there is none.
         edgetpu: the compiled file; None where there is none.
-        drawings: whether it was trained on drawn people, and finds nobody else.
     """
 
     name: str
@@ -66,7 +65,6 @@ class Entry:
     licence: str
     cpu: ModelFile | None
     edgetpu: ModelFile | None
-    drawings: bool = False
 
     @property
     def files(self) -> tuple[ModelFile, ...]:
@@ -98,9 +96,7 @@ def _coral(height: int, width: int, cpu: ModelFile, edgetpu: ModelFile) -> Entry
 
 def _drawings(stride: int, sha256: str, size_bytes: int) -> Entry:
     file = ModelFile(f"drawings_257_353_{stride}.tflite", "", sha256, size_bytes)
-    return Entry(
-        f"drawings-257x353-{stride}", stride, (353, 257), "posed", "Apache-2.0", file, None, drawings=True
-    )
+    return Entry(f"drawings-257x353-{stride}", stride, (353, 257), "posed", "Apache-2.0", file, None)
 
 
 CATALOGUE: Final = (

@@ -119,7 +119,9 @@ def compiler_lines(operators: tuple[Operator, ...], path: Path) -> Iterator[str]
         why = "; ".join(f"{count} {kind}: {obstacle}" for (kind, obstacle), count in counts.items())
         mapped = len(operators) - len(left)
         yield f"Edge TPU: {mapped} of {len(operators)} operators are mapped, better for CPUs; left: {why}"
+        comes = "would all the same come of"
     else:
         yield f"Edge TPU: all {len(operators)} operators are mapped"
+        comes = "comes of"
     command = ["edgetpu_compiler", "--show_operations", "--out_dir", str(path.parent), str(path)]
-    yield f"Edge TPU: {path.with_name(path.stem + '_edgetpu' + path.suffix)} comes of: {shlex.join(command)}"
+    yield f"Edge TPU: {path.with_name(path.stem + '_edgetpu' + path.suffix)} {comes}: {shlex.join(command)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import os
 import re
 import struct
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from posed.camera.images import find_images, read_image
 from posed.errors import CameraError, ModelError
 from posed.frame import Image, Letterbox
+from posed.log import without_chatter
 from posed.model.edgetpu import Operator, compiler_lines, operators_of, tflite_schema
 from posed.model.network import Layer, Network, Weights, check_size
 from posed.model.tfjs import read_tfjs
@@ -44,6 +46,9 @@ SHORT_OFFSET_LIMIT_PX: Final = 48.0
 SHORT_OFFSET_LIMIT_CELLS: Final = 2.0
 """The larger one counts. They are trained in discs around a keypoint, of 32 px (PersonLab) or of the nearest
 cells, and mean nothing beyond."""
+
+CALIBRATION_LIMIT: Final = 200
+"""Most pictures of a folder that are used: more change nothing, and all are in memory at once."""
 
 MID_OFFSET_LIMIT: Final = 0.5
 """Of the input's shorter side: the thigh of a person who fills the frame takes a quarter of it."""
@@ -132,7 +137,7 @@ def export_tfjs(  # noqa: PLR0913 each is a decision of the caller's
 
 
 def calibration_pictures(folder: Path, size: tuple[int, int]) -> list[Image]:
-    """Every picture of a folder, letterboxed.
+    """The pictures of a folder, letterboxed; of many a sample, evenly spread.
 
     Args:
         folder: or a single picture, or a glob.
@@ -144,9 +149,10 @@ def calibration_pictures(folder: Path, size: tuple[int, int]) -> list[Image]:
     """
     try:
         paths = find_images(str(folder))
-    except CameraError:
-        raise ModelError(f"calibrate {folder}: must hold at least one picture, got none") from None
-    pictures = (read_image(path) for path in paths)
+    except CameraError as error:
+        raise ModelError(f"calibrate {str(error).removeprefix('camera ')}") from None
+    every = math.ceil(len(paths) / CALIBRATION_LIMIT)
+    pictures = (read_image(path) for path in paths[::every])
     return [Letterbox((image.shape[1], image.shape[0]), size).apply(image) for image in pictures]
 
 
@@ -182,13 +188,25 @@ def export(  # noqa: PLR0913 each is a decision of the caller's
     network.check_weights(weights)
     network.check_stride(stride)
     check_size(size, stride)
-    if not out.parent.is_dir():
-        raise ModelError(f"{out}: must be in a folder that is there")
+    _check_out(out)
     pictures = _checked(calibration, size) if quantize == "uint8" else ()
     content = bytearray(_converted(weights, network.layers(stride), size, pictures))
     _finish(content, size, stride)
     _write(out, bytes(content))
     return Export(network, read_model(out), operators_of(bytes(content)))
+
+
+def _check_out(out: Path) -> None:
+    """Refuse, before the minutes that a conversion takes, what could not be written after it."""
+    try:
+        if not out.parent.is_dir():
+            raise ModelError(f"{out}: must be in a folder that is there")
+        if out.is_dir():
+            raise ModelError(f"{out}: must be a file, got a folder")
+    except OSError as error:
+        raise ModelError(f"{out}: cannot be looked at ({error.strerror})") from None
+    if not os.access(out.parent, os.W_OK):
+        raise ModelError(f"{out}: must be in a folder that can be written to")
 
 
 def _checked(calibration: Iterable[Image], size: tuple[int, int]) -> tuple[Image, ...]:
@@ -230,7 +248,8 @@ def _converted(
         converter.representative_dataset = lambda: ([_sample(picture)] for picture in pictures)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.uint8
-    content: bytes = converter.convert()
+    with without_chatter(b"fully_quantize:"):
+        content: bytes = converter.convert()
     return content
 
 

@@ -46,6 +46,10 @@ _STRIDES: Final = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
 """Of the first convolution and the 13 separable ones behind it, at multiplier 1.0."""
 
 _CHANNEL_STEP: Final = 8
+
+SIDE_LIMIT_PX: Final = 4097
+"""Longest side of an input: far beyond any PoseNet there is, and still no more memory than a machine has."""
+
 _INPUT_CHANNELS: Final = 3
 
 
@@ -202,15 +206,17 @@ def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
 
 
 def check_size(size: tuple[int, int], stride: int) -> None:
-    """Refuse an input size whose last pixels no cell would stand on.
+    """Refuse an input size whose last pixels no cell would stand on, or that no machine could hold.
 
     Args:
         size: (width, height), px.
         stride: output stride, px.
 
     Raises:
-        ModelError: a side minus 1 is no multiple of the stride; names the nearest sizes that are.
+        ModelError: a side is too long, or minus 1 no multiple of the stride; names the nearest that are.
     """
+    if max(size) > SIDE_LIMIT_PX:
+        raise ModelError(f"size: sides must be at most {SIDE_LIMIT_PX}, got {size[0]}x{size[1]}")
     if all(side > stride and (side - 1) % stride == 0 for side in size):
         return
     lower = tuple(max(1, (side - 1) // stride) * stride + 1 for side in size)

@@ -66,11 +66,14 @@ def read_tfjs(folder: Path) -> tuple[dict[str, NDArray[np.float32]], Network]:
 
 
 def _manifest(folder: Path) -> Path:
-    if not folder.is_dir():
+    try:
+        found = sorted(folder.glob(_MANIFEST)) if folder.is_dir() else None
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be looked into ({error.strerror})") from None
+    if found is None:
         raise ModelError(
             f"{folder}: must be a folder with Google's {_MANIFEST} and its shards, got no folder"
         )
-    found = sorted(folder.glob(_MANIFEST))
     if not found:
         raise ModelError(f"{folder}: must hold a {_MANIFEST}, got none")
     return found[0]  # every stride's file names the same weights
@@ -126,7 +129,10 @@ def _array(entry: Mapping[str, Any], stream: bytes, at: int) -> tuple[NDArray[np
         raise ModelError(f"{entry['name']}: must end at byte {end} of the shards, which have {len(stream)}")
     values = np.frombuffer(stream[at:end], dtype).reshape(shape)
     if quantisation:
-        values = values * float(quantisation["scale"]) + float(quantisation["min"])
+        scale, lowest = float(quantisation["scale"]), float(quantisation["min"])
+        if not math.isfinite(scale) or not math.isfinite(lowest):
+            raise ModelError(f"{entry['name']}: scale and min must be finite, got {scale} and {lowest}")
+        values = values * scale + lowest
     return values.astype(np.float32), end
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import pickle
 import signal
 import tempfile
 import time
@@ -23,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from posed.errors import ModelError
 from scripts.training.pool import Pool
 from scripts.training.posenet import PoseNet, losses
-from scripts.training.targets import targets_of, varied
+from scripts.training.targets import lying, targets_of, varied
 
 TRAINED_STRIDES: Final = (16, 32)
 """Output strides that are learned; 8 is the 16 of the same weights with finer steps."""
@@ -105,13 +106,16 @@ class _Varied(Dataset[tuple[Tensor, ...]]):
     def __init__(self, settings: Settings) -> None:
         self._pool = Pool(settings.pool)
         self._settings = settings
+        # Few lie, and it takes many of them to learn how that looks.
+        rare = [1 + bool(lying(self._pool[index]).any()) for index in range(len(self._pool))]
+        self._indices = np.repeat(np.arange(len(self._pool)), rare)
 
     def __getitem__(self, what: tuple[int, tuple[int, int]]) -> tuple[Tensor, ...]:
         number, size = what
-        epoch, index = divmod(number, len(self._pool))
-        order = _order(self._settings.seed, epoch, len(self._pool))
+        epoch, index = divmod(number, len(self._indices))
+        order = _order(self._settings.seed, epoch, len(self._indices))
         rng = np.random.default_rng([self._settings.seed, number, 1])
-        sample = varied(self._pool[int(order[index])], size, rng)
+        sample = varied(self._pool[int(self._indices[order[index]])], size, rng)
         targets = (array for stride in TRAINED_STRIDES for array in targets_of(sample, stride).arrays())
         image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))
         return image, *(torch.from_numpy(array) for array in targets)
@@ -119,7 +123,7 @@ class _Varied(Dataset[tuple[Tensor, ...]]):
 
 @functools.lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """In which order all pictures are seen once."""
+    """In which order all pictures are seen once, those with somebody who lies twice."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
@@ -138,8 +142,8 @@ def learn(settings: Settings, *, resume: bool, report: Callable[[Progress, float
         ModelError: there is no checkpoint to resume from.
     """
     wanted = settings.checkpoint if resume else settings.start
-    if wanted is not None and not wanted.exists():
-        raise ModelError(f"{wanted}: must be a checkpoint to go on from, got no file")
+    if wanted is not None:
+        _read(wanted)  # before any process starts
     processes = 1 if torch.cuda.is_available() else settings.processes
     if processes == 1:
         _learn(0, settings, None, resume, report)
@@ -188,7 +192,7 @@ def _learn(
         torch.set_num_threads(1)
     model = PoseNet().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(_groups(model), lr=settings.rate)
-    progress = _begin(settings, model, optimizer, device, resume=resume)
+    progress = _begin(settings, model, optimizer, resume=resume)
     if meeting is not None:
         store = distributed.FileStore(meeting, processes)
         distributed.init_process_group("gloo", store=store, rank=rank, world_size=processes)
@@ -196,23 +200,26 @@ def _learn(
     saved_s = progress.elapsed_s
     batches = _batches(settings, progress, rank, processes)
     began = time.monotonic() - progress.elapsed_s
-    while progress.share(settings) < 1:
-        rate = _rate(progress.share(settings), settings.rate)
-        batch = [part.to(device, non_blocking=True) for part in next(batches)]
-        found = _step(model, optimizer, rate, batch, processes)
-        progress.losses = tuple(
-            0.98 * old + 0.02 * new for old, new in zip(progress.losses or found, found, strict=True)
-        )
-        progress.pictures += settings.batch
-        progress.steps += 1
-        progress.elapsed_s = _agreed(time.monotonic() - began, processes)
-        if rank == 0 and progress.steps % 10 == 0:
-            report(progress, rate)
-        if rank == 0 and progress.elapsed_s - saved_s > _CHECKPOINT_S:
+    try:
+        while progress.share(settings) < 1:
+            rate = _rate(progress.share(settings), settings.rate)
+            batch = [part.to(device, non_blocking=True) for part in next(batches)]
+            found = _step(model, optimizer, rate, batch, processes)
+            progress.losses = tuple(
+                0.98 * old + 0.02 * new for old, new in zip(progress.losses or found, found, strict=True)
+            )
+            progress.pictures += settings.batch
+            progress.steps += 1
+            progress.elapsed_s = _agreed(time.monotonic() - began, processes)
+            if rank == 0 and progress.steps % 10 == 0:
+                report(progress, rate)
+            if rank == 0 and progress.elapsed_s - saved_s > _CHECKPOINT_S:
+                _save(settings.checkpoint, model, optimizer, progress)
+                saved_s = progress.elapsed_s
+    finally:
+        # Also after Ctrl-C, so that --resume loses nothing.
+        if rank == 0:
             _save(settings.checkpoint, model, optimizer, progress)
-            saved_s = progress.elapsed_s
-    if rank == 0:
-        _save(settings.checkpoint, model, optimizer, progress)
     if meeting is not None:
         distributed.barrier()
         distributed.destroy_process_group()
@@ -318,31 +325,40 @@ def _begin(
     settings: Settings,
     model: PoseNet,
     optimizer: torch.optim.Optimizer,
-    device: torch.device,
     *,
     resume: bool,
 ) -> Progress:
     path = settings.checkpoint if resume else settings.start
     if path is None:
         return Progress()
-    state = torch.load(path, map_location=device, weights_only=True)
+    state, progress = _read(path)
     model.load_state_dict(state["model"])
-    progress = Progress(**state["progress"])
     if not resume:
         return Progress(earlier_pictures=progress.all_pictures, earlier_s=progress.all_s)
     optimizer.load_state_dict(state["optimizer"])
     return progress
 
 
+def _read(path: Path) -> tuple[dict[str, Any], Progress]:
+    """What a checkpoint holds."""
+    if not path.is_file():
+        raise ModelError(f"{path}: must be a checkpoint to go on from, got no file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        PoseNet().load_state_dict(state["model"])
+        return state, Progress(**state["progress"])
+    except (OSError, EOFError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        what = str(error).partition("\n")[0]
+        raise ModelError(f"{path}: must be a checkpoint of this network, got {what}") from error
+
+
 def load(path: Path) -> tuple[PoseNet, Progress]:
     """The network of a checkpoint, ready to infer, and how far its training was.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or something else.
     """
-    if not path.exists():
-        raise ModelError(f"{path}: must be a checkpoint, got no file")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state, progress = _read(path)
     model = PoseNet()
     model.load_state_dict(state["model"])
-    return model.to(memory_format=torch.channels_last).eval(), Progress(**state["progress"])
+    return model.to(memory_format=torch.channels_last).eval(), progress

@@ -276,9 +276,12 @@ def coco_sample(path: Path, people: Sequence[dict[str, Any]], size: tuple[int, i
     origin, unit = letterbox.to_source(np.array([[0.0, 0.0], [1.0, 1.0]]))
     points, states, ignored = [], [], []
     for person in people:
-        marks = np.array(person["keypoints"], np.float64)
+        try:
+            marks = np.array(person["keypoints"], np.float64)
+            x, y, width, height = map(float, person["bbox"])
+        except (TypeError, ValueError) as error:
+            raise ImageError(f"{path}: keypoints and bbox must be numbers, got {person}") from error
         if not marks.any():
-            x, y, width, height = person["bbox"]
             corners = (np.array([[y, x], [y + height, x + width]]) - origin) / (unit - origin)
             ignored.append((*corners[0], *(corners[1] - corners[0])))
             continue

@@ -28,6 +28,9 @@ _LEAST_PERSON_PX: Final = 16.0
 _AT_SOMEBODY: Final = 0.75
 """Share of the pictures that are cut around somebody."""
 
+_LYING_MORE: Final = 2.0
+"""How much more often than somebody upright somebody who lies is chosen for that."""
+
 _PERSON_SHARES: Final = (0.45, 1.2)
 """Size of that person over the shorter side of the result, smallest and largest: mostly somebody is there
 from head to foot, since the face says which of the feet is the left one."""
@@ -139,6 +142,9 @@ def _facing(
 _LEFT: Final = [KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("left_hip")]
 _RIGHT: Final = [KEYPOINTS.index("right_shoulder"), KEYPOINTS.index("right_hip")]
 
+_SIDES: Final = tuple(zip(_LEFT, _RIGHT, strict=True))
+"""Left and right shoulder, then left and right hip."""
+
 _BROAD: Final = 0.1
 """Width of the torso, in parts of the person's size, from which on somebody is seen from the front."""
 
@@ -217,7 +223,8 @@ def _cut(
     height, width = sample.image.shape[:2]
     people = np.flatnonzero(sample.states.any(axis=1))
     if len(people) and rng.random() < _AT_SOMEBODY:
-        who = int(rng.choice(people))
+        chances = 1 + _LYING_MORE * lying(sample)[people]
+        who = int(rng.choice(people, p=chances / chances.sum()))
         known = sample.points[who, sample.states[who] > 0].astype(np.float64)
         middle = (known.min(axis=0) + known.max(axis=0)) / 2
         wanted_px = min(size) * np.exp(rng.uniform(*np.log(_PERSON_SHARES)))
@@ -227,6 +234,14 @@ def _cut(
     # What sticks out on each side may be moved into view, and a little more.
     room = np.abs(scale * np.array([width, height]) - size) / 2 + 0.08 * np.array(size)
     return np.array([width, height]) / 2, scale, room
+
+
+def lying(sample: Sample) -> NDArray[np.bool_]:
+    """(people,): whose torso is more across the picture than upright, as far as it is known."""
+    known = (sample.states[:, _LEFT + _RIGHT] > 0).all(axis=1)
+    shoulders, hips = ((sample.points[:, left] + sample.points[:, right]) / 2 for left, right in _SIDES)
+    down = hips - shoulders
+    return np.asarray(known & (down[:, 0] < np.abs(down[:, 1])))
 
 
 def _moved(sample: Sample, matrix: NDArray[np.float64], size: tuple[int, int]) -> Sample:

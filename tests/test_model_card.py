@@ -1,0 +1,38 @@
+"""What is said of a model in the card beside it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from posed.daemon import _model_warning
+from posed.model.card import CARD, card_of
+from posed.model.catalogue import BUNDLED_FOLDER
+from posed.model.pair import load_pair
+
+FILE = "drawings_257_353_16.tflite"
+
+
+def test_a_card_has_what_goes_for_all_files_and_for_this_one() -> None:
+    card = card_of(BUNDLED_FOLDER / FILE)
+    assert card["people"] == "drawn"
+    assert card["figures"].startswith("PCK ")
+    assert "figures" not in card_of(BUNDLED_FOLDER / "another.tflite")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"all": 3}', b"\xff"])
+def test_a_card_that_is_none_says_nothing(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / CARD).write_bytes(content)
+    assert card_of(tmp_path / FILE) == {}
+
+
+def test_a_model_of_drawings_is_known_by_its_card_wherever_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / "mine.tflite"
+    shutil.copy(BUNDLED_FOLDER / FILE, path)
+    assert _model_warning(load_pair(str(path)), "video") == ""
+    (tmp_path / CARD).write_text('{"all": {"people": "drawn"}}', encoding="utf-8")
+    assert "trained on drawn people" in _model_warning(load_pair(str(path)), "video")
+    assert _model_warning(load_pair(str(path)), "synthetic") == ""
