@@ -77,7 +77,7 @@ class Following:
             self._pass_on(event, frame.time - (frame.time_s - event.time_s))
         self.look = self._looks.next(people, ended, self._observer.falls.down, frame.time_s, size)
         self._keep()
-        return [one for one in self.people if one.person.visible.any()]
+        return [one for one in self.people if True in one.person.visible.tolist()]
 
     def clear_falls(self, time_s: float, event: str | None = None) -> list[str]:
         """Somebody looks after a fall, or all of them.
@@ -125,13 +125,12 @@ class Following:
 
     def _keep(self) -> None:
         """Write who is down where that changed; a full or read-only disk is tried at the next change."""
-        falls = self._observer.dump()
-        known = [(one["number"], one["confirmed"]) for one in falls["downs"]], dict(self._ids_of_falls)
-        if known == self._kept:
+        downs = [(down.number, down.confirmed) for down in self._observer.falls.down]
+        if (downs, self._ids_of_falls) == self._kept:
             return
-        self._kept = known
+        self._kept = downs, dict(self._ids_of_falls)
         try:
-            _replace(self._file, json.dumps({"falls": falls, "ids": self._ids_of_falls}))
+            _replace(self._file, json.dumps({"falls": self._observer.dump(), "ids": self._ids_of_falls}))
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._file, error.strerror)
 

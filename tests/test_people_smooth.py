@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posed.config import PeopleConfig
-from posed.people.smooth import Floats, Smoother
+from posed.people.smooth import Floats, Smoother, filters
 
 CONFIG = PeopleConfig()
 THRESHOLD = 0.2
@@ -18,8 +18,24 @@ SURE, UNSURE = np.full(17, 0.9), np.full(17, 0.1)
 PLACE = np.linspace(100, 400, 34).reshape(17, 2)
 
 
-def smoother(**settings: float) -> Smoother:
-    return Smoother(CONFIG.model_copy(update=settings), THRESHOLD)
+class OnePerson:
+    """The filters of one person."""
+
+    def __init__(self, **settings: float) -> None:
+        self._smoother = Smoother(CONFIG.model_copy(update=settings), THRESHOLD)
+        self._filters = filters(1)
+
+    def update(self, points: Floats, scores: Floats, time_s: float, size_px: float, moved: Floats) -> None:
+        self._smoother.update(
+            self._filters, points[None], scores[None], time_s, np.array([size_px]), moved[None]
+        )
+
+    def __getattr__(self, name: str) -> Floats:
+        return np.array(self._filters[name][0])
+
+
+def smoother(**settings: float) -> OnePerson:
+    return OnePerson(**settings)
 
 
 def smoothed(frames: Floats, fps: float, size_px: float = SIZE_PX, **settings: float) -> Floats:
@@ -134,3 +150,18 @@ def test_a_keypoint_that_flickers_stays_steady() -> None:
         places.append(one.points)
 
     assert (np.array(places)[60:] - PLACE).std() < raw.std(axis=0).mean() / 2
+
+
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 6))
+@settings(deadline=None, max_examples=30)
+def test_people_smoothed_at_once_are_smoothed_as_each_alone(seed: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    alone, together = [OnePerson() for _ in range(count)], filters(count)
+    for number in range(8):
+        points, scores = random.normal(200, 50, (count, 17, 2)), random.random((count, 17)) * 0.5
+        sizes_px, moved = random.uniform(50, 500, count), random.normal(0, 5, (count, 2))
+        Smoother(CONFIG, THRESHOLD).update(together, points, scores, number / 10, sizes_px, moved)
+        for one, row in zip(alone, range(count), strict=True):
+            one.update(points[row], scores[row], number / 10, sizes_px[row], moved[row])
+            for name in ("points", "scores", "visible"):
+                np.testing.assert_allclose(together[name][row], getattr(one, name), rtol=0, atol=1e-9)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from posed.config import PeopleConfig
 from posed.people.person import Person
 from posed.people.similarity import Crowd, similarity
-from posed.people.size import body_size
-from posed.people.track import _LEAST_ALIKE, Tracker, _assign, _Track
+from posed.people.size import body_size, body_sizes, weighted_quantiles
+from posed.people.smooth import Smoother
+from posed.people.track import _LEAST_ALIKE, Tracker, _assign, _begun, _middles, _see
 from posed.pose import KEYPOINTS, Pose
 from posed.render.actions import ACTIONS, FALLS
 from posed.render.figure import Body, Build, stand_on_ground
@@ -156,11 +157,12 @@ def test_the_time_of_day_does_not_matter(start_s: float) -> None:
 @settings(max_examples=60, deadline=None)
 def test_the_assignment_is_the_best_of_all(people: int, seen: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    tracks = [_Track(pose(float(x)), 0.0, FRAME, CONFIG, THRESHOLD) for x in rng.uniform(300, 460, people)]
+    before = [pose(float(x)) for x in rng.uniform(300, 460, people)]
+    tracks = _begun(people, 0.0)
+    _see(tracks, before, 0.0, FRAME, Smoother(CONFIG, THRESHOLD), THRESHOLD)
     poses = [pose(float(x)) for x in rng.uniform(300, 460, seen)]
-    crowd = Crowd.of([track.pose for track in tracks], THRESHOLD)
-    sizes = np.array([track.size_px for track in tracks])
-    worth = similarity(crowd, sizes, Crowd.of(poses, THRESHOLD), np.zeros(people)) - _LEAST_ALIKE
+    crowd = Crowd.of(before, THRESHOLD)
+    worth = similarity(crowd, tracks["size_px"], Crowd.of(poses, THRESHOLD), np.zeros(people)) - _LEAST_ALIKE
 
     def sum_of(chosen: Sequence[int | None]) -> float:
         return sum(worth[row, column] for row, column in enumerate(chosen) if column is not None)
@@ -172,6 +174,70 @@ def test_the_assignment_is_the_best_of_all(people: int, seen: int, seed: int) ->
     ]
     best = max(sum_of(choice) for choice in choices)
     assert sum_of(_assign(tracks, poses, 0.0, THRESHOLD)) == pytest.approx(best)
+
+
+def walk_of(random: np.random.Generator, x: float, frames: int) -> list[Pose | None]:
+    """Somebody who goes about there, of whom not everything is seen, and at times nothing."""
+    step = random.normal(0, 4, 2)
+    found: list[Pose | None] = []
+    for number in range(frames):
+        points = pose(x).points + number * step + random.normal(0, 2, (17, 2))
+        scores = random.random(17) * random.choice([1.0, 0.4])
+        found.append(None if random.random() < 0.15 else Pose(points, scores, float(scores.mean())))
+    return found
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_people_followed_at_once_are_followed_as_each_alone(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    ways = [walk_of(random, 5000.0 * number, 40) for number in range(1, 6)]
+    together = tracker()
+    alone = [tracker() for _ in ways]
+    for number in range(40):
+        now = [way[number] for way in ways]
+        time_s = number / 10 + 3 * (number > 30)  # in the end all are cut
+        everybody = together.update([one for one in now if one is not None], time_s, FRAME)
+        expected = [
+            person
+            for one, follow in zip(now, alone, strict=True)
+            for person in follow.update([] if one is None else [one], time_s, FRAME)
+        ]
+        assert len(everybody) == len(expected)
+        key = lambda person: person.pose.points[:, 1].mean()  # noqa: E731
+        for person, other in zip(sorted(everybody, key=key), sorted(expected, key=key), strict=True):
+            assert (person.seen, person.raw) == (other.seen, other.raw)
+            np.testing.assert_array_equal(person.visible, other.visible)
+            np.testing.assert_allclose(person.pose.points, other.pose.points, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(person.pose.scores, other.pose.scores, rtol=0, atol=1e-9)
+            assert person.size_px == pytest.approx(other.size_px, abs=1e-9)
+        ended = [one for follow in alone for one in follow.ended]
+        assert sorted((one.time_s, str(one.border), one.cut) for one in together.ended) == sorted(
+            (one.time_s, str(one.border), one.cut) for one in ended
+        )
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 6))
+@settings(deadline=None)
+def test_sizes_and_middles_of_all_are_those_of_each(seed: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    points = random.normal(0, 100, (count, 17, 2))
+    seen = random.random((count, 17)) < random.choice([0.0, 0.1, 0.5, 1.0], (count, 1))
+    sizes_px, trusts = body_sizes(points, seen)
+    for row in range(count):
+        assert (sizes_px[row], trusts[row]) == pytest.approx(body_size(points[row], seen[row]), abs=1e-9)
+        there = points[row][seen[row]]
+        middle = np.median(there, axis=0) if len(there) else points[row].mean(axis=0)
+        np.testing.assert_allclose(_middles(points, seen)[row], middle, rtol=0, atol=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 5)), min_size=1, max_size=20))
+def test_a_weighted_quantile_is_that_of_values_that_come_as_often(pairs: list[tuple[int, int]]) -> None:
+    values, weights = np.array(pairs, np.float64).T
+    often = sorted(value for value, weight in pairs for _ in range(weight))
+    expected = often[(len(often) + 1) // 2 - 1] if often else np.inf
+
+    assert weighted_quantiles(values[None], weights[None], 0.5).tolist() == [expected]
 
 
 def test_one_person_seen_twice_is_one_person() -> None:

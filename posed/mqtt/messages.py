@@ -299,22 +299,23 @@ def person_message(pose: Pose, keypoint_threshold: float) -> Person:
     """One person, coordinates to a tenth of a pixel."""
     points = np.round(pose.points, 1).tolist()
     scores = np.round(pose.scores, 3).tolist()
-    visible = pose.scores >= keypoint_threshold
+    visible = (pose.scores >= keypoint_threshold).tolist()
     keypoints = Keypoints(
-        *(
-            Keypoint(x=x, y=y, score=score) if seen else None
+        *[
+            Keypoint(x, y, score) if seen else None
             for (y, x), score, seen in zip(points, scores, visible, strict=True)
-        )
+        ]
     )
-    return Person(score=round(pose.score, 3), box=_box(pose.points[visible]), keypoints=keypoints)
+    box = _box([point for point, seen in zip(pose.points.tolist(), visible, strict=True) if seen])
+    return Person(score=round(pose.score, 3), box=box, keypoints=keypoints)
 
 
-def _box(points: np.ndarray[Any, np.dtype[np.float64]]) -> Box | None:
-    if not len(points):
+def _box(points: list[list[float]]) -> Box | None:
+    if not points:
         return None
-    top, left = points.min(axis=0)
-    height, width = np.ptp(points, axis=0)
-    return Box(*(round(float(value), 1) for value in (left, top, width, height)))
+    ys, xs = [y for y, _ in points], [x for _, x in points]
+    left, top = min(xs), min(ys)
+    return Box(round(left, 1), round(top, 1), round(max(xs) - left, 1), round(max(ys) - top, 1))
 
 
 def observed_message(one: Observed, keypoint_threshold: float) -> Person:

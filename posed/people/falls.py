@@ -95,9 +95,9 @@ class Place:
     def of(cls, person: Person, frame_size: tuple[int, int]) -> Place:
         """Where a person is who is seen."""
         width, height = frame_size
-        hips = [index for index in (11, 12) if person.visible[index]]
-        points = person.pose.points[hips] if hips else person.pose.points[person.visible]
-        y, x = points.mean(0).tolist() if len(points) else person.pose.points.mean(0).tolist()
+        hips = [person.pose.points[index].tolist() for index in (11, 12) if person.visible[index]]
+        points = hips or person.pose.points[person.visible].tolist() or person.pose.points.tolist()
+        y, x = (sum(point[axis] for point in points) / len(points) for axis in (0, 1))
         return cls(x / width, y / height, person.size_px / height)
 
     def distance(self, other: Place, aspect: float) -> float:

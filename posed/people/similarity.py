@@ -56,8 +56,9 @@ def similarity(crowd: Crowd, sizes_px: Floats, others: Crowd, slack: Floats) -> 
 
     Source: COCO's keypoint evaluation, cocodataset.org; weighting by scores is ours.
     """
-    apart = ((crowd.points[:, None] - others.points[None]) ** 2).sum(axis=3)
-    distances = apart / (sizes_px**2)[:, None, None]
+    offsets = (crowd.points[:, None] - others.points) / sizes_px[:, None, None, None]
+    y, x = offsets[..., 0], offsets[..., 1]
+    distances = y * y + x * x
     variances = _VARIANCES + (slack**2)[:, None]
     weights = np.sqrt(crowd.scores[:, None] * others.scores[None])
     alike = np.exp(-distances / (2 * variances[:, None])) * weights

@@ -34,51 +34,78 @@ Drillis and Contini, Body segment parameters, 1966; several names mean the middl
 
 
 def _ends(index: int) -> Floats:
-    """(bones, 17): what an end of every bone takes of each keypoint."""
-    shares = np.zeros((len(_BONES), KEYPOINT_COUNT))
+    """(17, bones): what an end of every bone takes of each keypoint."""
+    shares = np.zeros((KEYPOINT_COUNT, len(_BONES)))
     for bone, ends in enumerate(_BONES):
         names = str(ends[index]).split()
         for name in names:
-            shares[bone, KEYPOINTS.index(name)] = 1 / len(names)
+            shares[KEYPOINTS.index(name), bone] = 1 / len(names)
     return shares
 
 
 _FROM: Final = _ends(0)
 _TO: Final = _ends(1)
 _ALONG: Final = _TO - _FROM
-_PARTS: Final = (_FROM + _TO) > 0
+_PARTS: Final = ((_FROM + _TO) > 0).astype(np.float64)
 _SHARES: Final = np.array([share for _, _, share in _BONES])
 
 _QUANTILE: Final = 0.7
 """Bones that point at the camera look short, none looks long; but keypoints are off, so not the longest."""
 
 
-def body_size(points: Floats, scored: NDArray[np.bool_]) -> tuple[float, float]:
-    """About the height of a person standing upright, from the lengths of the bones that are seen.
+def body_sizes(points: Floats, scored: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """About the heights of people standing upright, from the lengths of the bones that are seen.
 
     Sitting, lying or bending shortens no bone, and one that is cut off takes only its own away.
 
     Args:
-        points: (17, 2), y first, px.
-        scored: (17,): which of them are seen.
+        points: (N, 17, 2), y first, px.
+        scored: (N, 17): which of them are seen.
 
     Returns:
-        (size px, trust 0-1: the share of the bones that were seen); the extent of the keypoints, and 0,
-        where no bone is.
+        (sizes (N,) px, trusts (N,) 0-1: the share of the bones that were seen); the extent of the keypoints,
+        and 0, where no bone is.
     """
-    seen = ~(_PARTS & ~scored).any(axis=1)
-    if not seen.any():
-        extent = np.ptp(points[scored], axis=0) if scored.any() else np.zeros(2)
-        return float(max(np.hypot(*extent), 1.0)), 0.0
-    along = _ALONG[seen] @ points
-    sizes = np.hypot(along[:, 0], along[:, 1]) / _SHARES[seen]
+    seen = ~scored @ _PARTS == 0
+    along = points.swapaxes(1, 2) @ _ALONG
+    sizes = np.hypot(along[:, 0], along[:, 1]) / _SHARES
     # A keypoint that is off by some px is worth less where the bone is short.
-    size = weighted_quantile(sizes, _SHARES[seen], _QUANTILE)
-    return max(size, 1.0), float(_SHARES[seen].sum() / _SHARES.sum())
+    weights = np.where(seen, _SHARES, 0.0)
+    trusts = weights.sum(axis=1) / _SHARES.sum()
+    whole = weighted_quantiles(sizes, weights, _QUANTILE)
+    if not trusts.all():
+        whole = np.where(trusts > 0, whole, _extents(points, scored))
+    return np.maximum(whole, 1.0), trusts
 
 
-def weighted_quantile(values: Floats, weights: Floats, quantile: float) -> float:
-    """The smallest of the values (n,) that has this share of the weights (n,) at or below it."""
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order])
-    return float(values[order[int(np.searchsorted(reached, quantile * reached[-1]))]])
+def body_size(points: Floats, scored: NDArray[np.bool_]) -> tuple[float, float]:
+    """The same of one person: points (17, 2), scored (17,)."""
+    sizes, trusts = body_sizes(points[None], scored[None])
+    return float(sizes[0]), float(trusts[0])
+
+
+def weighted_quantiles(values: Floats, weights: Floats, quantile: float) -> Floats:
+    """Of each row the smallest value that has this share of the row's weights at or below it.
+
+    Args:
+        values: (N, n).
+        weights: (N, n); 0 for a value that does not count.
+
+    Returns:
+        (N,); inf where nothing counts.
+    """
+    rows = np.arange(len(values))
+    counted = np.where(weights > 0, values, np.inf)
+    order = counted.argsort(axis=1)
+    reached = weights[rows[:, None], order].cumsum(axis=1)
+    chosen = (reached < quantile * reached[:, -1:]).sum(axis=1)
+    return np.asarray(counted[rows, order[rows, chosen]])
+
+
+def _extents(points: Floats, scored: NDArray[np.bool_]) -> Floats:
+    """(N,) px: the diagonals of the boxes around what is seen; 0 where nothing is."""
+    seen = scored[:, :, None]
+    low = np.where(seen, points, np.inf).min(axis=1)
+    high = np.where(seen, points, -np.inf).max(axis=1)
+    across = np.where(seen.any(axis=1), high - low, 0.0)
+    return np.hypot(across[:, 0], across[:, 1])

@@ -12,18 +12,39 @@ from posed.config import PeopleConfig
 from posed.pose import KEYPOINT_COUNT
 
 Floats = NDArray[np.float64]
+Records = NDArray[np.void]
+
+FILTERS: Final = np.dtype(
+    [
+        ("points", np.float64, (KEYPOINT_COUNT, 2)),
+        ("scores", np.float64, KEYPOINT_COUNT),
+        ("visible", np.bool_, KEYPOINT_COUNT),
+        ("raw", np.float64, (KEYPOINT_COUNT, 2)),
+        ("velocity", np.float64, (KEYPOINT_COUNT, 2)),
+        ("seen_at", np.float64, KEYPOINT_COUNT),
+    ]
+)
+"""The filters of one person's keypoints. What they give: `points`, px, which say nothing of keypoints that are
+not visible; `scores` from when the keypoint was last seen, 0 when it is not visible; `visible`. What they keep:
+the points as last decoded, `raw`, and their speed in px/s, when each was last seen, s."""
 
 _SPEED_HZ: Final = 0.7
 """Cut-off of the speed's own filter; 1 in the paper, whose input is less noisy."""
-
 
 _STILL: Final = 0.08
 """Heights per second: as fast as keypoints that are off by 1 % of the height seem to move. It is taken from
 the speed, or that noise alone would open the filter."""
 
 
+def filters(count: int) -> Records:
+    """(count,) of `FILTERS`, of people who were not seen yet."""
+    fresh = np.zeros(count, FILTERS)
+    fresh["seen_at"] = -math.inf
+    return fresh
+
+
 class Smoother:
-    """One Euro filters of one person's keypoints.
+    """One Euro filters, of everybody at once; what they know is in records that are given to it.
 
     A keypoint that is not seen goes with the body for `keypoint_hold_s`, and is not visible then. Its filter
     starts anew when it is seen again after that, so that it does not glide in from where it was.
@@ -32,67 +53,61 @@ class Smoother:
         config: `smoothing`, `smoothing_hz`, `smoothing_speed`, `keypoint_hold_s`.
         threshold: keypoints scored below are not seen, 0-1.
 
-    Attributes:
-        points: (17, 2) px; those of keypoints that are not visible say nothing.
-        scores: (17,) from when the keypoint was last seen; 0 when it is not visible.
-        visible: (17,) bool.
-
     Source: Casiez, Roussel, Vogel, 1€ filter, CHI 2012. The speed here is that of both coordinates together,
     in heights of the person per second, less what is noise (`_STILL`).
     """
 
     def __init__(self, config: PeopleConfig, threshold: float) -> None:
         self._config, self._threshold = config, threshold
-        self._raw = np.zeros((KEYPOINT_COUNT, 2))
-        self._velocity = np.zeros((KEYPOINT_COUNT, 2))
-        self._seen_at = np.full(KEYPOINT_COUNT, -math.inf)
-        self.points = np.zeros((KEYPOINT_COUNT, 2))
-        self.scores = np.zeros(KEYPOINT_COUNT)
-        self.visible = np.zeros(KEYPOINT_COUNT, np.bool_)
 
-    def update(self, points: Floats, scores: Floats, time_s: float, size_px: float, moved: Floats) -> None:
-        """The next frame in which the person is seen.
+    def update(  # noqa: PLR0913, PLR0917 one of each person, and the time
+        self, people: Records, points: Floats, scores: Floats, time_s: float, sizes_px: Floats, moved: Floats
+    ) -> None:
+        """The next frame in which these people are seen.
 
         Args:
-            points: (17, 2) px, as they were decoded.
-            scores: (17,), 0-1.
+            people: (N,) of `FILTERS`, which go on.
+            points: (N, 17, 2) px, as they were decoded.
+            scores: (N, 17), 0-1.
             time_s: of the frame; not before the last one's.
-            size_px: the person's height.
-            moved: (2,) px by which the body moved since the last frame.
+            sizes_px: (N,) the people's heights.
+            moved: (N, 2) px by which the bodies moved since the last frame.
         """
         seen = scores >= self._threshold
-        goes_on = seen & self.visible
-        filtered = self._filtered(points, np.where(goes_on, time_s - self._seen_at, 0.0), size_px)
-        self.hold(time_s, moved)
-        steadied = goes_on & self._config.smoothing
-        self.points = np.where(steadied[:, None], filtered, np.where(seen[:, None], points, self.points))
-        self.scores = np.where(seen, scores, self.scores)
-        self.visible = seen | self.visible
-        self._velocity = np.where(goes_on[:, None], self._velocity, 0.0)
-        self._raw = np.where(seen[:, None], points, self._raw)
-        self._seen_at = np.where(seen, time_s, self._seen_at)
+        goes_on = seen & people["visible"]
+        filtered = self._filtered(people, points, np.where(goes_on, time_s - people["seen_at"], 0.0), sizes_px)
+        self.hold(people, time_s, moved)
+        decoded, steadied = seen[:, :, None], (goes_on & self._config.smoothing)[:, :, None]
+        people["points"] = np.where(steadied, filtered, np.where(decoded, points, people["points"]))
+        people["scores"] = np.where(seen, scores, people["scores"])
+        people["visible"] |= seen
+        people["velocity"] = np.where(goes_on[:, :, None], people["velocity"], 0.0)
+        people["raw"] = np.where(decoded, points, people["raw"])
+        people["seen_at"] = np.where(seen, time_s, people["seen_at"])
 
-    def hold(self, time_s: float, moved: Floats) -> None:
-        """The next frame, in which nothing of the person is seen; arguments as of `update`."""
-        self.points = self.points + moved
-        self.visible = self.visible & (time_s - self._seen_at <= self._config.keypoint_hold_s)
-        self.scores = np.where(self.visible, self.scores, 0.0)
+    def hold(self, people: Records, time_s: float, moved: Floats) -> None:
+        """The next frame, in which nothing of these people is seen; arguments as of `update`."""
+        people["points"] += moved[:, None]
+        people["visible"] &= time_s - people["seen_at"] <= self._config.keypoint_hold_s
+        people["scores"] *= people["visible"]
 
-    def _filtered(self, points: Floats, elapsed_s: Floats, size_px: float) -> Floats:
-        """(17, 2): each keypoint as far towards what was decoded as its speed asks for.
+    def _filtered(self, people: Records, points: Floats, elapsed_s: Floats, sizes_px: Floats) -> Floats:
+        """(N, 17, 2): each keypoint as far towards what was decoded as its speed asks for.
 
         Args:
-            points: (17, 2) px, as they were decoded.
-            elapsed_s: (17,) since the keypoint was last seen; where it is 0 nothing moves.
-            size_px: the person's height.
+            people: (N,), whose speeds are measured.
+            points: (N, 17, 2) px, as they were decoded.
+            elapsed_s: (N, 17) since the keypoint was last seen; where it is 0 nothing moves.
+            sizes_px: (N,) the people's heights.
         """
-        velocity = (points - self._raw) / np.where(elapsed_s > 0, elapsed_s, np.inf)[:, None]
-        self._velocity = self._velocity + _share(_SPEED_HZ, elapsed_s)[:, None] * (velocity - self._velocity)
-        speed = np.hypot(self._velocity[:, 0], self._velocity[:, 1]) / size_px
+        velocity = (points - people["raw"]) / np.where(elapsed_s > 0, elapsed_s, np.inf)[:, :, None]
+        people["velocity"] += _share(_SPEED_HZ, elapsed_s)[:, :, None] * (velocity - people["velocity"])
+        smoothed = people["velocity"]
+        speed = np.hypot(smoothed[:, :, 0], smoothed[:, :, 1]) / sizes_px[:, None]
         moving = np.maximum(speed - _STILL, 0)
         cutoff_hz = self._config.smoothing_hz + self._config.smoothing_speed * moving
-        way = points - self.points
-        return np.asarray(self.points + _share(cutoff_hz, elapsed_s)[:, None] * way)
+        way = points - people["points"]
+        return np.asarray(people["points"] + _share(cutoff_hz, elapsed_s)[:, :, None] * way)
 
 
 def _share(cutoff_hz: Floats | float, elapsed_s: Floats) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 from posed.config import PeopleConfig
 from posed.people.person import Person
 from posed.people.similarity import Crowd, similarity
-from posed.people.size import body_size, weighted_quantile
-from posed.people.smooth import Smoother
-from posed.pose import SIGMAS, Pose
+from posed.people.size import body_size, body_sizes, weighted_quantiles
+from posed.people.smooth import FILTERS, Floats, Records, Smoother, filters
+from posed.pose import KEYPOINT_COUNT, SIGMAS, Pose
 
-Floats = NDArray[np.float64]
 Border = Literal["left", "right", "top", "bottom"]
 
 _LEAST_ALIKE: Final = 0.1
@@ -77,101 +75,137 @@ class Ended:
     cut: bool
 
 
-class _Track:
-    """Somebody, perhaps, and all that is known of them; starts with the pose in which they are first seen."""
+_TRACKS: Final = np.dtype(
+    [
+        ("id", np.int64),
+        ("hits", np.int64),
+        ("misses", np.int64),
+        ("seen_at", np.float64),
+        ("score", np.float64),
+        ("points", np.float64, (KEYPOINT_COUNT, 2)),
+        ("scores", np.float64, KEYPOINT_COUNT),
+        ("size_px", np.float64),
+        ("trusted", np.float64),
+        ("middle", np.float64, 2),
+        ("velocity", np.float64, 2),
+        ("gone", np.float64, 2),
+        ("frame", np.float64, 2),
+        ("filters", FILTERS),
+    ]
+)
+"""Somebody, perhaps, and all that is known of them: `id` 0 until they are a person; in how many frames they were
+seen, and not seen since; when they were last seen and with which score of the pose. As of then: keypoints, px,
+and what they count for; the size and how far it is to be trusted; the middle, px, and its speed, px/s; (height,
+width) of the frame. `gone`: px from there to where they should be by now. `filters`: of the keypoints."""
 
-    def __init__(
-        self, pose: Pose, time_s: float, frame_size: tuple[int, int], config: PeopleConfig, threshold: float
-    ) -> None:
-        self.id: int | None = None
-        self.last_seen: Person | None = None
-        self.hits, self.misses = 0, 0
-        self.seen_at = time_s
-        self.size_px = 1.0
-        self._threshold = threshold
-        self._trusted = 0.0
-        self._points, self._scores = pose.points, np.zeros(len(pose.scores))
-        self._velocity = np.zeros(2)
-        self._gone = np.zeros(2)
-        self._middle, self._frame = np.zeros(2), np.zeros(2)
-        self._smoother = Smoother(config, threshold)
-        self.see(pose, time_s, frame_size)
 
-    def see(self, pose: Pose, time_s: float, frame_size: tuple[int, int]) -> None:
-        """A pose of this frame is theirs."""
-        elapsed_s = time_s - self.seen_at
-        seen = pose.scores >= self._threshold
-        way = self._way_to(pose, seen, time_s)
-        if elapsed_s > 0:
-            gain = max(1 - math.exp(-elapsed_s / _VELOCITY_S), 1 / (self.hits + 1))
-            self._velocity = self._velocity + gain * (way / elapsed_s - self._velocity)
-        self._measure(pose, seen, elapsed_s)
-        self._smoother.update(pose.points, pose.scores, time_s, self.size_px, way - self._gone)
-        self._scores = np.where(seen, pose.scores, self._scores * math.exp(-elapsed_s / _FORGET_S))
-        self._points = np.where(seen[:, None], pose.points, self._points + way)
-        self._middle = np.median(self._points[seen], axis=0) if seen.any() else self._points.mean(axis=0)
-        self._frame = np.array([frame_size[1], frame_size[0]], np.float64)
-        self._gone = np.zeros(2)
-        self.hits, self.misses = self.hits + 1, 0
-        self.pose, self.seen_at = pose, time_s
+def _see(  # noqa: PLR0913, PLR0917 of the frame, and how
+    tracks: Records,
+    poses: Sequence[Pose],
+    time_s: float,
+    frame_size: tuple[int, int],
+    smoother: Smoother,
+    threshold: float,
+) -> None:
+    """Poses of this frame are theirs, one of each."""
+    points = np.array([pose.points for pose in poses])
+    scores = np.array([pose.scores for pose in poses])
+    elapsed_s = time_s - tracks["seen_at"]
+    seen = scores >= threshold
+    way = _ways_to(tracks, points, np.where(seen, scores, 0.0), time_s)
+    _quicken(tracks, way, elapsed_s)
+    _measure(tracks, points, seen, elapsed_s)
+    moved = way - tracks["gone"]
+    smoother.update(tracks["filters"], points, scores, time_s, tracks["size_px"], moved)
+    tracks["scores"] = np.where(seen, scores, tracks["scores"] * _fading(elapsed_s))
+    tracks["points"] = np.where(seen[:, :, None], points, tracks["points"] + way[:, None])
+    tracks["middle"] = _middles(tracks["points"], seen)
+    tracks["frame"] = frame_size[1], frame_size[0]
+    tracks["gone"] = 0.0
+    tracks["hits"] += 1
+    tracks["misses"] = 0
+    tracks["seen_at"] = time_s
+    tracks["score"] = [pose.score for pose in poses]
 
-    def miss(self, time_s: float) -> None:
-        """No pose of this frame is theirs: they go on as they went."""
-        way = self._way(time_s)
-        self._smoother.hold(time_s, way - self._gone)
-        self._gone = way
-        self.misses += 1
 
-    def predicted(self, time_s: float) -> tuple[Floats, Floats]:
-        """Points (17, 2) px and scores (17,) to expect in a frame."""
-        return (
-            self._points + self._way(time_s),
-            self._scores * math.exp(-(time_s - self.seen_at) / _FORGET_S),
-        )
+def _miss(tracks: Records, time_s: float, smoother: Smoother) -> None:
+    """No pose of this frame is theirs: they go on as they went."""
+    way = _ways(tracks, time_s)
+    smoother.hold(tracks["filters"], time_s, way - tracks["gone"])
+    tracks["gone"] = way
+    tracks["misses"] += 1
 
-    def person(self, number: int) -> Person:
-        """What is told of them, as of the last frame."""
-        smoother, seen = self._smoother, self.misses == 0
-        pose = Pose(smoother.points, smoother.scores, self.pose.score)
-        return Person(number, pose, smoother.visible, seen, self.size_px, self.pose if seen else None)
 
-    def border(self) -> Border | None:
-        """Over which side of the frame they were leaving when they were last seen."""
-        ahead = self._middle + self._velocity * _AHEAD_S
-        (top, left), (bottom, right) = ahead.tolist(), (self._frame - ahead).tolist()
-        room: dict[Border, float] = {"left": left, "right": right, "top": top, "bottom": bottom}
-        nearest = min(room, key=lambda side: room[side])
-        return nearest if room[nearest] < _NEAR_BORDER * self.size_px else None
+def _begun(count: int, time_s: float) -> Records:
+    """Somebody new each, to be seen for the first time now."""
+    tracks = np.zeros(count, _TRACKS)
+    tracks["filters"] = filters(count)
+    tracks["seen_at"], tracks["size_px"] = time_s, 1.0
+    return tracks
 
-    def _way(self, time_s: float) -> Floats:
-        """(2,) px from where they were last seen to where they should be by now.
 
-        Not far beyond the border of the frame: who comes back does so from there.
-        """
-        coasted_s = _COASTING_S * (1 - math.exp(-(time_s - self.seen_at) / _COASTING_S))
-        beyond = _BEYOND * self.size_px
-        low, high = np.minimum(self._middle, -beyond), np.maximum(self._middle, self._frame + beyond)
-        return np.asarray(np.clip(self._middle + self._velocity * coasted_s, low, high) - self._middle)
+def _border(track: np.void) -> Border | None:
+    """Over which side of the frame somebody was leaving when they were last seen."""
+    ahead = track["middle"] + track["velocity"] * _AHEAD_S
+    (top, left), (bottom, right) = ahead.tolist(), (track["frame"] - ahead).tolist()
+    room: dict[Border, float] = {"left": left, "right": right, "top": top, "bottom": bottom}
+    nearest = min(room, key=lambda side: room[side])
+    return nearest if room[nearest] < _NEAR_BORDER * track["size_px"] else None
 
-    def _way_to(self, pose: Pose, seen: NDArray[np.bool_], time_s: float) -> Floats:
-        """(2,) px from where they were last seen to a pose; what most keypoints say, as some may be wrong."""
-        common = seen & (self._scores > 0)
-        if not common.any():
-            return self._way(time_s)
-        ways = pose.points[common] - self._points[common]
-        weights = np.sqrt(self._scores[common] * pose.scores[common]) / _SPREADS[common]
-        return np.array([weighted_quantile(ways[:, axis], weights, 0.5) for axis in (0, 1)])
 
-    def _measure(self, pose: Pose, seen: NDArray[np.bool_], elapsed_s: float) -> None:
-        """The size from this pose too: slowly, and the less the less of the person is seen."""
-        size_px, trust = body_size(pose.points, seen)
-        if not self._trusted:
-            self.size_px = size_px
-        elif trust:
-            over_s = _GROWING_S if size_px > self.size_px else _SHRINKING_S
-            gain = max(1 - math.exp(-elapsed_s * trust / over_s), trust / (self._trusted + trust))
-            self.size_px += gain * (size_px - self.size_px)
-        self._trusted += trust
+def _fading(elapsed_s: Floats) -> Floats:
+    """(N, 1): what keypoints that have not been seen for so long (N,) still count for."""
+    return np.exp(-elapsed_s / _FORGET_S)[:, None]
+
+
+def _ways(tracks: Records, time_s: float) -> Floats:
+    """(N, 2) px from where they were last seen to where they should be by now.
+
+    Not far beyond the border of the frame: who comes back does so from there.
+    """
+    coasted_s = _COASTING_S * (1 - np.exp(-(time_s - tracks["seen_at"]) / _COASTING_S))
+    beyond, middle = _BEYOND * tracks["size_px"][:, None], tracks["middle"]
+    low, high = np.minimum(middle, -beyond), np.maximum(middle, tracks["frame"] + beyond)
+    ahead = middle + tracks["velocity"] * coasted_s[:, None]
+    return np.asarray(np.minimum(np.maximum(ahead, low), high) - middle)
+
+
+def _ways_to(tracks: Records, points: Floats, scores: Floats, time_s: float) -> Floats:
+    """(N, 2) px from where they were last seen to poses; what most keypoints say, as some may be wrong."""
+    ways = (points - tracks["points"]).swapaxes(1, 2).reshape(-1, KEYPOINT_COUNT)
+    weights = np.sqrt(tracks["scores"] * scores) / _SPREADS
+    chosen = weighted_quantiles(ways, weights.repeat(2, axis=0), 0.5).reshape(-1, 2)
+    lost = ~weights.any(axis=1)
+    return np.where(lost[:, None], _ways(tracks, time_s), chosen) if lost.any() else chosen
+
+
+def _quicken(tracks: Records, way: Floats, elapsed_s: Floats) -> None:
+    """The speeds from these ways (N, 2) too; no time, no speed."""
+    passed = elapsed_s > 0
+    gain = passed * np.maximum(1 - np.exp(-elapsed_s / _VELOCITY_S), 1 / (tracks["hits"] + 1))
+    velocity = way / np.where(passed, elapsed_s, np.inf)[:, None]
+    tracks["velocity"] += gain[:, None] * (velocity - tracks["velocity"])
+
+
+def _measure(tracks: Records, points: Floats, seen: NDArray[np.bool_], elapsed_s: Floats) -> None:
+    """The sizes from these poses too: slowly, and the less the less of the person is seen."""
+    sizes_px, trusts = body_sizes(points, seen)
+    known_px, trusted = tracks["size_px"], tracks["trusted"] + trusts
+    over_s = np.where(sizes_px > known_px, _GROWING_S, _SHRINKING_S)
+    share = np.divide(trusts, trusted, out=np.zeros(len(tracks)), where=trusted > 0)
+    gain = np.maximum(1 - np.exp(-elapsed_s * trusts / over_s), share)
+    followed_px = known_px + gain * (sizes_px - known_px)
+    tracks["size_px"] = np.where(tracks["trusted"] > 0, followed_px, sizes_px)
+    tracks["trusted"] = trusted
+
+
+def _middles(points: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """(N, 2) px: the medians of the keypoints that are seen, the means of all where none is."""
+    ranked = np.where(seen[:, :, None], points, np.inf)
+    ranked.sort(axis=1)
+    rows, counts = np.arange(len(points)), seen.sum(axis=1)
+    medians = (ranked[rows, (counts - 1) // 2] + ranked[rows, counts // 2]) / 2
+    return medians if counts.all() else np.where(counts[:, None] > 0, medians, points.mean(axis=1))
 
 
 class Tracker:
@@ -179,6 +213,8 @@ class Tracker:
 
     A pure function of what it is given. When time goes backwards, or leaps by more than `lost_after_s`,
     nobody is who they were: everybody ends, and whoever is there is somebody new.
+
+    Everybody is computed at once, in arrays with a row for each.
 
     Args:
         config: of `people`.
@@ -190,7 +226,9 @@ class Tracker:
 
     def __init__(self, config: PeopleConfig, threshold: float) -> None:
         self._config, self._threshold = config, threshold
-        self._tracks: list[_Track] = []
+        self._smoother = Smoother(config, threshold)
+        self._tracks = _begun(0, 0.0)
+        self._last_seen: dict[int, Person] = {}
         self._last_id = 0
         self._time_s: float | None = None
         self.ended: tuple[Ended, ...] = ()
@@ -208,79 +246,126 @@ class Tracker:
         """
         self.ended = self._end(time_s)
         self._time_s = time_s
-        confirmed = [track for track in self._tracks if track.id is not None]
-        perhaps = [track for track in self._tracks if track.id is None]
-        rest = list(poses)
-        for tracks in (confirmed, perhaps):
-            rest = self._match(tracks, rest, time_s, frame_size)
-        self._begin(rest, poses, time_s, frame_size)
-        return self._people()
+        theirs = self._match(poses, time_s)
+        new = self._begin(poses, theirs, time_s)
+        seen = [*theirs, *new]
+        self._go_on(seen, time_s, frame_size)
+        return self._people(seen)
 
     def _end(self, time_s: float) -> tuple[Ended, ...]:
         """Let go of everybody who has not been seen for too long."""
-        before, longest_s = self._time_s, self._config.lost_after_s
+        before, longest_s, tracks = self._time_s, self._config.lost_after_s, self._tracks
         cut = before is not None and not 0 <= time_s - before <= longest_s
-        gone = [track for track in self._tracks if cut or time_s - track.seen_at > longest_s]
-        self._tracks = [track for track in self._tracks if track not in gone]
+        if not cut and all(time_s - seen_at <= longest_s for seen_at in tracks["seen_at"].tolist()):
+            return ()
+        gone = (time_s - tracks["seen_at"] > longest_s) | cut
+        self._tracks = tracks[~gone]
         return tuple(
-            Ended(track.last_seen, track.seen_at, track.border(), cut)
-            for track in gone
-            if track.last_seen is not None
+            Ended(self._last_seen.pop(int(track["id"])), float(track["seen_at"]), _border(track), cut)
+            for track in tracks[gone]
+            if track["id"]
         )
 
-    def _match(
-        self, tracks: list[_Track], poses: list[Pose], time_s: float, frame_size: tuple[int, int]
-    ) -> list[Pose]:
-        """Give poses to people, so that they are most alike all in all.
+    def _match(self, poses: Sequence[Pose], time_s: float) -> list[Pose | None]:
+        """Give poses to people, so that they are most alike all in all; those who may yet be one come last.
 
         Returns:
-            The poses that are nobody's.
+            For each track its pose.
         """
-        chosen = _assign(tracks, poses, time_s, self._threshold)
-        for track, index in zip(tracks, chosen, strict=True):
-            if index is None:
-                track.miss(time_s)
-            else:
-                track.see(poses[index], time_s, frame_size)
-        return [pose for index, pose in enumerate(poses) if index not in chosen]
+        theirs: list[Pose | None] = [None] * len(self._tracks)
+        numbers = self._tracks["id"].tolist()
+        rest = list(poses)
+        for are_people in (True, False):
+            rows = [row for row, number in enumerate(numbers) if (number > 0) is are_people]
+            if not rows or not rest:
+                continue
+            chosen = _assign(_at(self._tracks, rows), rest, time_s, self._threshold)
+            for row, index in zip(rows, chosen, strict=True):
+                theirs[row] = None if index is None else rest[index]
+            rest = [pose for index, pose in enumerate(rest) if index not in chosen]
+        return theirs
 
-    def _begin(
-        self, rest: list[Pose], poses: Sequence[Pose], time_s: float, frame_size: tuple[int, int]
-    ) -> None:
-        """Poses that are nobody's are somebody new, unless somebody is seen twice."""
-        taken = [pose for pose in poses if not any(pose is other for other in rest)]
-        for pose in rest:
-            if not _is_among(pose, taken, self._threshold):
-                self._tracks.append(_Track(pose, time_s, frame_size, self._config, self._threshold))
-                taken.append(pose)
+    def _begin(self, poses: Sequence[Pose], theirs: Sequence[Pose | None], time_s: float) -> list[Pose]:
+        """Poses that are nobody's are somebody new, unless somebody is seen twice; returns the poses of those."""
+        taken = [pose for pose in theirs if pose is not None]
+        new: list[Pose] = []
+        if len(taken) < len(poses):
+            for pose in poses:
+                if any(pose is other for other in taken):
+                    continue
+                if not _is_among(pose, [*taken, *new], self._threshold):
+                    new.append(pose)
+            self._tracks = np.concatenate([self._tracks, _begun(len(new), time_s)])
+        return new
 
-    def _people(self) -> list[Person]:
+    def _go_on(self, theirs: Sequence[Pose | None], time_s: float, frame_size: tuple[int, int]) -> None:
+        """Take what this frame says of everybody: the pose of each track, or None."""
+        tracks = self._tracks
+        hidden = [row for row, pose in enumerate(theirs) if pose is None]
+        if len(hidden) < len(theirs):
+            seen = [row for row, pose in enumerate(theirs) if pose is not None]
+            poses = [pose for pose in theirs if pose is not None]
+            some = _at(tracks, seen)
+            _see(some, poses, time_s, frame_size, self._smoother, self._threshold)
+            if some is not tracks:
+                tracks[seen] = some
+        if hidden:
+            some = tracks[hidden]
+            _miss(some, time_s, self._smoother)
+            tracks[hidden] = some
+
+    def _people(self, theirs: Sequence[Pose | None]) -> list[Person]:
+        """What is told of everybody who is a person, as of this frame."""
+        tracks = self._tracks
+        if not len(tracks):
+            return []
+        self._name_new()
+        filters = tracks["filters"].copy()
         people = []
-        for track in self._tracks:
-            if track.id is None and track.hits >= self._config.confirm_frames:
-                self._last_id += 1
-                track.id = self._last_id
-            if track.id is not None:
-                person = track.person(track.id)
+        for number, pose, points, scores, score, visible, size_px in zip(
+            tracks["id"].tolist(),
+            theirs,
+            filters["points"],
+            filters["scores"],
+            tracks["score"].tolist(),
+            filters["visible"],
+            tracks["size_px"].tolist(),
+            strict=True,
+        ):
+            if number:
+                seen = pose is not None
+                person = Person(number, Pose(points, scores, score), visible, seen, size_px, pose)
                 people.append(person)
-                if person.seen:
-                    track.last_seen = person
-        self._tracks = [one for one in self._tracks if one.id is not None or one.misses <= one.hits]
+                if seen:
+                    self._last_seen[number] = person
+        if len(people) < len(tracks):
+            self._tracks = tracks[(tracks["id"] > 0) | (tracks["misses"] <= tracks["hits"])]
         return people
+
+    def _name_new(self) -> None:
+        """Who was seen often enough is a person, and has an id."""
+        tracks = self._tracks
+        for row, number in enumerate(tracks["id"].tolist()):
+            if not number and tracks["hits"][row] >= self._config.confirm_frames:
+                self._last_id += 1
+                tracks["id"][row] = self._last_id
+
+
+def _at(tracks: Records, rows: list[int]) -> Records:
+    """Some of the tracks, a copy; or the tracks themselves where that is all of them."""
+    return tracks if len(rows) == len(tracks) else tracks[rows]
 
 
 def _assign(
-    tracks: Sequence[_Track], poses: Sequence[Pose], time_s: float, threshold: float
+    tracks: Records, poses: Sequence[Pose], time_s: float, threshold: float
 ) -> list[int | None]:
-    """For each track the index of its pose: the globally optimal choice."""
-    if not tracks or not poses:
-        return [None] * len(tracks)
-    expected = [track.predicted(time_s) for track in tracks]
-    crowd = Crowd(np.stack([points for points, _ in expected]), np.stack([scores for _, scores in expected]))
-    sizes_px = np.array([track.size_px for track in tracks])
-    hidden_s = np.array([time_s - track.seen_at for track in tracks])
+    """For each track, of one at least, the index of its pose: the globally optimal choice."""
+    hidden_s = time_s - tracks["seen_at"]
+    expected = Crowd(
+        tracks["points"] + _ways(tracks, time_s)[:, None], tracks["scores"] * _fading(hidden_s)
+    )
     slack = np.minimum(_SUDDEN_PER_S * hidden_s, _SLACK + _SLACK_PER_S * hidden_s)
-    alike = similarity(crowd, sizes_px, Crowd.of(poses, threshold), slack)
+    alike = similarity(expected, tracks["size_px"], Crowd.of(poses, threshold), slack)
     _, chosen, _ = lap.lapjv(1 - alike, extend_cost=True, cost_limit=1 - _LEAST_ALIKE)
     return [index if index >= 0 else None for index in chosen.tolist()]
 

@@ -264,11 +264,16 @@ def lean_of(points: Floats, seen: NDArray[np.bool_]) -> float | None:
     Returns:
         None where shoulders or hips are not seen.
     """
-    shoulders = [index for index in _SHOULDERS if seen[index]]
-    hips = [index for index in _HIPS if seen[index]]
+    # Numbers, since an array takes longer to make than these few to add up.
+    shoulders = [points[index].tolist() for index in _SHOULDERS if seen[index]]
+    hips = [points[index].tolist() for index in _HIPS if seen[index]]
     if not shoulders or not hips:
         return None
-    y, x = (points[shoulders].mean(axis=0) - points[hips].mean(axis=0)).tolist()
+    y, x = (
+        sum(point[axis] for point in shoulders) / len(shoulders)
+        - sum(point[axis] for point in hips) / len(hips)
+        for axis in (0, 1)
+    )
     return math.degrees(math.atan2(x, -y))
 
 
