@@ -60,11 +60,15 @@ class Letterbox:
         self._top = (input_height - height) // 2
         self._scale_yx = np.array([source_height / height, source_width / width])
         self._size = (width, height)
+        self._halves = _halves(source_size, scale)
         # Averaging avoids aliasing, but only pays where pixels would be skipped.
-        self._interpolation = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
+        still_to_do = scale * 2 ** len(self._halves)
+        self._interpolation = cv2.INTER_AREA if still_to_do < 0.5 else cv2.INTER_LINEAR
 
     def apply(self, image: Image) -> Image:
         """The model's input, (height, width, 3) uint8, with the image centred on grey.
+
+        For one thread: what is in between is written into the same memory each time.
 
         Returns:
             A new array that the image was scaled straight into; or the image itself where it has the input's
@@ -75,6 +79,9 @@ class Letterbox:
         width, height = self.input_size
         box = np.empty((height, width, 3), np.uint8)
         self._paint_bars(box)
+        for half in self._halves:
+            cv2.resize(image, half.shape[1::-1], dst=half, interpolation=cv2.INTER_AREA)
+            image = half
         cv2.resize(image, self._size, dst=self.inside(box), interpolation=self._interpolation)
         return box
 
@@ -91,6 +98,20 @@ class Letterbox:
         """Points (…, 2), y first, from px of the model input to px of the source frame."""
         inside = points - np.array([self._top, self._left])
         return np.asarray((inside + 0.5) * self._scale_yx - 0.5)
+
+
+def _halves(source_size: tuple[int, int], scale: float) -> list[Image]:
+    """Room for a large frame at half its size, half of that, and so on, until little is left to do.
+
+    OpenCV averages four pixels into one 10 times as fast as it averages by any other factor. Odd sides, of
+    which that would leave a row out, are not halved.
+    """
+    halves: list[Image] = []
+    width, height = source_size
+    while scale < 0.5 and width % 2 == height % 2 == 0:
+        width, height, scale = width // 2, height // 2, scale * 2
+        halves.append(np.empty((height, width, 3), np.uint8))
+    return halves
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,36 @@ def test_a_frame_of_the_inputs_size_passes_without_a_copy():
 def test_a_frame_is_scaled_into_the_input_as_opencv_scales_it(width, height, seed):
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     letterbox = Letterbox((width, height), (257, 193))
-    inside = letterbox.inside(np.empty((193, 257, 3)))
-    shrunk = min(257 / width, 193 / height) < 0.5
-    how = cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR
     expected = np.full((193, 257, 3), PADDING, np.uint8)
-    letterbox.inside(expected)[:] = cv2.resize(image, inside.shape[1::-1], interpolation=how)
+    size = letterbox.inside(expected).shape[1::-1]
+    scale, part = min(257 / width, 193 / height), image
+    while scale < 0.5 and width % 2 == height % 2 == 0:
+        width, height, scale = width // 2, height // 2, scale * 2
+        part = part.reshape(height, 2, width, 2, 3).sum(axis=(1, 3), dtype=np.uint16)
+        part = ((part + 2) // 4).astype(np.uint8)
+    how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
+    letterbox.inside(expected)[:] = cv2.resize(part, size, interpolation=how)
     assert (letterbox.apply(image) == expected).all()
+
+
+@pytest.mark.parametrize("source_size", [(1280, 720), (1296, 972), (1640, 1232), (1920, 1080), (3280, 2464)])
+def test_a_large_frame_looks_as_if_every_pixel_had_been_averaged(source_size):
+    width, height = source_size
+    noise = np.random.default_rng(1).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
+    image = cv2.resize(noise, source_size, interpolation=cv2.INTER_CUBIC)
+    letterbox = Letterbox(source_size, (481, 353))
+    inside = letterbox.inside(letterbox.apply(image)).astype(float)
+    averaged = cv2.resize(image, inside.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(inside - averaged).mean() < 3
+    assert np.abs((inside - averaged).mean()) < 0.2
+
+
+def test_what_is_in_between_does_not_stay():
+    letterbox = Letterbox((1280, 720), (481, 353))
+    first = letterbox.apply(np.full((720, 1280, 3), 200, np.uint8))
+    second = letterbox.apply(np.full((720, 1280, 3), 50, np.uint8))
+    assert (letterbox.inside(first) == 200).all()
+    assert (letterbox.inside(second) == 50).all()
 
 
 def test_a_wide_frame_gets_bars_above_and_below():
@@ -45,7 +69,9 @@ def test_inside_is_what_shows_the_frame():
     assert (letterbox.inside(box) == 255).all()
 
 
-@pytest.mark.parametrize("source_size", [(640, 480), (480, 640), (1280, 720), (200, 100)])
+@pytest.mark.parametrize(
+    "source_size", [(640, 480), (480, 640), (1280, 720), (1281, 721), (2592, 1944), (200, 100)]
+)
 def test_a_point_comes_back_to_where_it_was(source_size):
     width, height = source_size
     letterbox = Letterbox(source_size, (481, 353))
