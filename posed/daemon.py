@@ -292,7 +292,7 @@ class Daemon:
     def _publish_zones_if_due(self) -> None:
         if not self._mqtt.connected:
             return
-        now, sees = time.monotonic(), self._sees(self._fps())
+        now, sees = time.monotonic(), self._sees()
         for zone, count in self._following.zone_counts().items():
             people = count if sees else None
             told = self._told_zones.get(zone)
@@ -308,14 +308,15 @@ class Daemon:
             if self._mqtt.publish(self._topics.zone(zone), encode(message), qos=1, retain=True):
                 self._told_zones[zone] = people, now
 
-    def _sees(self, fps: float) -> bool:
+    def _sees(self) -> bool:
         """Whether what is known of people is of now."""
         pipeline = self._pipeline
-        return pipeline.camera.status == "ok" and pipeline.engine.status == "ok" and fps > 0
+        recent = bool(self._processed_at) and time.monotonic() - self._processed_at[-1] <= FPS_WINDOW_S
+        return pipeline.camera.status == "ok" and pipeline.engine.status == "ok" and recent
 
     def _state(self) -> State:
         fps = self._fps()
-        sees = self._sees(fps)
+        sees = self._sees()
         people = len(self._following.people) if sees else None
         width, height = self._pair.model.size
         return State(

@@ -90,6 +90,7 @@ def weighted_quantiles(values: Floats, weights: Floats, quantile: float) -> Floa
     Args:
         values: (N, n).
         weights: (N, n); 0 for a value that does not count.
+        quantile: 0-1.
 
     Returns:
         (N,); inf where nothing counts.

@@ -24,9 +24,9 @@ FILTERS: Final = np.dtype(
         ("seen_at", np.float64, KEYPOINT_COUNT),
     ]
 )
-"""The filters of one person's keypoints. What they give: `points`, px, which say nothing of keypoints that are
-not visible; `scores` from when the keypoint was last seen, 0 when it is not visible; `visible`. What they keep:
-the points as last decoded, `raw`, and their speed in px/s, when each was last seen, s."""
+"""The filters of one person's keypoints. What they give: `points`, px, which say nothing of keypoints that
+are not visible; `scores` from when the keypoint was last seen, 0 when it is not visible; `visible`. What they
+keep: the points as last decoded, `raw`, their `velocity`, px/s, and when each was last seen, s."""
 
 _SPEED_HZ: Final = 0.7
 """Cut-off of the speed's own filter; 1 in the paper, whose input is less noisy."""
@@ -75,7 +75,8 @@ class Smoother:
         """
         seen = scores >= self._threshold
         goes_on = seen & people["visible"]
-        filtered = self._filtered(people, points, np.where(goes_on, time_s - people["seen_at"], 0.0), sizes_px)
+        elapsed_s = np.where(goes_on, time_s - people["seen_at"], 0.0)
+        filtered = self._filtered(people, points, elapsed_s, sizes_px)
         self.hold(people, time_s, moved)
         decoded, steadied = seen[:, :, None], (goes_on & self._config.smoothing)[:, :, None]
         people["points"] = np.where(steadied, filtered, np.where(decoded, points, people["points"]))

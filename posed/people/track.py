@@ -93,10 +93,11 @@ _TRACKS: Final = np.dtype(
         ("filters", FILTERS),
     ]
 )
-"""Somebody, perhaps, and all that is known of them: `id` 0 until they are a person; in how many frames they were
-seen, and not seen since; when they were last seen and with which score of the pose. As of then: keypoints, px,
-and what they count for; the size and how far it is to be trusted; the middle, px, and its speed, px/s; (height,
-width) of the frame. `gone`: px from there to where they should be by now. `filters`: of the keypoints."""
+"""Somebody, perhaps, and all that is known of them: `id`, 0 until they are a person; in how many frames they
+were seen, and not seen since; when they were last seen, s, and with which score of the pose. As of then:
+keypoints, px, and what they count for; the size, px, and how far it is trusted; the middle, px, and its speed
+in px/s; (height, width) of the frame. `gone`: px from there to where they should be by now. `filters`: of the
+keypoints."""
 
 
 def _see(  # noqa: PLR0913, PLR0917 of the frame, and how
@@ -204,7 +205,7 @@ def _middles(points: Floats, seen: NDArray[np.bool_]) -> Floats:
     ranked = np.where(seen[:, :, None], points, np.inf)
     ranked.sort(axis=1)
     rows, counts = np.arange(len(points)), seen.sum(axis=1)
-    medians = (ranked[rows, (counts - 1) // 2] + ranked[rows, counts // 2]) / 2
+    medians: Floats = (ranked[rows, (counts - 1) // 2] + ranked[rows, counts // 2]) / 2
     return medians if counts.all() else np.where(counts[:, None] > 0, medians, points.mean(axis=1))
 
 
@@ -286,7 +287,7 @@ class Tracker:
         return theirs
 
     def _begin(self, poses: Sequence[Pose], theirs: Sequence[Pose | None], time_s: float) -> list[Pose]:
-        """Poses that are nobody's are somebody new, unless somebody is seen twice; returns the poses of those."""
+        """Poses that are nobody's are somebody new, unless somebody is seen twice; returns those poses."""
         taken = [pose for pose in theirs if pose is not None]
         new: list[Pose] = []
         if len(taken) < len(poses):
@@ -356,14 +357,10 @@ def _at(tracks: Records, rows: list[int]) -> Records:
     return tracks if len(rows) == len(tracks) else tracks[rows]
 
 
-def _assign(
-    tracks: Records, poses: Sequence[Pose], time_s: float, threshold: float
-) -> list[int | None]:
+def _assign(tracks: Records, poses: Sequence[Pose], time_s: float, threshold: float) -> list[int | None]:
     """For each track, of one at least, the index of its pose: the globally optimal choice."""
     hidden_s = time_s - tracks["seen_at"]
-    expected = Crowd(
-        tracks["points"] + _ways(tracks, time_s)[:, None], tracks["scores"] * _fading(hidden_s)
-    )
+    expected = Crowd(tracks["points"] + _ways(tracks, time_s)[:, None], tracks["scores"] * _fading(hidden_s))
     slack = np.minimum(_SUDDEN_PER_S * hidden_s, _SLACK + _SLACK_PER_S * hidden_s)
     alike = similarity(expected, tracks["size_px"], Crowd.of(poses, threshold), slack)
     _, chosen, _ = lap.lapjv(1 - alike, extend_cost=True, cost_limit=1 - _LEAST_ALIKE)
