@@ -35,6 +35,7 @@ class Following:
 
     def __init__(self, config: Config, tell: Callable[[Occurrence], str], file: Path) -> None:
         self._threshold = config.decode.keypoint_threshold
+        self._tells_falls = config.people.falls
         self._tell = tell
         self._file = file
         self._tracker = Tracker(config.people, self._threshold)
@@ -75,7 +76,8 @@ class Following:
         people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
         for event in self._observer.update(people, ended, frame.time_s, size):
             self._pass_on(event, frame.time - (frame.time_s - event.time_s))
-        self.look = self._looks.next(people, ended, self._observer.falls.down, frame.time_s, size)
+        down = self._observer.falls.down if self._tells_falls else []
+        self.look = self._looks.next(people, ended, down, frame.time_s, size)
         self._keep()
         return [one for one in self.people if one.person.visible.any()]
 
