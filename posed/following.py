@@ -35,6 +35,7 @@ class Following:
 
     def __init__(self, config: Config, tell: Callable[[Occurrence], str], file: Path) -> None:
         self._threshold = config.decode.keypoint_threshold
+        self._tells_falls = config.people.falls
         self._tell = tell
         self._file = file
         self._tracker = Tracker(config.people, self._threshold)
@@ -43,7 +44,8 @@ class Following:
         self.look: Look | None = None
         """Where to look turned next, after the frame that `update` took last."""
         self._ids_of_falls: dict[int, str] = {}
-        self._falls_before: frozenset[int] = frozenset()
+        self._falls_before: frozenset[object] = frozenset()
+        """Numbers of those who went down in a run before: ids of people begin anew with each."""
         self._kept: tuple[list[tuple[int, bool]], dict[int, str]] = ([], {})
         self._restore()
 
@@ -75,7 +77,8 @@ class Following:
         people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
         for event in self._observer.update(people, ended, frame.time_s, size):
             self._pass_on(event, frame.time - (frame.time_s - event.time_s))
-        self.look = self._looks.next(people, ended, self._observer.falls.down, frame.time_s, size)
+        down = self._observer.falls.down if self._tells_falls else []
+        self.look = self._looks.next(people, ended, down, frame.time_s, size)
         self._keep()
         return [one for one in self.people if True in one.person.visible.tolist()]
 
@@ -96,10 +99,10 @@ class Following:
 
     def _pass_on(self, event: Event, time_s: float) -> str:
         number, detail, person = event.detail.get("fall"), dict(event.detail), event.person
+        if number in self._falls_before:
+            person = None
         if event.type == "fall_cleared" and isinstance(number, int):
             detail["fall"] = self._ids_of_falls.pop(number, "")
-            if number in self._falls_before:
-                person = None
         elif event.type == "fall":
             del detail["fall"]
         kind: EventType = event.type
@@ -121,7 +124,7 @@ class Following:
             log.warning(
                 "%s: cannot be read, so falls from before do not end by themselves: %s", self._file, error
             )
-        self._falls_before = frozenset(self._ids_of_falls)
+        self._falls_before = frozenset(down.number for down in self._observer.falls.down)
 
     def _keep(self) -> None:
         """Write who is down where that changed; a full or read-only disk is tried at the next change."""

@@ -28,6 +28,7 @@ from frame to frame (median).
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -104,6 +105,8 @@ def main() -> int:
     """Print all tables."""
     options = parse_options()
     warnings.simplefilter("ignore")
+    # norfair says with every tracker that ours has a slow distance.
+    logging.disable(logging.WARNING)
     people = {name: [people_of(name, seed) for seed in range(options.seeds)] for name in SCENES}
     for fps in options.fps:
         compare(

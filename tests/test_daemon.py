@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from posed.decode import describe
 from posed.mqtt.messages import Info
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
 from posed.paths import spool_file
+from posed.render.scene import Act, Part, Scene
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, environment
@@ -300,6 +303,50 @@ def test_a_recording_that_ends_ends_the_daemon_after_its_last_frame(tmp_path, br
         assert daemon.wait() == 0
         subscriber.wait_for(f"{TOPIC}/availability", b"offline")
         assert [message["sequence"] for message in messages(subscriber, "poses")] == list(range(25))
+
+
+def test_a_recording_tells_the_same_events_at_any_speed(tmp_path, broker, settings):
+    acts = (Act("stand", 0, 3), Act("fall_sideways", 3, 1.1), Act("lie_on_side", 4.1, 5))
+    scene = Scene(3, (640, 480), script=[Part(acts, (0.0, 3.8), 0.0, 13)])
+    path = tmp_path / "fall.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, scene.size)
+    for number in range(90):
+        writer.write(cv2.cvtColor(scene.render(number / 10).image, cv2.COLOR_RGB2BGR))
+    writer.release()
+    settings["camera"] = {"kind": "video", "source": str(path), "realtime": False}
+    settings["model"] = {"name": "drawings-257x353-16"}
+    settings["people"] = {
+        "fall_confirm_s": 2,
+        "zones": {"room": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}},
+    }
+
+    def played(name: str, *, halting: bool) -> list[dict[str, Any]]:
+        """All events, less what every run has of its own."""
+        folder = tmp_path / name
+        folder.mkdir()
+        with Subscriber(broker.port) as subscriber, Daemon(folder, at(broker, settings)) as daemon:
+            status = halting_until_it_ends(daemon) if halting else daemon.wait(240)
+            assert status == 0, daemon.log()
+            subscriber.wait_for(f"{TOPIC}/availability", b"offline")
+            events = messages(subscriber, "events")
+        own = {"id", "run", "time"}
+        return [{key: value for key, value in one.items() if key not in own} for one in events]
+
+    at_full_speed = played("full", halting=False)
+    assert played("half", halting=True) == at_full_speed
+    assert {"entered", "zone_entered", "posture", "fall"} <= {one["type"] for one in at_full_speed}
+
+
+def halting_until_it_ends(daemon: Daemon) -> int:
+    """Let a daemon run only half of the time; its exit status."""
+    assert daemon.process is not None
+    while True:
+        try:
+            return daemon.process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            daemon.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.05)
+            daemon.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize(("idle_fps", "expected"), [(1, range(10, 41)), (0, range(45, 61))])

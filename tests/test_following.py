@@ -11,7 +11,7 @@ import pytest
 
 from posed.config import Config, load
 from posed.following import Following
-from posed.frame import Frame
+from posed.frame import Frame, Region
 from posed.mqtt.spool import Occurrence
 from posed.pose import KEYPOINT_COUNT, Pose
 from tests.heads import person
@@ -118,7 +118,22 @@ def test_a_fall_that_a_restart_interrupts_is_told_after_it(config: Config, file:
     end_s = play(Following(config, before, file), fall(seconds_down=4))
     assert not before.of("fall")
     play(Following(config, after, file), [[lying()]] * (12 * FPS), start_s=end_s)
-    assert len(after.of("fall")) == 1
+    (told,) = after.of("fall")
+    assert told.person is None, "ids of people begin anew with each run"
+
+
+def test_nobody_is_searched_for_once_falls_are_off(config: Config, file: Path) -> None:
+    end_s = play(Following(config, Told(), file), fall())
+    off = config.model_copy(
+        update={"people": config.people.model_copy(update={"falls": False, "look_turned_s": 3600.0})}
+    )
+    following, looks = Following(off, Told(), file), []
+    for _, frame in zip(range(30 * FPS), frames(end_s), strict=False):
+        following.update([], frame)
+        looks.append(following.look)
+
+    assert {look.region for look in looks if look} == {Region.whole((640, 480))}
+    assert len(following.clear_falls(WALL_S + 60)) == 1
 
 
 def test_falls_are_cleared_on_request_once(config: Config, file: Path) -> None:

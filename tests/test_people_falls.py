@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from posed.config import PeopleConfig
@@ -62,6 +64,14 @@ def test_who_vanishes_on_the_way_down_has_fallen(action):
     events = watched(performed([falling(action)], 20), spoil=vanishing(FALLS_AT_S + 0.7))
     (fall,) = told(events, "fall")
     assert fall.detail["seen"] == "vanished"
+
+
+def test_who_lies_along_the_view_and_so_looks_small_is_down_still():
+    def shrinking(at, one):
+        return replace(one, size_px=one.size_px * float(np.interp(at, [FALLS_AT_S + 1, 8], [1, 0.45])))
+
+    events = watched(performed([falling("fall_forwards", heading=170)], 30), spoil=shrinking)
+    assert kinds(events) == ["fall"]
 
 
 def test_who_vanishes_upright_has_not_fallen():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from posed.config import PeopleConfig
@@ -96,6 +98,17 @@ def test_a_track_that_ends_leaves_its_zones():
 def test_nobody_in_an_excluded_zone_is_reported():
     television = zone((0, 0), (1, 0), (1, 1), (0, 1), kind="exclude", anchor="any")
     assert watched(performed([part("raise_left_hand")], 3), PeopleConfig(zones={"tv": television})) == []
+
+
+def test_who_was_last_seen_in_an_excluded_zone_is_not_reported_while_hidden():
+    television = zone((0, 0), (1, 0), (1, 1), (0, 1), kind="exclude")
+    zones = Zones(PeopleConfig(zones={"tv": television}))
+    there, elsewhere = posing("stand", 0.5), replace(posing("stand", 0.5), id=2)
+    gone = replace(unseen(there), visible=there.visible & False)
+    assert zones.reported([there], SIZE) == []
+    assert zones.reported([gone], SIZE) == []
+    assert zones.reported([unseen(elsewhere)], SIZE) != []
+    assert zones.reported([gone], SIZE) != [], "somebody who was forgotten is somebody new"
 
 
 def test_counts_are_of_people_who_are_in_a_zone_now():

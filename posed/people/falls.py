@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
 from posed.config import PeopleConfig
@@ -104,6 +104,10 @@ class Place:
         """To another place, in sizes of the larger person; `aspect` is the frame's width by its height."""
         return math.hypot((self.x - other.x) * aspect, self.y - other.y) / max(self.size, other.size)
 
+    def at_least(self, size: float) -> Place:
+        """The same place of somebody who is no smaller than that: who lies along the view only looks so."""
+        return replace(self, size=max(self.size, size))
+
 
 @dataclass(slots=True)
 class Down:
@@ -112,7 +116,7 @@ class Down:
     Args:
         number: of this going down, never used again.
         person: the id they had.
-        place: where they were last seen.
+        place: where they were last seen, and how large they were upright.
         at_s: when they went down, elapsed time.
         tracks: ids under which they are followed now.
         evidence: them, as last seen not upright.
@@ -158,6 +162,7 @@ class _Sight:
     lying_since_s: float = math.nan
     blind_s: float = 0.0
     stature: float = math.nan
+    size: float = 0.0
     sunk: bool = False
 
 
@@ -319,6 +324,7 @@ class Falls:
             if sight.upright_for_s >= UPRIGHT_S - 1e-6:
                 sight.upright_s = self._now_s
             sight.stature = _followed(sight.stature, shape.trunk + shape.legs, step_s)
+            sight.size = _followed(sight.size or math.nan, sight.place.size, step_s)
             sight.sitting_for_s, sight.lying_since_s, sight.blind_s, sight.sunk = 0.0, math.nan, 0.0, False
             return
         if gap_s > UNSEEN_S:
@@ -351,7 +357,7 @@ class Falls:
         down = Down(
             self._next,
             sight.person.id,
-            sight.place,
+            sight.place.at_least(sight.size),
             sight.seen_s,
             tracks={sight.person.id},
             evidence=sight.person,
@@ -363,6 +369,7 @@ class Falls:
 
     def _is_up(self, down: Down, sight: _Sight, shape: Shape, step_s: float) -> bool:
         """Take a sight of somebody who is down; whether they are so no more."""
+        shape = _scaled(shape, min(sight.place.size / down.place.size, 1.0))
         standing, sitting, lying = (score >= _FITS for score in scores_of(shape))
         if standing:
             down.upright_for_s += step_s
@@ -370,7 +377,7 @@ class Falls:
             down.sitting_for_s += step_s
         elif lying:
             down.upright_for_s = down.sitting_for_s = 0.0
-            down.lying_s, down.place = self._now_s, sight.place
+            down.lying_s, down.place = self._now_s, sight.place.at_least(down.place.size)
         if not standing:
             down.evidence = sight.person
         if not lying and not (scores_of(shape) is NOT_KNOWN and shape.legs < _LEGS_DOWN):
@@ -444,6 +451,11 @@ class Falls:
 def _says_nothing(shape: Shape) -> bool:
     """Whether too little of somebody is seen; legs on the ground say something by themselves."""
     return scores_of(shape) is NOT_KNOWN and not shape.legs < _LEGS_DOWN
+
+
+def _scaled(shape: Shape, factor: float) -> Shape:
+    """The shape as shares of a size that is larger by 1 / factor."""
+    return replace(shape, trunk=shape.trunk * factor, legs=shape.legs * factor, height=shape.height * factor)
 
 
 def _followed(old: float, new: float, step_s: float) -> float:

@@ -68,10 +68,16 @@ class Zones:
         self._excluded = [zone for zone in zones if zone.kind == "exclude"]
         self._enter_s, self._leave_s = config.zone_enter_s, config.zone_leave_s
         self._inside: dict[int, dict[str, Held]] = {}
+        self._unreported: set[int] = set()
 
     def reported(self, people: Sequence[Person], frame_size: tuple[int, int]) -> list[Person]:
-        """Those who are in no `exclude` zone."""
-        return [one for one in people if not any(zone.holds(one, frame_size) for zone in self._excluded)]
+        """Those who are in no `exclude` zone, or were in none when last seen."""
+        self._unreported = {
+            one.id
+            for one in people
+            if (self._is_excluded(one, frame_size) if one.seen else one.id in self._unreported)
+        }
+        return [one for one in people if one.id not in self._unreported]
 
     def update(self, person: Person, frame_size: tuple[int, int], now_s: float) -> Iterator[tuple[str, bool]]:
         """Look where somebody is who is seen now.
@@ -113,6 +119,9 @@ class Zones:
     def in_exit(self, person: Person, frame_size: tuple[int, int]) -> bool:
         """Whether somebody, as last seen, is in an `exit` zone."""
         return any(zone.kind == "exit" and zone.holds(person, frame_size) for zone in self._places)
+
+    def _is_excluded(self, person: Person, frame_size: tuple[int, int]) -> bool:
+        return any(zone.holds(person, frame_size) for zone in self._excluded)
 
     def is_resting_at(self, x: float, y: float) -> bool:
         """Whether a place, in fractions of the frame, is in a `resting` zone."""
