@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -50,6 +51,7 @@ from posed.mqtt.messages import (
     rfc3339,
 )
 from posed.mqtt.requests import Requests, Verb
+from posed.mqtt.retained import Retained
 from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.topics import Topics
 from posed.paths import falls_file, spool_file
@@ -63,9 +65,8 @@ log = logging.getLogger(__name__)
 WAIT_S: Final = 0.1
 """How long the main loop waits for a frame before it looks after everything else, s."""
 
-STATE_INTERVAL_S: Final = 30.0
 STATE_SPACING_S: Final = 1.0
-"""`state` is published this often at least, and at most."""
+"""`state` is published this often at most, s."""
 
 POSES_EXPIRY_S: Final = 5
 """Poses that could not be delivered for so long are of no use any more, s."""
@@ -145,11 +146,9 @@ class Daemon:
             timeout_s=config.camera.timeout_s,
             attention=Attention(config.engine.idle_fps),
         )
+        self._retained = Retained(self._mqtt.publish)
         self._on_processed = on_processed
         self._started_at = time.monotonic()
-        self._published: State | None = None
-        self._published_at = 0.0
-        self._told_zones: dict[str, tuple[int | None, float]] = {}
         self._inference_ms: float | None = None
         self._latency_ms: float | None = None
         self._processed_at: deque[float] = deque()
@@ -197,8 +196,8 @@ class Daemon:
         if inferred is not None:
             self._process(inferred)
         self._requests.serve(self._mqtt.publish)
-        self._publish_state_if_due()
-        self._publish_zones_if_due()
+        if self._mqtt.connected:
+            self._tell()
 
     def _process(self, inferred: Inferred) -> None:
         frame, stages = inferred.frame, inferred.stages
@@ -246,8 +245,7 @@ class Daemon:
 
     def _on_connect(self) -> None:
         """A broker may have lost its memory, so it is told everything again."""
-        self._published = None
-        self._told_zones = {}
+        self._retained.again()
         self._spool.tell_again()
 
     def _info(self, _request: InfoRequest) -> Info:
@@ -279,34 +277,22 @@ class Daemon:
     def _send_test_event(self, request: TestEventRequest) -> EventSent:
         return EventSent(self._spool.add(Occurrence(request.type, time.time(), test=True)))
 
-    def _publish_state_if_due(self) -> None:
-        published, age_s = self._published, time.monotonic() - self._published_at
-        if not self._mqtt.connected or (published is not None and age_s < STATE_SPACING_S):
-            return
-        state = self._state()
-        if published is not None and age_s < STATE_INTERVAL_S and state.tells_the_same(published):
-            return
-        if self._mqtt.publish(self._topics.state, encode(state), qos=1, retain=True):
-            self._published, self._published_at = state, time.monotonic()
-
-    def _publish_zones_if_due(self) -> None:
-        if not self._mqtt.connected:
-            return
-        now, sees = time.monotonic(), self._sees()
+    def _tell(self) -> None:
+        """Keep what the broker knows of us true."""
+        self._retained.tell(self._topics.state, self._state, STATE_SPACING_S)
+        sees = self._sees()
         for zone, count in self._following.zone_counts().items():
             people = count if sees else None
-            told = self._told_zones.get(zone)
-            if told is not None and told[0] == people and now - told[1] < STATE_INTERVAL_S:
-                continue
-            message = ZoneMessage(
-                device=self._sender.device,
-                time=rfc3339(time.time()),
-                zone=zone,
-                occupied=None if people is None else people > 0,
-                people=people,
-            )
-            if self._mqtt.publish(self._topics.zone(zone), encode(message), qos=1, retain=True):
-                self._told_zones[zone] = people, now
+            self._retained.tell(self._topics.zone(zone), partial(self._zone_message, zone, people))
+
+    def _zone_message(self, zone: str, people: int | None) -> ZoneMessage:
+        return ZoneMessage(
+            device=self._sender.device,
+            time=rfc3339(time.time()),
+            zone=zone,
+            occupied=None if people is None else people > 0,
+            people=people,
+        )
 
     def _sees(self) -> bool:
         """Whether what is known of people is of now."""

@@ -212,11 +212,7 @@ class MqttClient:
             False if it was dropped: no connection, or too many messages are waiting already.
         """
         with self._lock:
-            sent = (
-                self._connection is not None
-                and not self._stopping.is_set()
-                and self._connection.publish(topic, payload, qos, retain, expiry_s)
-            )
+            sent = self._hand_over(topic, payload, qos, retain, expiry_s)
             self._dropped += not sent
         return sent
 
@@ -242,11 +238,13 @@ class MqttClient:
             False if it cannot go out now; `on_answer` is then not called.
         """
         with self._lock:
-            return (
-                self._connection is not None
-                and not self._stopping.is_set()
-                and self._connection.publish(topic, payload, 1, retain, expiry_s, on_answer)
-            )
+            return self._hand_over(topic, payload, 1, retain, expiry_s, on_answer)
+
+    def _hand_over(self, *message: Any) -> bool:
+        """False where there is no connection that takes it; the arguments are `_Connection.publish`'s."""
+        if self._connection is None or self._stopping.is_set():
+            return False
+        return self._connection.publish(*message)
 
     def _run(self) -> None:
         fell_back = False

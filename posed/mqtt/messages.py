@@ -164,6 +164,11 @@ class ZoneMessage(Struct, frozen=True, kw_only=True):
     occupied: bool | None
     people: int | None
 
+    @property
+    def essence(self) -> int | None:
+        """What makes it worth telling."""
+        return self.people
+
 
 class FallMessage(Struct, frozen=True, kw_only=True):
     """Whether somebody lies fallen; `since`, `event` and `zone` are of the first fall that is not over."""
@@ -197,11 +202,9 @@ class State(Struct, frozen=True, kw_only=True):
     dropped: Dropped
     spool: SpoolState
 
-    def tells_the_same(self, other: State) -> bool:
-        """Whether nothing but clocks, rates and counters differs."""
-        return self._essence() == other._essence()
-
-    def _essence(self) -> tuple[Any, ...]:
+    @property
+    def essence(self) -> tuple[Any, ...]:
+        """What makes it worth telling: everything but clocks, rates and counters."""
         engine = msgspec.structs.replace(self.engine, inference_ms=None, temperature_c=None)
         return self.people, self.occupied, self.posture, self.camera, engine, self.model, self.spool.durable
 

@@ -1,0 +1,63 @@
+"""What the broker keeps of us: told on change, again after a while, and again with every connection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from typing import Final, Literal, Protocol
+
+from posed.mqtt.messages import encode
+
+INTERVAL_S: Final = 30.0
+"""Each message is published this often at least, s."""
+
+
+class Told(Protocol):
+    """A message that says what of it is worth telling."""
+
+    @property
+    def essence(self) -> Hashable: ...  # noqa: D102
+
+
+class Publish(Protocol):
+    """The way to the broker, as `MqttClient.publish`."""
+
+    def __call__(  # noqa: D102
+        self, topic: str, payload: bytes, *, qos: Literal[0, 1], retain: bool
+    ) -> bool: ...
+
+
+class Retained:
+    """Keeps the broker's memory of us true.
+
+    Args:
+        publish: the way to the broker.
+        clock: monotonic time, s.
+    """
+
+    def __init__(self, publish: Publish, clock: Callable[[], float] = time.monotonic) -> None:
+        self._publish = publish
+        self._clock = clock
+        self._told: dict[str, tuple[Hashable, float]] = {}
+
+    def tell(self, topic: str, make: Callable[[], Told], spacing_s: float = 0) -> None:
+        """Publish a message if it says something new, or is due again.
+
+        Args:
+            topic: where to.
+            make: makes the message of now.
+            spacing_s: what changes sooner after the last one waits, s.
+        """
+        essence, told_at = self._told.get(topic, (None, None))
+        now = self._clock()
+        if told_at is not None and now - told_at < spacing_s:
+            return
+        message = make()
+        if told_at is not None and now - told_at < INTERVAL_S and essence == message.essence:
+            return
+        if self._publish(topic, encode(message), qos=1, retain=True):
+            self._told[topic] = message.essence, now
+
+    def again(self) -> None:
+        """Everything is told again; from any thread."""
+        self._told = {}
