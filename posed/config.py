@@ -7,6 +7,7 @@ folder, the environment (`POSED_MQTT__HOST`), a command's own options.
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import os
 import re
@@ -27,6 +28,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from posed.errors import ConfigError
@@ -39,6 +41,9 @@ LEAST_IDLE_FPS: Final = 0.5
 
 _LONGEST_SHOWN: Final = 60
 """Characters of a wrong value that a problem shows."""
+
+LIVE: Final = "live"
+"""Marks a setting that can be changed while the daemon runs."""
 
 LooseTuple = Annotated[tuple[int, int], Strict(False)]
 LoosePath = Annotated[Path, Strict(False)]
@@ -66,6 +71,11 @@ def _polygon(value: tuple[FramePoint, ...]) -> tuple[FramePoint, ...]:
 def _number_as_text(value: object) -> object:
     """`source: 0` is a camera's number, and meant as text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _off_as_text(value: object) -> object:
+    """A bare `off` is what YAML calls false."""
+    return "off" if value is False else value
 
 
 def default_device() -> str:
@@ -161,19 +171,19 @@ class EngineConfig(Section):
 class DecodeConfig(Section):
     """How poses are read out of the network's heads."""
 
-    people: Literal["many", "one"] = "many"
+    people: Annotated[Literal["many", "one"], LIVE] = "many"
     """`one`: the five steps of single-person PoseNet, faster, for a scene with one person."""
 
-    max_people: int = Field(default=10, ge=1, le=100)
+    max_people: Annotated[int, LIVE] = Field(default=10, ge=1, le=100)
     """The most people in one frame."""
 
-    score_threshold: float = Field(default=0.25, gt=0, lt=1)
+    score_threshold: Annotated[float, LIVE] = Field(default=0.25, gt=0, lt=1)
     """Poses scored below are dropped, 0-1."""
 
-    keypoint_threshold: float = Field(default=0.2, ge=0, lt=1)
+    keypoint_threshold: Annotated[float, LIVE] = Field(default=0.2, ge=0, lt=1)
     """Keypoints scored below are published as null, 0-1."""
 
-    nms_radius_px: float = Field(default=20, ge=0, le=1000)
+    nms_radius_px: Annotated[float, LIVE] = Field(default=20, ge=0, le=1000)
     """Two poses closer than this at a keypoint share it, px of the model input."""
 
 
@@ -195,62 +205,62 @@ class ZoneConfig(Section):
 class PeopleConfig(Section):
     """How people are followed, and what is told of them."""
 
-    confirm_frames: int = Field(default=3, ge=1, le=100)
+    confirm_frames: Annotated[int, LIVE] = Field(default=3, ge=1, le=100)
     """Somebody is a person when seen in so many frames, so that a flicker is none."""
 
-    lost_after_s: float = Field(default=2, ge=0.2, le=60)
+    lost_after_s: Annotated[float, LIVE] = Field(default=2, ge=0.2, le=60)
     """Who is not seen for longer is gone, and somebody new when seen again, s. Must span several frames."""
 
-    smoothing: bool = True
+    smoothing: Annotated[bool, LIVE] = True
     """Whether keypoints are steadied."""
 
-    smoothing_hz: float = Field(default=0.15, gt=0, le=30)
+    smoothing_hz: Annotated[float, LIVE] = Field(default=0.15, gt=0, le=30)
     """Cut-off frequency for a keypoint at rest, Hz; lower is steadier, and slower to begin to move."""
 
-    smoothing_speed: float = Field(default=9, ge=0, le=1000)
+    smoothing_speed: Annotated[float, LIVE] = Field(default=9, ge=0, le=1000)
     """Hz that are added when a keypoint moves by the person's height in a second; higher lags less."""
 
-    keypoint_hold_s: float = Field(default=0.3, ge=0, le=10)
+    keypoint_hold_s: Annotated[float, LIVE] = Field(default=0.3, ge=0, le=10)
     """A keypoint that is not seen stays so long where the body has it, then is published as null, s."""
 
-    presence: bool = True
+    presence: Annotated[bool, LIVE] = True
     """Whether it is told that people enter and leave."""
 
-    zones: dict[Annotated[str, AfterValidator(_topic_level)], ZoneConfig] = {}
+    zones: Annotated[dict[Annotated[str, AfterValidator(_topic_level)], ZoneConfig], LIVE] = {}
     """Places by their names, which are levels of topics."""
 
-    zone_enter_s: float = Field(default=0.5, ge=0, le=60)
+    zone_enter_s: Annotated[float, LIVE] = Field(default=0.5, ge=0, le=60)
     """How long somebody must be inside a zone to have entered it."""
 
-    zone_leave_s: float = Field(default=1, ge=0, le=60)
+    zone_leave_s: Annotated[float, LIVE] = Field(default=1, ge=0, le=60)
     """How long somebody must be outside a zone to have left it."""
 
-    postures: bool = True
+    postures: Annotated[bool, LIVE] = True
     """Whether changes of posture are told."""
 
-    posture_hold_s: float = Field(default=0.6, gt=0, le=10)
+    posture_hold_s: Annotated[float, LIVE] = Field(default=0.6, gt=0, le=10)
     """About how long a new posture must last."""
 
-    gestures: bool = True
+    gestures: Annotated[bool, LIVE] = True
     """Whether raised hands are told."""
 
-    gesture_hold_s: float = Field(default=0.7, ge=0, le=10)
+    gesture_hold_s: Annotated[float, LIVE] = Field(default=0.7, ge=0, le=10)
     """How long a hand must be up."""
 
-    falls: bool = True
+    falls: Annotated[bool, LIVE] = True
     """Whether falls are told."""
 
-    fall_within_s: float = Field(default=2, ge=0.3, le=10)
+    fall_within_s: Annotated[float, LIVE] = Field(default=2, ge=0.3, le=10)
     """From upright to down in at most this time is a fall; slower is lying down."""
 
-    fall_confirm_s: float = Field(default=10, ge=1, le=300)
+    fall_confirm_s: Annotated[float, LIVE] = Field(default=10, ge=1, le=300)
     """How long somebody must stay down after it."""
 
-    look_turned_s: float = Field(default=5, ge=0, le=3600)
+    look_turned_s: Annotated[float, LIVE] = Field(default=5, ge=0, le=3600)
     """How often the frame is looked at turned, for people who lie; also where somebody was lost or is down.
     0: never, anywhere."""
 
-    look_turned_share: float = Field(default=0.2, gt=0, le=0.5)
+    look_turned_share: Annotated[float, LIVE] = Field(default=0.2, gt=0, le=0.5)
     """How much of the engine's work these looks are at most."""
 
     @model_validator(mode="after")
@@ -295,6 +305,17 @@ class MqttEventsConfig(Section):
     """The most events that are kept, about 2 KB each; the oldest are dropped first, falls last."""
 
 
+class MqttPosesConfig(Section):
+    """Which `poses` messages are published; events and everything else are not touched by it."""
+
+    publish: Annotated[Literal["all", "changes", "off"], BeforeValidator(_off_as_text), LIVE] = "all"
+    """`all`: one per processed frame; `changes`: not while nobody is there, but once when that begins; `off`:
+    none."""
+
+    max_rate_hz: Annotated[float, LIVE] = Field(default=0, ge=0, le=240)
+    """The most messages per second; 0: no limit."""
+
+
 class MqttConfig(Section):
     """The broker, and the topics below which everything is published."""
 
@@ -322,6 +343,9 @@ class MqttConfig(Section):
     tls: TlsConfig | None = None
     """TLS settings; no TLS when none."""
 
+    poses: MqttPosesConfig = MqttPosesConfig()
+    """Which `poses` messages are published."""
+
     events: MqttEventsConfig = MqttEventsConfig()
     """How events are kept for a broker that is away."""
 
@@ -334,10 +358,29 @@ class MqttConfig(Section):
         return self
 
 
+class HomeAssistantConfig(Section):
+    """How Home Assistant, and whoever reads the same messages, learns what there is."""
+
+    discovery: Annotated[Literal["device", "components", "off"], BeforeValidator(_off_as_text)] = "device"
+    """`device`: one message, for Home Assistant 2024.11 or later; `components`: one per entity, for older
+    ones and openHAB; `off`: none."""
+
+    prefix: Annotated[str, AfterValidator(_topic)] = Field(default="homeassistant", max_length=256)
+    """First level(s) of the topics of discovery, as Home Assistant has it."""
+
+
+class PrivacyConfig(Section):
+    """What pictures show, if there are any; only the file can say so."""
+
+    pictures: Annotated[Literal["off", "skeleton", "blurred", "full"], BeforeValidator(_off_as_text)] = "off"
+    """`off`: no pictures; `skeleton`: figures on black; `blurred`: people cannot be recognised; `full`: what
+    the camera sees."""
+
+
 class LogConfig(Section):
     """What the log says."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Annotated[Literal["debug", "info", "warning", "error"], LIVE] = "info"
     """`debug` adds a line per frame."""
 
 
@@ -355,6 +398,8 @@ class Config(Section):
     decode: DecodeConfig = DecodeConfig()
     people: PeopleConfig = PeopleConfig()
     mqtt: MqttConfig = MqttConfig()
+    homeassistant: HomeAssistantConfig = HomeAssistantConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     log: LogConfig = LogConfig()
 
 
@@ -622,6 +667,41 @@ def _known_settings(section: type[BaseModel], path: tuple[str, ...] = ()) -> dic
         if not inner or len(kinds) > 1:
             known[(*path, name)] = bool(kinds & {str, SecretStr}) or _is_choice_of_text(field.annotation)
     return known
+
+
+def live_settings(section: type[BaseModel] = Config, path: str = "") -> dict[str, FieldInfo]:
+    """Every setting that can be changed while the daemon runs, by its dotted name."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in section.model_fields.items():
+        if LIVE in field.metadata:
+            found[path + name] = field
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= live_settings(field.annotation, f"{path}{name}.")
+    return found
+
+
+def live_values(config: Config) -> dict[str, Any]:
+    """What these settings are, as plain data."""
+    tree = config.model_dump(mode="json", exclude={"mqtt": {"password"}})
+    return {name: functools.reduce(dict.__getitem__, name.split("."), tree) for name in live_settings()}
+
+
+def bounds_of(setting: str, step: float) -> tuple[float, float]:
+    """The least and the most that a number may be.
+
+    Args:
+        setting: dotted name.
+        step: between two numbers, where the bound itself is excluded.
+    """
+    bounds = {
+        name: value
+        for rule in live_settings()[setting].metadata
+        for name in ("ge", "gt", "le", "lt")
+        if (value := getattr(rule, name, None)) is not None
+    }
+    least = bounds["ge"] if "ge" in bounds else bounds["gt"] + step
+    most = bounds["le"] if "le" in bounds else bounds["lt"] - step
+    return least, most
 
 
 def _is_choice_of_text(annotation: Any) -> bool:

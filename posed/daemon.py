@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
+import random
 import signal
 import sys
 import threading
@@ -20,7 +22,7 @@ from msgspec import UNSET
 from posed import __version__, camera, engine
 from posed.attention import Attention
 from posed.camera.base import Camera
-from posed.config import Config, mqtt_password
+from posed.config import Config, live_values, mqtt_password
 from posed.decode import decode_frame, describe
 from posed.engine.base import Engine
 from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
@@ -28,8 +30,10 @@ from posed.following import Following
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import find, locate
 from posed.model.pair import Pair, load_pair
-from posed.mqtt.attempt import tls_context
-from posed.mqtt.client import MqttClient
+from posed.mqtt.announce import Announcer
+from posed.mqtt.attempt import Received, tls_context
+from posed.mqtt.client import ONLINE, MqttClient
+from posed.mqtt.homeassistant import BIRTH_TOPIC, announcements
 from posed.mqtt.messages import (
     CameraState,
     ClearFallRequest,
@@ -54,7 +58,7 @@ from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.retained import Retained
 from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.topics import Topics
-from posed.paths import falls_file, spool_file
+from posed.paths import announced_file, falls_file, spool_file
 from posed.people.events import Observed
 from posed.people.turned import merged
 from posed.pipeline import Inferred, Pipeline
@@ -76,6 +80,9 @@ FPS_WINDOW_S: Final = 5.0
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
 an Edge TPU that has answered within 6 ms waited for as long again before it got the next frame."""
+
+BIRTH_DELAY_S: Final = 5.0
+"""How long after Home Assistant's start it is told everything at most, each daemon at its own time, s."""
 
 CAMERA_STOP_S: Final = 0.6
 BROKER_STOP_S: Final = 0.8
@@ -120,14 +127,16 @@ class Daemon:
                 "test_event": Verb(TestEventRequest, self._send_test_event),
             },
         )
+        self._births = {BIRTH_TOPIC, f"{config.homeassistant.prefix}/status"}
+        self._tell_again_at = math.inf
         self._mqtt = MqttClient(
             config.mqtt,
             password=mqtt_password(config.mqtt),
             client_id=f"posed-{config.device}",
             availability_topic=self._topics.availability,
             on_connect=self._on_connect,
-            subscriptions=[self._topics.requests],
-            on_message=self._requests.receive,
+            subscriptions=[self._topics.requests, *self._births],
+            on_message=self._hear,
         )
         self._spool = Spool(
             spool_file(environment),
@@ -147,6 +156,9 @@ class Daemon:
             attention=Attention(config.engine.idle_fps),
         )
         self._retained = Retained(self._mqtt.publish)
+        self._announcer = Announcer(announced_file(environment), self._mqtt.deliver)
+        self._announced: tuple[Config, bool] | None = None
+        self._settings = live_values(config)
         self._on_processed = on_processed
         self._started_at = time.monotonic()
         self._inference_ms: float | None = None
@@ -246,6 +258,7 @@ class Daemon:
     def _on_connect(self) -> None:
         """A broker may have lost its memory, so it is told everything again."""
         self._retained.again()
+        self._announcer.again()
         self._spool.tell_again()
 
     def _info(self, _request: InfoRequest) -> Info:
@@ -277,8 +290,37 @@ class Daemon:
     def _send_test_event(self, request: TestEventRequest) -> EventSent:
         return EventSent(self._spool.add(Occurrence(request.type, time.time(), test=True)))
 
+    def _hear(self, message: Received) -> None:
+        """Take what the broker sends; from the network thread."""
+        if message.topic not in self._births:
+            self._requests.receive(message)
+        elif message.payload == ONLINE and not message.retained:
+            self._tell_again_at = time.monotonic() + random.uniform(0, BIRTH_DELAY_S)  # noqa: S311
+
+    def _tell_again_if_due(self) -> None:
+        """Home Assistant has started: it is told everything, too."""
+        if time.monotonic() >= self._tell_again_at:
+            self._tell_again_at = math.inf
+            self._mqtt.publish(self._topics.availability, ONLINE, qos=1, retain=True)
+            self._on_connect()
+
+    def _announce(self) -> None:
+        """Discovery, of what there is now."""
+        has_temperature = self._engine_state().temperature_c is not None
+        if self._announced is None or (self._config, has_temperature) != self._announced:
+            self._announced = self._config, has_temperature
+            topics = self._topics
+            zones = map(topics.zone, self._following.zone_counts())
+            self._announcer.announce(
+                announcements(self._config, self._pair.name, has_temperature=has_temperature),
+                {topics.availability, topics.state, topics.fall, *zones},
+            )
+        self._announcer.step()
+
     def _tell(self) -> None:
         """Keep what the broker knows of us true."""
+        self._tell_again_if_due()
+        self._announce()
         self._retained.tell(self._topics.state, self._state, STATE_SPACING_S)
         sees = self._sees()
         for zone, count in self._following.zone_counts().items():
@@ -295,10 +337,11 @@ class Daemon:
         )
 
     def _sees(self) -> bool:
-        """Whether what is known of people is of now."""
+        """Whether what is known of people is of now: a blind camera is no empty room."""
         pipeline = self._pipeline
         recent = bool(self._processed_at) and time.monotonic() - self._processed_at[-1] <= FPS_WINDOW_S
-        return pipeline.camera.status == "ok" and pipeline.engine.status == "ok" and recent
+        works = pipeline.camera.status == "ok" and pipeline.engine.status == "ok" and recent
+        return works and (pipeline.sight in {None, "ok"} or bool(self._following.people))
 
     def _state(self) -> State:
         fps = self._fps()
@@ -311,6 +354,7 @@ class Daemon:
             time=rfc3339(time.time()),
             version=__version__,
             uptime_s=int(time.monotonic() - self._started_at),
+            paused=False,
             people=people,
             occupied=None if people is None else people > 0,
             posture=self._following.posture if sees else None,
@@ -323,6 +367,7 @@ class Daemon:
             ),
             dropped=self.dropped,
             spool=self._spool.state,
+            settings=self._settings,
         )
 
     def _camera_state(self) -> CameraState:

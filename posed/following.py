@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from posed.config import Config
+from posed.files import replace_file
 from posed.frame import Frame, Look
 from posed.mqtt.messages import EventType, person_message
 from posed.mqtt.spool import Occurrence
@@ -56,8 +56,8 @@ class Following:
 
     @property
     def posture(self) -> Posture | None:
-        """Of the only person; None where there is nobody, or there are several."""
-        return self.people[0].posture if len(self.people) == 1 else None
+        """Of whoever is there for the longest; None where there is nobody."""
+        return self.people[0].posture if self.people else None
 
     def zone_counts(self) -> Mapping[str, int]:
         """By zone, how many people are in it."""
@@ -133,22 +133,6 @@ class Following:
             return
         self._kept = downs, dict(self._ids_of_falls)
         try:
-            _replace(self._file, json.dumps({"falls": self._observer.dump(), "ids": self._ids_of_falls}))
+            replace_file(self._file, json.dumps({"falls": self._observer.dump(), "ids": self._ids_of_falls}))
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._file, error.strerror)
-
-
-def _replace(path: Path, text: str) -> None:
-    """The new content or the old, whenever the power goes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

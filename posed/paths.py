@@ -36,6 +36,11 @@ def overlay_file(environment: Mapping[str, str] = os.environ) -> Path:
     return state_folder(environment) / "overlay.yaml"
 
 
+def announced_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Which retained messages a broker has of us."""
+    return state_folder(environment) / "announced.json"
+
+
 def falls_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Who is down."""
     return state_folder(environment) / "falls.json"

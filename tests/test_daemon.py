@@ -111,15 +111,47 @@ def test_a_model_of_drawings_is_right_for_drawn_people(tmp_path, broker, setting
         assert "warning" not in messages(subscriber, "state")[-1]["model"]
 
 
+DISCOVERY = "homeassistant/device/posed_hall/config"
+
+
+def test_it_is_announced_to_home_assistant_and_again_when_that_starts(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        eventually(lambda: subscriber.payloads(DISCOVERY), 20)
+        eventually(lambda: messages(subscriber, "state"))
+        components = json.loads(subscriber.payloads(DISCOVERY)[0])["components"]
+        assert {"occupancy", "people", "fall", "pause", "score_threshold"} < set(components)
+        with Subscriber(broker.port) as late:
+            eventually(lambda: late.payloads(DISCOVERY))
+            before = subscriber.payloads(f"{TOPIC}/availability")
+        subscriber.publish("homeassistant/status", b"online")
+        eventually(lambda: len(subscriber.payloads(DISCOVERY)) == 2, 10)
+        eventually(lambda: len(subscriber.payloads(f"{TOPIC}/availability")) == 2)
+        assert before == [b"online"]
+
+
+def test_what_a_new_configuration_has_not_is_taken_back(tmp_path, broker, settings):
+    zone = {"people": {"zones": {"bed": {"polygon": [[0, 0], [1, 0], [1, 1]]}}}}
+    with Subscriber(broker.port) as subscriber:
+        with Daemon(tmp_path, at(broker, settings) | zone) as daemon:
+            eventually((tmp_path / "state/posed/announced.json").exists, 20)
+            daemon.process.terminate()
+            assert daemon.wait() == 0
+        with Daemon(tmp_path, at(broker, settings)):
+            eventually(lambda: len(subscriber.payloads(DISCOVERY)) == 2, 20)
+            components = json.loads(subscriber.payloads(DISCOVERY)[1])["components"]
+            assert components["zone_bed_people"] == {"platform": "sensor"}
+            eventually(lambda: subscriber.payloads(f"{TOPIC}/zones/bed")[-1] == b"")
+
+
 def test_state_and_availability_are_retained_and_poses_are_not(tmp_path, broker, settings):
     with Daemon(tmp_path, at(broker, settings)):
         with Subscriber(broker.port) as watcher:
             eventually(lambda: messages(watcher, "poses"), 20)
             eventually(lambda: messages(watcher, "state"))
         with Subscriber(broker.port) as late:
-            eventually(lambda: len(late.messages) >= 4)
+            eventually(lambda: len(late.messages) >= 5)
             retained = {message.topic for message in late.messages if message.retain}
-    assert retained == {f"{TOPIC}/availability", f"{TOPIC}/state", f"{TOPIC}/fall"}
+    assert retained == {DISCOVERY, f"{TOPIC}/availability", f"{TOPIC}/state", f"{TOPIC}/fall"}
 
 
 def test_somebody_who_comes_is_an_event_and_occupies_a_zone(tmp_path, broker, settings):

@@ -47,6 +47,7 @@ def state(**changes: object) -> State:
         "time": rfc3339(0),
         "version": "0.1.0",
         "uptime_s": 1,
+        "paused": False,
         "people": 1,
         "occupied": True,
         "posture": "standing",
@@ -57,6 +58,7 @@ def state(**changes: object) -> State:
         "model": ModelState("coral-353x481", 16, 481, 353),
         "dropped": Dropped(0, 0),
         "spool": SpoolState(0, 0, durable=True),
+        "settings": {"decode.score_threshold": 0.25},
     }
     return State(**(fields | changes))
 
@@ -123,6 +125,8 @@ def test_why_is_there_when_something_is_waited_for():
         ({"spool": SpoolState(3, 4, durable=True)}, True),
         ({"spool": SpoolState(0, 0, durable=False, why="full")}, False),
         ({"people": 2}, False),
+        ({"paused": True}, False),
+        ({"settings": {"decode.score_threshold": 0.5}}, False),
         ({"camera": CameraState("ok", "video", 640, 480, "dark")}, False),
         ({"engine": EngineState("waiting", "cpu", "x", "gone", 5.9, None)}, False),
     ],

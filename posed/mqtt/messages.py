@@ -155,7 +155,7 @@ class EventMessage(Struct, frozen=True, kw_only=True):
 
 
 class ZoneMessage(Struct, frozen=True, kw_only=True):
-    """Who is in a zone; null while the camera or the engine is being waited for."""
+    """Who is in a zone; null where `people` of `state` is."""
 
     schema: int = SCHEMA
     device: str
@@ -183,7 +183,12 @@ class FallMessage(Struct, frozen=True, kw_only=True):
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """How the daemon does. People are null while the camera or the engine is being waited for."""
+    """How the daemon does.
+
+    People are null while nothing is known of them: the camera or the engine is being waited for, the picture
+    is dark, covered or frozen and nobody is found in it, or the daemon is paused or stopped. `settings` are
+    those that a request can change.
+    """
 
     schema: int = SCHEMA
     device: str
@@ -191,6 +196,7 @@ class State(Struct, frozen=True, kw_only=True):
     time: str
     version: str
     uptime_s: int
+    paused: bool
     people: int | None
     occupied: bool | None
     posture: Posture | None
@@ -201,12 +207,14 @@ class State(Struct, frozen=True, kw_only=True):
     model: ModelState
     dropped: Dropped
     spool: SpoolState
+    settings: dict[str, Any]
 
     @property
     def essence(self) -> tuple[Any, ...]:
         """What makes it worth telling: everything but clocks, rates and counters."""
         engine = msgspec.structs.replace(self.engine, inference_ms=None, temperature_c=None)
-        return self.people, self.occupied, self.posture, self.camera, engine, self.model, self.spool.durable
+        people = self.people, self.occupied, self.posture
+        return *people, self.paused, self.camera, engine, self.model, self.spool.durable, repr(self.settings)
 
 
 class Envelope(Struct, frozen=True):

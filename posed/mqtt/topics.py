@@ -47,9 +47,18 @@ class Topics:
         return f"{self.base}/events"
 
     @property
+    def snapshot(self) -> str:
+        """A JPEG, when one is asked for."""
+        return f"{self.base}/snapshot"
+
+    @property
     def requests(self) -> str:
         """A filter for requests of every verb."""
         return f"{self.base}/request/+"
+
+    def request(self, verb: str) -> str:
+        """Where something is asked for."""
+        return f"{self.base}/request/{verb}"
 
     def verb(self, topic: str) -> str:
         """What a request's topic asks for."""

@@ -1,0 +1,165 @@
+"""Tells Home Assistant what there is, and takes back what is no more.
+
+What was announced is kept in a file, since a broker need not hand retained messages out (RabbitMQ 3.10 does
+not to wildcards), and what a new configuration no longer has must be taken back by name.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+from posed.files import replace_file
+from posed.mqtt.client import Answer
+from posed.mqtt.homeassistant import MIGRATE, Announcement
+
+_log = logging.getLogger(__name__)
+
+_WINDOW: Final = 8
+"""Messages on the way to the broker at a time: room for others below the client's ten."""
+
+_SETTLE_S: Final = 2.0
+"""How long Home Assistant gets to let go of entities, and to set them up again, when they move, s."""
+
+Known = Mapping[str, frozenset[str]]
+"""Retained topics, each with the entities that its message announces."""
+
+Step = list[tuple[str, bytes]]
+
+
+def plan(known: Known, now: Mapping[str, Announcement], beside: Collection[str]) -> list[Step]:
+    """The messages to send, in steps between which Home Assistant needs a moment.
+
+    Args:
+        known: what was retained so far.
+        now: what is to be announced.
+        beside: topics of other retained messages that stay.
+
+    Returns:
+        First what makes it let go of entities that move to another message, which they do when the way of
+        discovery changes; then what is announced, without the entities that are no more; then the emptying of
+        topics that are no more in use.
+    """
+    announced = frozenset[str]().union(*(one.entities for one in now.values()))
+    gone = [topic for topic in known if topic not in now and topic not in beside]
+    moving = [topic for topic in gone if known[topic] & announced]
+    fresh = [
+        (topic, one.encoded(removed=known.get(topic, frozenset()) - one.entities))
+        for topic, one in now.items()
+    ]
+    return [[(topic, MIGRATE) for topic in moving], fresh, [(topic, b"") for topic in gone]]
+
+
+class Announcer:
+    """Publishes discovery and keeps in mind what the broker retains of us.
+
+    Args:
+        file: for what was announced.
+        deliver: the way to the broker, as `MqttClient.deliver`.
+        clock: monotonic time, s.
+    """
+
+    def __init__(
+        self, file: Path, deliver: Callable[..., bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._file = file
+        self._deliver = deliver
+        self._clock = clock
+        self._known: dict[str, frozenset[str]] = _read(file)
+        self._kept: Known = dict(self._known)
+        self._now: Mapping[str, Announcement] = {}
+        self._beside: frozenset[str] = frozenset()
+        self._lock = threading.Lock()
+        self._steps: deque[Step] = deque()
+        self._on_the_way = 0
+        self._refused = False
+        self._next_at = 0.0
+        self._finished = True
+
+    def announce(self, now: Mapping[str, Announcement], beside: Collection[str]) -> None:
+        """This is what there is.
+
+        Args:
+            now: discovery, by topic.
+            beside: topics of all other retained messages.
+        """
+        with self._lock:
+            self._now, self._beside = now, frozenset(beside)
+            self._begin()
+
+    def again(self) -> None:
+        """A broker, or Home Assistant, may have lost its memory; from any thread."""
+        with self._lock:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._steps = deque(plan(self._known, self._now, self._beside))
+        self._finished = self._refused = False
+        self._next_at = 0.0
+
+    def step(self) -> None:
+        """Send what is due, without waiting."""
+        with self._lock:
+            while self._steps and self._clock() >= self._next_at and self._send():
+                pass
+            if not self._steps and not self._on_the_way and not self._finished:
+                self._finish()
+
+    def _send(self) -> bool:
+        """Send one message; False where it has to wait."""
+        step = self._steps[0]
+        if step:
+            if self._on_the_way >= _WINDOW:
+                return False
+            topic, payload = step[0]
+            if not self._deliver(topic, payload, self._on_answer, retain=True):
+                return False
+            self._on_the_way += 1
+            step.pop(0)
+            moved = payload == MIGRATE
+            if moved and not step:
+                self._next_at = self._clock() + _SETTLE_S
+        else:
+            self._steps.popleft()
+        return True
+
+    def _on_answer(self, answer: Answer) -> None:
+        with self._lock:
+            self._on_the_way -= 1
+            self._refused |= answer is not Answer.ACKNOWLEDGED
+
+    def _finish(self) -> None:
+        """The broker has it all: keep that in mind."""
+        self._finished = True
+        if self._refused:
+            return
+        kept = {topic: one.entities for topic, one in self._now.items()}
+        kept |= dict.fromkeys(self._beside, frozenset())
+        # Within this run an entity that was taken back is named again with every message of its device, for a
+        # Home Assistant that did not hear it.
+        self._known = {topic: kept[topic] | self._known.get(topic, frozenset()) for topic in kept}
+        if kept == self._kept:
+            return
+        self._kept = kept
+        try:
+            content = {topic: sorted(entities) for topic, entities in sorted(kept.items())}
+            replace_file(self._file, json.dumps(content, indent=1))
+        except OSError as error:
+            _log.warning("%s: cannot be written: %s", self._file, error.strerror)
+
+
+def _read(file: Path) -> dict[str, frozenset[str]]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return {str(topic): frozenset(map(str, entities)) for topic, entities in content.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        _log.warning("%s: cannot be read, so what was announced before stays: %s", file, error)
+        return {}

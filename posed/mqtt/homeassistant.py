@@ -1,0 +1,366 @@
+"""Home Assistant's MQTT discovery: which entities a device has, and the messages that announce them.
+
+Templates keep to what Jinja and openHAB's Jinjava both read. Topics and fields are those of Home Assistant
+2024.11 and later. Source: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+import msgspec
+
+from posed import __version__
+from posed.config import Config, bounds_of
+from posed.mqtt.messages import PartName, Posture, Sight
+from posed.mqtt.topics import Topics
+from posed.people.posture import Gesture
+
+Entity = dict[str, Any]
+
+BIRTH_TOPIC: Final = "homeassistant/status"
+"""Where Home Assistant says `online`, whatever the prefix of discovery, unless told otherwise."""
+
+EXPIRE_AFTER_S: Final = 90
+"""Values that are not repeated for so long are not known any more: three times the interval of `state`, s."""
+
+MIGRATE: Final = b'{"migrate_discovery": true}'
+"""Makes Home Assistant let go of an entity that is about to be announced elsewhere, and keep its settings."""
+
+EVENT_TYPES: Final = (*get_args(Gesture), "fall", "fall_cleared")
+"""Of the event entity: gestures by their own names, so that automations need no template."""
+
+_DIAGNOSTIC: Final = {"entity_category": "diagnostic"}
+_SETTING: Final = {"entity_category": "config"}
+_FALL_DETAIL: Final = (
+    "{{ {'since': value_json.since, 'event': value_json.event, 'zone': value_json.zone} | tojson }}"
+)
+_EVENT: Final = (
+    "{% set kind = value_json.type %}"
+    "{% set kind = value_json.detail.gesture | default('') if kind == 'gesture' else kind %}"
+    f"{{% if kind in [{', '.join(map(repr, EVENT_TYPES))}] %}}"
+    "{{ {'event_type': kind, 'id': value_json.id, 'time': value_json.time, 'person': value_json.person, "
+    "'zone': value_json.zone, 'test': value_json.detail.test | default(false)} | tojson }}"
+    "{% endif %}"
+)  # what renders as nothing is no event
+_MEASURED: Final = {"state_class": "measurement", "expire_after": EXPIRE_AFTER_S}
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One retained message of discovery.
+
+    Args:
+        payload: as it is announced; `removed` makes it one that takes entities back.
+        entities: which entities it announces, each as `<prefix>/<platform>/<device>/<key>`.
+    """
+
+    payload: Mapping[str, Any]
+    entities: frozenset[str]
+
+    def encoded(self, removed: frozenset[str] = frozenset()) -> bytes:
+        """The message.
+
+        Args:
+            removed: entities that are no more, of which a device's message names nothing but the platform.
+        """
+        payload = dict(self.payload)
+        if removed:
+            gone = {_key(entity): {"platform": _platform(entity)} for entity in removed}
+            payload["components"] = gone | payload["components"]
+        return msgspec.json.encode(payload)
+
+
+def _platform(entity: str) -> str:
+    return entity.split("/")[-3]
+
+
+def _key(entity: str) -> str:
+    return entity.rpartition("/")[2]
+
+
+def announcements(config: Config, model: str, *, has_temperature: bool) -> dict[str, Announcement]:
+    """What is to be announced, by topic; nothing where discovery is off.
+
+    Args:
+        config: says how, and what there is.
+        model: name of the network.
+        has_temperature: whether the engine tells its temperature.
+    """
+    settings = config.homeassistant
+    if settings.discovery == "off":
+        return {}
+    device_id = device_id_of(config)
+    found = entities(config, has_temperature=has_temperature)
+    path = {key: f"{settings.prefix}/{entity['platform']}/{device_id}/{key}" for key, entity in found.items()}
+    shared = _shared(config, device_id, model)
+    if settings.discovery == "device":
+        payload = shared | {"components": found}
+        return {
+            f"{settings.prefix}/device/{device_id}/config": Announcement(payload, frozenset(path.values()))
+        }
+    return {
+        f"{path[key]}/config": Announcement(
+            shared | {name: value for name, value in entity.items() if name != "platform"},
+            frozenset({path[key]}),
+        )
+        for key, entity in found.items()
+    }
+
+
+def device_id_of(config: Config) -> str:
+    """Stable, and unique among all that Home Assistant hears of: `posed_hall`."""
+    return f"{config.mqtt.topic}_{config.device}".replace("/", "_")
+
+
+def _shared(config: Config, device_id: str, model: str) -> dict[str, Any]:
+    """What all entities have in common."""
+    return {
+        "device": {
+            "identifiers": [device_id],
+            "name": config.device,
+            "manufacturer": "posed",
+            "model": f"PoseNet {model}",
+            "sw_version": __version__,
+        },
+        "origin": {"name": "posed", "sw_version": __version__},
+        "availability": [{"topic": Topics.of(config).availability}],
+        "availability_mode": "all",
+        "qos": 1,
+    }
+
+
+def entities(config: Config, *, has_temperature: bool) -> dict[str, Entity]:
+    """Every entity by its key, which is a part of its unique id.
+
+    Args:
+        config: says what there is.
+        has_temperature: whether the engine tells its temperature.
+    """
+    topics = Topics.of(config)
+    found = _presence(topics)
+    for zone, settings in config.people.zones.items():
+        if settings.kind != "exclude":
+            found |= _zone(topics, zone)
+    found |= _falls_and_gestures(topics) | _controls(topics) | _thresholds(topics) | _diagnostics(topics)
+    if has_temperature:
+        found |= _temperature(topics)
+    if config.privacy.pictures != "off":
+        found |= _pictures(topics)
+    device_id = device_id_of(config)
+    for key, entity in found.items():
+        slug = f"{device_id.removeprefix('posed_')}_{key}".lower().replace("-", "_")
+        entity["unique_id"] = f"{device_id}_{key}"
+        entity["default_entity_id"] = f"{entity['platform']}.{slug}"
+    return found
+
+
+def _presence(topics: Topics) -> dict[str, Entity]:
+    """What is known of people while the camera delivers, and only then."""
+    seen = {"availability": _while_seen(topics, topics.state), "state_topic": topics.state}
+    return {
+        "occupancy": seen | _occupancy("Occupancy"),
+        "people": seen | _count("People"),
+        "posture": seen | _choice("Posture", "mdi:human-handsdown", "value_json.posture", get_args(Posture)),
+        "latency": seen
+        | _milliseconds("Latency", "mdi:timer-outline", "value_json.latency_ms")
+        | _DIAGNOSTIC,
+        "inference": seen
+        | _milliseconds("Inference time", "mdi:chip", "value_json.engine.inference_ms")
+        | _DIAGNOSTIC,
+    }
+
+
+def _zone(topics: Topics, zone: str) -> dict[str, Entity]:
+    topic, name = topics.zone(zone), zone.replace("_", " ")
+    seen = {"availability": _while_seen(topics, topic), "state_topic": topic}
+    return {
+        f"zone_{zone}_occupancy": seen | _occupancy(f"Occupancy {name}"),
+        f"zone_{zone}_people": seen | _count(f"People {name}"),
+    }
+
+
+def _while_seen(topics: Topics, topic: str) -> list[dict[str, str]]:
+    """The daemon is there, and `people` of the topic's message is known."""
+    template = "{{ 'offline' if value_json.people is none else 'online' }}"
+    return [{"topic": topics.availability}, {"topic": topic, "value_template": template}]
+
+
+def _occupancy(name: str) -> Entity:
+    return {
+        "platform": "binary_sensor",
+        "name": name,
+        "device_class": "occupancy",
+        "value_template": _on_or_off("value_json.occupied"),
+        "expire_after": EXPIRE_AFTER_S,
+    }
+
+
+def _count(name: str) -> Entity:
+    return (
+        _sensor(name, "mdi:account-group", "value_json.people")
+        | {"unit_of_measurement": "people"}
+        | _MEASURED
+    )
+
+
+def _falls_and_gestures(topics: Topics) -> dict[str, Entity]:
+    return {
+        "fall": {
+            "platform": "binary_sensor",
+            "name": "Fall",
+            "device_class": "safety",
+            "state_topic": topics.fall,
+            "value_template": _on_or_off("value_json.fallen"),
+            "json_attributes_topic": topics.fall,
+            "json_attributes_template": _FALL_DETAIL,
+        },
+        "clear_fall": _button("Clear fall", "mdi:account-check", topics.request("clear_fall")),
+        "test_event": _button("Send test event", "mdi:bell-ring-outline", topics.request("test_event"))
+        | _DIAGNOSTIC,
+        "event": {
+            "platform": "event",
+            "name": "Gestures and falls",
+            "icon": "mdi:human-greeting",
+            "event_types": list(EVENT_TYPES),
+            "state_topic": topics.events,
+            "value_template": _EVENT,
+        },
+    }
+
+
+def _controls(topics: Topics) -> dict[str, Entity]:
+    return {
+        "pause": {
+            "platform": "switch",
+            "name": "Pause",
+            "icon": "mdi:cctv-off",
+            "state_topic": topics.state,
+            "value_template": _on_or_off("value_json.paused"),
+            "state_on": "ON",
+            "state_off": "OFF",
+            "command_topic": topics.request("pause"),
+            "payload_on": '{"paused": true}',
+            "payload_off": '{"paused": false}',
+        },
+        "log_level": {
+            "platform": "select",
+            "name": "Log level",
+            "icon": "mdi:math-log",
+            "options": ["debug", "info", "warning", "error"],
+            "state_topic": topics.state,
+            "value_template": "{{ value_json.settings['log.level'] }}",
+            "command_topic": topics.request("log_level"),
+            "command_template": '{"level": "{{ value }}"}',
+        }
+        | _SETTING,
+        "restart": _button("Restart", None, topics.request("restart"))
+        | {"device_class": "restart"}
+        | _SETTING,
+    }
+
+
+def _thresholds(topics: Topics) -> dict[str, Entity]:
+    return {
+        "score_threshold": _number(
+            topics, "decode.score_threshold", "Score threshold", "mdi:account-filter", 0.01
+        ),
+        "keypoint_threshold": _number(
+            topics, "decode.keypoint_threshold", "Keypoint threshold", "mdi:vector-point", 0.01
+        ),
+        "poses_rate": _number(topics, "mqtt.poses.max_rate_hz", "Poses rate limit", "mdi:speedometer", 0.5)
+        | {"unit_of_measurement": "Hz"},
+    }
+
+
+def _number(topics: Topics, setting: str, name: str, icon: str, step: float) -> Entity:
+    """A setting that is changed, kept, and shown as `state` has it."""
+    least, most = bounds_of(setting, step)
+    return {
+        "platform": "number",
+        "name": name,
+        "icon": icon,
+        "min": least,
+        "max": most,
+        "step": step,
+        "mode": "box",
+        "state_topic": topics.state,
+        "value_template": f"{{{{ value_json.settings['{setting}'] }}}}",
+        "command_topic": topics.request("set"),
+        "command_template": f'{{"settings": {{"{setting}": {{{{ value }}}}}}, "persist": true}}',
+    } | _SETTING
+
+
+def _diagnostics(topics: Topics) -> dict[str, Entity]:
+    state = {"state_topic": topics.state, **_DIAGNOSTIC}
+    return {
+        "fps": state
+        | _sensor("Frame rate", "mdi:filmstrip", "value_json.fps")
+        | {"unit_of_measurement": "fps"}
+        | _MEASURED,
+        "camera": state | _choice("Camera", "mdi:cctv", "value_json.camera.status", get_args(PartName)),
+        "sight": state | _choice("Sight", "mdi:eye", "value_json.camera.sight", get_args(Sight)),
+        "engine": state
+        | _sensor("Engine", "mdi:expansion-card", "value_json.engine.kind")
+        | {"expire_after": EXPIRE_AFTER_S},
+        "dropped_frames": state
+        | _sensor("Dropped frames", "mdi:filmstrip-off", "value_json.dropped.camera")
+        | {
+            "state_class": "total_increasing",
+            "unit_of_measurement": "frames",
+            "expire_after": EXPIRE_AFTER_S,
+        },
+        "uptime": state
+        | _sensor("Uptime", "mdi:clock-start", "value_json.uptime_s")
+        | {"device_class": "duration", "unit_of_measurement": "s", "expire_after": EXPIRE_AFTER_S},
+        "version": state
+        | _sensor("Version", "mdi:tag-outline", "value_json.version")
+        | {"expire_after": EXPIRE_AFTER_S},
+    }
+
+
+def _temperature(topics: Topics) -> dict[str, Entity]:
+    known = _sensor("Edge TPU temperature", "mdi:thermometer", "value_json.engine.temperature_c")
+    unit = {"device_class": "temperature", "unit_of_measurement": "°C"}
+    return {"temperature": {"state_topic": topics.state} | known | unit | _MEASURED | _DIAGNOSTIC}
+
+
+def _pictures(topics: Topics) -> dict[str, Entity]:
+    return {
+        "snapshot": {
+            "platform": "image",
+            "name": "Snapshot",
+            "image_topic": topics.snapshot,
+            "content_type": "image/jpeg",
+        },
+        "take_snapshot": _button("Take snapshot", "mdi:camera", topics.request("snapshot")),
+    }
+
+
+def _sensor(name: str, icon: str, value: str) -> Entity:
+    return {"platform": "sensor", "name": name, "icon": icon, "value_template": f"{{{{ {value} }}}}"}
+
+
+def _choice(name: str, icon: str, value: str, options: tuple[str, ...]) -> Entity:
+    return _sensor(name, icon, value) | {
+        "device_class": "enum",
+        "options": list(options),
+        "expire_after": EXPIRE_AFTER_S,
+    }
+
+
+def _milliseconds(name: str, icon: str, value: str) -> Entity:
+    duration = {"device_class": "duration", "unit_of_measurement": "ms", "suggested_display_precision": 1}
+    return _sensor(name, icon, value) | duration | _MEASURED
+
+
+def _button(name: str, icon: str | None, topic: str) -> Entity:
+    button = {"platform": "button", "name": name, "command_topic": topic, "payload_press": "{}"}
+    return button if icon is None else button | {"icon": icon}
+
+
+def _on_or_off(value: str) -> str:
+    """`None` is what Home Assistant takes for not known."""
+    return f"{{{{ 'None' if {value} is none else 'ON' if {value} else 'OFF' }}}}"
