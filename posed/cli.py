@@ -63,7 +63,8 @@ def run(config: ConfigOption = None) -> None:
 
     settings = load(config, overlay=overlay_file())
     start_log(settings.log.level)
-    daemon.run(settings)
+    if daemon.run(settings):
+        _start_again()
 
 
 @app.command()
@@ -256,6 +257,12 @@ def model_export(
     )
     for line in made.lines():
         typer.echo(line)
+
+
+def _start_again() -> None:
+    """Become a new process of the same command, so that nothing of the old one is left; its id stays."""
+    logging.shutdown()
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 no shell is wanted
 
 
 def _end_with_reader() -> None:

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
 
@@ -32,6 +32,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from posed.errors import ConfigError
+from posed.files import replace_file
 from posed.polygon import problem_of
 
 ENVIRONMENT_PREFIX: Final = "POSED_"
@@ -607,7 +608,8 @@ def _one_line(error: Exception) -> str:
 
 def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
     for key, value in other.items():
-        if isinstance(value, Mapping):
+        # What the owner has named is one setting: a later source has all of it.
+        if isinstance(value, Mapping) and key != _NAMED_BY_OWNER[-1]:
             inner = tree.get(key)
             tree[key] = dict(inner) if isinstance(inner, Mapping) else {}
             _merge(tree[key], value)
@@ -684,6 +686,50 @@ def live_values(config: Config) -> dict[str, Any]:
     """What these settings are, as plain data."""
     tree = config.model_dump(mode="json", exclude={"mqtt": {"password"}})
     return {name: functools.reduce(dict.__getitem__, name.split("."), tree) for name in live_settings()}
+
+
+def changed(config: Config, settings: Mapping[str, Any]) -> Config:
+    """A configuration with other values, each as good as in the file.
+
+    Args:
+        config: what is to be changed.
+        settings: values by dotted name.
+
+    Raises:
+        ConfigError: with every problem, one line each.
+    """
+    known = live_settings()
+    if unknown := [name for name in settings if name not in known]:
+        rule = "must be a setting that can be changed at run time"
+        raise ConfigError([f"{_printable(name)}: {rule}{_nearest(name, set(known))}" for name in unknown])
+    tree = config.model_dump()
+    for name, value in settings.items():
+        *sections, last = name.split(".")
+        functools.reduce(dict.__getitem__, sections, tree)[last] = value
+    wanted, details = _validated(tree)
+    if wanted is None:
+        raise ConfigError([_problem(detail, {}) for detail in details])
+    return wanted
+
+
+def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
+    """Write settings into the overlay, beside those that are there.
+
+    Args:
+        overlay: the file.
+        config: has their values.
+        names: of the settings, dotted.
+
+    Raises:
+        ConfigError: the file is there and cannot be read.
+        OSError: it cannot be written.
+    """
+    tree = _read_yaml(overlay, []) if overlay.exists() else {}
+    values = live_values(config)
+    for name in names:
+        _merge(tree, _nest(tuple(name.split(".")), values[name]))
+    comment = "# Settings that were changed by requests. Later than the file, earlier than the environment.\n"
+    replace_file(overlay, comment + yaml.safe_dump(tree, sort_keys=False))
 
 
 def bounds_of(setting: str, step: float) -> tuple[float, float]:

@@ -22,11 +22,14 @@ from msgspec import UNSET
 from posed import __version__, camera, engine
 from posed.attention import Attention
 from posed.camera.base import Camera
-from posed.config import Config, live_values, mqtt_password
+from posed.config import Config, changed, keep, live_values, mqtt_password
 from posed.decode import decode_frame, describe
 from posed.engine.base import Engine
 from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
+from posed.files import replace_file
 from posed.following import Following
+from posed.frame import Frame, Image
+from posed.log import set_level
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import find, locate
 from posed.model.pair import Pair, load_pair
@@ -41,12 +44,24 @@ from posed.mqtt.messages import (
     EngineState,
     EventSent,
     FallsCleared,
+    Health,
+    HealthRequest,
     Info,
     InfoRequest,
+    LogLevelRequest,
     ModelState,
+    Paused,
+    PauseRequest,
     Poses,
+    Restarting,
+    RestartRequest,
+    ResumeRequest,
     Sender,
+    SetRequest,
+    SettingsChanged,
     Size,
+    SnapshotRequest,
+    SnapshotTaken,
     State,
     TestEventRequest,
     ZoneMessage,
@@ -54,14 +69,16 @@ from posed.mqtt.messages import (
     observed_message,
     rfc3339,
 )
+from posed.mqtt.poses import PosesFilter
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.retained import Retained
 from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.topics import Topics
-from posed.paths import announced_file, falls_file, spool_file
+from posed.paths import announced_file, falls_file, overlay_file, paused_file, spool_file
 from posed.people.events import Observed
 from posed.people.turned import merged
-from posed.pipeline import Inferred, Pipeline
+from posed.picture import jpeg, picture
+from posed.pipeline import Inferred, Part, Pipeline
 from posed.pose import Pose
 
 log = logging.getLogger(__name__)
@@ -125,6 +142,13 @@ class Daemon:
                 "info": Verb(InfoRequest, self._info),
                 "clear_fall": Verb(ClearFallRequest, self._clear_fall),
                 "test_event": Verb(TestEventRequest, self._send_test_event),
+                "health": Verb(HealthRequest, self._health),
+                "pause": Verb(PauseRequest, self._pause),
+                "resume": Verb(ResumeRequest, lambda _: self._pause(PauseRequest(paused=False))),
+                "set": Verb(SetRequest, self._set),
+                "log_level": Verb(LogLevelRequest, self._set_log_level),
+                "snapshot": Verb(SnapshotRequest, self._snapshot),
+                "restart": Verb(RestartRequest, self._restart),
             },
         )
         self._births = {BIRTH_TOPIC, f"{config.homeassistant.prefix}/status"}
@@ -159,6 +183,14 @@ class Daemon:
         self._announcer = Announcer(announced_file(environment), self._mqtt.deliver)
         self._announced: tuple[Config, bool] | None = None
         self._settings = live_values(config)
+        self._overlay, self._paused_file = overlay_file(environment), paused_file(environment)
+        if self._paused_file.exists():
+            self._pipeline.pause()
+        self._poses_filter = PosesFilter(config.mqtt.poses)
+        self._newest: tuple[Image, Sequence[Observed]] | None = None
+        self._stopped = False
+        self.restarting = False
+        """Whether `run` returned in order to be started again."""
         self._on_processed = on_processed
         self._started_at = time.monotonic()
         self._inference_ms: float | None = None
@@ -222,18 +254,21 @@ class Daemon:
         # Who is only seen in turned looks is there in the frames between them, too.
         self._pipeline.attention.heed(max(len(poses), len(self._following.people)), frame.captured_at)
         now = time.monotonic()
-        with stages.time("encode"):
-            message = self._message(inferred, people, now)
-            payload = encode(message)
-        with stages.time("publish"):
-            self._mqtt.publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
-        log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), message.latency_ms)
-        self._inference_ms, self._latency_ms = message.inference_ms, message.latency_ms
+        self._inference_ms = round(stages.wall_s["invoke"] * 1000, 2)
+        self._latency_ms = round((now - frame.captured_at) * 1000, 2)
+        if self._poses_filter.wants(len(people), now):
+            with stages.time("encode"):
+                payload = encode(self._message(frame, people))
+            with stages.time("publish"):
+                self._mqtt.publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
+        log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), self._latency_ms)
+        self._newest = frame.image, people
         self._processed_at.append(now)
         self._on_processed(inferred, len(people))
 
-    def _message(self, inferred: Inferred, people: Sequence[Observed], now: float) -> Poses:
-        frame = inferred.frame
+    def _message(self, frame: Frame, people: Sequence[Observed]) -> Poses:
+        assert self._inference_ms is not None
+        assert self._latency_ms is not None
         height, width, _ = frame.image.shape
         return Poses(
             device=self._sender.device,
@@ -241,8 +276,8 @@ class Daemon:
             sequence=frame.sequence,
             time=rfc3339(frame.time),
             frame=Size(width, height),
-            inference_ms=round(inferred.stages.wall_s["invoke"] * 1000, 2),
-            latency_ms=round((now - frame.captured_at) * 1000, 2),
+            inference_ms=self._inference_ms,
+            latency_ms=self._latency_ms,
             people=[observed_message(one, self._config.decode.keypoint_threshold) for one in people],
         )
 
@@ -290,6 +325,90 @@ class Daemon:
     def _send_test_event(self, request: TestEventRequest) -> EventSent:
         return EventSent(self._spool.add(Occurrence(request.type, time.time(), test=True)))
 
+    def _health(self, _request: HealthRequest) -> Health:
+        state = self._state()
+        problems = [
+            f"{part}: {why or status}"
+            for part, status, why in (
+                ("camera", state.camera.status, state.camera.why),
+                ("engine", state.engine.status, state.engine.why),
+            )
+            if status == "waiting"
+        ]
+        if state.camera.sight not in {None, "ok"}:
+            problems.append(f"camera: the picture is {state.camera.sight}")
+        if not state.spool.durable:
+            problems.append(f"event spool: {state.spool.why}")
+        return Health(healthy=not problems, problems=problems, paused=state.paused, fps=state.fps)
+
+    def _pause(self, request: PauseRequest) -> Paused:
+        """A pause is a matter of privacy: no restart, and no power cut, opens the camera again."""
+        if request.paused != self._pipeline.paused:
+            log.info("%s on request", "paused" if request.paused else "resumed")
+        try:
+            if request.paused:
+                replace_file(self._paused_file, "")
+            else:
+                self._paused_file.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s: %s: a restart forgets it", self._paused_file, error.strerror)
+        if request.paused:
+            self._pipeline.pause()
+        else:
+            self._pipeline.resume()
+        self._newest = None
+        return Paused(self._pipeline.paused)
+
+    def _set(self, request: SetRequest) -> SettingsChanged:
+        self._take_over(changed(self._config, request.settings))
+        if request.persist:
+            try:
+                keep(self._overlay, self._config, request.settings)
+            except OSError as error:
+                raise RequestError(
+                    f"persist: changed, but not kept: {self._overlay}: {error.strerror}"
+                ) from None
+        values = {name: self._settings[name] for name in request.settings}
+        log.info("set on request: %s", ", ".join(sorted(values)))
+        return SettingsChanged(settings=values, persisted=request.persist)
+
+    def _set_log_level(self, request: LogLevelRequest) -> SettingsChanged:
+        return self._set(SetRequest(settings={"log.level": request.level}))
+
+    def _take_over(self, config: Config) -> None:
+        """Go on with other settings, of those that can change at run time."""
+        self._config, self._settings = config, live_values(config)
+        self._following.configure(config)
+        self._poses_filter.config = config.mqtt.poses
+        set_level(config.log.level)
+
+    def _snapshot(self, _request: SnapshotRequest) -> SnapshotTaken:
+        shows = self._config.privacy.pictures
+        if shows == "off":
+            raise RequestError(
+                "snapshot: privacy.pictures is off, which only the configuration file can change"
+            )
+        if self._pipeline.paused:
+            raise RequestError("snapshot: paused")
+        if self._newest is None or not self._delivers():
+            raise RequestError("snapshot: no picture of now: the camera or the engine is being waited for")
+        image, people = self._newest
+        poses = [one.person.pose for one in people]
+        shown = picture(image, poses, shows, self._config.decode.keypoint_threshold)
+        payload = jpeg(shown)
+        if not self._mqtt.publish(self._topics.snapshot, payload):
+            raise RequestError("snapshot: too much is waiting for the broker")
+        height, width, _ = shown.shape
+        return SnapshotTaken(
+            topic=self._topics.snapshot, pictures=shows, width=width, height=height, bytes=len(payload)
+        )
+
+    def _restart(self, _request: RestartRequest) -> Restarting:
+        log.info("restarting on request")
+        self.restarting = True
+        self._stopping.set()
+        return Restarting(self._sender.run)
+
     def _hear(self, message: Received) -> None:
         """Take what the broker sends; from the network thread."""
         if message.topic not in self._births:
@@ -321,6 +440,9 @@ class Daemon:
         """Keep what the broker knows of us true."""
         self._tell_again_if_due()
         self._announce()
+        self._tell_of_people()
+
+    def _tell_of_people(self) -> None:
         self._retained.tell(self._topics.state, self._state, STATE_SPACING_S)
         sees = self._sees()
         for zone, count in self._following.zone_counts().items():
@@ -336,15 +458,17 @@ class Daemon:
             people=people,
         )
 
+    def _delivers(self) -> bool:
+        """Whether the newest frame is of now."""
+        works = self._pipeline.camera.status == "ok" and self._pipeline.engine.status == "ok"
+        recent = bool(self._processed_at) and time.monotonic() - self._processed_at[-1] <= FPS_WINDOW_S
+        return works and recent and not self._pipeline.paused and not self._stopped
+
     def _sees(self) -> bool:
         """Whether what is known of people is of now: a blind camera is no empty room."""
-        pipeline = self._pipeline
-        recent = bool(self._processed_at) and time.monotonic() - self._processed_at[-1] <= FPS_WINDOW_S
-        works = pipeline.camera.status == "ok" and pipeline.engine.status == "ok" and recent
-        return works and (pipeline.sight in {None, "ok"} or bool(self._following.people))
+        return self._delivers() and (self._pipeline.sight in {None, "ok"} or bool(self._following.people))
 
     def _state(self) -> State:
-        fps = self._fps()
         sees = self._sees()
         people = len(self._following.people) if sees else None
         width, height = self._pair.model.size
@@ -354,11 +478,11 @@ class Daemon:
             time=rfc3339(time.time()),
             version=__version__,
             uptime_s=int(time.monotonic() - self._started_at),
-            paused=False,
+            paused=self._pipeline.paused,
             people=people,
             occupied=None if people is None else people > 0,
             posture=self._following.posture if sees else None,
-            fps=fps,
+            fps=self._fps(),
             latency_ms=self._latency_ms,
             camera=self._camera_state(),
             engine=self._engine_state(),
@@ -372,6 +496,8 @@ class Daemon:
 
     def _camera_state(self) -> CameraState:
         part, size = self._pipeline.camera, self._pipeline.frame_size
+        if self._stopped:
+            part = Part("waiting", "stopped")
         return CameraState(
             status=part.status,
             why=part.why or UNSET,
@@ -401,7 +527,10 @@ class Daemon:
         return round(len(self._processed_at) / window_s, 1)
 
     def _end(self) -> None:
+        self._stopped = True
         if self._mqtt.connected:
+            self._retained.again()
+            self._tell_of_people()
             self._spool.drain(EVENTS_STOP_S)
         self._mqtt.stop(BROKER_STOP_S)
         self._spool.stop(EVENTS_STOP_S)
@@ -447,8 +576,12 @@ def check(config: Config) -> str:
     return to_do
 
 
-def run(config: Config) -> None:
-    """Run the daemon in the foreground until SIGTERM, SIGINT or the end of a recording."""
+def run(config: Config) -> bool:
+    """Run the daemon in the foreground until SIGTERM, SIGINT, a request or the end of a recording.
+
+    Returns:
+        Whether it is to be started again.
+    """
     daemon: Daemon | None = None
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -461,3 +594,4 @@ def run(config: Config) -> None:
         signal.signal(number, on_signal)
     daemon = Daemon(config)
     daemon.run()
+    return daemon.restarting

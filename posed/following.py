@@ -49,6 +49,13 @@ class Following:
         self._kept: tuple[list[tuple[int, bool]], dict[int, str]] = ([], {})
         self._restore()
 
+    def configure(self, config: Config) -> None:
+        """Go on with other settings; everybody stays who they are."""
+        self._threshold = config.decode.keypoint_threshold
+        self._tracker.configure(config.people, self._threshold)
+        self._observer.configure(config.people)
+        self._looks = Looks(config.people)
+
     @property
     def people(self) -> Sequence[Observed]:
         """Everybody in the last frame, those who are hidden for a moment too."""

@@ -24,6 +24,11 @@ def start_log(level: Literal["debug", "info", "warning", "error"]) -> None:
     )
 
 
+def set_level(level: Literal["debug", "info", "warning", "error"]) -> None:
+    """Log everything from `level` on."""
+    logging.getLogger().setLevel(level.upper())
+
+
 class Throttled:
     """Warns of what others can repeat without end: at once, then once per interval with how often it was.
 

@@ -46,6 +46,11 @@ def falls_file(environment: Mapping[str, str] = os.environ) -> Path:
     return state_folder(environment) / "falls.json"
 
 
+def paused_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """It is there while the camera is to stay closed."""
+    return state_folder(environment) / "paused"
+
+
 def spool_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Events that the broker has not acknowledged, and falls that are not over."""
     return state_folder(environment) / "spool.sqlite"

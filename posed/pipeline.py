@@ -57,9 +57,9 @@ HANG_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """How a device does: `ok`, or `waiting` and why."""
+    """How a device does: `ok`, `waiting` and why, or `paused`."""
 
-    status: Literal["ok", "waiting"]
+    status: Literal["ok", "waiting", "paused"]
     why: str = ""
 
 
@@ -166,6 +166,7 @@ class Pipeline:
         self._hang_s = hang_s
         self._inferring_since: float | None = None
         self._stopping = threading.Event()
+        self._paused = threading.Event()
         self._captured: Slot[Captured] = Slot()
         self._inferred: Slot[Inferred] = Slot()
         self._asked: deque[tuple[int, Look]] = deque(maxlen=LOOK_LATER + 1)
@@ -194,6 +195,19 @@ class Pipeline:
     def dropped(self) -> int:
         """Frames that nobody had time for, and those lost with an engine."""
         return self._replaced_count + self._lost_count
+
+    @property
+    def paused(self) -> bool:
+        """Whether the camera is to stay closed."""
+        return self._paused.is_set()
+
+    def pause(self) -> None:
+        """Close the camera, within `POLL_S`, and leave it closed."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        """Open the camera again; a recording begins anew."""
+        self._paused.clear()
 
     def start(self) -> None:
         """Open camera and engine, in the background."""
@@ -253,6 +267,10 @@ class Pipeline:
     def _capture(self) -> None:
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
         while not self._stopping.is_set():
+            if self.paused:
+                self.camera, self.sight = Part("paused"), None
+                self._stopping.wait(POLL_S)
+                continue
             began_at = time.monotonic()
             try:
                 with self._open_camera() as camera:
@@ -267,9 +285,9 @@ class Pipeline:
                 self._wait("camera", error, _delay(backoff, began_at))
 
     def _frames(self, camera: Camera) -> Iterator[tuple[Frame, Stages]]:
-        """The camera's frames until we stop; a camera that gives none within timeout_s is lost."""
+        """The camera's frames until we stop or pause; a camera that gives none within timeout_s is lost."""
         deadline = time.monotonic() + self._timeout_s
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and not self.paused:
             stages = Stages()
             with stages.time("capture"):
                 frame = camera.read(POLL_S)
@@ -362,7 +380,10 @@ class Pipeline:
         if getattr(self, part) != waiting:
             log.warning("waiting for the %s: %s", part, error)
         setattr(self, part, waiting)
-        self._stopping.wait(delay_s)
+        wait_until = time.monotonic() + delay_s
+        while not self._stopping.wait(min(POLL_S, delay_s)) and time.monotonic() < wait_until:
+            if part == "camera" and self.paused:
+                return
 
 
 def _delay(backoff: Backoff, began_at: float) -> float:

@@ -9,9 +9,20 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from posed.config import Config, load, mqtt_password
+from posed.config import (
+    Config,
+    bounds_of,
+    changed,
+    keep,
+    live_settings,
+    live_values,
+    load,
+    mqtt_password,
+)
 from posed.errors import ConfigError
 from tests.conftest import ROOT
+
+ZONE = {"polygon": [[0, 0], [1, 0], [1, 1]]}
 
 
 def write(folder: Path, text: str, name: str = "posed.yaml") -> Path:
@@ -82,6 +93,78 @@ def test_later_sources_win(tmp_path):
         load(file, {}, overlay=overlay, options={"decode.max_people": ("--max-people", 4)}).decode.max_people
         == 4
     )
+
+
+def test_an_overlay_has_all_zones_or_none(tmp_path):
+    square = "polygon: [[0, 0], [1, 0], [1, 1]]"
+    file = write(tmp_path, f"people: {{zones: {{a: {{{square}}}, b: {{{square}}}}}}}\n")
+    overlay = write(tmp_path, f"people: {{zones: {{c: {{{square}}}}}}}\n", "overlay.yaml")
+    assert set(load(file, {}, overlay=overlay).people.zones) == {"c"}
+
+
+def test_settings_change_at_run_time_where_they_may():
+    config = changed(Config(), {"decode.score_threshold": 0.4, "people.zones": {"a": ZONE}})
+    assert (config.decode.score_threshold, set(config.people.zones)) == (0.4, {"a"})
+    assert config.decode.keypoint_threshold == Config().decode.keypoint_threshold
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"decode.score_threshold": 2}, "decode.score_threshold: must be less than 1, got 2"),
+        ({"decode.score_threshold": "0.4"}, "decode.score_threshold: must be a number, got '0.4'"),
+        ({"people.zones": {"a": {"polygon": [[0, 0]]}}}, "people.zones.a.polygon: must have 3 to"),
+        ({"privacy.pictures": "full"}, "privacy.pictures: must be a setting that can be changed at run time"),
+        ({"mqtt.host": "x"}, "mqtt.host: must be a setting that can be changed at run time"),
+        ({"decode": {}}, "decode: must be a setting that can be changed at run time"),
+        ({"decode.score_treshold": 1}, "did you mean decode.score_threshold?"),
+        ({"a\nb": 1}, "'a\\nb': must be a setting"),
+    ],
+)
+def test_a_change_is_looked_at_as_the_file_is(settings, problem):
+    with pytest.raises(ConfigError) as raised:
+        changed(Config(), settings)
+    assert problem in str(raised.value)
+
+
+def test_a_password_stays_secret_and_itself_through_a_change():
+    config = Config(mqtt={"username": "posed", "password": "c4nary"})
+    assert mqtt_password(changed(config, {"log.level": "debug"}).mqtt) == "c4nary"
+    assert "c4nary" not in str(live_values(config))
+
+
+def test_changed_settings_are_kept_in_the_overlay_beside_others(tmp_path):
+    overlay = write(tmp_path, "decode: {max_people: 3}\n", "overlay.yaml")
+    config = changed(Config(), {"decode.score_threshold": 0.4, "people.zones": {"a": ZONE}})
+    keep(overlay, config, ["decode.score_threshold", "people.zones"])
+    kept = load(None, {}, overlay=overlay)
+    assert kept.decode.max_people == 3
+    assert kept.decode.score_threshold == 0.4
+    assert kept.people == config.people
+
+
+def test_settings_that_change_at_run_time_are_those_that_are_marked():
+    names = set(live_settings())
+    assert {"decode.score_threshold", "people.zones", "mqtt.poses.max_rate_hz", "log.level"} < names
+    assert not {name for name in names if name.startswith(("privacy.", "camera.", "web.", "mqtt.host"))}
+    assert set(live_values(Config())) == names
+
+
+@pytest.mark.parametrize(
+    ("setting", "bounds"), [("decode.score_threshold", (0.01, 0.99)), ("mqtt.poses.max_rate_hz", (0, 240))]
+)
+def test_bounds_are_those_of_the_rules(setting, bounds):
+    assert bounds_of(setting, 0.01) == bounds
+
+
+def test_off_needs_no_quotes(tmp_path):
+    file = write(
+        tmp_path, "privacy: {pictures: off}\nhomeassistant: {discovery: off}\nmqtt: {poses: {publish: off}}\n"
+    )
+    config = load(file, {})
+    assert (config.privacy.pictures, config.homeassistant.discovery, config.mqtt.poses.publish) == (
+        "off",
+    ) * 3
 
 
 def test_an_overlay_that_is_not_there_is_no_problem(tmp_path):

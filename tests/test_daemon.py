@@ -195,8 +195,9 @@ def test_a_fall_of_an_earlier_run_and_its_event_are_published(tmp_path, broker, 
 def ask(subscriber: Subscriber, verb: str, payload: bytes) -> dict[str, Any]:
     """The response to a request to a daemon that is online."""
     subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+    before = len(messages(subscriber, f"response/{verb}"))
     subscriber.publish(f"{TOPIC}/request/{verb}", payload)
-    eventually(lambda: messages(subscriber, f"response/{verb}"))
+    eventually(lambda: len(messages(subscriber, f"response/{verb}")) > before)
     return messages(subscriber, f"response/{verb}")[-1]
 
 
@@ -205,7 +206,10 @@ def test_info_says_what_runs(tmp_path, broker, settings):
         response = ask(subscriber, "info", b'{"transaction": "abc"}')
         assert (response["transaction"], response["status"]) == ("abc", "ok")
         jsonschema.validate(response["data"], msgspec.json.schema(Info))
-        assert response["data"]["verbs"] == ["clear_fall", "info", "test_event"]
+        assert response["data"]["verbs"] == [
+            *("clear_fall", "health", "info", "log_level", "pause", "restart"),
+            *("resume", "set", "snapshot", "test_event"),
+        ]
 
 
 def test_clear_fall_ends_every_fall_or_the_one_that_is_named(tmp_path, broker, settings):
@@ -264,6 +268,52 @@ def test_a_state_folder_that_cannot_be_used_is_said_and_survived(tmp_path, broke
     assert not spool["durable"]
     assert spool["why"].endswith("posed/spool.sqlite: Not a directory")
     assert "events are kept in memory only" in daemon.log()
+
+
+def test_a_pause_closes_the_camera_and_settings_change_while_it_runs(tmp_path, broker, settings):
+    settings["privacy"] = {"pictures": "full"}
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        eventually(lambda: any(state["people"] for state in messages(subscriber, "state")), 20)
+        taken = ask(subscriber, "snapshot", b"")["data"]
+        (picture,) = subscriber.payloads(f"{TOPIC}/snapshot")
+        assert len(picture) == taken["bytes"]
+        assert cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape == (98, 130, 3)
+        assert ask(subscriber, "pause", b"")["data"] == {"paused": True}
+        eventually(lambda: messages(subscriber, "state")[-1]["camera"]["status"] == "paused")
+        state = messages(subscriber, "state")[-1]
+        assert (state["paused"], state["people"], state["occupied"]) == (True, None, None)
+        paused_after = messages(subscriber, "poses")[-1]["sequence"]
+        ask(subscriber, "set", b'{"settings": {"mqtt.poses.publish": "off", "decode.max_people": 3}}')
+        assert ask(subscriber, "resume", b"")["data"] == {"paused": False}
+        eventually(lambda: messages(subscriber, "state")[-1]["people"])
+        assert messages(subscriber, "state")[-1]["settings"]["decode.max_people"] == 3
+        assert messages(subscriber, "poses")[-1]["sequence"] <= paused_after
+
+
+def test_a_restart_on_request_is_a_new_run(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        ended = ask(subscriber, "restart", b"")["data"]["run"]
+        eventually(
+            lambda: subscriber.payloads(f"{TOPIC}/availability") == [b"online", b"offline", b"online"], 20
+        )
+        eventually(lambda: messages(subscriber, "state")[-1]["run"] != ended)
+        assert daemon.process.poll() is None
+
+
+def test_what_the_broker_keeps_of_people_ends_with_the_daemon(tmp_path, broker, settings):
+    settings["people"] = {"zones": {"room": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}}}
+    with Daemon(tmp_path, at(broker, settings)) as daemon:
+        with Subscriber(broker.port) as subscriber:
+            eventually(lambda: any(one["people"] for one in messages(subscriber, "zones/room")), 20)
+            daemon.process.terminate()
+            subscriber.wait_for(f"{TOPIC}/availability", b"offline")
+            ending = [message.topic.removeprefix(f"{TOPIC}/") for message in subscriber.messages]
+        with Subscriber(broker.port) as late:
+            eventually(lambda: len(late.messages) >= 5)
+            state, room = messages(late, "state")[-1], messages(late, "zones/room")[-1]
+    assert (state["people"], state["occupied"], state["posture"], room["people"]) == (None, None, None, None)
+    assert state["camera"]["status"] == "waiting"
+    assert ending[-1] == "availability"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -183,3 +183,24 @@ def test_the_speed_of_playing_changes_no_event(config: Config, tmp_path: Path, s
         return [(one.type, round(one.time_s, 3)) for one in told.events]
 
     assert events(speed) == events(1.0)
+
+
+def test_other_settings_apply_to_those_who_are_there(tmp_path):
+    """Zones come and go; everybody stays who they are."""
+    everywhere = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+
+    def configured(**people: object) -> Config:
+        return Config(people={"zone_enter_s": 0, "zone_leave_s": 0, **people})
+
+    told = Told()
+    following = Following(configured(zones={"old": everywhere}), told, tmp_path / "falls.json")
+    last_s = play(following, [[upright()]] * 10)
+    assert following.zone_counts() == {"old": 1}
+    following.configure(configured(zones={"new": everywhere}, presence=False, lost_after_s=0.3))
+    assert following.zone_counts() == {"new": 0}
+    last_s = play(following, [[upright()]] * 5, last_s + 0.1)
+    assert following.zone_counts() == {"new": 1}
+    assert [one.person for one in told.of("zone_entered")] == [1, 1]
+    play(following, [[]] * 6, last_s + 0.1)
+    assert following.people == []
+    assert told.of("left") == []

@@ -463,3 +463,33 @@ def test_a_slot_that_is_taken_stays_so():
     assert slot.put_if_free(1, 0)
     assert not slot.put_if_free(2, 0.01)
     assert slot.take(0) == 1
+
+
+# A pause
+
+
+def test_a_pause_closes_the_camera_and_resuming_opens_it_again(started):
+    first, second = FakeCamera([1], live=True), FakeCamera([1], live=True)
+    pipeline = started([first, second])
+    assert pipeline.next(5) is not None
+    pipeline.pause()
+    assert first.closed.wait(5)
+    eventually(lambda: pipeline.camera.status == "paused")
+    assert (pipeline.next(0.3), pipeline.sight) == (None, None)
+    pipeline.resume()
+    assert pipeline.next(5) is not None
+    assert pipeline.camera.status == "ok"
+
+
+def test_a_pause_ends_the_wait_for_a_camera_that_is_away(started):
+    pipeline = started([CameraLost("gone")])
+    eventually(lambda: pipeline.camera.status == "waiting" and "gone" in pipeline.camera.why)
+    pipeline.pause()
+    eventually(lambda: pipeline.camera.status == "paused")
+
+
+def test_a_pipeline_that_is_paused_ends_as_another(started):
+    pipeline = started([FakeCamera([1], live=True)])
+    pipeline.pause()
+    eventually(lambda: pipeline.camera.status == "paused")
+    assert pipeline.stop(1)

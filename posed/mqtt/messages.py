@@ -28,6 +28,8 @@ EventType = Literal[
 PartName = Literal["ok", "waiting", "paused"]
 Posture = Literal["standing", "sitting", "lying", "unknown"]
 Sight = Literal["ok", "dark", "covered", "frozen"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Pictures = Literal["skeleton", "blurred", "full"]
 
 
 class Keypoint(Struct, frozen=True):
@@ -245,6 +247,41 @@ class TestEventRequest(Request, frozen=True, kw_only=True):
     type: EventType = "fall"
 
 
+class HealthRequest(Request, frozen=True, kw_only=True):
+    """Whether everything works."""
+
+
+class PauseRequest(Request, frozen=True, kw_only=True):
+    """The camera shall be closed and stay so, also across restarts; or, with `paused` false, opened again."""
+
+    paused: bool = True
+
+
+class ResumeRequest(Request, frozen=True, kw_only=True):
+    """The camera shall be opened again."""
+
+
+class SetRequest(Request, frozen=True, kw_only=True):
+    """Settings shall be other than they are, by dotted names; with `persist` after a restart, too."""
+
+    settings: dict[str, Any]
+    persist: bool = False
+
+
+class SnapshotRequest(Request, frozen=True, kw_only=True):
+    """A picture of now shall be published."""
+
+
+class RestartRequest(Request, frozen=True, kw_only=True):
+    """The daemon shall end and start again."""
+
+
+class LogLevelRequest(Request, frozen=True, kw_only=True):
+    """What the log says, until the next restart."""
+
+    level: LogLevel
+
+
 class Response(Struct, frozen=True, kw_only=True):
     """The answer to a request: `data` where it was done, `error` with the reason where not."""
 
@@ -269,6 +306,44 @@ class Info(Struct, frozen=True, kw_only=True):
     engine: EngineState
     model: ModelState
     verbs: list[str]
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """Whether everything works, and a line for each thing that does not: `data` of `health`'s response."""
+
+    healthy: bool
+    problems: list[str]
+    paused: bool
+    fps: float
+
+
+class Paused(Struct, frozen=True):
+    """Whether the camera is to stay closed: `data` of the responses to `pause` and `resume`."""
+
+    paused: bool
+
+
+class SettingsChanged(Struct, frozen=True, kw_only=True):
+    """What these settings are now, and whether that outlives a restart: `data` of the response to `set`."""
+
+    settings: dict[str, Any]
+    persisted: bool
+
+
+class SnapshotTaken(Struct, frozen=True, kw_only=True):
+    """Where the picture is, and what it shows: `data` of the response to `snapshot`."""
+
+    topic: str
+    pictures: Pictures
+    width: int
+    height: int
+    bytes: int
+
+
+class Restarting(Struct, frozen=True):
+    """It ends now: `data` of the response to `restart`."""
+
+    run: str
 
 
 class FallsCleared(Struct, frozen=True):

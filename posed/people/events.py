@@ -93,6 +93,14 @@ class Observer:
         self.people: list[Observed] = []
         """Everybody who is reported in the last frame."""
 
+    def configure(self, config: PeopleConfig) -> None:
+        """Go on with other settings."""
+        self._config = config
+        self._zones.configure(config)
+        self._falls.configure(config)
+        for known in self._known.values():
+            known.posture.hold_s, known.gestures.hold_s = config.posture_hold_s, config.gesture_hold_s
+
     @property
     def falls(self) -> Falls:
         """Who is down; to be asked where somebody should be looked for."""

@@ -175,7 +175,7 @@ class Falls:
     """
 
     def __init__(self, config: PeopleConfig, zones: Zones) -> None:
-        self._within_s, self._confirm_s = config.fall_within_s, config.fall_confirm_s
+        self.configure(config)
         self._zones = zones
         self._sights: dict[int, _Sight] = {}
         self._lost: list[_Sight] = []
@@ -183,6 +183,10 @@ class Falls:
         self._next = 1
         self._aspect, self._frame_size = 1.0, (1, 1)
         self._now_s = 0.0
+
+    def configure(self, config: PeopleConfig) -> None:
+        """Go on with other settings."""
+        self._within_s, self._confirm_s = config.fall_within_s, config.fall_confirm_s
 
     @property
     def fallen(self) -> list[Down]:

@@ -118,7 +118,7 @@ class PostureFilter:
     """
 
     def __init__(self, hold_s: float) -> None:
-        self._hold_s = hold_s
+        self.hold_s = hold_s
         self._scores = NOT_KNOWN
         self.posture: Posture = "unknown"
 
@@ -130,7 +130,7 @@ class PostureFilter:
     def update(self, scores: Scores, step_s: float) -> Posture:
         """Take what one frame says, `step_s` after the one before that said something."""
         # What is merely not seen for a moment fades slowly.
-        constant_s = self._hold_s if scores is not NOT_KNOWN else self._hold_s * _FADES_SLOWER
+        constant_s = self.hold_s if scores is not NOT_KNOWN else self.hold_s * _FADES_SLOWER
         share = 1 - math.exp(-step_s / constant_s)
         standing, sitting, lying = (
             old + (new - old) * share for old, new in zip(self._scores, scores, strict=True)
@@ -196,7 +196,7 @@ class Gestures:
     """
 
     def __init__(self, hold_s: float) -> None:
-        self._hold_s = hold_s
+        self.hold_s = hold_s
         self._since_s: list[float | None] = [None, None]
         self._seen_s = [0.0, 0.0]
         self._told = [False, False]
@@ -212,7 +212,7 @@ class Gestures:
                 self._since_s[side] = None
                 if up is False:
                     self._told[side] = False
-        held = [since is not None and now_s - since >= self._hold_s - 1e-6 for since in self._since_s]
+        held = [since is not None and now_s - since >= self.hold_s - 1e-6 for since in self._since_s]
         raised = [since is not None for since in self._since_s]
         if all(raised):
             if all(held) and not all(self._told):

@@ -234,6 +234,11 @@ class Tracker:
         self._time_s: float | None = None
         self.ended: tuple[Ended, ...] = ()
 
+    def configure(self, config: PeopleConfig, threshold: float) -> None:
+        """Go on with other settings."""
+        self._config, self._threshold = config, threshold
+        self._smoother = Smoother(config, threshold)
+
     def update(self, poses: Sequence[Pose], time_s: float, frame_size: tuple[int, int]) -> list[Person]:
         """The next frame.
 

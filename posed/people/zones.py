@@ -63,12 +63,22 @@ class Zones:
     """Who is in which zone, with hold times; zones of kind `exclude` are no places to be in."""
 
     def __init__(self, config: PeopleConfig) -> None:
+        self._inside: dict[int, dict[str, Held]] = {}
+        self._unreported: set[int] = set()
+        self.configure(config)
+
+    def configure(self, config: PeopleConfig) -> None:
+        """Go on with other settings; nobody is in a zone any more that is none now."""
         zones = [Zone(name, zone) for name, zone in config.zones.items()]
         self._places = [zone for zone in zones if zone.kind != "exclude"]
         self._excluded = [zone for zone in zones if zone.kind == "exclude"]
         self._enter_s, self._leave_s = config.zone_enter_s, config.zone_leave_s
-        self._inside: dict[int, dict[str, Held]] = {}
-        self._unreported: set[int] = set()
+        names = {zone.name for zone in self._places}
+        for inside in self._inside.values():
+            for name in inside.keys() - names:
+                del inside[name]
+            for held in inside.values():
+                held.rise_s, held.fall_s = self._enter_s, self._leave_s
 
     def reported(self, people: Sequence[Person], frame_size: tuple[int, int]) -> list[Person]:
         """Those who are in no `exclude` zone, or were in none when last seen."""

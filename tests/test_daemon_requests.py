@@ -1,0 +1,311 @@
+"""What the daemon's own verbs do, and that nothing a request can hold stops it; without a broker."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import jsonschema
+import msgspec
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posed.config import Config, live_settings, load
+from posed.daemon import Daemon
+from posed.mqtt.attempt import Received
+from posed.mqtt.messages import Response
+from posed.people.events import Observed
+from posed.people.person import Person
+from posed.pipeline import Part
+from tests.make_tflite import make_tflite
+from tests.performers import posing
+
+CONTRACT = jsonschema.Draft202012Validator(msgspec.json.schema(Response))
+
+
+class Desk:
+    """A daemon that was never started, and what it would publish."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        (folder / "red.tflite").write_bytes(make_tflite())
+        config = Config(**({"device": "hall", "model": {"name": str(folder / "red.tflite")}} | changes))
+        self.state = folder / "state"
+        self.daemon = Daemon(config, environment={"STATE_DIRECTORY": str(self.state)})
+        self.published: dict[str, bytes] = {}
+        self.daemon._mqtt.publish = self.daemon._retained._publish = self._publish
+
+    def _publish(self, topic: str, payload: bytes, **_: object) -> bool:
+        self.published[topic] = payload
+        return True
+
+    def answer(self, verb: str, payload: bytes) -> dict[str, Any]:
+        """As the main loop does it."""
+        self.daemon._hear(Received(f"posed/hall/request/{verb}", payload, retained=False))
+        self.published.clear()
+        self.daemon._requests.serve(self.daemon._mqtt.publish)
+        response = json.loads(self.published[f"posed/hall/response/{verb}"])
+        CONTRACT.validate(response)
+        return response
+
+    def ask(self, verb: str, **arguments: Any) -> Any:
+        """`data` of an answer, or its error."""
+        response = self.answer(verb, json.dumps(arguments).encode())
+        return response["data"] if response["status"] == "ok" else response["error"]
+
+    def see(self, image: np.ndarray, *people: Person) -> None:
+        """As if a frame had been processed just now."""
+        self.daemon._pipeline.camera = self.daemon._pipeline.engine = Part("ok")
+        self.daemon._processed_at.append(time.monotonic())
+        observed = [Observed(one, "standing", 1.0, ()) for one in people]
+        self.daemon._newest = image, observed
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    level = logging.getLogger().level
+    yield Desk(tmp_path)
+    logging.getLogger().setLevel(level)
+
+
+# Settings
+
+
+def test_a_setting_is_changed_and_said(desk):
+    data = desk.ask("set", settings={"decode.score_threshold": 0.5, "people.smoothing_hz": 1})
+    assert data == {
+        "settings": {"decode.score_threshold": 0.5, "people.smoothing_hz": 1.0},
+        "persisted": False,
+    }
+    assert desk.daemon._config.decode.score_threshold == 0.5
+    assert desk.daemon._state().settings["decode.score_threshold"] == 0.5
+    assert not (desk.state / "overlay.yaml").exists()
+
+
+def test_a_setting_that_is_to_last_is_in_the_overlay(desk):
+    desk.ask("set", settings={"decode.score_threshold": 0.5}, persist=True)
+    desk.ask("set", settings={"decode.max_people": 3}, persist=True)
+    assert yaml.safe_load((desk.state / "overlay.yaml").read_text()) == {
+        "decode": {"score_threshold": 0.5, "max_people": 3}
+    }
+    assert load(None, {}, overlay=desk.state / "overlay.yaml").decode.max_people == 3
+
+
+def test_nothing_is_changed_where_one_value_is_bad(desk):
+    error = desk.ask("set", settings={"decode.max_people": 3, "decode.score_threshold": 7}, persist=True)
+    assert error == "decode.score_threshold: must be less than 1, got 7"
+    assert desk.daemon._config.decode.max_people == 10
+    assert not (desk.state / "overlay.yaml").exists()
+
+
+def test_a_disk_that_does_not_take_it_is_said(desk):
+    desk.state.write_text("a file")
+    error = desk.ask("set", settings={"decode.max_people": 3}, persist=True)
+    assert error.startswith("persist: changed, but not kept: ")
+    assert desk.daemon._config.decode.max_people == 3
+
+
+def test_zones_can_be_drawn_at_run_time(desk):
+    zones = {"bed": {"polygon": [[0, 0], [1, 0], [1, 1]], "kind": "resting"}}
+    desk.ask("set", settings={"people.zones": zones})
+    desk.daemon._tell_of_people()
+    assert json.loads(desk.published["posed/hall/zones/bed"])["people"] is None
+
+
+@pytest.mark.parametrize("setting", ["privacy.pictures", "mqtt.host", "device", "camera.source", "web.host"])
+def test_what_only_the_file_can_say_is_refused(desk, setting):
+    error = desk.ask("set", settings={setting: "full"}, persist=True)
+    assert error.startswith(f"{setting}: must be a setting that can be changed at run time")
+
+
+def test_the_log_level_is_a_request_of_its_own(desk):
+    assert desk.ask("log_level", level="error")["settings"] == {"log.level": "error"}
+    assert logging.getLogger().level == logging.ERROR
+    assert "level" in desk.ask("log_level", level="loud")
+
+
+# The rest
+
+
+def test_a_pause_lasts_across_restarts_until_it_is_ended(desk):
+    assert desk.ask("pause") == {"paused": True}
+    assert desk.daemon._state().paused
+    again = Daemon(desk.daemon._config, environment={"STATE_DIRECTORY": str(desk.state)})
+    assert again._state().paused
+    assert desk.ask("resume") == {"paused": False}
+    assert not Daemon(desk.daemon._config, environment={"STATE_DIRECTORY": str(desk.state)})._state().paused
+
+
+def test_a_switch_pauses_and_resumes_with_one_verb(desk):
+    assert desk.ask("pause", paused=True) == {"paused": True}
+    assert desk.ask("pause", paused=False) == {"paused": False}
+
+
+def test_a_pause_makes_people_unknown_at_once(desk):
+    desk.see(np.zeros((48, 64, 3), np.uint8))
+    assert desk.daemon._state().people == 0
+    desk.ask("pause")
+    state = desk.daemon._state()
+    assert (state.people, state.occupied, state.posture) == (None, None, None)
+
+
+@pytest.mark.parametrize("sight", ["dark", "covered", "frozen"])
+def test_a_blind_camera_is_no_empty_room(desk, sight):
+    desk.see(np.zeros((48, 64, 3), np.uint8))
+    desk.daemon._pipeline.sight = sight
+    assert desk.daemon._state().people is None
+
+
+def test_health_names_what_does_not_work(desk):
+    desk.daemon._pipeline.camera = Part("waiting", "camera /dev/video0: gone")
+    health = desk.ask("health")
+    assert not health["healthy"]
+    assert "camera: camera /dev/video0: gone" in health["problems"]
+
+
+def test_health_is_good_when_everything_works(desk):
+    desk.daemon._spool.start()
+    desk.see(np.zeros((48, 64, 3), np.uint8))
+    assert desk.ask("health") == {
+        "healthy": True,
+        "problems": [],
+        "paused": False,
+        "fps": ANY,
+    }
+    desk.daemon._spool.stop(1)
+
+
+def test_a_restart_ends_the_daemon_in_order_to_start_again(desk):
+    assert desk.ask("restart")["run"] == desk.daemon._sender.run
+    assert desk.daemon.restarting
+    assert desk.daemon._stopping.is_set()
+
+
+# Pictures
+
+
+def snapshot(desk: Desk) -> Any:
+    return desk.ask("snapshot")
+
+
+def test_no_picture_is_given_unless_the_file_allows_it(desk):
+    desk.see(np.zeros((48, 64, 3), np.uint8))
+    assert snapshot(desk) == "snapshot: privacy.pictures is off, which only the configuration file can change"
+    assert "posed/hall/snapshot" not in desk.published
+
+
+@pytest.mark.parametrize("pictures", ["skeleton", "blurred", "full"])
+def test_a_picture_shows_what_the_file_allows(tmp_path, pictures):
+    desk = Desk(tmp_path, privacy={"pictures": pictures})
+    red = np.full((480, 640, 3), (255, 0, 0), np.uint8)
+    desk.see(red, posing("stand", 0.5))
+    data = snapshot(desk)
+    assert (data["pictures"], data["width"], data["height"]) == (pictures, 640, 480)
+    picture = desk.published["posed/hall/snapshot"]
+    assert picture.startswith(b"\xff\xd8")
+    assert len(picture) == data["bytes"]
+
+
+def test_no_picture_of_before_is_given(tmp_path):
+    desk = Desk(tmp_path, privacy={"pictures": "full"})
+    assert "no picture of now" in snapshot(desk)
+    desk.see(np.zeros((48, 64, 3), np.uint8))
+    desk.ask("pause")
+    assert snapshot(desk) == "snapshot: paused"
+    desk.ask("resume")
+    assert "no picture of now" in snapshot(desk)
+    desk.see(np.zeros((48, 64, 3), np.uint8))
+    desk.daemon._pipeline.camera = Part("waiting", "gone")
+    assert "no picture of now" in snapshot(desk)
+
+
+# Whatever a request holds
+
+DESK = Desk(Path(tempfile.mkdtemp(prefix="posed-fuzz-")), privacy={"pictures": "blurred"})
+DESK.daemon._requests._allowance.grants = lambda: True
+VERBS = st.sampled_from(sorted(DESK.daemon._requests.verbs))
+SETTINGS = st.sampled_from([*live_settings(), "privacy.pictures", "decode", "", "a.b.c", "people.zones.a"])
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+JSON = st.recursive(
+    SCALARS | st.sampled_from(["all", "off", "many", "one", "debug", "error", "fall"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+ZONES = st.dictionaries(
+    st.text(max_size=4),
+    st.fixed_dictionaries(
+        {"polygon": st.lists(st.lists(st.floats(-1, 2), min_size=1, max_size=3), max_size=6) | JSON},
+        optional={"kind": st.sampled_from(["normal", "exclude", "exit"]) | JSON, "x": JSON},
+    ),
+    max_size=3,
+)
+NUMBERS = st.floats(0, 1) | st.integers(0, 20) | st.booleans()
+ARGUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "transaction": st.text(max_size=5) | JSON,
+        "settings": st.dictionaries(SETTINGS, NUMBERS | ZONES | JSON, max_size=3) | JSON,
+        "persist": st.booleans() | JSON,
+        "paused": st.booleans() | JSON,
+        "level": st.sampled_from(["debug", "info", "warning", "error"]) | JSON,
+        "type": JSON,
+        "event": JSON,
+        "else": JSON,
+    },
+)
+MANY = settings(max_examples=7000, deadline=None, database=None)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What the fuzz makes of the log's level is nobody else's."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
+
+
+def _holds(verb: str, payload: bytes) -> None:
+    """An answer that the contract allows, and a daemon that goes on with a configuration that is good."""
+    response = DESK.answer(verb, payload)
+    assert ("data" in response) != ("error" in response)
+    state = DESK.daemon._state()
+    assert Config.model_validate(DESK.daemon._config.model_dump()) == DESK.daemon._config
+    assert set(state.settings) == set(live_settings())
+    DESK.daemon._tell_of_people()
+    if DESK.daemon.restarting != (verb == "restart" and response["status"] == "ok"):
+        assert DESK.daemon.restarting is False
+    DESK.daemon.restarting = False
+
+
+@MANY
+@given(VERBS, ARGUMENTS)
+def test_any_arguments_have_an_answer(verb, arguments):
+    _holds(verb, json.dumps(arguments).encode())
+
+
+@MANY
+@given(st.dictionaries(SETTINGS, NUMBERS | ZONES | JSON, max_size=3), st.booleans())
+def test_any_settings_have_an_answer_and_leave_a_configuration_that_is_good(values, persist):
+    _holds("set", json.dumps({"settings": values, "persist": persist and not values}).encode())
+
+
+@MANY
+@given(VERBS, st.binary(max_size=60), st.binary(max_size=4), st.integers(0, 60))
+def test_any_bytes_have_an_answer(verb, payload, damage, place):
+    good = b'{"transaction": "abc", "settings": {"decode.max_people": 3}, "persist": false}'
+    for one in (payload, good[:place] + damage + good[place + 1 :]):
+        _holds(verb, one)
+
+
+def test_what_was_kept_of_all_that_can_be_loaded():
+    overlay = DESK.state / "overlay.yaml"
+    DESK.ask("set", settings={"log.level": "info"}, persist=True)
+    assert load(None, {}, overlay=overlay).log.level == "info"
