@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 model_app = typer.Typer(no_args_is_help=True, help="Known models: list, look inside, download.")
 app.add_typer(model_app, name="model")
+mqtt_app = typer.Typer(no_args_is_help=True, help="What the broker keeps of a device.")
+app.add_typer(mqtt_app, name="mqtt")
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration, YAML.", show_default=False)
@@ -257,6 +259,22 @@ def model_export(
     )
     for line in made.lines():
         typer.echo(line)
+
+
+@mqtt_app.command("forget")
+def mqtt_forget(
+    config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Also while its daemon is online.")] = False,
+) -> None:
+    """Remove the device from Home Assistant, and everything the broker keeps of it."""
+    from posed.config import load
+    from posed.log import start_log
+    from posed.mqtt.forget import forget
+    from posed.paths import announced_file, overlay_file
+
+    start_log("warning")
+    for topic in forget(load(config, overlay=overlay_file()), announced_file(), force=force):
+        typer.echo(f"emptied {topic}")
 
 
 def _start_again() -> None:

@@ -154,6 +154,11 @@ class Announcer:
             _log.warning("%s: cannot be written: %s", self._file, error.strerror)
 
 
+def known_topics(file: Path) -> frozenset[str]:
+    """Every topic that was retained when the file was written."""
+    return frozenset(_read(file))
+
+
 def _read(file: Path) -> dict[str, frozenset[str]]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -19,8 +19,9 @@ from posed.errors import BrokerError, CameraError, ConfigError, ModelError, Pose
 from posed.model.catalogue import find
 from posed.model.pair import load_pair
 from posed.mqtt.attempt import tls_context
+from posed.mqtt.visit import NotReached, Remedy
 from posed.report import pull_with_progress
-from posed.setup.check import NotReached, Reached, Remedy, try_broker, try_camera
+from posed.setup.check import Reached, try_broker, try_camera
 from posed.setup.find import find_brokers, find_cameras
 from posed.setup.write import Secret, write
 

@@ -1,0 +1,68 @@
+"""Takes back everything that a broker keeps of a device, and Home Assistant with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from posed.config import Config, mqtt_password
+from posed.errors import BrokerError
+from posed.mqtt.announce import known_topics
+from posed.mqtt.client import ONLINE
+from posed.mqtt.homeassistant import announcements, device_id_of
+from posed.mqtt.topics import Topics
+from posed.mqtt.visit import visiting
+
+
+def forget(config: Config, announced: Path, *, force: bool) -> Sequence[str]:
+    """Empty every retained topic of a device: discovery first, then its own.
+
+    What the broker hands out is emptied, and what the configuration and the state folder know of as well: not
+    every broker hands retained messages out to wildcards.
+
+    Args:
+        config: names the broker and the device.
+        announced: file of what the daemon announced.
+        force: whether a device that is online is forgotten, too; its daemon announces it again.
+
+    Returns:
+        The topics that were emptied.
+
+    Raises:
+        BrokerError: the broker cannot be reached, or the device is online.
+        ConfigError: the configuration cannot be used.
+    """
+    topics, device_id, prefix = Topics.of(config), device_id_of(config), config.homeassistant.prefix
+    with visiting(config.mqtt, mqtt_password(config.mqtt)) as visit:
+        own = visit.retained(f"{topics.base}/#")
+        if own.get(topics.availability) == ONLINE and not force:
+            raise BrokerError(
+                f"device {config.device}: is online, and would announce itself again; stop its daemon first"
+            )
+        discovery = visit.retained(f"{prefix}/+/{device_id}/config", f"{prefix}/+/{device_id}/+/config")
+        found = {*own, *discovery, *_known(config), *known_topics(announced)}
+        emptied = _in_order(found, prefix)
+        for topic in emptied:
+            visit.empty(topic)
+    announced.unlink(missing_ok=True)
+    return emptied
+
+
+def _known(config: Config) -> set[str]:
+    """What this configuration makes a broker keep, whatever way it is announced."""
+    topics = Topics.of(config)
+    ways = ("device", "components")
+    settings = [
+        config.model_copy(
+            update={"homeassistant": config.homeassistant.model_copy(update={"discovery": way})}
+        )
+        for way in ways
+    ]
+    announced = {topic for one in settings for topic in announcements(one, "", has_temperature=True)}
+    zones = map(topics.zone, config.people.zones)
+    return {*announced, *zones, topics.availability, topics.state, topics.fall}
+
+
+def _in_order(found: Collection[str], prefix: str) -> list[str]:
+    """Discovery first, so that Home Assistant does not read of the rest that it is empty."""
+    return sorted(found, key=lambda topic: (not topic.startswith(f"{prefix}/"), topic))
