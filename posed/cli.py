@@ -261,6 +261,25 @@ def model_export(
         typer.echo(line)
 
 
+@app.command()
+def schema(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="poses, state, request/set, …; without: all."),
+    ] = None,
+) -> None:
+    """Print the JSON Schema of a message."""
+    _end_with_reader()
+    import json
+
+    from posed.mqtt import schemas
+
+    if name is not None and name not in schemas.NAMES:
+        raise typer.BadParameter(f"must be one of {', '.join(schemas.NAMES)}, got {name!r}")
+    wanted = {one: schemas.schema(one) for one in schemas.NAMES} if name is None else schemas.schema(name)
+    typer.echo(json.dumps(wanted, indent=2))
+
+
 @mqtt_app.command("forget")
 def mqtt_forget(
     config: ConfigOption = None,

@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from posed import __version__, camera, engine
 from posed.attention import Attention
@@ -38,6 +38,7 @@ from posed.mqtt.attempt import Received, tls_context
 from posed.mqtt.client import ONLINE, MqttClient
 from posed.mqtt.homeassistant import BIRTH_TOPIC, announcements
 from posed.mqtt.messages import (
+    VERBS,
     CameraState,
     ClearFallRequest,
     Dropped,
@@ -55,7 +56,6 @@ from posed.mqtt.messages import (
     Poses,
     Restarting,
     RestartRequest,
-    ResumeRequest,
     Sender,
     SetRequest,
     SettingsChanged,
@@ -136,20 +136,20 @@ class Daemon:
         self._sender = Sender.start(config.device)
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
+        handlers: Mapping[str, Callable[[Any], Struct]] = {
+            "clear_fall": self._clear_fall,
+            "health": self._health,
+            "info": self._info,
+            "log_level": self._set_log_level,
+            "pause": self._pause,
+            "restart": self._restart,
+            "resume": lambda _: self._pause(PauseRequest(paused=False)),
+            "set": self._set,
+            "snapshot": self._snapshot,
+            "test_event": self._send_test_event,
+        }
         self._requests = Requests(
-            self._topics,
-            {
-                "info": Verb(InfoRequest, self._info),
-                "clear_fall": Verb(ClearFallRequest, self._clear_fall),
-                "test_event": Verb(TestEventRequest, self._send_test_event),
-                "health": Verb(HealthRequest, self._health),
-                "pause": Verb(PauseRequest, self._pause),
-                "resume": Verb(ResumeRequest, lambda _: self._pause(PauseRequest(paused=False))),
-                "set": Verb(SetRequest, self._set),
-                "log_level": Verb(LogLevelRequest, self._set_log_level),
-                "snapshot": Verb(SnapshotRequest, self._snapshot),
-                "restart": Verb(RestartRequest, self._restart),
-            },
+            self._topics, {name: Verb(VERBS[name][0], handle) for name, handle in handlers.items()}
         )
         self._births = {BIRTH_TOPIC, f"{config.homeassistant.prefix}/status"}
         self._tell_again_at = math.inf

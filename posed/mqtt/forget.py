@@ -51,14 +51,11 @@ def forget(config: Config, announced: Path, *, force: bool) -> Sequence[str]:
 def _known(config: Config) -> set[str]:
     """What this configuration makes a broker keep, whatever way it is announced."""
     topics = Topics.of(config)
-    ways = ("device", "components")
-    settings = [
-        config.model_copy(
-            update={"homeassistant": config.homeassistant.model_copy(update={"discovery": way})}
-        )
-        for way in ways
-    ]
-    announced = {topic for one in settings for topic in announcements(one, "", has_temperature=True)}
+    announced: set[str] = set()
+    for way in ("device", "components"):
+        settings = config.homeassistant.model_copy(update={"discovery": way})
+        other = config.model_copy(update={"homeassistant": settings})
+        announced |= set(announcements(other, "", has_temperature=True))
     zones = map(topics.zone, config.people.zones)
     return {*announced, *zones, topics.availability, topics.state, topics.fall}
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -78,7 +78,7 @@ class Person(Struct, frozen=True, kw_only=True):
 class Poses(Struct, frozen=True, kw_only=True):
     """Everybody in one frame."""
 
-    schema: int = SCHEMA
+    schema: Literal[1] = SCHEMA
     device: str
     run: str
     sequence: int
@@ -144,7 +144,7 @@ class SpoolState(Struct, frozen=True):
 class EventMessage(Struct, frozen=True, kw_only=True):
     """Something worth telling once; it may come twice, with the same `id`."""
 
-    schema: int = SCHEMA
+    schema: Literal[1] = SCHEMA
     id: str
     type: EventType
     device: str
@@ -159,7 +159,7 @@ class EventMessage(Struct, frozen=True, kw_only=True):
 class ZoneMessage(Struct, frozen=True, kw_only=True):
     """Who is in a zone; null where `people` of `state` is."""
 
-    schema: int = SCHEMA
+    schema: Literal[1] = SCHEMA
     device: str
     time: str
     zone: str
@@ -175,7 +175,7 @@ class ZoneMessage(Struct, frozen=True, kw_only=True):
 class FallMessage(Struct, frozen=True, kw_only=True):
     """Whether somebody lies fallen; `since`, `event` and `zone` are of the first fall that is not over."""
 
-    schema: int = SCHEMA
+    schema: Literal[1] = SCHEMA
     device: str
     time: str
     fallen: bool
@@ -192,7 +192,7 @@ class State(Struct, frozen=True, kw_only=True):
     those that a request can change.
     """
 
-    schema: int = SCHEMA
+    schema: Literal[1] = SCHEMA
     device: str
     run: str
     time: str
@@ -282,12 +282,15 @@ class LogLevelRequest(Request, frozen=True, kw_only=True):
     level: LogLevel
 
 
-class Response(Struct, frozen=True, kw_only=True):
+Data = TypeVar("Data")
+
+
+class Response(Struct, Generic[Data], frozen=True, kw_only=True):
     """The answer to a request: `data` where it was done, `error` with the reason where not."""
 
     transaction: str | UnsetType = UNSET
     status: Literal["ok", "error"]
-    data: Any | UnsetType = UNSET
+    data: Data | UnsetType = UNSET
     error: str | UnsetType = UNSET
 
 
@@ -356,6 +359,21 @@ class EventSent(Struct, frozen=True):
     """The id of the event: `data` of the response to `test_event`."""
 
     event: str
+
+
+VERBS: Final[Mapping[str, tuple[type[Request], type[Struct]]]] = {
+    "clear_fall": (ClearFallRequest, FallsCleared),
+    "health": (HealthRequest, Health),
+    "info": (InfoRequest, Info),
+    "log_level": (LogLevelRequest, SettingsChanged),
+    "pause": (PauseRequest, Paused),
+    "restart": (RestartRequest, Restarting),
+    "resume": (ResumeRequest, Paused),
+    "set": (SetRequest, SettingsChanged),
+    "snapshot": (SnapshotRequest, SnapshotTaken),
+    "test_event": (TestEventRequest, EventSent),
+}
+"""What can be asked for: the request, and `data` of its answer."""
 
 
 @dataclass(frozen=True, slots=True)

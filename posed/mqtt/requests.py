@@ -102,7 +102,7 @@ class Requests:
             _log.debug("request %s: %s", verb, response.status)
             publish(self._topics.response(verb), encode(response), qos=1)
 
-    def answer(self, verb: str, payload: bytes) -> Response:
+    def answer(self, verb: str, payload: bytes) -> Response[Struct]:
         """Do what is asked for, or say why not.
 
         Args:

@@ -1,0 +1,39 @@
+"""JSON Schemas of every message, made from the structs that the messages are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from posed.mqtt.messages import VERBS, EventMessage, FallMessage, Poses, Response, State, ZoneMessage
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+_KINDS: Final[Mapping[str, Any]] = {
+    "poses": Poses,
+    "state": State,
+    "zones": ZoneMessage,
+    "fall": FallMessage,
+    "events": EventMessage,
+    **{f"request/{verb}": request for verb, (request, _) in VERBS.items()},
+    **{f"response/{verb}": Response[data] for verb, (_, data) in VERBS.items()},  # type: ignore[valid-type] # at run time
+}
+
+NAMES: Final = tuple(_KINDS)
+"""Of the schemas: topics below the device's, `zones` without the zone."""
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The schema of the messages of a topic.
+
+    Args:
+        name: one of `NAMES`.
+    """
+    made = msgspec.json.schema(_KINDS[name])
+    for struct in made["$defs"].values():
+        # What has a default is not required by itself, but the version of the messages always comes.
+        if "schema" in struct.get("properties", {}):
+            struct["required"] = ["schema", *struct["required"]]
+    return {"$schema": DIALECT, "title": name, **made}

@@ -1,0 +1,130 @@
+"""JSON Schemas: what they demand, and that every message of a running daemon keeps to them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from posed.mqtt import schemas
+from posed.mqtt.messages import VERBS
+from tests.brokers import Mosquitto, Subscriber, eventually
+from tests.run_posed import Daemon, posed
+from tests.test_messages import event, plain, state
+
+TOPIC = "posed/hall"
+
+
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(schemas.schema(name))
+
+
+def name_of(topic: str) -> str:
+    """The schema of a topic below the device's."""
+    return "zones" if topic.startswith("zones/") else topic
+
+
+@pytest.mark.parametrize("name", schemas.NAMES)
+def test_each_is_a_good_schema_of_its_dialect(name):
+    made = schemas.schema(name)
+    jsonschema.Draft202012Validator.check_schema(made)
+    assert made["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_there_is_one_for_every_topic_and_verb():
+    assert set(schemas.NAMES) == {
+        *("poses", "state", "zones", "fall", "events"),
+        *(f"{way}/{verb}" for verb in VERBS for way in ("request", "response")),
+    }
+
+
+@pytest.mark.parametrize(("name", "message"), [("state", state), ("events", event)])
+def test_the_version_is_demanded(name, message):
+    good = plain(message())
+    validator(name).validate(good)
+    for bad in ({**good, "schema": 2}, {key: value for key, value in good.items() if key != "schema"}):
+        with pytest.raises(jsonschema.ValidationError):
+            validator(name).validate(bad)
+
+
+def test_an_addition_keeps_the_version():
+    validator("state").validate({**plain(state()), "more": 1})
+
+
+def test_an_answer_has_the_data_of_its_verb():
+    validator("response/pause").validate({"status": "ok", "data": {"paused": True}})
+    validator("response/pause").validate({"status": "error", "error": "no"})
+    for bad in ({"status": "ok", "data": {"paused": 1}}, {"status": "fine"}, {"data": {"paused": True}}):
+        with pytest.raises(jsonschema.ValidationError):
+            validator("response/pause").validate(bad)
+
+
+def test_the_command_prints_one_or_all_and_names_them_otherwise(tmp_path):
+    one = posed(tmp_path, "schema", "request/set")
+    assert json.loads(one.stdout) == schemas.schema("request/set")
+    every = posed(tmp_path, "schema")
+    assert set(json.loads(every.stdout)) == set(schemas.NAMES)
+    wrong = posed(tmp_path, "schema", "stat")
+    assert wrong.returncode == 2
+    assert "request/clear_fall" in wrong.stderr.replace("\n", "")
+
+
+REQUESTS: list[tuple[str, dict[str, Any]]] = [
+    ("info", {}),
+    ("health", {"transaction": "abc"}),
+    ("set", {"settings": {"decode.score_threshold": 0.3}, "persist": True}),
+    ("set", {"settings": {"decode.score_threshold": 3}}),
+    ("log_level", {"level": "info"}),
+    ("test_event", {"type": "fall"}),
+    ("test_event", {"type": 1}),
+    ("clear_fall", {}),
+    ("snapshot", {}),
+    ("pause", {}),
+    ("snapshot", {}),
+    ("resume", {}),
+    ("restart", {}),
+]
+
+
+def _has(subscriber: Subscriber, topic: str, count: int) -> bool:
+    return len(subscriber.payloads(topic)) >= count
+
+
+def test_every_message_of_a_full_run_keeps_to_its_schema(tmp_path: Path) -> None:
+    """Drawn people before the model that comes with posed; every request; a restart; a clean stop."""
+    room, bed = (
+        {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]], "kind": kind} for kind in ("normal", "resting")
+    )
+    (tmp_path / "broker").mkdir()
+    with Mosquitto(tmp_path / "broker") as broker, Subscriber(broker.port, f"{TOPIC}/#") as subscriber:
+        settings = {
+            "device": "hall",
+            "camera": {"kind": "synthetic", "source": "1", "fps": 10},
+            "model": {"name": "drawings-257x353-16"},
+            "mqtt": {"host": "127.0.0.1", "port": broker.port},
+            "people": {"zones": {"room": room, "bed": bed}},
+            "privacy": {"pictures": "skeleton"},
+        }
+        with Daemon(tmp_path, settings) as daemon:
+            eventually(lambda: subscriber.payloads(f"{TOPIC}/events"), 60)
+            for verb, arguments in REQUESTS:
+                answers = f"{TOPIC}/response/{verb}"
+                count = len(subscriber.payloads(answers)) + 1
+                subscriber.publish(f"{TOPIC}/request/{verb}", json.dumps(arguments).encode())
+                eventually(partial(_has, subscriber, answers, count), 20)
+            eventually(partial(_has, subscriber, f"{TOPIC}/availability", 3), 30)
+            daemon.process.terminate()
+            assert daemon.wait() == 0
+            eventually(lambda: subscriber.payloads(f"{TOPIC}/availability")[-1] == b"offline")
+        seen: Counter[str] = Counter()
+        for message in subscriber.messages:
+            topic = message.topic.removeprefix(f"{TOPIC}/")
+            if topic not in {"availability", "snapshot"} and not topic.startswith("request/"):
+                validator(name_of(topic)).validate(json.loads(message.payload))
+                seen[name_of(topic)] += 1
+    assert set(seen) == {one for one in schemas.NAMES if not one.startswith("request/")}
