@@ -29,7 +29,7 @@ from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
 from posed.files import replace_file
 from posed.following import Following
 from posed.frame import Frame, Image
-from posed.log import set_level
+from posed.log import Throttled, set_level
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import find, locate
 from posed.model.pair import Pair, load_pair
@@ -72,6 +72,7 @@ from posed.mqtt.messages import (
 from posed.mqtt.poses import PosesFilter
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.retained import Retained
+from posed.mqtt.rivals import Rivals
 from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.topics import Topics
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, spool_file
@@ -97,6 +98,9 @@ FPS_WINDOW_S: Final = 5.0
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
 an Edge TPU that has answered within 6 ms waited for as long again before it got the next frame."""
+
+RIVAL_WARN_S: Final = 300.0
+"""Between two warnings of another daemon with this device's name, s."""
 
 BIRTH_DELAY_S: Final = 5.0
 """How long after Home Assistant's start it is told everything at most, each daemon at its own time, s."""
@@ -151,6 +155,8 @@ class Daemon:
         self._requests = Requests(
             self._topics, {name: Verb(VERBS[name][0], handle) for name, handle in handlers.items()}
         )
+        self._rivals = Rivals(self._sender.run, lambda: time.monotonic() - self._started_at)
+        self._warn_of_rival = Throttled(log, RIVAL_WARN_S)
         self._births = {BIRTH_TOPIC, f"{config.homeassistant.prefix}/status"}
         self._tell_again_at = math.inf
         self._mqtt = MqttClient(
@@ -161,6 +167,7 @@ class Daemon:
             on_connect=self._on_connect,
             subscriptions=[self._topics.requests, *self._births],
             on_message=self._hear,
+            kept=[self._topics.state],
         )
         self._spool = Spool(
             spool_file(environment),
@@ -411,10 +418,23 @@ class Daemon:
 
     def _hear(self, message: Received) -> None:
         """Take what the broker sends; from the network thread."""
-        if message.topic not in self._births:
+        if message.topic == self._topics.state:
+            self._heed_rival(message.payload)
+        elif message.topic not in self._births:
             self._requests.receive(message)
         elif message.payload == ONLINE and not message.retained:
             self._tell_again_at = time.monotonic() + random.uniform(0, BIRTH_DELAY_S)  # noqa: S311
+
+    def _heed_rival(self, payload: bytes) -> None:
+        """Another daemon of this name: the younger gives way."""
+        rival, device = self._rivals.heed(payload), self._config.device
+        if rival is None:
+            return
+        said = f"another daemon, of run {rival.run}, has the device name {device}"
+        if rival.older:
+            self._mqtt.give_way(f"{said} and was there before: give one of them another `device`")
+        else:
+            self._warn_of_rival.warning(f"{said} and has to give way: give one of them another `device`")
 
     def _tell_again_if_due(self) -> None:
         """Home Assistant has started: it is told everything, too."""

@@ -362,6 +362,23 @@ def test_a_broker_that_restarts_is_told_everything_again(tmp_path, broker, setti
         assert daemon.process.poll() is None
 
 
+def test_of_two_daemons_with_one_name_the_younger_gives_way(tmp_path, broker, settings):
+    (tmp_path / "other").mkdir()
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as older:
+        eventually(lambda: messages(subscriber, "state"), 20)
+        run = messages(subscriber, "state")[-1]["run"]
+        with Daemon(tmp_path / "other", at(broker, settings)) as younger:
+            eventually(lambda: "was there before: give one of them another `device`" in younger.log(), 60)
+            then = len(messages(subscriber, "poses"))
+            eventually(lambda: len(messages(subscriber, "poses")) > then, 20)
+            connections = older.log().count("connected with MQTT")
+            eventually(lambda: len(messages(subscriber, "poses")) > then + 40, 20)
+            assert {one["run"] for one in messages(subscriber, "poses")[then:]} == {run}
+            assert older.log().count("connected with MQTT") == connections
+            assert subscriber.payloads(f"{TOPIC}/availability")[-1] == b"online"
+            assert younger.process.poll() is None
+
+
 def test_a_wrong_password_is_said_and_survived(tmp_path, settings):
     folder = tmp_path / "broker"
     folder.mkdir()

@@ -41,6 +41,10 @@ _SEND_BUFFER_BYTES: Final = 64 * 1024
 _MAX_PACKET_BYTES: Final = 128 * 1024
 """What an MQTT 5 broker may send us at once; it drops what is larger. 3.1.1 has no such bound."""
 
+SHORT_LIFE_S: Final = 15.0
+MANY_SHORT_LIVES: Final = 3
+"""So many connections in a row that each ended so soon look as if somebody else had the same id."""
+
 Version = Literal["5", "3.1.1"]
 
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
@@ -81,6 +85,9 @@ class Timing:
     backoff_max_s: float = 60
     """The longest wait of all; a connection that lasted as long starts again at the minimum."""
 
+    give_way_s: float = 300
+    """How long to stay away after `give_way`."""
+
 
 class MqttClient:
     """Publishes from any thread, without ever waiting for the broker.
@@ -100,6 +107,7 @@ class MqttClient:
         on_connect: Callable[[], None],
         subscriptions: Sequence[str] = (),
         on_message: Callable[[Received], None] = lambda _: None,
+        kept: Sequence[str] = (),
         timing: Timing | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -114,6 +122,7 @@ class MqttClient:
                 which reads and writes nothing meanwhile: publish what subscribers need and return.
             subscriptions: topic filters to subscribe to with QoS 1, on each connection.
             on_message: called with each message that comes, from the network thread: take it and return.
+            kept: topics of which what the broker keeps already is wanted, too.
             timing: other than the usual times, for tests.
             jitter: random numbers, 0 to 1.
 
@@ -127,6 +136,7 @@ class MqttClient:
         self._on_connect = on_connect
         self._subscriptions = subscriptions
         self._on_message = on_message
+        self._kept = kept
         self._timing = timing or Timing()
         self._backoff = Backoff(self._timing.backoff_min_s, self._timing.backoff_max_s, jitter)
         self._tls = None if config.tls is None else tls_context(config.tls)
@@ -136,6 +146,8 @@ class MqttClient:
         self._said: dict[int, str] = {}
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._giving_way: str | None = None
+        self._short_lives = 0
         self._stop_by = 0.0
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
@@ -189,6 +201,10 @@ class MqttClient:
                 )
         if self._thread is not None:
             self._thread.join(timeout_s)
+
+    def give_way(self, why: str) -> None:
+        """Leave the broker to somebody else for a while, without a word, and say why in the log."""
+        self._giving_way = why
 
     def publish(
         self,
@@ -261,11 +277,31 @@ class MqttClient:
                     self._say(logging.INFO, f"{ending.why}; trying {self._version}")
                     continue
             fell_back = False
+            if (why := self._giving_way) is not None:
+                self._why, self._giving_way = f"{self._where}: {why}", None
+                _log.error("%s: %s; trying again in %.0f s", self._where, why, self._timing.give_way_s)
+                self._stopping.wait(self._timing.give_way_s)
+                continue
             self._say(logging.WARNING, ending.why)
+            self._look_for_rivals(ending, time.monotonic() - began_at)
             if ending.how is How.LOST and time.monotonic() - began_at >= self._timing.backoff_max_s:
                 self._backoff.reset()
             self._stopping.wait(self._backoff.next_s())
         self._why = f"{self._where}: stopped"
+
+    def _look_for_rivals(self, ending: Ending, lasted_s: float) -> None:
+        """Brokers end the older of two connections with one id, and few say so."""
+        short = ending.how is How.LOST and lasted_s < SHORT_LIFE_S
+        self._short_lives = self._short_lives + 1 if short else 0
+        if self._short_lives == MANY_SHORT_LIVES:
+            _log.warning(
+                "%s: %d connections in a row ended within %.0f s: if another daemon or client has the id %s, "
+                "give one of them another name (`device`)",
+                self._where,
+                MANY_SHORT_LIVES,
+                SHORT_LIFE_S,
+                self._client_id,
+            )
 
     def _say(self, level: int, text: str) -> None:
         """Log what has not been said already since the last connection or the last other text."""
@@ -332,6 +368,8 @@ class MqttClient:
         # Before `online`: who waits for that may ask at once.
         for topic in self._subscriptions:
             client.subscribe(topic, **_quality(client))
+        for topic in self._kept:
+            client.subscribe(topic, **_quality(client, kept=True))
         with self._lock:
             if self._stopping.is_set():
                 return Ending(How.LOST, "stopping")
@@ -362,6 +400,9 @@ class MqttClient:
             self._pass_on_messages(notes)
             if notes.rejection is not None:
                 self._say(logging.WARNING, f"refuses messages: {notes.rejection}")
+            if self._giving_way is not None and not self._stopping.is_set():
+                client.disconnect()
+                return
             if not self._stopping.is_set():
                 continue
             if self._goodbye is not None and self._goodbye.is_published():
@@ -385,7 +426,10 @@ class MqttClient:
         while notes.messages:
             self._on_message(notes.messages.popleft())
         if notes.unsubscribed is not None:
-            self._say(logging.WARNING, f"does not let us hear requests: {notes.unsubscribed}")
+            self._say(
+                logging.WARNING,
+                f"does not let us hear requests or more: {notes.unsubscribed}",
+            )
             notes.unsubscribed = None
 
 
@@ -461,9 +505,9 @@ def _bounds(client: Client) -> Properties | None:
     return properties
 
 
-def _quality(client: Client) -> dict[str, Any]:
-    """QoS 1, and nothing that is retained where the protocol can say so."""
-    if client.protocol != MQTTProtocolVersion.MQTTv5:
+def _quality(client: Client, *, kept: bool = False) -> dict[str, Any]:
+    """QoS 1, and nothing that is retained where it is not wanted and the protocol can say so."""
+    if kept or client.protocol != MQTTProtocolVersion.MQTTv5:
         return {"qos": 1}
     return {"options": SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)}
 

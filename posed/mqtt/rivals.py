@@ -1,0 +1,67 @@
+"""Two daemons with one device's name: the broker lets only one of them stay, so the younger gives way.
+
+Both have one client id, so each ends the other's connection, which few brokers say (mosquitto 2.0.11 does
+not). What is certain is that the broker keeps a state which is not ours after it has kept ours.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+_SAME_S: Final = 2.0
+"""Starts that are no further apart cannot be told apart: uptimes are whole seconds."""
+
+
+class _Told(Struct):
+    """What is needed of a state, whoever wrote it."""
+
+    run: str
+    time: datetime.datetime
+    uptime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another daemon of our name, and whether it started before us."""
+
+    run: str
+    older: bool
+
+
+class Rivals:
+    """Looks for another daemon in the states that the broker hands out.
+
+    Args:
+        run: ours.
+        uptime_s: how long we have been running, s.
+        now: wall clock, s since 1970.
+    """
+
+    def __init__(self, run: str, uptime_s: Callable[[], float], now: Callable[[], float] = time.time) -> None:
+        self._run = run
+        self._uptime_s = uptime_s
+        self._now = now
+        self._kept_ours = False
+
+    def heed(self, payload: bytes) -> Rival | None:
+        """Take a state that the broker has; None where there is nobody else, as far as is known."""
+        try:
+            told = msgspec.json.decode(payload, type=_Told)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if told.run == self._run:
+            self._kept_ours = True
+        if told.run == self._run or not self._kept_ours:  # that of a run before is no rival's
+            return None
+        # Both sides take the start from the same two numbers, so that they agree, whatever the clocks say.
+        began_s = told.time.timestamp() - told.uptime_s
+        before_us_s = self._now() - int(self._uptime_s()) - began_s
+        older = told.run < self._run if abs(before_us_s) < _SAME_S else before_us_s > 0
+        return Rival(told.run, older)
