@@ -25,6 +25,7 @@ from posed.camera.base import Camera
 from posed.config import Config, changed, keep, live_values, mqtt_password
 from posed.decode import decode_frame, describe
 from posed.engine.base import Engine
+from posed.engine.temperature import Thermometer
 from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
 from posed.files import replace_file
 from posed.following import Following
@@ -186,6 +187,7 @@ class Daemon:
             timeout_s=config.camera.timeout_s,
             attention=Attention(config.engine.idle_fps),
         )
+        self._thermometer = Thermometer()
         self._retained = Retained(self._mqtt.publish)
         self._announcer = Announcer(announced_file(environment), self._mqtt.deliver)
         self._announced: tuple[Config, bool] | None = None
@@ -535,7 +537,7 @@ class Daemon:
             device=engine.device if engine else None,
             why=part.why or (engine.why if engine else ""),
             inference_ms=self._inference_ms,
-            temperature_c=None,
+            temperature_c=self._thermometer.read(engine.kind, engine.device) if engine else None,
         )
 
     def _fps(self) -> float:

@@ -1,0 +1,50 @@
+"""How hot the Edge TPU is: PCIe modules tell, the USB stick has no way to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+APEX: Final = Path("/sys/class/apex")
+"""Where the driver shows each module. Source: https://www.coral.ai/docs/pcie-parameters/."""
+
+INTERVAL_S: Final = 10.0
+"""How often it is looked at, s: reading asks the chip."""
+
+
+class Thermometer:
+    """Reads the temperature now and then.
+
+    Args:
+        folder: of the driver.
+        clock: monotonic time, s.
+    """
+
+    def __init__(self, folder: Path = APEX, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._read: tuple[str, float, float | None] | None = None
+
+    def read(self, kind: str, device: str) -> float | None:
+        """Of an engine, °C, at most `INTERVAL_S` old; None where it does not tell.
+
+        Args:
+            kind: of the engine.
+            device: `pci`, `pci:1`, …; where it may be any, a module that is there is taken for it.
+        """
+        if kind != "edgetpu" or device.startswith("usb"):
+            return None
+        now = self._clock()
+        if self._read is None or self._read[0] != device or now - self._read[1] >= INTERVAL_S:
+            self._read = device, now, self._look(device)
+        return self._read[2]
+
+    def _look(self, device: str) -> float | None:
+        number = device.partition(":")[2] or "0"
+        try:
+            text = (self._folder / f"apex_{number}" / "temp").read_text(encoding="ascii")
+            return int(text) / 1000
+        except (OSError, ValueError):
+            return None

@@ -1,0 +1,55 @@
+"""The Edge TPU's temperature, as the PCIe driver shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from posed.engine.temperature import INTERVAL_S, Thermometer
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number, text in ((0, "42050\n"), (1, "61300\n")):
+        (tmp_path / f"apex_{number}").mkdir()
+        (tmp_path / f"apex_{number}" / "temp").write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("kind", "device", "expected"),
+    [
+        ("edgetpu", "pci", 42.05),
+        ("edgetpu", "pci:1", 61.3),
+        ("edgetpu", "any", 42.05),
+        ("edgetpu", "pci:7", None),
+        ("edgetpu", "usb:0", None),
+        ("cpu", "ai-edge-litert", None),
+    ],
+)
+def test_modules_on_pcie_tell_and_nothing_else_does(folder, kind, device, expected):
+    assert Thermometer(folder).read(kind, device) == expected
+
+
+def test_it_is_looked_at_now_and_then(folder):
+    clock = Clock()
+    thermometer = Thermometer(folder, clock)
+    assert thermometer.read("edgetpu", "pci") == 42.05
+    (folder / "apex_0" / "temp").write_text("50000\n")
+    assert thermometer.read("edgetpu", "pci") == 42.05
+    clock.now_s = INTERVAL_S
+    assert thermometer.read("edgetpu", "pci") == 50
+
+
+@pytest.mark.parametrize("text", ["", "hot", "\xff"])
+def test_a_driver_that_says_something_else_is_no_obstacle(folder, text):
+    (folder / "apex_0" / "temp").write_text(text, encoding="latin-1")
+    assert Thermometer(folder).read("edgetpu", "pci") is None
