@@ -172,6 +172,16 @@ def test_again_sends_all_of_it_again(file):
     assert broker.topics() == [DEVICE, DEVICE]
 
 
+def test_a_connection_before_it_is_known_what_there_is_takes_nothing_back(file):
+    first = Broker(file)
+    first.announcer.announce(announced(), BESIDE)
+    first.settle()
+    second = Broker(file)
+    second.announcer.again()
+    second.settle()
+    assert second.sent == []
+
+
 # What is kept in mind
 
 

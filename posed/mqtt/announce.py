@@ -73,7 +73,7 @@ class Announcer:
         self._clock = clock
         self._known: dict[str, frozenset[str]] = _read(file)
         self._kept: Known = dict(self._known)
-        self._now: Mapping[str, Announcement] = {}
+        self._now: Mapping[str, Announcement] | None = None
         self._beside: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._steps: deque[Step] = deque()
@@ -99,6 +99,8 @@ class Announcer:
             self._begin()
 
     def _begin(self) -> None:
+        if self._now is None:  # nothing is to be taken back before it is known what there is
+            return
         self._steps = deque(plan(self._known, self._now, self._beside))
         self._finished = self._refused = False
         self._next_at = 0.0
@@ -137,7 +139,7 @@ class Announcer:
     def _finish(self) -> None:
         """The broker has it all: keep that in mind."""
         self._finished = True
-        if self._refused:
+        if self._refused or self._now is None:
             return
         kept = {topic: one.entities for topic, one in self._now.items()}
         kept |= dict.fromkeys(self._beside, frozenset())
