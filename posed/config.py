@@ -671,6 +671,7 @@ def _known_settings(section: type[BaseModel], path: tuple[str, ...] = ()) -> dic
     return known
 
 
+@functools.cache
 def live_settings(section: type[BaseModel] = Config, path: str = "") -> dict[str, FieldInfo]:
     """Every setting that can be changed while the daemon runs, by its dotted name."""
     found: dict[str, FieldInfo] = {}
