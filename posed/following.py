@@ -52,6 +52,7 @@ class Following:
     def configure(self, config: Config) -> None:
         """Go on with other settings; everybody stays who they are."""
         self._threshold = config.decode.keypoint_threshold
+        self._tells_falls = config.people.falls
         self._tracker.configure(config.people, self._threshold)
         self._observer.configure(config.people)
         self._looks = Looks(config.people)
