@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
@@ -193,7 +194,7 @@ class Daemon:
         self._announced: tuple[Config, bool] | None = None
         self._settings = live_values(config)
         self._overlay, self._paused_file = overlay_file(environment), paused_file(environment)
-        if self._paused_file.exists():
+        if _is_there(self._paused_file):
             self._pipeline.pause()
         self._poses_filter = PosesFilter(config.mqtt.poses)
         self._newest: tuple[Image, Sequence[Observed]] | None = None
@@ -558,6 +559,14 @@ class Daemon:
         self._spool.stop(EVENTS_STOP_S)
         if not self._pipeline.stop(CAMERA_STOP_S):
             log.warning("a device hangs and is left behind")
+
+
+def _is_there(file: Path) -> bool:
+    """Whether a file exists; one in a folder that cannot be looked into does not."""
+    try:
+        return file.exists()
+    except OSError:
+        return False
 
 
 def _model_warning(pair: Pair, camera_kind: str) -> str:
