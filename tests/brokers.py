@@ -59,7 +59,7 @@ class _Process:
         """Returns once it takes connections."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        eventually(self._listening, timeout_s=20)
+        self._wait_until_listening(60)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -89,6 +89,13 @@ class _Process:
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")
+
+    def _wait_until_listening(self, timeout_s: float) -> None:
+        try:
+            eventually(self._listening, timeout_s)
+        except AssertionError:
+            self.stop()
+            raise
 
     def _listening(self) -> bool:
         assert self._process is not None
@@ -259,7 +266,7 @@ class RabbitMq(_Process):
         """Returns once it takes connections: some 10 s, more on a busy machine."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environment)
-        eventually(self._listening, timeout_s=180)
+        self._wait_until_listening(300)
 
     def __exit__(self, *_: object) -> None:
         self.stop()
