@@ -30,11 +30,11 @@ import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -42,23 +42,11 @@ sys.path.insert(0, str(ROOT))
 import msgspec  # noqa: E402
 import numpy as np  # noqa: E402
 
-from posed import __version__  # noqa: E402
-from posed.mqtt.messages import (  # noqa: E402
-    CameraState,
-    Dropped,
-    EngineState,
-    EventMessage,
-    ModelState,
-    Poses,
-    Size,
-    SpoolState,
-    State,
-    encode,
-    person_message,
-    rfc3339,
-)
+from posed.config import Config, live_values  # noqa: E402
+from posed.mqtt.messages import Poses, Size, encode, person_message, rfc3339  # noqa: E402
 from posed.mqtt.topics import Topics  # noqa: E402
 from posed.pose import KEYPOINT_COUNT, Pose  # noqa: E402
+from tests.test_messages import event, state  # noqa: E402
 
 RATE_HZ: Final = 10
 EVENT_EVERY: Final = 100
@@ -147,43 +135,14 @@ def poses_of(device: int, people: int) -> bytes:
 
 def event_of(device: int) -> bytes:
     """A message about a raised hand."""
-    pose = Pose(np.full((KEYPOINT_COUNT, 2), 123.4), np.full(KEYPOINT_COUNT, 0.5), 0.8)
-    return encode(
-        EventMessage(
-            id="01M822K5NSBJJ7RKYEGJCFAVE3",
-            type="gesture",
-            device=f"fleet-{device:05d}",
-            run="8f3a90c1",
-            time=rfc3339(time.time()),
-            person=7,
-            zone=None,
-            detail={"gesture": "left_hand_raised"},
-            keypoints=person_message(pose, 0.2).keypoints,
-        )
-    )
+    detail = {"gesture": "left_hand_raised"}
+    return encode(event(device=f"fleet-{device:05d}", type="gesture", detail=detail))
 
 
 def state_of(device: int) -> bytes:
     """A message about a device that does well."""
-    return encode(
-        State(
-            device=f"fleet-{device:05d}",
-            run="8f3a90c1",
-            time=rfc3339(time.time()),
-            version=__version__,
-            uptime_s=86400,
-            people=2,
-            occupied=True,
-            posture="standing",
-            fps=10.0,
-            latency_ms=14.23,
-            camera=CameraState("ok", "picamera2", 640, 480, "ok"),
-            engine=EngineState("ok", "edgetpu", "usb:0", "an Edge TPU answers", 5.81, None),
-            model=ModelState("coral-353x481", 16, 481, 353),
-            dropped=Dropped(camera=12, mqtt=0),
-            spool=SpoolState(events=0, dropped=0, durable=True),
-        )
-    )
+    settings = live_values(Config(device=f"fleet-{device:05d}"))
+    return encode(state(device=f"fleet-{device:05d}", settings=settings))
 
 
 # MQTT 5, as much as is needed. Source: MQTT 5.0, chapters 2 and 3.
@@ -320,7 +279,7 @@ class Sent:
     cpu_s: float = 0
 
 
-def be_devices(port: int, devices: int, people: int, frames: int, parent: Connection) -> None:
+def be_devices(port: int, devices: int, frames: int, people: int, parent: Connection) -> None:
     """Connect all of them, and send when the parent says when to begin."""
     clients = [Device(number, port, people) for number in range(devices)]
     parent.send("connected")
@@ -452,29 +411,41 @@ def percentile_ms(values_s: array[float], percent: int) -> float:
     return 1000 * float(np.percentile(values_s, percent)) if values_s else 0.0
 
 
+class Child:
+    """A function in a process of its own, whose last argument is the way to its parent."""
+
+    def __init__(self, function: Callable[..., None], *arguments: int) -> None:
+        processes = multiprocessing.get_context("fork")
+        self._way, theirs = processes.Pipe()
+        self._process = processes.Process(target=function, args=(*arguments, theirs), daemon=True)
+        self._process.start()
+
+    def tell(self, what: object) -> None:
+        """Something it waits for."""
+        self._way.send(what)
+
+    def hear(self) -> Any:
+        """What it says next."""
+        wait([self._way, self._process.sentinel])
+        if not self._way.poll():
+            raise SystemExit("bench_fleet: see above")
+        return self._way.recv()
+
+
 def measure(devices: int, options: argparse.Namespace) -> Row:
     """One mosquitto, so many devices, one subscriber."""
     frames = round(options.seconds * RATE_HZ)
-    processes = multiprocessing.get_context("fork")
     with mosquitto() as (broker, port):
-        to_subscriber, subscriber = processes.Pipe()
-        to_devices, fleet = processes.Pipe()
-        children = [
-            processes.Process(target=be_subscriber, args=(port, devices, frames, subscriber)),
-            processes.Process(target=be_devices, args=(port, devices, options.people, frames, fleet)),
-        ]
-        for child in children:
-            child.start()
-        to_subscriber.recv()
-        to_devices.recv()
+        subscriber = Child(be_subscriber, port, devices, frames)
+        fleet = Child(be_devices, port, devices, frames, options.people)
+        subscriber.hear()
+        fleet.hear()
         before_s = cpu_s(broker)
         begin_at = time.monotonic() + 0.5
-        to_subscriber.send(begin_at)
-        to_devices.send(begin_at)
-        sent, came = to_devices.recv(), to_subscriber.recv()
+        subscriber.tell(begin_at)
+        fleet.tell(begin_at)
+        sent, came = fleet.hear(), subscriber.hear()
         used_s = cpu_s(broker) - before_s
-        for child in children:
-            child.join()
     return Row(devices, frames * devices, came, sent, used_s, options.seconds)
 
 

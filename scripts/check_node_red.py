@@ -26,20 +26,9 @@ sys.path.insert(0, str(ROOT))
 
 import msgspec  # noqa: E402
 
-from posed import __version__  # noqa: E402
-from posed.mqtt.messages import (  # noqa: E402
-    CameraState,
-    Dropped,
-    EngineState,
-    EventMessage,
-    EventType,
-    ModelState,
-    SpoolState,
-    State,
-    encode,
-    rfc3339,
-)
+from posed.mqtt.messages import EventType, encode  # noqa: E402
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port  # noqa: E402
+from tests.test_messages import event, state  # noqa: E402
 
 FLOW: Final = ROOT / "config" / "node-red" / "posed.json"
 PATIENCE_S: Final = 120.0
@@ -148,7 +137,7 @@ def forwards_a_fall_once(watcher: Subscriber) -> None:
 def forwards_a_test_as_one(watcher: Subscriber) -> None:
     """So that nobody runs."""
     before = len(alarms(watcher))
-    happen(watcher, "01C", "fall", detail={"test": True})
+    happen(watcher, "01C", "fall", test=True)
     eventually(lambda: len(alarms(watcher)) == before + 1, PATIENCE_S)
     assert alarms(watcher)[-1]["text"] == "Test. Somebody has fallen: hall"
 
@@ -156,7 +145,7 @@ def forwards_a_test_as_one(watcher: Subscriber) -> None:
 def leaves_other_events_alone(watcher: Subscriber) -> None:
     """A raised hand is no alarm."""
     before = len(alarms(watcher))
-    happen(watcher, "01D", "gesture", detail={"gesture": "left_hand_raised"})
+    happen(watcher, "01D", "gesture", gesture="left_hand_raised")
     time.sleep(QUIET_S)
     assert len(alarms(watcher)) == before, alarms(watcher)[before:]
 
@@ -203,43 +192,16 @@ def came_through(watcher: Subscriber) -> bool:
 
 def say(watcher: Subscriber, device: str, people: int | None) -> None:
     """A device tells how many it sees."""
-    state = State(
-        device=device,
-        run="8f3a90c1",
-        time=rfc3339(time.time()),
-        version=__version__,
-        uptime_s=1,
-        people=people,
-        occupied=None if people is None else people > 0,
-        posture=None,
-        fps=10.0,
-        latency_ms=14.2,
-        camera=CameraState("ok" if people is not None else "waiting", "picamera2", 640, 480, None),
-        engine=EngineState("ok", "edgetpu", "usb:0", "", 5.8, None),
-        model=ModelState("coral-353x481", 16, 481, 353),
-        dropped=Dropped(0, 0),
-        spool=SpoolState(events=0, dropped=0, durable=True),
-    )
+    occupied = None if people is None else people > 0
+    message = state(device=device, people=people, occupied=occupied, posture=None)
     watcher.publish(f"posed/{device}/availability", b"online", retain=True)
-    watcher.publish(f"posed/{device}/state", encode(state), retain=True)
+    watcher.publish(f"posed/{device}/state", encode(message), retain=True)
 
 
-def happen(
-    watcher: Subscriber, one: str, kind: EventType, *, zone: str | None = None, detail: Any = None
-) -> None:
+def happen(watcher: Subscriber, one: str, kind: EventType, *, zone: str | None = None, **detail: Any) -> None:
     """An event of the device `hall`."""
-    event = EventMessage(
-        id=one,
-        type=kind,
-        device="hall",
-        run="8f3a90c1",
-        time=rfc3339(time.time()),
-        person=7,
-        zone=zone,
-        detail=detail or {},
-        keypoints=None,
-    )
-    watcher.publish("posed/hall/events", encode(event))
+    message = event(id=one, type=kind, zone=zone, detail=detail)
+    watcher.publish("posed/hall/events", encode(message))
 
 
 def alarms(watcher: Subscriber) -> list[dict[str, Any]]:
