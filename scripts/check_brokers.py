@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -196,6 +197,7 @@ def try_broker(name: str) -> bool:
     with tempfile.TemporaryDirectory(prefix="posed-brokers-") as kept:
         folder = Path(kept)
         with TRIALS[name](folder) as trial:
+            eventually(lambda: listens(trial.port or trial.broker.port), PATIENCE_S)
             daemon = Daemon(folder, settings_of(trial))
             failed, version = run_checks(trial, daemon)
             if failed != trial.lacks:
@@ -203,6 +205,15 @@ def try_broker(name: str) -> bool:
     cells = ["no" if check in failed else "yes" for check in CHECKS]
     print(" | ".join([name, version, *cells]), flush=True)
     return failed == trial.lacks
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does; of a broker's two listeners one is there before the other."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def settings_of(trial: Trial) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 START_S: Final = 240.0
 """How long it may take to answer, s; its first start writes its databases on a busy machine."""
 
-STOP_S: Final = 60.0
+STOP_S: Final = 120.0
 USER: Final = {"name": "check", "username": "check", "password": "check"}
 
 
