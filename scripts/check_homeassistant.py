@@ -424,24 +424,18 @@ class Check:
     def _the_restart_button_works(self) -> str:
         run = self._told()["state"]["run"]
         self._home.service("button.press", entity_id="button.hall_restart")
-        # The daemon ends, and what runs it starts it again: here that is us.
-        if self._ended():
-            self._daemon.start()
-        self._wait(lambda: self._told()["state"]["run"] != run, "it has not started again")
+
+        def begun() -> bool:
+            assert self._daemon.process is not None
+            if self._daemon.process.poll() is not None:  # what runs it starts it again, and here that is us
+                self._daemon.start()
+            return bool(self._told()["state"]["run"] != run)
+
+        self._wait(begun, "it has not started again")
         self._all_right()
         kept = self._setting("decode.score_threshold")
         assert kept == 0.31, f"the number that was set is {kept} now"
         return "and the number that was set is kept"
-
-    def _ended(self) -> bool:
-        """Whether it ends within some seconds."""
-        assert self._daemon.process is not None
-        process = self._daemon.process
-        for _ in range(100):
-            if process.poll() is not None:
-                return True
-            time.sleep(0.1)
-        return False
 
     def _the_killed_daemon_is_unavailable(self) -> str:
         began_at = time.monotonic()
