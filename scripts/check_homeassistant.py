@@ -543,7 +543,7 @@ class Check:
             for line in self._home.log().splitlines()
             if re.search(r"WARNING|ERROR", line) and re.search(r"mqtt|posed|hall|automation|blueprint", line)
         ]
-        # Since we stopped the broker; and since the device's entities had moved to components before it was emptied.
+        # We stopped the broker; and the entities had moved before the device was emptied.
         ours = re.compile(r"connection was lost|Failed to connect|No device components to cleanup")
         lines = [line for line in lines if not ours.search(line)]
         assert not lines, "\n" + "\n".join(lines)
