@@ -59,7 +59,7 @@ class _Process:
         """Returns once it takes connections."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        eventually(self._listening, timeout_s=20)
+        self._wait_until_listening(60)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -89,6 +89,13 @@ class _Process:
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")
+
+    def _wait_until_listening(self, timeout_s: float) -> None:
+        try:
+            eventually(self._listening, timeout_s)
+        except AssertionError:
+            self.stop()
+            raise
 
     def _listening(self) -> bool:
         assert self._process is not None
@@ -220,6 +227,50 @@ class Amqtt(_Process):
         )
         command = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(configuration)]
         super().__init__(command, folder / "amqtt.log", port)
+
+
+RABBITMQ = next(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"), None)
+"""Debian's, past its wrapper, which changes the user; None where it is not installed."""
+
+
+class RabbitMq(_Process):
+    """RabbitMQ on 127.0.0.1 with its MQTT plugin, a node of its own beside any other on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        port, epmd_port = free_port(), free_port()
+        settings = [
+            *("listeners.tcp = none", f"mqtt.listeners.tcp.1 = 127.0.0.1:{port}"),
+            *("mqtt.allow_anonymous = true", "mqtt.default_user = guest", "mqtt.default_pass = guest"),
+        ]
+        (folder / "rabbitmq.conf").write_text("\n".join([*settings, ""]))
+        (folder / "plugins").write_text("[rabbitmq_mqtt].\n")
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "ERL_EPMD_PORT": str(epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"posed-{port}@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+        }
+        self._epmd = ["epmd", "-port", str(epmd_port), "-kill"]
+        assert RABBITMQ is not None
+        super().__init__([str(RABBITMQ)], folder / "rabbitmq.log", port)
+
+    def start(self) -> None:
+        """Returns once it takes connections: some 10 s, more on a busy machine."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environment)
+        self._wait_until_listening(300)
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        subprocess.run(self._epmd, capture_output=True, check=False)
 
 
 class Gate:

@@ -65,11 +65,11 @@ class Daemon:
             )
         return self
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, within_s: float = STOP_S) -> int:
         """Ends it with a signal; fails where it takes longer than it may."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(STOP_S)
+        return self.process.wait(within_s)
 
     def wait(self, timeout_s: float = 30) -> int:
         """Its exit status, once it ends by itself."""

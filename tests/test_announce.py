@@ -65,8 +65,10 @@ def test_another_way_of_discovery_migrates_the_entities(before, after):
     migrate, fresh, cleared = plan(known(announced(**before)), announced(**after), BESIDE)
     assert {topic for topic, _ in migrate} == set(announced(**before))
     assert {payload for _, payload in migrate} == {MIGRATE}
-    assert {topic for topic, _ in fresh} == set(announced(**after))
-    assert {topic for topic, _ in cleared} == set(announced(**before))
+    left = fresh[: len(migrate)]
+    assert left == [(topic, b"") for topic in announced(**before)]
+    assert {topic for topic, _ in fresh[len(left) :]} == set(announced(**after))
+    assert cleared == []
 
 
 def test_off_takes_everything_back():
@@ -159,8 +161,8 @@ def test_home_assistant_gets_a_moment_to_let_go_before_entities_come_again(file)
     broker.announcer.step()
     assert len(broker.sent) == 1
     broker.settle()
-    assert set(broker.topics()[1:-1]) == set(announced(**SINGLE))
-    assert broker.sent[-1] == (DEVICE, b"")
+    assert broker.sent[1] == (DEVICE, b"")
+    assert set(broker.topics()[2:]) == set(announced(**SINGLE))
 
 
 def test_again_sends_all_of_it_again(file):
@@ -199,6 +201,17 @@ def test_the_next_run_takes_back_what_it_does_not_have(file):
     third.settle()
     assert "zone_bed_people" not in json.loads(third.sent[0][1])["components"]
     assert len(third.sent) == 1
+
+
+def test_the_next_run_takes_back_what_one_that_ended_halfway_announced(file):
+    first = Broker(file)
+    first.announcer.announce(announced(**SINGLE), BESIDE)
+    first.announcer.step()
+    second = Broker(file)
+    second.announcer.announce(announced(), BESIDE)
+    second.settle()
+    assert set(second.topics()) == {*announced(**SINGLE), DEVICE}
+    assert {topic for topic, payload in second.sent if payload == b""} == set(announced(**SINGLE))
 
 
 @pytest.mark.parametrize("answer", [Answer.REFUSED, Answer.LOST])

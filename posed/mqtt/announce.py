@@ -43,8 +43,9 @@ def plan(known: Known, now: Mapping[str, Announcement], beside: Collection[str])
 
     Returns:
         First what makes it let go of entities that move to another message, which they do when the way of
-        discovery changes; then what is announced, without the entities that are no more; then the emptying of
-        topics that are no more in use.
+        discovery changes; then the emptying of the topics that they leave (later it would complain, for each
+        entity, of a message that is not from where the entity comes now), and what is announced, without the
+        entities that are no more; then the emptying of other topics that are no more in use.
     """
     announced = frozenset[str]().union(*(one.entities for one in now.values()))
     gone = [topic for topic in known if topic not in now and topic not in beside]
@@ -53,7 +54,9 @@ def plan(known: Known, now: Mapping[str, Announcement], beside: Collection[str])
         (topic, one.encoded(removed=known.get(topic, frozenset()) - one.entities))
         for topic, one in now.items()
     ]
-    return [[(topic, MIGRATE) for topic in moving], fresh, [(topic, b"") for topic in gone]]
+    left = [(topic, b"") for topic in moving]
+    others = [(topic, b"") for topic in gone if topic not in moving]
+    return [[(topic, MIGRATE) for topic in moving], left + fresh, others]
 
 
 class Announcer:
@@ -101,6 +104,11 @@ class Announcer:
     def _begin(self) -> None:
         if self._now is None:  # nothing is to be taken back before it is known what there is
             return
+        # Before anything is sent: who ends halfway must take it all back later.
+        now = {topic: one.entities for topic, one in self._now.items()}
+        now |= dict.fromkeys(self._beside, frozenset())
+        every = {topic: now[topic] | self._known.get(topic, frozenset()) for topic in now}
+        self._keep(self._known | every)
         self._steps = deque(plan(self._known, self._now, self._beside))
         self._finished = self._refused = False
         self._next_at = 0.0
@@ -146,6 +154,10 @@ class Announcer:
         # Within this run an entity that was taken back is named again with every message of its device, for a
         # Home Assistant that did not hear it.
         self._known = {topic: kept[topic] | self._known.get(topic, frozenset()) for topic in kept}
+        self._keep(kept)
+
+    def _keep(self, kept: Known) -> None:
+        """Write what the broker retains, or may."""
         if kept == self._kept:
             return
         self._kept = kept

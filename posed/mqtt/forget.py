@@ -41,7 +41,7 @@ def forget(config: Config, announced: Path, *, force: bool) -> Sequence[str]:
             )
         discovery = visit.retained(f"{prefix}/+/{device_id}/config", f"{prefix}/+/{device_id}/+/config")
         found = {*own, *discovery, *_known(config), *known_topics(announced)}
-        emptied = _in_order(found, prefix)
+        emptied = _in_order(found, prefix, discovery)
         for topic in emptied:
             visit.empty(topic)
     announced.unlink(missing_ok=True)
@@ -60,6 +60,9 @@ def _known(config: Config) -> set[str]:
     return {*announced, *zones, topics.availability, topics.state, topics.fall}
 
 
-def _in_order(found: Collection[str], prefix: str) -> list[str]:
-    """Discovery first, so that Home Assistant does not read of the rest that it is empty."""
-    return sorted(found, key=lambda topic: (not topic.startswith(f"{prefix}/"), topic))
+def _in_order(found: Collection[str], prefix: str, there: Collection[str]) -> list[str]:
+    """Discovery first, so that Home Assistant does not read of the rest that it is empty.
+
+    Of that first what is there: Home Assistant complains where an entity is emptied by another way.
+    """
+    return sorted(found, key=lambda topic: (not topic.startswith(f"{prefix}/"), topic not in there, topic))

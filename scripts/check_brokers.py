@@ -1,0 +1,309 @@
+"""Runs the daemon against every broker that can be had here, and prints what works with which.
+
+    scripts/check_brokers [NAME…]
+
+The daemon looks at drawn people with the small model that comes with posed. For each broker it is started,
+asked something, told to send an event, left without its broker for a moment, killed, and stopped.
+
+Exit status: 0 everything is as it should be, 1 something is not, 77 it cannot run here (no mosquitto).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from paho.mqtt.enums import MQTTProtocolVersion  # noqa: E402
+
+from tests.brokers import (  # noqa: E402
+    MOSQUITTO,
+    RABBITMQ,
+    Amqtt,
+    Mosquitto,
+    Pki,
+    RabbitMq,
+    Subscriber,
+    eventually,
+    free_port,
+)
+from tests.run_posed import Daemon  # noqa: E402
+
+BASE: Final = "posed/check"
+PATIENCE_S: Final = 180.0
+"""How long anything may take on a busy machine, s."""
+
+PASSWORD: Final = "a secret"  # noqa: S105
+ACL: Final = ROOT / "config" / "mosquitto" / "acl"
+BRIDGE: Final = ROOT / "config" / "mosquitto" / "bridge.conf"
+
+CHECKS: Final = {
+    "state": "`state` arrives",
+    "poses": "`poses` arrive",
+    "discovery": "Home Assistant is told of the device",
+    "retained": "a late subscriber gets `state` and `availability`",
+    "wildcard": "also by a filter with wildcards",
+    "request": "a request is answered",
+    "event": "an event arrives",
+    "restart": "the broker restarts: all is there again",
+    "killed": "the daemon is killed: `offline`",
+    "stopped": "the daemon stops: `offline`",
+}
+
+
+@dataclass
+class Trial:
+    """A broker that runs, and how it is reached.
+
+    Args:
+        broker: with `port`, `stop` and `start`.
+        mqtt: more of the daemon's settings under `mqtt`.
+        port: where the check itself listens, which has no certificate.
+        who: user and password of the check.
+        newest: what the check speaks.
+        lacks: checks which this broker is known to fail.
+    """
+
+    broker: Any
+    mqtt: dict[str, Any] = field(default_factory=dict)
+    port: int = 0
+    who: dict[str, str] = field(default_factory=dict)
+    newest: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
+    lacks: frozenset[str] = frozenset()
+
+    def subscriber(self, topic: str) -> Subscriber:
+        """Somebody who listens, and may publish."""
+        return Subscriber(self.port or self.broker.port, topic, version=self.newest, **self.who)
+
+
+def main() -> int:
+    """Try all brokers; returns the exit status."""
+    names = list(TRIALS)
+    parser = argparse.ArgumentParser(prog="scripts/check_brokers", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default: all")
+    wanted = parser.parse_args().names or names
+    if MOSQUITTO is None:
+        print("check_brokers: cannot run here: needs mosquitto", file=sys.stderr)
+        return 77
+    print(" | ".join(["broker", "MQTT", *CHECKS]))
+    good = [try_broker(name) for name in wanted if name != "rabbitmq" or RABBITMQ is not None]
+    if "rabbitmq" in wanted and RABBITMQ is None:
+        print("rabbitmq | left out: needs rabbitmq-server (Debian)")
+    print("\n".join(f"{name}: {what}" for name, what in CHECKS.items()))
+    return 0 if all(good) else 1
+
+
+# The brokers
+
+
+@contextlib.contextmanager
+def mosquitto(folder: Path) -> Iterator[Trial]:
+    """As it comes, which speaks MQTT 5."""
+    with Mosquitto(folder) as broker:
+        yield Trial(broker)
+
+
+@contextlib.contextmanager
+def mosquitto_311(folder: Path) -> Iterator[Trial]:
+    """The same, spoken to as of old."""
+    with Mosquitto(folder) as broker:
+        yield Trial(broker, {"protocol": "3.1.1"}, newest=MQTTProtocolVersion.MQTTv311)
+
+
+@contextlib.contextmanager
+def amqtt(folder: Path) -> Iterator[Trial]:
+    """A broker in Python."""
+    with Amqtt(folder) as broker:
+        yield Trial(broker, newest=MQTTProtocolVersion.MQTTv311)
+
+
+@contextlib.contextmanager
+def rabbitmq(folder: Path) -> Iterator[Trial]:
+    """With its MQTT plugin, which keeps retained messages to exact subscriptions."""
+    with RabbitMq(folder) as broker:
+        yield Trial(broker, newest=MQTTProtocolVersion.MQTTv311, lacks=frozenset({"wildcard"}))
+
+
+@contextlib.contextmanager
+def tls(folder: Path) -> Iterator[Trial]:
+    """A certificate that a private authority has signed."""
+    pki, plain = Pki.make(folder), free_port()
+    with Mosquitto(folder, pki=pki, lines=(f"listener {plain} 127.0.0.1",)) as broker:
+        yield Trial(broker, {"host": "localhost", "tls": {"ca": str(pki.ca)}}, plain)
+
+
+@contextlib.contextmanager
+def tls_client(folder: Path) -> Iterator[Trial]:
+    """The same, and the broker wants a certificate of each client."""
+    pki, plain = Pki.make(folder), free_port()
+    ours = {"ca": str(pki.ca), "certificate": str(pki.client), "key": str(pki.client_key)}
+    lines = (f"listener {plain} 127.0.0.1",)
+    with Mosquitto(folder, pki=pki, client_certificates=True, lines=lines) as broker:
+        yield Trial(broker, {"host": "localhost", "tls": ours}, plain)
+
+
+@contextlib.contextmanager
+def acl(folder: Path) -> Iterator[Trial]:
+    """Passwords, and for everybody what config/mosquitto/acl lets them."""
+    users = {"check": PASSWORD, "home": PASSWORD}
+    with Mosquitto(folder, users=users, lines=(f"acl_file {ACL}",)) as broker:
+        who = {"username": "home", "password": PASSWORD}
+        yield Trial(broker, {"username": "check", "password": PASSWORD}, who=who)
+
+
+@contextlib.contextmanager
+def bridge(folder: Path) -> Iterator[Trial]:
+    """A broker at the site, with config/mosquitto/bridge.conf, and the check at the central one."""
+    folders = [folder / name for name in ("central", "site")]
+    for one in folders:
+        one.mkdir()
+    with Mosquitto(folders[0]) as central:
+        lines = BRIDGE.read_text(encoding="ascii").replace(
+            "central.example.org:1883", f"127.0.0.1:{central.port}"
+        )
+        with Mosquitto(folders[1], lines=(lines,)) as broker:
+            yield Trial(broker, port=central.port, lacks=frozenset({"poses"}))
+
+
+TRIALS: Final[dict[str, Callable[[Path], AbstractContextManager[Trial]]]] = {
+    "mosquitto": mosquitto,
+    "mosquitto-3.1.1": mosquitto_311,
+    "amqtt": amqtt,
+    "rabbitmq": rabbitmq,
+    "mosquitto-tls": tls,
+    "mosquitto-tls-client": tls_client,
+    "mosquitto-acl": acl,
+    "mosquitto-bridge": bridge,
+}
+
+
+# What is tried
+
+
+def try_broker(name: str) -> bool:
+    """Print one row; False where it is not as expected."""
+    with tempfile.TemporaryDirectory(prefix="posed-brokers-") as kept:
+        folder = Path(kept)
+        with TRIALS[name](folder) as trial:
+            eventually(lambda: listens(trial.port or trial.broker.port), PATIENCE_S)
+            daemon = Daemon(folder, settings_of(trial))
+            failed, version = run_checks(trial, daemon)
+            if failed != trial.lacks:
+                print(daemon.log(), file=sys.stderr)
+    cells = ["no" if check in failed else "yes" for check in CHECKS]
+    print(" | ".join([name, version, *cells]), flush=True)
+    return failed == trial.lacks
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does; of a broker's two listeners one is there before the other."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def settings_of(trial: Trial) -> dict[str, Any]:
+    """Of a daemon that needs little of the machine."""
+    return {
+        "device": "check",
+        "camera": {"kind": "synthetic", "fps": 5, "size": [320, 240]},
+        "model": {"name": "drawings-257x353-32"},
+        "engine": {"kind": "cpu", "threads": 1},
+        "mqtt": {"host": "127.0.0.1", "port": trial.broker.port, **trial.mqtt},
+    }
+
+
+def run_checks(trial: Trial, daemon: Daemon) -> tuple[frozenset[str], str]:
+    """Do everything in turn; returns which checks failed, and the version that the daemon settled on."""
+    failed: set[str] = set()
+
+    def check(name: str, what: Callable[[], object]) -> None:
+        try:
+            what()
+        except AssertionError:
+            failed.add(name)
+
+    with daemon, trial.subscriber(f"{BASE}/#") as watcher:
+        check("state", lambda: comes(watcher, "state"))
+        check("poses", lambda: comes(watcher, "poses", 10))
+        check("discovery", lambda: retained(trial, "homeassistant/device/posed_check/config"))
+        check("retained", lambda: retained(trial, f"{BASE}/state", f"{BASE}/availability"))
+        check("wildcard", lambda: retained(trial, f"{BASE}/+"))
+        check("request", lambda: answered(watcher, "info"))
+        check("event", lambda: event_comes(watcher))
+        check("restart", lambda: comes_back(trial, watcher))
+        daemon.stop(signal.SIGKILL)
+        check("killed", lambda: last_is(watcher, b"offline"))
+        daemon.start()
+        check("stopped", lambda: last_is(watcher, b"online"))
+        daemon.stop(within_s=PATIENCE_S)
+        check("stopped", lambda: last_is(watcher, b"offline"))
+    _, _, version = daemon.log().partition("connected with MQTT ")
+    return frozenset(failed), version.split("\n")[0]
+
+
+def comes(watcher: Subscriber, name: str, timeout_s: float = PATIENCE_S) -> None:
+    """A message on one of the daemon's topics, from now on."""
+    before = len(watcher.payloads(f"{BASE}/{name}"))
+    eventually(lambda: len(watcher.payloads(f"{BASE}/{name}")) > before, timeout_s)
+
+
+def retained(trial: Trial, *topics: str) -> None:
+    """Who comes now hears of the past."""
+    for topic in topics:
+        with trial.subscriber(topic) as late:
+            wanted = {f"{BASE}/state", f"{BASE}/availability"} if topic.endswith("+") else {topic}
+            eventually(lambda: wanted <= {one.topic for one in list(late.messages) if one.retain}, 5)  # noqa: B023
+
+
+def answered(watcher: Subscriber, verb: str, **arguments: Any) -> dict[str, Any]:
+    """The data of the response."""
+    before = len(watcher.payloads(f"{BASE}/response/{verb}"))
+    watcher.publish(f"{BASE}/request/{verb}", json.dumps(arguments).encode())
+    eventually(lambda: len(watcher.payloads(f"{BASE}/response/{verb}")) > before, PATIENCE_S)
+    response = json.loads(watcher.payloads(f"{BASE}/response/{verb}")[before])
+    assert response["status"] == "ok", response
+    return dict(response["data"])
+
+
+def event_comes(watcher: Subscriber) -> None:
+    """The one that was asked for."""
+    wanted = answered(watcher, "test_event", type="gesture")["event"]
+    events = f"{BASE}/events"
+    eventually(lambda: any(json.loads(one)["id"] == wanted for one in watcher.payloads(events)), PATIENCE_S)
+
+
+def comes_back(trial: Trial, watcher: Subscriber) -> None:
+    """A broker without memory is told everything again."""
+    trial.broker.stop()
+    del watcher.messages[:]
+    trial.broker.start()
+    eventually(lambda: watcher.payloads(f"{BASE}/availability")[-1:] == [b"online"], PATIENCE_S)
+    comes(watcher, "state")
+    if "poses" not in trial.lacks:
+        comes(watcher, "poses")
+    retained(trial, f"{BASE}/state")
+    answered(watcher, "info")
+
+
+def last_is(watcher: Subscriber, availability: bytes) -> None:
+    """What was last said of the daemon."""
+    eventually(lambda: watcher.payloads(f"{BASE}/availability")[-1:] == [availability], PATIENCE_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

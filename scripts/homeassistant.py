@@ -1,0 +1,143 @@
+"""A real Home Assistant in a chroot, driven over its own API as a browser would."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any, Final, Self
+
+from websockets.sync.client import connect
+
+START_S: Final = 240.0
+"""How long it may take to answer, s; its first start writes its databases on a busy machine."""
+
+STOP_S: Final = 120.0
+USER: Final = {"name": "check", "username": "check", "password": "check"}
+
+
+class HomeAssistant:
+    """One installation with a fresh configuration folder.
+
+    Args:
+        root: of the chroot.
+        port: where it shall listen on 127.0.0.1.
+        configuration: the text of configuration.yaml, without `http` and `api`.
+        blueprints: a folder whose files become automation blueprints under `posed/`.
+    """
+
+    def __init__(self, root: Path, port: int, configuration: str, blueprints: Path) -> None:
+        self._root = root
+        self._url = f"127.0.0.1:{port}"
+        self._folder = root / "check"
+        shutil.rmtree(self._folder, ignore_errors=True)
+        own = f"http: {{server_host: 127.0.0.1, server_port: {port}}}\napi:\n"
+        self._folder.mkdir()
+        (self._folder / "configuration.yaml").write_text(own + configuration, encoding="utf-8")
+        shutil.copytree(blueprints, self._folder / "blueprints" / "automation" / "posed")
+        self._token: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns once it runs and all that is configured has been set up."""
+        environment = ["PATH=/opt/ha/bin:/usr/bin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
+        command = ["/usr/bin/env", "-i", *environment, "hass", "--config", "/check", "--skip-pip"]
+        with (self._folder / "output.log").open("ab") as log:
+            self._process = subprocess.Popen(["chroot", str(self._root), *command], stdout=log, stderr=log)
+        give_up_at = time.monotonic() + START_S
+        while not self._runs():
+            if self._process.poll() is not None or time.monotonic() > give_up_at:
+                raise RuntimeError(f"Home Assistant did not start:\n{self.log()[-4000:]}")
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """As a user stops it, so that it saves what it knows."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def onboard(self) -> None:
+        """Create the owner, and get a token."""
+        client = f"http://{self._url}/"
+        owner = {**USER, "client_id": client, "language": "en"}
+        code = self.call("POST", "/api/onboarding/users", owner)["auth_code"]
+        form = {"grant_type": "authorization_code", "code": code, "client_id": client}
+        answer = self._open("POST", "/auth/token", urllib.parse.urlencode(form).encode())
+        self._token = json.loads(answer)["access_token"]
+
+    def add_mqtt(self, port: int) -> None:
+        """Go through the dialogue that adds the MQTT integration."""
+        flows = "/api/config/config_entries/flow"
+        form = self.call("POST", flows, {"handler": "mqtt"})
+        result = self.call("POST", f"{flows}/{form['flow_id']}", {"broker": "127.0.0.1", "port": port})
+        if result["type"] != "create_entry":
+            raise RuntimeError(f"the MQTT integration cannot be added: {result}")
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Every entity's state, with its attributes, by entity id."""
+        return {one["entity_id"]: one for one in self.call("GET", "/api/states")}
+
+    def service(self, name: str, **data: Any) -> None:
+        """Call a service, `domain.service`, and wait until it is done."""
+        self.call("POST", f"/api/services/{name.replace('.', '/')}", data)
+
+    def ask(self, kind: str, **more: Any) -> Any:
+        """The result of one command of the WebSocket API."""
+        with connect(f"ws://{self._url}/api/websocket", max_size=None) as socket:
+            socket.recv()
+            socket.send(json.dumps({"type": "auth", "access_token": self._token}))
+            if json.loads(socket.recv())["type"] != "auth_ok":
+                raise RuntimeError("Home Assistant does not accept its own token")
+            socket.send(json.dumps({"id": 1, "type": kind, **more}))
+            answer = json.loads(socket.recv())
+            if not answer["success"]:
+                raise RuntimeError(f"{kind}: {answer['error']}")
+            return answer["result"]
+
+    def log(self) -> str:
+        """Everything that it wrote since its first start."""
+        return (self._folder / "output.log").read_text(encoding="utf-8", errors="replace")
+
+    def call(self, method: str, path: str, data: Any = None) -> Any:
+        """One request of the REST API."""
+        return json.loads(self._open(method, path, None if data is None else json.dumps(data).encode()))
+
+    def picture(self, path: str) -> bytes:
+        """What an image entity shows."""
+        return self._open("GET", path, None)
+
+    def _open(self, method: str, path: str, body: bytes | None) -> bytes:
+        request = urllib.request.Request(f"http://{self._url}{path}", body, method=method)
+        if body is not None and body[:1] in {b"{", b"["}:
+            request.add_header("Content-Type", "application/json")
+        if self._token is not None:
+            request.add_header("Authorization", f"Bearer {self._token}")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - ours
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{method} {path}: {error.code} {error.read()[:500]!r}") from None
+
+    def _runs(self) -> bool:
+        try:
+            if self._token is None:
+                return bool(self.call("GET", "/api/onboarding"))
+            return bool(self.call("GET", "/api/config")["state"] == "RUNNING")
+        except (OSError, RuntimeError):
+            return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
