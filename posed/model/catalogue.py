@@ -100,9 +100,9 @@ def _drawings(stride: int, sha256: str, size_bytes: int) -> Entry:
 
 
 CATALOGUE: Final = (
-    _drawings(32, "475bfef2ef4ca52d14cbc2e7f04364bb409afa7051256d3bf64d85d87ca707e1", 849824),
-    _drawings(16, "50d7a62e6e379a7b56fc0af8b1377a65811d9383e80285404748b01e061b54dd", 849824),
-    _drawings(8, "55c3eecf6d1fd1979901b65bc9bc197d2fdaae56fa6b299f7ce630606673f6e6", 849904),
+    _drawings(32, "1a5522cd395b205e2b04fe5694371da0fdfac2ccc44969a1d52b79d79a0e700d", 849824),
+    _drawings(16, "727880d06bc7cfb70b2765b385c850453a3a5cd1480e5ae7e83347cb10855428", 849824),
+    _drawings(8, "71a960c824cb9b55bf63aba46cf06fc74dbda4c939822f702ee07e726a26069d", 849904),
     _coral(
         353,
         481,
