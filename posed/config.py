@@ -57,6 +57,9 @@ def _topic_level(value: str) -> str:
     return value
 
 
+ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_topic_level)]
+
+
 def _topic(value: str) -> str:
     if not all(re.fullmatch(r"[A-Za-z0-9_-]+", level) for level in value.split("/")):
         raise ValueError("must be levels of letters, digits, - and _, joined by /")
@@ -227,8 +230,8 @@ class PeopleConfig(Section):
     presence: Annotated[bool, LIVE] = True
     """Whether it is told that people enter and leave."""
 
-    zones: Annotated[dict[Annotated[str, AfterValidator(_topic_level)], ZoneConfig], LIVE] = {}
-    """Places by their names, which are levels of topics."""
+    zones: Annotated[dict[ZoneName, ZoneConfig], LIVE] = Field(default={}, max_length=50)
+    """Places by their names, which are levels of topics; at most 50."""
 
     zone_enter_s: Annotated[float, LIVE] = Field(default=0.5, ge=0, le=60)
     """How long somebody must be inside a zone to have entered it."""
@@ -831,6 +834,8 @@ def _rule(  # noqa: C901, PLR0912 one case per rule
             return message.removeprefix("Value error, "), False
         case "value_error":
             return message.removeprefix("Value error, "), True
+        case "too_long" if where[-1] == "zones":
+            return f"must be at most {context['max_length']}, got {context['actual_length']}", False
         case "tuple_type" | "missing" | "too_long" if "polygon" in where:
             return "must be a point [x, y]" if where[
                 -1

@@ -38,7 +38,7 @@ from posed.model.pair import Pair, load_pair
 from posed.mqtt.announce import Announcer
 from posed.mqtt.attempt import Received, tls_context
 from posed.mqtt.client import ONLINE, MqttClient
-from posed.mqtt.homeassistant import BIRTH_TOPIC, announcements
+from posed.mqtt.homeassistant import BIRTH_TOPIC, TEMPERATURE, announcements
 from posed.mqtt.messages import (
     VERBS,
     CameraState,
@@ -89,6 +89,8 @@ log = logging.getLogger(__name__)
 WAIT_S: Final = 0.1
 """How long the main loop waits for a frame before it looks after everything else, s."""
 
+_QUEUE_POLL_S: Final = 0.01
+
 STATE_SPACING_S: Final = 1.0
 """`state` is published this often at most, s."""
 
@@ -109,6 +111,9 @@ BIRTH_DELAY_S: Final = 5.0
 
 CAMERA_STOP_S: Final = 0.6
 BROKER_STOP_S: Final = 0.8
+FALL_SETTLES_S: Final = 1.0
+"""Longest wait for the disk with a fall, which then is kept in memory."""
+
 EVENTS_STOP_S: Final = 0.2
 """Together under the two seconds in which the daemon ends."""
 
@@ -164,7 +169,7 @@ class Daemon:
         self._mqtt = MqttClient(
             config.mqtt,
             password=mqtt_password(config.mqtt),
-            client_id=f"posed-{config.device}",
+            client_id=self._topics.base.replace("/", "-"),
             availability_topic=self._topics.availability,
             on_connect=self._on_connect,
             subscriptions=[self._topics.requests, *self._births],
@@ -178,7 +183,8 @@ class Daemon:
             deliver=self._mqtt.deliver,
             config=config.mqtt.events,
         )
-        self._following = Following(config, self._spool.add, falls_file(environment))
+        settle = partial(self._spool.flush, FALL_SETTLES_S)
+        self._following = Following(config, self._spool.add, falls_file(environment), settle)
         size = self._pair.model.size
         self._pipeline = Pipeline(
             open_camera=open_camera or (lambda: camera.open_camera(config.camera, size)),
@@ -433,7 +439,7 @@ class Daemon:
         rival, device = self._rivals.heed(payload), self._config.device
         if rival is None:
             return
-        said = f"another daemon, of run {rival.run}, has the device name {device}"
+        said = f"another daemon, of run {rival.run!r}, has the device name {device}"
         if rival.older:
             self._mqtt.give_way(f"{said} and was there before: give one of them another `device`")
         else:
@@ -448,9 +454,15 @@ class Daemon:
 
     def _announce(self) -> None:
         """Discovery, of what there is now."""
-        has_temperature = self._engine_state().temperature_c is not None
+        # Before there is an engine, and where one reading fails, it has what it had.
+        has_temperature = (
+            self._engine_state().temperature_c is not None
+            or (self._announced is not None and self._announced[1])
+            or (self._pipeline.opened_engine is None and self._announcer.knows(TEMPERATURE))
+        )
         if self._announced is None or (self._config, has_temperature) != self._announced:
             self._announced = self._config, has_temperature
+            self._retained.again()  # what is taken back and put back at once is told again
             topics = self._topics
             zones = map(topics.zone, self._following.zone_counts())
             self._announcer.announce(
@@ -465,12 +477,21 @@ class Daemon:
         self._announce()
         self._tell_of_people()
 
-    def _tell_of_people(self) -> None:
-        self._retained.tell(self._topics.state, self._state, STATE_SPACING_S)
+    def _tell_of_people(self) -> bool:
+        """State and zones; returns whether the broker's queue took all that was to be told."""
+        taken = [self._retained.tell(self._topics.state, self._state, STATE_SPACING_S)]
         sees = self._sees()
         for zone, count in self._following.zone_counts().items():
             people = count if sees else None
-            self._retained.tell(self._topics.zone(zone), partial(self._zone_message, zone, people))
+            message = partial(self._zone_message, zone, people)
+            taken.append(self._retained.tell(self._topics.zone(zone), message))
+        return all(taken)
+
+    def _tell_of_people_at_last(self) -> None:
+        """No count outlives the daemon, however many zones there are."""
+        until = time.monotonic() + EVENTS_STOP_S
+        while not self._tell_of_people() and self._mqtt.connected and time.monotonic() < until:
+            time.sleep(_QUEUE_POLL_S)
 
     def _zone_message(self, zone: str, people: int | None) -> ZoneMessage:
         return ZoneMessage(
@@ -553,7 +574,7 @@ class Daemon:
         self._stopped = True
         if self._mqtt.connected:
             self._retained.again()
-            self._tell_of_people()
+            self._tell_of_people_at_last()
             self._spool.drain(EVENTS_STOP_S)
         self._mqtt.stop(BROKER_STOP_S)
         self._spool.stop(EVENTS_STOP_S)

@@ -31,13 +31,21 @@ class Following:
         config: of people, and the threshold of keypoints.
         tell: takes an event over for ever and returns its id.
         file: for who is down.
+        settle: waits until what was told is on disk.
     """
 
-    def __init__(self, config: Config, tell: Callable[[Occurrence], str], file: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        tell: Callable[[Occurrence], str],
+        file: Path,
+        settle: Callable[[], object] = lambda: None,
+    ) -> None:
         self._threshold = config.decode.keypoint_threshold
         self._tells_falls = config.people.falls
         self._tell = tell
         self._file = file
+        self._settle = settle
         self._tracker = Tracker(config.people, self._threshold)
         self._observer = Observer(config.people)
         self._looks = Looks(config.people)
@@ -55,7 +63,7 @@ class Following:
         self._tells_falls = config.people.falls
         self._tracker.configure(config.people, self._threshold)
         self._observer.configure(config.people)
-        self._looks = Looks(config.people)
+        self._looks.configure(config.people)
 
     @property
     def people(self) -> Sequence[Observed]:
@@ -139,6 +147,9 @@ class Following:
         downs = [(down.number, down.confirmed) for down in self._observer.falls.down]
         if (downs, self._ids_of_falls) == self._kept:
             return
+        if self._ids_of_falls != self._kept[1]:
+            # The file says that the fall was told: a kill in between must not leave that alone behind.
+            self._settle()
         self._kept = downs, dict(self._ids_of_falls)
         try:
             replace_file(self._file, json.dumps({"falls": self._observer.dump(), "ids": self._ids_of_falls}))

@@ -169,7 +169,7 @@ class Pipeline:
         self._paused = threading.Event()
         self._captured: Slot[Captured] = Slot()
         self._inferred: Slot[Inferred] = Slot()
-        self._asked: deque[tuple[int, Look]] = deque(maxlen=LOOK_LATER + 1)
+        self._asked: deque[tuple[int, tuple[int, ...], Look]] = deque(maxlen=LOOK_LATER + 1)
         self._failure: BaseException | None = None
         self._ended: CameraEnded | None = None
         self._letterbox: Letterbox | None = None
@@ -240,7 +240,7 @@ class Pipeline:
             look: where, and by how much.
             after: the frame upon which it is asked.
         """
-        self._asked.append((after.sequence, look))
+        self._asked.append((after.sequence, after.image.shape, look))
 
     def _awaits_last_frames(self) -> bool:
         """Whether frames of a recording that has ended are still on their way."""
@@ -365,10 +365,12 @@ class Pipeline:
         """The look that is due at a frame, if one is; one frame is never delayed by more than that."""
         if not self._asked:
             return None
-        asked_upon, look = self._asked[0]
+        asked_upon, shape, look = self._asked[0]
         if not captured.live and captured.frame.sequence < asked_upon + LOOK_LATER:
             return None
         self._asked.popleft()
+        if captured.frame.image.shape != shape:
+            return None  # a camera that was opened anew with another size: the place is another
         self._inferring_since = time.monotonic()
         with captured.stages.time("turned"):
             view = Turned(look, self._input_size)

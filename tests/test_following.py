@@ -113,6 +113,15 @@ def test_a_fall_before_a_restart_is_cleared_by_getting_up(config: Config, file: 
     assert not after.of("fall")
 
 
+def test_a_fall_is_on_disk_before_it_is_noted_as_told(config: Config, file: Path) -> None:
+    noted: list[str] = []
+    told = Told()
+    play(Following(config, told, file, lambda: noted.append(file.read_text("utf-8"))), fall())
+    (before,) = noted
+    assert '"confirmed": false' in before
+    assert '"confirmed": true' in file.read_text("utf-8")
+
+
 def test_a_fall_that_a_restart_interrupts_is_told_after_it(config: Config, file: Path) -> None:
     before, after = Told(), Told()
     end_s = play(Following(config, before, file), fall(seconds_down=4))

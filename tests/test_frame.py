@@ -26,7 +26,7 @@ def test_a_frame_is_scaled_into_the_input_as_opencv_scales_it(width, height, see
     expected = np.full((193, 257, 3), PADDING, np.uint8)
     size = letterbox.inside(expected).shape[1::-1]
     scale, part = min(257 / width, 193 / height), image
-    while scale < 0.5 and width % 2 == height % 2 == 0:
+    while scale < 0.4 and width % 2 == height % 2 == 0:
         width, height, scale = width // 2, height // 2, scale * 2
         part = part.reshape(height, 2, width, 2, 3).sum(axis=(1, 3), dtype=np.uint16)
         part = ((part + 2) // 4).astype(np.uint8)

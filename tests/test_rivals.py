@@ -41,3 +41,19 @@ def test_what_a_run_before_has_left_is_no_rival():
 )
 def test_what_is_no_state_is_no_rival(payload):
     assert rivals().heed(payload) is None
+
+
+def test_a_state_that_a_broker_got_back_from_before_our_start_is_no_rivals() -> None:
+    ours = Rivals("bbbb", lambda: 60, lambda: NOW)
+    ours.heed(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
+    old = encode(state(run="aaaa", time=rfc3339(NOW - 90), uptime_s=600))
+    assert ours.heed(old) is None
+    alive = encode(state(run="aaaa", time=rfc3339(NOW - 20), uptime_s=600))
+    assert ours.heed(alive) == Rival("aaaa", older=True)
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_no_time_of_a_state_stops_anything(time: str) -> None:
+    ours = Rivals("bbbb", lambda: 60, lambda: NOW)
+    ours.heed(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
+    ours.heed(f'{{"run": "x", "time": "{time}", "uptime_s": 1}}'.encode())

@@ -17,7 +17,7 @@ from typing import Final
 
 from posed.files import replace_file
 from posed.mqtt.client import Answer
-from posed.mqtt.homeassistant import MIGRATE, Announcement
+from posed.mqtt.homeassistant import MIGRATE, Announcement, key_of
 
 _log = logging.getLogger(__name__)
 
@@ -95,6 +95,11 @@ class Announcer:
         with self._lock:
             self._now, self._beside = now, frozenset(beside)
             self._begin()
+
+    def knows(self, key: str) -> bool:
+        """Whether an entity of that key was announced, perhaps in a run before."""
+        with self._lock:
+            return any(key_of(entity) == key for entities in self._known.values() for entity in entities)
 
     def again(self) -> None:
         """A broker, or Home Assistant, may have lost its memory; from any thread."""

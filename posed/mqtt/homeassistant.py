@@ -68,7 +68,7 @@ class Announcement:
         """
         payload = dict(self.payload)
         if removed:
-            gone = {_key(entity): {"platform": _platform(entity)} for entity in removed}
+            gone = {key_of(entity): {"platform": _platform(entity)} for entity in removed}
             payload["components"] = gone | payload["components"]
         return msgspec.json.encode(payload)
 
@@ -77,7 +77,12 @@ def _platform(entity: str) -> str:
     return entity.split("/")[-3]
 
 
-def _key(entity: str) -> str:
+TEMPERATURE: Final = "temperature"
+"""Key of the entity that only some Edge TPUs have."""
+
+
+def key_of(entity: str) -> str:
+    """The last part of an entity's path: its name among those of a device."""
     return entity.rpartition("/")[2]
 
 
@@ -324,7 +329,7 @@ def _diagnostics(topics: Topics) -> dict[str, Entity]:
 def _temperature(topics: Topics) -> dict[str, Entity]:
     known = _sensor("Edge TPU temperature", "mdi:thermometer", "value_json.engine.temperature_c")
     unit = {"device_class": "temperature", "unit_of_measurement": "°C"}
-    return {"temperature": {"state_topic": topics.state} | known | unit | _MEASURED | _DIAGNOSTIC}
+    return {TEMPERATURE: {"state_topic": topics.state} | known | unit | _MEASURED | _DIAGNOSTIC}
 
 
 def _pictures(topics: Topics) -> dict[str, Entity]:

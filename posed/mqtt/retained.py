@@ -40,23 +40,28 @@ class Retained:
         self._clock = clock
         self._told: dict[str, tuple[Hashable, float]] = {}
 
-    def tell(self, topic: str, make: Callable[[], Told], spacing_s: float = 0) -> None:
+    def tell(self, topic: str, make: Callable[[], Told], spacing_s: float = 0) -> bool:
         """Publish a message if it says something new, or is due again.
 
         Args:
             topic: where to.
             make: makes the message of now.
             spacing_s: what changes sooner after the last one waits, s.
+
+        Returns:
+            False if the way to the broker did not take it.
         """
         essence, told_at = self._told.get(topic, (None, None))
         now = self._clock()
         if told_at is not None and now - told_at < spacing_s:
-            return
+            return True
         message = make()
         if told_at is not None and now - told_at < INTERVAL_S and essence == message.essence:
-            return
-        if self._publish(topic, encode(message), qos=1, retain=True):
+            return True
+        taken = self._publish(topic, encode(message), qos=1, retain=True)
+        if taken:
             self._told[topic] = message.essence, now
+        return taken
 
     def again(self) -> None:
         """Everything is told again; from any thread."""

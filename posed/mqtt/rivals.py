@@ -10,7 +10,7 @@ import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Struct
@@ -22,8 +22,8 @@ _SAME_S: Final = 2.0
 class _Told(Struct):
     """What is needed of a state, whoever wrote it."""
 
-    run: str
-    time: datetime.datetime
+    run: Annotated[str, msgspec.Meta(max_length=64)]
+    time: Annotated[datetime.datetime, msgspec.Meta(tz=True)]
     uptime_s: float
 
 
@@ -59,6 +59,9 @@ class Rivals:
         if told.run == self._run:
             self._kept_ours = True
         if told.run == self._run or not self._kept_ours:  # that of a run before is no rival's
+            return None
+        # Whoever lives repeats the state; one from before our start is a memory that the broker got back.
+        if told.time.timestamp() < self._now() - self._uptime_s():
             return None
         # Both sides take the start from the same two numbers, so that they agree, whatever the clocks say.
         began_s = told.time.timestamp() - told.uptime_s

@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 _VERSION: Final = 1
 _LOCK_TIMEOUT_S: Final = 1.0
+_LATEST_S: Final = 253402300800.0
+"""The year 10000, s since 1970: no time of a message can be later."""
+
 _CHECKPOINT_PAGES: Final = 256
 """After 1 MB the WAL is carried into the file, so that both stay small."""
 
@@ -327,7 +330,12 @@ def _read(db: sqlite3.Connection, contents: Contents) -> None:
     failure: sqlite3.Error | None = None
     try:
         if "falls" in tables:
-            contents.falls.extend(Fall(*row) for row in db.execute(_READ_FALLS))
+            for row in db.execute(_READ_FALLS):
+                fall = Fall(*row)
+                if _can_be(fall):
+                    contents.falls.append(fall)
+                else:
+                    failure = _damage("a fall is damaged")
     except sqlite3.Error as error:
         failure = error
     if "events" in tables:
@@ -339,6 +347,12 @@ def _read(db: sqlite3.Connection, contents: Contents) -> None:
                 failure = failure or _damage("an event is damaged")
     if failure is not None:
         raise failure
+
+
+def _can_be(fall: Fall) -> bool:
+    """Whether a fall has a time that there is, and ids that are text."""
+    time_s: object = fall.time_s
+    return isinstance(time_s, (int, float)) and 0 <= time_s < _LATEST_S and isinstance(fall.event, str)
 
 
 def _check_whole(db: sqlite3.Connection) -> None:

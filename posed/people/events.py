@@ -134,9 +134,12 @@ class Observer:
         for person in reported:
             events += self._look_at(person, shapes.get(person.id), frame_size)
         if self._config.falls:
+            self._falls.forget({person.id for person in people} - {person.id for person in reported})
             seen = [(person, shapes[person.id]) for person in reported if person.seen]
             changes = self._falls.update(seen, ended, self._elapsed.now_s, frame_size)
             events += map(self._fall, changes)
+        else:
+            self._falls.pause()
         for one in ended:
             events += self._goodbye(one, frame_size)
         self.people = [self._observed(person) for person in reported]

@@ -33,6 +33,9 @@ UNSEEN_S: Final = 0.3
 BLIND_S: Final = 6.0
 """Who is not seen for longer may have lain down slowly meanwhile, s."""
 
+_STILL_LYING_S: Final = 3.0
+"""For how long whoever was seen lying counts as lying: somebody upright there may be a helper."""
+
 ALONE_S: Final = 30.0
 """Who is found upright at the place of a fall is taken for another if others were there within this time."""
 
@@ -236,6 +239,16 @@ class Falls:
         self._note_vanished()
         return changes + self._confirm()
 
+    def forget(self, numbers: Iterable[int]) -> None:
+        """People of whom nothing is to be told: that they are seen no more means nothing."""
+        for number in numbers:
+            self._sights.pop(number, None)
+
+    def pause(self) -> None:
+        """Nothing is told for a while: who is there meanwhile is not known, who is down stays down."""
+        self._sights.clear()
+        self._lost.clear()
+
     def clear(self, number: int | None = None) -> list[Change]:
         """Somebody says that a fall, or every one, is looked after.
 
@@ -386,7 +399,8 @@ class Falls:
             down.evidence = sight.person
         if not lying and not (scores_of(shape) is NOT_KNOWN and shape.legs < _LEGS_DOWN):
             down.unclear_s = self._now_s
-        up = down.upright_for_s >= UP_AGAIN_S or (
+        still_lies = self._now_s - down.lying_s < _STILL_LYING_S  # and a helper stands there
+        up = (down.upright_for_s >= UP_AGAIN_S and not still_lies) or (
             not down.confirmed and down.upright_for_s + down.sitting_for_s >= UP_AGAIN_S
         )
         if up:
@@ -408,7 +422,8 @@ class Falls:
         down = self._down_of(one.person.id)
         if sight is None:
             return []
-        left = one.border is not None or self._zones.in_exit(sight.person, self._frame_size)
+        # Whose recording ends or who is cut off by a pause may be anywhere.
+        left = not one.cut and (one.border is not None or self._zones.in_exit(sight.person, self._frame_size))
         if down is None:
             if not left and not one.cut:
                 self._lost.append(sight)

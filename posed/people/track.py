@@ -54,6 +54,9 @@ _BEYOND: Final = 0.1
 _AHEAD_S: Final = 0.3
 """How far ahead a person's way is looked at to say whether they were leaving."""
 
+_DROP_PER_S: Final = 0.5
+"""Sizes per s downwards from which on somebody is falling, not walking."""
+
 _SPREADS: Final = np.array(SIGMAS)
 
 
@@ -147,7 +150,9 @@ def _begun(count: int, time_s: float) -> Records:
 
 def _border(track: np.void) -> Border | None:
     """Over which side of the frame somebody was leaving when they were last seen."""
-    ahead = track["middle"] + track["velocity"] * _AHEAD_S
+    # Who drops faster than anybody walks is falling, and goes no farther than the floor.
+    falling = track["velocity"][0] > _DROP_PER_S * track["size_px"]
+    ahead = track["middle"] + track["velocity"] * (0.0 if falling else _AHEAD_S)
     (top, left), (bottom, right) = ahead.tolist(), (track["frame"] - ahead).tolist()
     room: dict[Border, float] = {"left": left, "right": right, "top": top, "bottom": bottom}
     nearest = min(room, key=lambda side: room[side])
@@ -352,7 +357,8 @@ class Tracker:
         """Who was seen often enough is a person, and has an id."""
         tracks = self._tracks
         for row, number in enumerate(tracks["id"].tolist()):
-            if not number and tracks["hits"][row] >= self._config.confirm_frames:
+            seen_now = not tracks["misses"][row]
+            if not number and seen_now and tracks["hits"][row] >= self._config.confirm_frames:
                 self._last_id += 1
                 tracks["id"][row] = self._last_id
 

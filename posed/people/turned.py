@@ -119,18 +119,22 @@ class Looks:
     """
 
     def __init__(self, config: PeopleConfig) -> None:
+        self.configure(config)
+        self._saved = self._most
+        self._elapsed = Elapsed()
+        self._searches: dict[tuple[str, int], _Search] = {}
+        self._leaning: dict[int, _Leaning] = {}
+        self._row: list[Look] = []
+
+    def configure(self, config: PeopleConfig) -> None:
+        """Go on with other settings, with what was saved up and the searches that run."""
         self._on = config.look_turned_s > 0
         self._every_s = config.look_turned_s
         self._income = config.look_turned_share / (1 - config.look_turned_share)
         # One frame more than it takes to be a person: one of them may be missed.
         self._in_a_row = config.confirm_frames + 1
         self._most = float(self._in_a_row * len(FRAME_TURNS))
-        self._saved = self._most
         self._zones = Zones(config)
-        self._elapsed = Elapsed()
-        self._searches: dict[tuple[str, int], _Search] = {}
-        self._leaning: dict[int, _Leaning] = {}
-        self._row: list[Look] = []
 
     def next(
         self,
