@@ -835,7 +835,7 @@ def _rule(  # noqa: C901, PLR0912 one case per rule
         case "value_error":
             return message.removeprefix("Value error, "), True
         case "too_long" if where[-1] == "zones":
-            return f"must be at most {context['max_length']}, got {context['actual_length']}", False
+            return f"must be at most {context['max_length']} zones", False
         case "tuple_type" | "missing" | "too_long" if "polygon" in where:
             return "must be a point [x, y]" if where[
                 -1

@@ -114,6 +114,11 @@ def test_settings_change_at_run_time_where_they_may():
         ({"decode.score_threshold": 2}, "decode.score_threshold: must be less than 1, got 2"),
         ({"decode.score_threshold": "0.4"}, "decode.score_threshold: must be a number, got '0.4'"),
         ({"people.zones": {"a": {"polygon": [[0, 0]]}}}, "people.zones.a.polygon: must have 3 to"),
+        (
+            {"people.zones": {str(number): ZONE for number in range(51)}},
+            "people.zones: must be at most 50 zones",
+        ),
+        ({"people.zones": {"n" * 65: ZONE}}, "must be at most 64 characters"),
         ({"privacy.pictures": "full"}, "privacy.pictures: must be a setting that can be changed at run time"),
         ({"mqtt.host": "x"}, "mqtt.host: must be a setting that can be changed at run time"),
         ({"decode": {}}, "decode: must be a setting that can be changed at run time"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -163,6 +164,44 @@ def test_a_helper_clears_nothing():
     )
     assert [event for event in told(events, "entered") if event.person == 102] != []
     assert kinds(events) == ["fall"]
+
+
+@pytest.mark.parametrize("every_s", [1.2, 1.8])
+def test_a_helper_who_comes_late_clears_nothing_while_somebody_is_seen_lying(every_s):
+    helper = part(lasting("stand", 60), place=(0.3, 4.0), number=2)
+    events = watched(
+        performed([falling(), helper], 60),
+        # Who lies is seen now and then only, as by looks.
+        spoil=lambda at, one: (
+            None if (one.id == 1 and at > 16 and at % every_s > 0.15) or (one.id == 2 and at < 48) else one
+        ),
+    )
+    assert kinds(events) == ["fall"]
+
+
+def test_who_bends_into_an_excluded_zone_has_not_fallen():
+    config = PeopleConfig(zones={"mirror": zone((0.5, 0), (1, 0), (1, 1), (0.5, 1), kind="exclude")})
+    bent = part(lasting("stand", 2), lasting("tie_shoes", 3), place=(-0.6, 4))
+
+    def aside(at, one):
+        if at < 3.2:
+            return one
+        moved = one.pose.points + np.array([0, 0.4 * SIZE[0]])
+        return replace(one, pose=msgspec.structs.replace(one.pose, points=moved))
+
+    assert kinds(watched(performed([bent], 25), config, spoil=aside)) == []
+
+
+def test_falls_that_are_off_for_a_while_know_nothing_of_before():
+    observer = Observer(PeopleConfig())
+    frames = list(performed([falling("tie_shoes")], 40))
+    bent = [one for one in frames if one[0] < FALLS_AT_S + 1]
+    watched(bent, observer=observer)
+    observer.configure(PeopleConfig(falls=False))
+    empty = [(at, []) for at, _ in frames if FALLS_AT_S + 1 <= at < 10]
+    watched(empty, observer=observer)
+    observer.configure(PeopleConfig())
+    assert kinds(watched([(at, []) for at, _ in frames if at >= 10], observer=observer)) == []
 
 
 def test_who_is_seen_leaving_is_cleared():

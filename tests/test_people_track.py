@@ -323,6 +323,17 @@ def test_who_is_out_of_the_frame_for_a_moment_keeps_the_id() -> None:
     assert {number for there in people for number in ids(there)} == {1}
 
 
+def test_fewer_frames_to_be_a_person_count_from_the_next_sight_on() -> None:
+    one = tracker(confirm_frames=3)
+    assert not one.update([pose(600)], 0.0, FRAME)
+    assert not one.update([pose(600)], 0.1, FRAME)
+    one.configure(CONFIG.model_copy(update={"confirm_frames": 2}), THRESHOLD)
+    assert not one.update([], 0.2, FRAME)
+    assert [person.id for person in one.update([pose(600)], 0.3, FRAME)] == [1]
+    for frame in range(4, 60):
+        one.update([], frame / 10, FRAME)
+
+
 def test_keypoints_that_are_not_seen_do_not_count() -> None:
     wild = pose(400)
     wild.points[13:] = 5.0

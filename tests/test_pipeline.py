@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -393,6 +394,17 @@ def test_a_live_camera_is_looked_at_turned_once_at_the_next_frame(started):
             pipeline.look(LOOK, inferred.frame)
     assert looked == [False, False, True, False]
     assert engine.inputs == 5
+
+
+def test_a_look_asked_for_in_a_frame_of_another_size_is_dropped(started):
+    camera, engine = LedCamera(burst=1), FakeEngine()
+    pipeline = started([camera], [engine])
+    camera.told.release()
+    first = pipeline.next(5)
+    pipeline.look(LOOK, replace(first.frame, image=np.zeros((10, 10, 3), np.uint8)))
+    camera.told.release()
+    assert pipeline.next(5).looked is None
+    assert engine.inputs == 2
 
 
 def test_a_look_gives_heads_of_the_turned_region_and_is_a_stage_of_its_own(started):

@@ -181,6 +181,16 @@ def test_an_event_of_which_a_byte_changed_is_left_out(file, caplog):
     assert "an event is damaged; set aside as spool.sqlite.damaged, 1 events saved" in caplog.text
 
 
+@pytest.mark.parametrize("time_s", [1e300, -1.0, "noon"])
+def test_a_fall_of_no_time_is_left_out(file, caplog, time_s):
+    written(file, event("1"))
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE falls SET time_s = ?", (time_s,))
+    db.close()
+    assert read(file) == Contents([event("1")], [])
+    assert "a fall is damaged; set aside as spool.sqlite.damaged" in caplog.text
+
+
 def test_tables_that_are_not_ours_are_set_aside(file):
     file.parent.mkdir()
     with sqlite3.connect(file) as db:
