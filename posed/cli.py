@@ -15,6 +15,8 @@ import typer
 from posed import __version__
 from posed.errors import ConfigError, ImageError, PosedError
 
+log = logging.getLogger(__name__)
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -59,12 +61,14 @@ def run(config: ConfigOption = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # until the daemon takes over
         signal.signal(number, lambda *_: sys.exit(0))
     from posed import daemon
-    from posed.config import load
+    from posed.config import kept, load
     from posed.log import start_log
     from posed.paths import overlay_file
 
     settings = load(config, overlay=overlay_file())
     start_log(settings.log.level)
+    if names := kept(overlay_file()):
+        log.info("%s, changed by requests, goes before the file: %s", overlay_file(), ", ".join(names))
     if daemon.run(settings):
         _start_again()
 

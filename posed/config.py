@@ -716,6 +716,23 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     return wanted
 
 
+def kept(overlay: Path) -> list[str]:
+    """The settings in the overlay, by dotted name; none where it is missing.
+
+    Raises:
+        ConfigError: the file is there and cannot be read.
+    """
+    tree = _read_yaml(overlay, []) if overlay.exists() else {}
+    found = []
+    for name in live_settings():
+        try:
+            functools.reduce(dict.__getitem__, name.split("."), tree)
+        except (KeyError, TypeError):
+            continue
+        found.append(name)
+    return found
+
+
 def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
     """Write settings into the overlay, beside those that are there.
 

@@ -112,6 +112,10 @@ def forgets_who_is_away(watcher: Subscriber) -> None:
     """A daemon that died leaves no people behind."""
     watcher.publish("posed/stairs/availability", b"offline", retain=True)
     people_are(watcher, {"people": 0, "occupied": False, "devices": ["hall"]})
+    # What the broker keeps of a dead daemon may come after its availability.
+    watcher.publish("posed/stairs/state", _state("stairs", 4), retain=True)
+    say(watcher, "hall", people=1)
+    people_are(watcher, {"people": 1, "occupied": True, "devices": ["hall"]})
 
 
 def knows_nothing_of_blind_devices(watcher: Subscriber) -> None:
@@ -192,10 +196,13 @@ def came_through(watcher: Subscriber) -> bool:
 
 def say(watcher: Subscriber, device: str, people: int | None) -> None:
     """A device tells how many it sees."""
-    occupied = None if people is None else people > 0
-    message = state(device=device, people=people, occupied=occupied, posture=None)
     watcher.publish(f"posed/{device}/availability", b"online", retain=True)
-    watcher.publish(f"posed/{device}/state", encode(message), retain=True)
+    watcher.publish(f"posed/{device}/state", _state(device, people), retain=True)
+
+
+def _state(device: str, people: int | None) -> bytes:
+    occupied = None if people is None else people > 0
+    return encode(state(device=device, people=people, occupied=occupied, posture=None))
 
 
 def happen(watcher: Subscriber, one: str, kind: EventType, *, zone: str | None = None, **detail: Any) -> None:

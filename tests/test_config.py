@@ -14,6 +14,7 @@ from posed.config import (
     bounds_of,
     changed,
     keep,
+    kept,
     live_settings,
     live_values,
     load,
@@ -142,10 +143,19 @@ def test_changed_settings_are_kept_in_the_overlay_beside_others(tmp_path):
     overlay = write(tmp_path, "decode: {max_people: 3}\n", "overlay.yaml")
     config = changed(Config(), {"decode.score_threshold": 0.4, "people.zones": {"a": ZONE}})
     keep(overlay, config, ["decode.score_threshold", "people.zones"])
-    kept = load(None, {}, overlay=overlay)
-    assert kept.decode.max_people == 3
-    assert kept.decode.score_threshold == 0.4
-    assert kept.people == config.people
+    assert kept(overlay) == ["decode.max_people", "decode.score_threshold", "people.zones"]
+    again = load(None, {}, overlay=overlay)
+    assert again.decode.max_people == 3
+    assert again.decode.score_threshold == 0.4
+    assert again.people == config.people
+
+
+@pytest.mark.parametrize("content", [None, "", "decode: 3\n"])
+def test_an_overlay_that_is_none_has_no_settings(tmp_path, content):
+    overlay = tmp_path / "overlay.yaml"
+    if content is not None:
+        overlay.write_text(content)
+    assert kept(overlay) == []
 
 
 def test_settings_that_change_at_run_time_are_those_that_are_marked():
