@@ -132,6 +132,14 @@ def test_who_is_not_seen_is_still_there_with_posture_and_zones():
     assert (observer.people, observer.zone_counts()) == ([], {"all": 0})
 
 
+@pytest.mark.parametrize(("cut", "how"), [(False, "border"), (True, "lost")])
+def test_who_is_cut_off_at_the_border_was_not_seen_leaving(cut, how):
+    observer, standing = Observer(PeopleConfig()), posing("stand", 0.5)
+    observer.update([standing], [], 0.0, SIZE)
+    (left,) = told(observer.update([], [Ended(standing, "left", cut)], 0.1, SIZE), "left")
+    assert left.detail["how"] == how
+
+
 def test_somebody_without_a_visible_keypoint_breaks_nothing():
     nobody = posing("stand", 0.5)
     nobody = person_at(nobody.pose.points, nobody.size_px, visible=nobody.visible & False)

@@ -191,16 +191,16 @@ class Observer:
 
     def _goodbye(self, one: Departed, frame_size: tuple[int, int]) -> list[Event]:
         known = self._known.pop(one.person.id, None)
-        zones = self._zones.names_of(one.person.id)
+        zones = self._zones.forget(one.person.id)
         if known is None:
             return []
-        how = "lost" if one.border is None else "border"
-        if how == "lost" and self._zones.in_exit(known.person, frame_size):
+        # Whose recording ends, or who is cut off by a pause, was not seen leaving.
+        how = "lost" if one.border is None or one.cut else "border"
+        if how == "lost" and not one.cut and self._zones.in_exit(known.person, frame_size):
             how = "exit"
         events = [self._event("zone_left", known.person, {"how": how}, zone) for zone in zones]
         if self._config.presence:
             events.append(self._event("left", known.person, {"how": how}))
-        self._zones.forget(one.person.id)
         return events
 
     def _fall(self, change: Change) -> Event:

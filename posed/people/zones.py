@@ -17,8 +17,8 @@ _ANKLES: Final = [15, 16]
 
 ZoneKind = Literal["normal", "resting", "exclude", "exit"]
 
-
 _INSIDE: Final = 1e-6
+"""Who sticks out of the frame stands this far inside its edge, in parts of the frame."""
 
 
 class Zone:
@@ -103,7 +103,8 @@ class Zones:
 
     def names_of(self, person: int) -> tuple[str, ...]:
         """The zones somebody is in, in the order of the configuration."""
-        return tuple(name for name, held in self._inside.get(person, {}).items() if held.value)
+        inside = self._inside.get(person, {})
+        return tuple(zone.name for zone in self._places if zone.name in inside and inside[zone.name].value)
 
     def forget(self, person: int) -> tuple[str, ...]:
         """Take somebody out who is gone; returns the zones they were in."""
