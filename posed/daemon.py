@@ -456,8 +456,8 @@ class Daemon:
         """Discovery, of what there is now."""
         # Before there is an engine, and where one reading fails, it has what it had.
         has_temperature = (
-            self._engine_state().temperature_c is not None
-            or (self._announced is not None and self._announced[1])
+            (self._announced is not None and self._announced[1])
+            or self._temperature_c() is not None
             or (self._pipeline.opened_engine is None and self._announcer.knows(TEMPERATURE))
         )
         if self._announced is None or (self._config, has_temperature) != self._announced:
@@ -559,8 +559,12 @@ class Daemon:
             device=engine.device if engine else None,
             why=part.why or (engine.why if engine else ""),
             inference_ms=self._inference_ms,
-            temperature_c=self._thermometer.read(engine.kind, engine.device) if engine else None,
+            temperature_c=self._temperature_c(),
         )
+
+    def _temperature_c(self) -> float | None:
+        engine = self._pipeline.opened_engine
+        return self._thermometer.read(engine.kind, engine.device) if engine else None
 
     def _fps(self) -> float:
         """Frames per second over the last few seconds."""
