@@ -9,6 +9,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from posed.people.size import body_size
 from posed.pose import SIGMAS, Pose
 
 Floats = NDArray[np.float64]
@@ -18,6 +19,9 @@ _AREA: Final = 0.2
 
 _VARIANCES: Final = (2 * np.array(SIGMAS)) ** 2 * _AREA
 """(17,) by which a keypoint may be off, in (px / size px)². Source: COCO's k = 2 sigma, s² = area."""
+
+_SAME: Final = 0.5
+"""Two poses of one frame that are more alike are one person's."""
 
 _DOUBT: Final = 0.5
 """Keypoints' worth of doubt: two poses with less than that in common are hardly alike."""
@@ -63,3 +67,14 @@ def similarity(crowd: Crowd, sizes_px: Floats, others: Crowd, slack: Floats) -> 
     weights = np.sqrt(crowd.scores[:, None] * others.scores[None])
     alike = np.exp(-distances / (2 * variances[:, None])) * weights
     return np.asarray(alike.sum(axis=2) / (weights.sum(axis=2) + _DOUBT))
+
+
+def is_same(pose: Pose, others: Sequence[Pose], threshold: float) -> bool:
+    """Whether a pose shows somebody whom one of the others, of the same frame, shows too."""
+    if not others or not (pose.scores >= threshold).any():
+        return False
+    size_px, _ = body_size(pose.points, pose.scores >= threshold)
+    alike = similarity(
+        Crowd.of([pose], threshold), np.array([size_px]), Crowd.of(others, threshold), np.zeros(1)
+    )
+    return bool(alike.max() > _SAME)

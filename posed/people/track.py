@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from posed.config import PeopleConfig
 from posed.people.person import Person
-from posed.people.similarity import Crowd, similarity
-from posed.people.size import body_size, body_sizes, weighted_quantiles
+from posed.people.similarity import Crowd, is_same, similarity
+from posed.people.size import body_sizes, weighted_quantiles
 from posed.people.smooth import FILTERS, Floats, Records, Smoother, filters
 from posed.pose import KEYPOINT_COUNT, SIGMAS, Pose
 
@@ -21,9 +21,6 @@ Border = Literal["left", "right", "top", "bottom"]
 
 _LEAST_ALIKE: Final = 0.1
 """A pose that is less like a person than this is not theirs."""
-
-_SAME: Final = 0.5
-"""Two poses of one frame that are more alike are taken for one person."""
 
 _SUDDEN_PER_S: Final = 0.5
 _SLACK: Final = 0.1
@@ -304,7 +301,7 @@ class Tracker:
             for pose in poses:
                 if any(pose is other for other in taken):
                     continue
-                if not _is_among(pose, [*taken, *new], self._threshold):
+                if not is_same(pose, [*taken, *new], self._threshold):
                     new.append(pose)
             self._tracks = np.concatenate([self._tracks, _begun(len(new), time_s)])
         return new
@@ -376,13 +373,3 @@ def _assign(tracks: Records, poses: Sequence[Pose], time_s: float, threshold: fl
     alike = similarity(expected, tracks["size_px"], Crowd.of(poses, threshold), slack)
     _, chosen, _ = lap.lapjv(1 - alike, extend_cost=True, cost_limit=1 - _LEAST_ALIKE)
     return [index if index >= 0 else None for index in chosen.tolist()]
-
-
-def _is_among(pose: Pose, others: Sequence[Pose], threshold: float) -> bool:
-    """Whether a pose shows somebody whom one of the others shows too."""
-    if not others:
-        return False
-    one = Crowd.of([pose], threshold)
-    size_px, _ = body_size(pose.points, pose.scores >= threshold)
-    alike = similarity(one, np.array([size_px]), Crowd.of(others, threshold), np.zeros(1))
-    return bool(alike.max() > _SAME)

@@ -25,8 +25,7 @@ from posed.config import PeopleConfig
 from posed.frame import Look, Region
 from posed.people.falls import Departed, Down
 from posed.people.person import Person
-from posed.people.similarity import Crowd, similarity
-from posed.people.size import body_size
+from posed.people.similarity import is_same
 from posed.people.timing import Elapsed
 from posed.people.zones import Zones
 from posed.pose import Pose
@@ -62,9 +61,6 @@ _BELOW_HIPS: Final = 0.25
 
 _AROUND: Final = 1.5
 """Side of the square around somebody who is followed: in sizes at least, and in extents of the keypoints."""
-
-_SAME: Final = 0.5
-"""From which similarity on two poses are one person."""
 
 _TOUCHES: Final = 0.25
 _COVERS: Final = 0.6
@@ -316,9 +312,7 @@ def _shows_same(pose: Pose, other: Pose, threshold: float) -> bool:
     seen, other_seen = pose.scores >= threshold, other.scores >= threshold
     if not seen.any() or not other_seen.any():
         return False
-    size_px, _ = body_size(other.points, other_seen)
-    crowd, others = Crowd.of([other], threshold), Crowd.of([pose], threshold)
-    if similarity(crowd, np.array([size_px]), others, np.zeros(1))[0, 0] > _SAME:
+    if is_same(other, [pose], threshold):
         return True
     points, other_points = pose.points[seen], other.points[other_seen]
     return _share_inside(points, other_points) > _TOUCHES or _share_inside(other_points, points) > _COVERS
