@@ -10,7 +10,7 @@ from pathlib import Path
 from posed.config import Config
 from posed.files import replace_file
 from posed.frame import Frame, Look
-from posed.mqtt.messages import EventType, person_message
+from posed.mqtt.messages import person_message
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Event, Observed, Observer
 from posed.people.posture import Posture
@@ -92,7 +92,7 @@ class Following:
         size = frame.image.shape[1], frame.image.shape[0]
         people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
         for event in self._observer.update(people, ended, frame.time_s, size):
-            self._pass_on(event, frame.time - (frame.time_s - event.time_s))
+            self._pass_on(event, frame.time)
         down = self._observer.falls.down if self._tells_falls else []
         self.look = self._looks.next(people, ended, down, frame.time_s, size)
         self._keep()
@@ -121,10 +121,9 @@ class Following:
             detail["fall"] = self._ids_of_falls.pop(number, "")
         elif event.type == "fall":
             del detail["fall"]
-        kind: EventType = event.type
         evidence = event.evidence and person_message(event.evidence.pose, self._threshold).keypoints
-        one = self._tell(Occurrence(kind, time_s, person, event.zone, detail, evidence))
-        log.info("%s: person %s%s", kind, person, "" if event.zone is None else f", {event.zone}")
+        one = self._tell(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
+        log.info("%s: person %s%s", event.type, person, "" if event.zone is None else f", {event.zone}")
         if event.type == "fall" and isinstance(number, int):
             self._ids_of_falls[number] = one
         return one

@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 
 import msgspec  # noqa: E402
 
-from posed.mqtt.messages import EventType, encode  # noqa: E402
+from posed.mqtt.messages import encode  # noqa: E402
+from posed.people.events import EventType  # noqa: E402
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port  # noqa: E402
 from tests.test_messages import event, state  # noqa: E402
 

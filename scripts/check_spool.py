@@ -43,9 +43,10 @@ from paho.mqtt.properties import Properties  # noqa: E402
 
 from posed.config import MqttConfig, MqttEventsConfig  # noqa: E402
 from posed.mqtt.client import MqttClient, Timing  # noqa: E402
-from posed.mqtt.messages import EventType, Sender  # noqa: E402
+from posed.mqtt.messages import Sender  # noqa: E402
 from posed.mqtt.spool import Occurrence, Spool  # noqa: E402
 from posed.mqtt.topics import Topics  # noqa: E402
+from posed.people.events import EventType  # noqa: E402
 
 TOPICS: Final = Topics("posed/check")
 TYPES: Final[tuple[EventType, ...]] = get_args(EventType)

@@ -14,9 +14,9 @@ import msgspec
 
 from posed import __version__
 from posed.config import Config, bounds_of
-from posed.mqtt.messages import PartName, Posture, Sight
+from posed.mqtt.messages import PartName, Sight
 from posed.mqtt.topics import Topics
-from posed.people.posture import Gesture
+from posed.people.posture import Gesture, Posture
 
 Entity = dict[str, Any]
 

@@ -16,17 +16,14 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType
 
-from posed.people.events import Observed
+from posed.people.events import EventType, Observed
+from posed.people.posture import Posture
 from posed.pose import KEYPOINTS, Pose
 
 SCHEMA: Final = 1
 """Version of the messages: additions keep it, anything else raises it."""
 
-EventType = Literal[
-    "entered", "left", "zone_entered", "zone_left", "posture", "gesture", "fall", "fall_cleared"
-]
 PartName = Literal["ok", "waiting", "paused"]
-Posture = Literal["standing", "sitting", "lying", "unknown"]
 Sight = Literal["ok", "dark", "covered", "frozen"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Pictures = Literal["skeleton", "blurred", "full"]

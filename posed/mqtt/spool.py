@@ -24,7 +24,6 @@ from posed.config import MqttEventsConfig
 from posed.mqtt.client import Answer
 from posed.mqtt.messages import (
     EventMessage,
-    EventType,
     FallMessage,
     Keypoints,
     Sender,
@@ -35,6 +34,7 @@ from posed.mqtt.messages import (
 from posed.mqtt.store import Contents, Fall, Moment, Store, StoredEvent, StoreError
 from posed.mqtt.topics import Topics
 from posed.mqtt.ulid import Ulids
+from posed.people.events import EventType
 
 _log = logging.getLogger(__name__)
 
