@@ -53,17 +53,20 @@ def _options(
 
 @app.command()
 def run(config: ConfigOption = None) -> None:
-    """Run the daemon in the foreground; SIGTERM or Ctrl-C stops it."""
+    """Run the daemon in the foreground; SIGTERM or Ctrl-C stops it, SIGHUP reads the configuration again."""
     for number in (signal.SIGTERM, signal.SIGINT):  # until the daemon takes over
         signal.signal(number, lambda *_: sys.exit(0))
     from posed import daemon
-    from posed.config import load
+    from posed.config import Config, load
     from posed.log import start_log
     from posed.paths import overlay_file
 
-    settings = load(config, overlay=overlay_file())
+    def read_config() -> Config:
+        return load(config, overlay=overlay_file())
+
+    settings = read_config()
     start_log(settings.log.level)
-    daemon.run(settings)
+    daemon.run(settings, read_config)
 
 
 @app.command()
