@@ -115,6 +115,22 @@ def setup(
 
 
 @app.command()
+def doctor(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+) -> None:
+    """Check everything that the daemon needs, and say what helps; status 0 well, 1 warnings, 2 failures.
+
+    Looks at the service's configuration, where there is one; devices that the service holds are not opened.
+    """
+    from posed.doctor.examine import examine, show
+    from posed.log import start_log
+
+    start_log("error")
+    raise typer.Exit(show(list(examine(config)), as_json=as_json))
+
+
+@app.command()
 def detect(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
     model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
