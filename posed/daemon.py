@@ -24,7 +24,7 @@ from msgspec import UNSET, Struct
 from posed import __version__, camera, engine
 from posed.attention import Attention
 from posed.camera.base import Camera
-from posed.config import Config, changed, keep, live_values, mqtt_password
+from posed.config import Config, changed, keep, live_values, mqtt_password, overriding
 from posed.decode import decode_frame, describe
 from posed.engine.base import Engine
 from posed.engine.temperature import Thermometer
@@ -151,7 +151,7 @@ class Daemon:
         read_config: Callable[[], Config] | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        self._config = config
+        self._config, self._environment = config, environment
         self._read_config = read_config
         self._reloading = threading.Event()
         self._ready = False
@@ -445,6 +445,11 @@ class Daemon:
                 raise RequestError(
                     f"persist: changed, but not kept: {self._overlay}: {error.strerror}"
                 ) from None
+            if variables := overriding(self._environment, request.settings):
+                said = ", ".join(variables)
+                raise RequestError(
+                    f"persist: changed and kept, but a restart takes {said} from the environment"
+                )
         values = {name: self._settings[name] for name in request.settings}
         log.info("set on request: %s", ", ".join(sorted(values)))
         return SettingsChanged(settings=values, persisted=request.persist)
