@@ -68,7 +68,7 @@ from posed.mqtt.messages import (
     TestEventRequest,
     ZoneMessage,
     encode,
-    observed_message,
+    observed_messages,
     rfc3339,
 )
 from posed.mqtt.poses import PosesFilter
@@ -294,7 +294,7 @@ class Daemon:
             frame=Size(width, height),
             inference_ms=self._inference_ms,
             latency_ms=self._latency_ms,
-            people=[observed_message(one, self._config.decode.keypoint_threshold) for one in people],
+            people=observed_messages(people, self._config.decode.keypoint_threshold),
         )
 
     def _decode(self, inferred: Inferred) -> list[Pose]:
