@@ -265,8 +265,6 @@ class Daemon:
             poses = self._decode(inferred)
         with stages.time("follow"):
             people = self._following.update(poses, frame)
-        if (look := self._following.look) is not None:
-            self._pipeline.look(look, frame)
         # Who is only seen in turned looks is there in the frames between them, too.
         self._pipeline.attention.heed(max(len(poses), len(self._following.people)), frame.captured_at)
         now = time.monotonic()
@@ -277,6 +275,9 @@ class Daemon:
                 payload = encode(self._message(frame, people))
             with stages.time("publish"):
                 self._mqtt.publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
+        with stages.time("look"):  # where to look turned next; no message waits for that
+            if (look := self._following.next_look()) is not None:
+                self._pipeline.look(look, frame)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), self._latency_ms)
         self._newest = frame.image, people
         self._processed_at.append(now)
