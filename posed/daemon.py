@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -99,7 +100,7 @@ POSES_EXPIRY_S: Final = 5
 
 FPS_WINDOW_S: Final = 5.0
 
-SWITCH_INTERVAL_S: Final = 0.0005
+SWITCH_INTERVAL_S: Final = 0.0001
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
 an Edge TPU that has answered within 6 ms waited for as long again before it got the next frame."""
 
@@ -223,6 +224,7 @@ class Daemon:
         log.info("decoder: %s", describe(self._config.decode))
         threading.excepthook = self._on_thread_failure
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        gc.freeze()  # or a full collection, 30 ms in which no frame goes on, looks at all that was imported
         if self._model_warning:
             log.warning("model %s: %s", self._pair.name, self._model_warning)
         self._spool.start()
