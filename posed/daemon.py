@@ -100,7 +100,7 @@ POSES_EXPIRY_S: Final = 5
 
 FPS_WINDOW_S: Final = 5.0
 
-SWITCH_INTERVAL_S: Final = 0.0001
+SWITCH_INTERVAL_S: Final = 0.0002
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
 an Edge TPU that has answered within 6 ms waited for as long again before it got the next frame."""
 
