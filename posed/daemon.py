@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import math
 import os
@@ -69,7 +70,7 @@ from posed.mqtt.messages import (
     TestEventRequest,
     ZoneMessage,
     encode,
-    observed_message,
+    observed_messages,
     rfc3339,
 )
 from posed.mqtt.poses import PosesFilter
@@ -108,7 +109,7 @@ READY_WITHIN_S: Final = 10.0
 DOWNLOAD_S: Final = 1800.0
 """How long a model may take to be downloaded at the start, s."""
 
-SWITCH_INTERVAL_S: Final = 0.0005
+SWITCH_INTERVAL_S: Final = 0.0002
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
 an Edge TPU that has answered within 6 ms waited for as long again before it got the next frame."""
 
@@ -240,6 +241,7 @@ class Daemon:
         log.info("decoder: %s", describe(self._config.decode))
         threading.excepthook = self._on_thread_failure
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        gc.freeze()  # or a full collection, 30 ms in which no frame goes on, looks at all that was imported
         if self._model_warning:
             log.warning("model %s: %s", self._pair.name, self._model_warning)
         self._spool.start()
@@ -326,8 +328,6 @@ class Daemon:
             poses = self._decode(inferred)
         with stages.time("follow"):
             people = self._following.update(poses, frame)
-        if (look := self._following.look) is not None:
-            self._pipeline.look(look, frame)
         # Who is only seen in turned looks is there in the frames between them, too.
         self._pipeline.attention.heed(max(len(poses), len(self._following.people)), frame.captured_at)
         now = time.monotonic()
@@ -338,6 +338,9 @@ class Daemon:
                 payload = encode(self._message(frame, people))
             with stages.time("publish"):
                 self._mqtt.publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
+        with stages.time("look"):  # where to look turned next; no message waits for that
+            if (look := self._following.next_look()) is not None:
+                self._pipeline.look(look, frame)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), self._latency_ms)
         self._newest = frame.image, people
         self._processed_at.append(now)
@@ -355,7 +358,7 @@ class Daemon:
             frame=Size(width, height),
             inference_ms=self._inference_ms,
             latency_ms=self._latency_ms,
-            people=[observed_message(one, self._config.decode.keypoint_threshold) for one in people],
+            people=observed_messages(people, self._config.decode.keypoint_threshold),
         )
 
     def _decode(self, inferred: Inferred) -> list[Pose]:
