@@ -21,6 +21,9 @@ START_S: Final = 30.0
 ANSWER_S: Final = 20.0
 POLL_S: Final = 0.1
 
+NAME_OF_OTHERS: Final = "evil.example"
+"""A name that somebody else has pointed at this machine."""
+
 _OPTIONS: Final = (
     "--headless=new",
     "--no-sandbox",  # the tests may run as root
@@ -32,6 +35,7 @@ _OPTIONS: Final = (
     "--hide-scrollbars",
     "--force-color-profile=srgb",
     "--remote-debugging-port=0",
+    f"--host-resolver-rules=MAP {NAME_OF_OTHERS} 127.0.0.1",
 )
 
 
@@ -168,7 +172,7 @@ class Browser:
     async def __aenter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="posed-browser-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
-        self._process = subprocess.Popen(  # noqa: ASYNC220 - it starts at once
+        self._process = subprocess.Popen(
             [self._program, *_OPTIONS, f"--user-data-dir={folder}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

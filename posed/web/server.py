@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import threading
 import traceback
@@ -51,6 +52,9 @@ class WebServer:
         config: of everything; `web` is its own.
         state: how the daemon does; called by `serve`.
         answer: does what is asked for, as over MQTT; called by `serve`.
+
+    Attributes:
+        listening: whether it can be reached.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class WebServer:
         self._guard = Guard(config.web, pages.ask_for_token)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
+        self.listening = False
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     # From the main loop
@@ -129,10 +134,11 @@ class WebServer:
                 await web.TCPSite(runner, host, port).start()
             except OSError as error:
                 if said != str(error):
-                    log.warning("live view: waiting for %s: %s", where, error.strerror)
+                    log.warning("live view: waiting for %s: %s", where, os.strerror(error.errno or 0))
                 said = str(error)
             else:
                 log.info("live view: %s", where)
+                self.listening = True
                 return True
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff.next_s())
