@@ -73,8 +73,8 @@ def test_an_address_that_others_reach_demands_a_token():
 
 def test_a_token_that_can_be_guessed_is_refused_and_not_shown():
     assert problems(token="hall2026") == (
-        "web.token: must be 16 to 256 letters, digits and signs without spaces, as `openssl rand -hex 16` gives, got str "
-        "(set by POSED_WEB__TOKEN)"
+        "web.token: must be 16 to 256 letters, digits and signs without spaces, "
+        "as `openssl rand -hex 16` gives, got str (set by POSED_WEB__TOKEN)"
     )
 
 

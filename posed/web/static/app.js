@@ -102,7 +102,7 @@ function greet(hello) {
   scene.keypoints = hello.keypoints;
   scene.edges = hello.edges;
   scene.black = hello.pictures === "skeleton";
-  byId("frame").classList.toggle("picture", hello.pictures !== "off");
+  byId("frame").classList.toggle("nothing", hello.pictures === "off");
   canvas.dataset.pictures = hello.pictures;
 }
 
@@ -138,6 +138,7 @@ function lookAround() {
   const stale = performance.now() - frameAt > STALE_MS;
   const why = reason(stale);
   canvas.classList.toggle("stale", stale);
+  document.querySelector("aside").classList.toggle("stale", socket.readyState !== WebSocket.OPEN);
   byId("notice").hidden = !why;
   byId("notice").textContent = why;
   showStages();

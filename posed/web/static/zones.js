@@ -209,17 +209,13 @@ export class Editor {
   async copy() {
     const zones = this.named();
     if (!zones) return;
-    const text = yaml(zones);
-    try {
-      await navigator.clipboard.writeText(text);
-      this.say("");
-      byId("hint").textContent = "Copied. It belongs into the configuration file.";
-    } catch {
-      // Browsers give the clipboard to https and this machine only.
-      byId("yaml").value = text;
-      byId("yaml").hidden = byId("yaml-label").hidden = false;
-      byId("yaml").select();
-    }
+    byId("yaml").value = yaml(zones);
+    byId("yaml").hidden = byId("yaml-label").hidden = false;
+    byId("yaml").select();
+    this.say("");
+    // Browsers give the clipboard to https and this machine only; elsewhere it is selected.
+    const copied = await navigator.clipboard?.writeText(yaml(zones)).then(() => true, () => false);
+    byId("yaml-label").firstChild.textContent = copied ? "Copied, for the file's " : "Copy this, for the file's ";
   }
 
   say(problem) {
