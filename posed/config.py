@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import ipaddress
 import math
 import os
 import re
@@ -63,6 +64,28 @@ ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_topic_level)]
 def _topic(value: str) -> str:
     if not all(re.fullmatch(r"[A-Za-z0-9_-]+", level) for level in value.split("/")):
         raise ValueError("must be levels of letters, digits, - and _, joined by /")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError("must be an IP address, such as 127.0.0.1 or 0.0.0.0") from None
+    return value
+
+
+def _host_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
+        raise ValueError("must be a host's name, small letters, without port")
+    return value
+
+
+def _hard_to_guess(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]{16,256}", value.get_secret_value()):
+        raise ValueError(
+            "must be 16 to 256 letters, digits and signs without spaces, as `openssl rand -hex 16` gives"
+        )
     return value
 
 
@@ -381,6 +404,43 @@ class PrivacyConfig(Section):
     the camera sees."""
 
 
+class WebConfig(Section):
+    """The live view: one page for a browser."""
+
+    enabled: bool = False
+    """Whether it is served."""
+
+    host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    """Where to listen: an IP address of this machine. `127.0.0.1`: this machine alone; `0.0.0.0`: every IPv4
+    address."""
+
+    port: int = Field(default=8460, ge=1, le=65535)
+    """TCP port."""
+
+    token: Annotated[SecretStr, AfterValidator(_hard_to_guess)] | None = None
+    """What a browser must know, where others than this machine can reach it; better as `!secret NAME` or
+    POSED_WEB__TOKEN."""
+
+    names: Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], Strict(False)] = Field(
+        default=(), max_length=20
+    )
+    """Further names under which browsers reach it, such as that of a proxy; it knows localhost and this
+    machine's name, also with .local."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine reaches it."""
+        return ipaddress.ip_address(self.host).is_loopback
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.enabled and self.token is None and not self.is_local:
+            raise ValueError(
+                f"token: needed where others can reach it (web.host is {self.host}), got nothing"
+            )
+        return self
+
+
 class LogConfig(Section):
     """What the log says."""
 
@@ -404,6 +464,7 @@ class Config(Section):
     mqtt: MqttConfig = MqttConfig()
     homeassistant: HomeAssistantConfig = HomeAssistantConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
 
 
@@ -688,7 +749,7 @@ def live_settings(section: type[BaseModel] = Config, path: str = "") -> dict[str
 
 def live_values(config: Config) -> dict[str, Any]:
     """What these settings are, as plain data."""
-    tree = config.model_dump(mode="json", exclude={"mqtt": {"password"}})
+    tree = config.model_dump(mode="json", exclude={"mqtt": {"password"}, "web": {"token"}})
     return {name: functools.reduce(dict.__getitem__, name.split("."), tree) for name in live_settings()}
 
 
@@ -794,7 +855,7 @@ def _problem(detail: ErrorDetails, origins: Mapping[tuple[str, ...], str]) -> st
     if _is_rule_across_fields(detail):
         rule = rule.partition(": ")[2]
     elif shows_value:
-        rule += ", got " + (type(value).__name__ if "password" in where else _shown(value))
+        rule += ", got " + (type(value).__name__ if _SECRETS & {*where} else _shown(value))
     origin = origins.get(where)
     return f"{'.'.join(map(_printable, where))}: {rule}" + (f" (set by {origin})" if origin else "")
 
@@ -828,6 +889,10 @@ _TYPES: Final = {
     "missing": "a list of two whole numbers",
     "finite": "a finite number",
 }
+
+
+_SECRETS: Final = {"password", "token"}
+"""Settings whose values no problem shows."""
 
 
 def _rule(  # noqa: C901, PLR0912 one case per rule

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET, Struct
 
@@ -47,6 +47,7 @@ from posed.mqtt.messages import (
     ClearFallRequest,
     Dropped,
     EngineState,
+    EventMessage,
     EventSent,
     FallsCleared,
     Health,
@@ -88,6 +89,9 @@ from posed.pose import Pose
 from posed.service.notify import Notifier
 from posed.service.reload import reload
 
+if TYPE_CHECKING:
+    from posed.web.server import WebServer
+
 log = logging.getLogger(__name__)
 
 WAIT_S: Final = 0.1
@@ -125,6 +129,7 @@ FALL_SETTLES_S: Final = 1.0
 """Longest wait for the disk with a fall, which then is kept in memory."""
 
 EVENTS_STOP_S: Final = 0.2
+WEB_STOP_S: Final = 0.1
 """Together under the two seconds in which the daemon ends."""
 
 
@@ -200,6 +205,7 @@ class Daemon:
             topics=self._topics,
             deliver=self._mqtt.deliver,
             config=config.mqtt.events,
+            on_event=self._on_event,
         )
         settle = partial(self._spool.flush, FALL_SETTLES_S)
         self._following = Following(config, self._spool.add, falls_file(environment), settle)
@@ -222,6 +228,7 @@ class Daemon:
             self._pipeline.pause()
         self._poses_filter = PosesFilter(config.mqtt.poses)
         self._newest: tuple[Image, Sequence[Observed]] | None = None
+        self._web = self._open_web(config)
         self._stopped = False
         self.restarting = False
         """Whether `run` returned in order to be started again."""
@@ -247,6 +254,8 @@ class Daemon:
         self._spool.start()
         self._mqtt.start()
         self._pipeline.start()
+        if self._web is not None:
+            self._web.start()
         try:
             while not self._stopping.is_set():
                 self._step()
@@ -284,6 +293,8 @@ class Daemon:
         if self._reloading.is_set():
             self._reload()
         self._requests.serve(self._mqtt.publish)
+        if self._web is not None:
+            self._web.serve()
         if self._mqtt.connected:
             self._tell()
 
@@ -343,8 +354,23 @@ class Daemon:
                 self._pipeline.look(look, frame)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), self._latency_ms)
         self._newest = frame.image, people
+        if self._web is not None:
+            self._web.show(frame, people, stages, self._config.decode.keypoint_threshold)
         self._processed_at.append(now)
         self._on_processed(inferred, len(people))
+
+    def _open_web(self, config: Config) -> WebServer | None:
+        """The live view; its libraries are loaded where it is wanted alone."""
+        if not config.web.enabled:
+            return None
+        from posed.web.server import WebServer
+
+        return WebServer(config, self._state, self._requests.answer)
+
+    def _on_event(self, event: EventMessage) -> None:
+        """An event was handed to the spool."""
+        if self._web is not None:
+            self._web.tell(event)
 
     def _message(self, frame: Frame, people: Sequence[Observed]) -> Poses:
         assert self._inference_ms is not None
@@ -646,6 +672,8 @@ class Daemon:
     def _end(self) -> None:
         self._stopped = True
         self._systemd.stopping()
+        if self._web is not None:
+            self._web.leave()
         if self._mqtt.connected:
             self._retained.again()
             self._tell_of_people_at_last()
@@ -654,6 +682,8 @@ class Daemon:
         self._spool.stop(EVENTS_STOP_S)
         if not self._pipeline.stop(CAMERA_STOP_S):
             log.warning("a device hangs and is left behind")
+        if self._web is not None:
+            self._web.stop(WEB_STOP_S)
 
 
 def _is_there(file: Path) -> bool:

@@ -39,14 +39,20 @@ def picture(image: Image, poses: Sequence[Pose], shows: Shows, keypoint_threshol
         shows: how much of it.
         keypoint_threshold: keypoints scored below are not seen, 0-1.
     """
+    shown = background(image, poses, shows, keypoint_threshold)
+    return shown if shows == "full" else draw_poses(shown, poses, keypoint_threshold)
+
+
+def background(image: Image, poses: Sequence[Pose], shows: Shows, keypoint_threshold: float) -> Image:
+    """What may be seen of a frame behind the figures; arguments as for `picture`."""
     match shows:
         case "skeleton":
-            return draw_poses(np.zeros_like(image), poses, keypoint_threshold)
+            return np.zeros_like(image)
         case "blurred":
             blurred = _in_blocks(image)
             for pose in poses:
                 _cover_head(blurred, pose, keypoint_threshold)
-            return draw_poses(blurred, poses, keypoint_threshold)
+            return blurred
         case "full":
             return image
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from posed.allowance import Allowance
 from posed.errors import PosedError, RequestError
 from posed.log import Throttled
 from posed.mqtt.attempt import Received
@@ -82,7 +83,7 @@ class Requests:
         self.verbs = verbs
         self._topics = topics
         self._waiting: deque[tuple[str, bytes]] = deque()
-        self._allowance = _Allowance(MAX_AT_ONCE, MAX_PER_S, clock)
+        self._allowance = Allowance(MAX_AT_ONCE, MAX_PER_S, clock)
         self._warn = Throttled(_log, WARN_EVERY_S, clock)
 
     def receive(self, message: Received) -> None:
@@ -137,27 +138,6 @@ class Requests:
         if len(self._waiting) >= MAX_WAITING:
             return f"{MAX_WAITING} are waiting already"
         return None
-
-
-class _Allowance:
-    """So many at once, and so many per second from then on: a token bucket."""
-
-    def __init__(self, at_once: int, per_s: float, clock: Callable[[], float]) -> None:
-        self._most = float(at_once)
-        self._per_s = per_s
-        self._clock = clock
-        self._left = self._most
-        self._at = clock()
-
-    def grants(self) -> bool:
-        """Whether one more is within it, and take it."""
-        now = self._clock()
-        self._left = min(self._most, self._left + (now - self._at) * self._per_s)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 def _decode(payload: bytes, kind: type[S]) -> S:

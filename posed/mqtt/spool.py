@@ -110,6 +110,7 @@ class Spool:
         topics: where events and falls go.
         deliver: the way to the broker.
         config: the bounds.
+        on_event: told of each event as it is taken over, by the thread that hands it over; must not wait.
         now: the present, for tests.
     """
 
@@ -121,6 +122,7 @@ class Spool:
         topics: Topics,
         deliver: Deliver,
         config: MqttEventsConfig,
+        on_event: Callable[[EventMessage], object] = lambda _: None,
         now: Callable[[], Moment] = Moment.now,
     ) -> None:
         self._store = Store(file)
@@ -128,6 +130,7 @@ class Spool:
         self._topics = topics
         self._deliver = deliver
         self._config = config
+        self._on_event = on_event
         self._now = now
         self._ids = Ulids()
         self._lock = threading.Lock()
@@ -250,8 +253,10 @@ class Spool:
             fall = fall or self._fall_named(named) or self._fall_of(occurrence.person)
             self._falls = tuple(other for other in self._falls if other is not fall)
             detail["fall"] = None if fall is None else fall.event
-        payload = encode(self._message(one, occurrence, detail))
-        self._events[one] = _Waiting(StoredEvent(one, occurrence.type in _LASTING, self._now(), payload))
+        message = self._message(one, occurrence, detail)
+        self._on_event(message)
+        stored = StoredEvent(one, occurrence.type in _LASTING, self._now(), encode(message))
+        self._events[one] = _Waiting(stored)
         self._keep_within_bound()
         self._wake.set()
         return one

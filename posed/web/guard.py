@@ -1,0 +1,218 @@
+"""Who may look: every request is held against its Host, its Origin and the token before anything answers it.
+
+- Host, so that a name that somebody else controls cannot be pointed at this machine (DNS rebinding).
+- Origin and Sec-Fetch-Site, so that no other page in the owner's browser reaches this one.
+- The token, once; from then on a signed cookie, which outlives a restart of the daemon and not its own time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+import math
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
+
+from posed.allowance import Allowance
+from posed.config import WebConfig
+from posed.log import Throttled
+
+log = logging.getLogger(__name__)
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    # With `no-referrer` browsers send a form's Origin as null.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+"""Of every answer."""
+
+COOKIE_LASTS_S: Final = 30 * 24 * 3600
+
+TRIES_AT_ONCE: Final = 5
+TRIES_PER_S: Final = 0.1
+"""Wrong tokens that an address may send in a moment, and in the long run, per s."""
+
+_MOST_ADDRESSES: Final = 1000
+"""Addresses whose wrong tokens are counted; who has been quiet for the longest is forgotten first."""
+
+LOGIN: Final = "/login"
+STATIC: Final = "/static/"
+"""What needs no token: the form that asks for it, and the page's files, which hold nothing of this device."""
+
+
+_WARN_EVERY_S: Final = 60.0
+
+_READS: Final = {"GET", "HEAD"}
+_FOREIGN: Final = {"cross-site", "same-site"}
+
+_warn = Throttled(log, _WARN_EVERY_S)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Guard:
+    """Decides about requests.
+
+    Args:
+        config: where it listens, the token, the names.
+        ask: the answer to who has shown no token, or a wrong one: a status, and what was wrong.
+        clock: wall clock, s since 1970, for how long a cookie lasts.
+    """
+
+    def __init__(
+        self,
+        config: WebConfig,
+        ask: Callable[[web.Request, int, str], web.Response],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._token = b"" if config.token is None else config.token.get_secret_value().encode()
+        self._cookie = f"posed_{config.port}"  # browsers send cookies to every port of a host
+        self._names = {"localhost", *config.names} | (set() if config.is_local else own_names())
+        self._takes_any_address = not config.is_local
+        self._ask = ask
+        self._clock = clock
+        self._tries: OrderedDict[str, Allowance] = OrderedDict()
+
+    @property
+    def middleware(self) -> Middleware:
+        """For the application; the first of all."""
+        return self._guarded
+
+    async def login(self, request: web.Request) -> web.StreamResponse:
+        """Take the token from the form."""
+        given = (await request.post()).get("token")
+        return self._try(request, given if isinstance(given, str) else "") or self._welcome("/")
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if problem := self._problem(request):
+            return web.Response(status=403, text=f"{problem}\n")
+        if not self._token or request.path == LOGIN or request.path.startswith(STATIC):
+            return await handler(request)
+        if request.method == "GET" and "token" in request.query:
+            there = str(request.rel_url.without_query_params("token")).lstrip("/")
+            return self._try(request, request.query["token"]) or self._welcome(f"/{there}")
+        scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._try(request, given.strip()) or await handler(request)
+        if self._knows(request.cookies.get(self._cookie, "")):
+            return await handler(request)
+        return self._ask(request, 401, "")
+
+    def _problem(self, request: web.Request) -> str | None:
+        """Why a request is not even asked for its token."""
+        host = request.headers.get(hdrs.HOST, "")
+        if not self._is_ours(host):
+            return "Host: must be this machine, or a name of web.names"
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None and (request.method not in _READS or hdrs.UPGRADE in request.headers):
+            return "Origin: must be there"
+        if origin is not None and _netloc_of(origin) != host.lower():
+            return "Origin: must be this page"
+        if request.headers.get("Sec-Fetch-Site", "same-origin") in _FOREIGN and not _is_visit(request):
+            return "Sec-Fetch-Site: must be this page"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a Host is an address, which nobody can point elsewhere, or a name of this machine."""
+        name = _name_of(host)
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return name in self._names
+        return self._takes_any_address or address.is_loopback or name in self._names
+
+    def _try(self, request: web.Request, given: str) -> web.Response | None:
+        """None for the right token, else the refusal; the right one is refused too after many wrong ones."""
+        allowance = self._allowance_of(request.remote or "")
+        if (wait_s := math.ceil(allowance.wait_s)) > 0:
+            refusal = self._ask(request, 429, f"Too many wrong tokens: wait {wait_s} s.")
+            refusal.headers[hdrs.RETRY_AFTER] = str(wait_s)
+            return refusal
+        if hmac.compare_digest(given.encode(errors="replace"), self._token) and self._token:
+            return None
+        allowance.grants()
+        _warn.warning(f"live view: a wrong token from {request.remote}")
+        return self._ask(request, 401, "That is not the token.")
+
+    def _allowance_of(self, remote: str) -> Allowance:
+        """What an address, or in IPv6 a network of one owner, has left."""
+        address = ipaddress.ip_address(remote.partition("%")[0] or "::")
+        key = str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
+        allowance = self._tries.pop(key, None) or Allowance(TRIES_AT_ONCE, TRIES_PER_S)
+        self._tries[key] = allowance
+        if len(self._tries) > _MOST_ADDRESSES:
+            self._tries.popitem(last=False)
+        return allowance
+
+    def _welcome(self, to: str) -> web.Response:
+        """On to a page, with the cookie; the token is in no address any more."""
+        until = f"{self._clock() + COOKIE_LASTS_S:.0f}"
+        answer = web.Response(status=303, headers={hdrs.LOCATION: to})
+        answer.set_cookie(
+            self._cookie,
+            f"{until}.{self._signature(until)}",
+            max_age=COOKIE_LASTS_S,
+            path="/",
+            httponly=True,
+            samesite="Strict",
+        )
+        return answer
+
+    def _knows(self, cookie: str) -> bool:
+        until, _, signature = cookie.partition(".")
+        right = hmac.compare_digest(signature.encode(errors="replace"), self._signature(until).encode())
+        return right and until.isdigit() and int(until) > self._clock()
+
+    def _signature(self, until: str) -> str:
+        return hmac.new(
+            self._token, b"posed live view " + until.encode(errors="replace"), hashlib.sha256
+        ).hexdigest()
+
+
+def own_names() -> set[str]:
+    """What this machine is called in its network."""
+    full = socket.gethostname().lower()
+    short = full.partition(".")[0]
+    return {full, short, f"{short}.local"}
+
+
+def _name_of(host: str) -> str:
+    """The name or address of a Host, without port and brackets; empty where there is none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    except ValueError:
+        return ""
+
+
+def _netloc_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def _is_visit(request: web.Request) -> bool:
+    """Whether somebody followed a link to the page, which shows nothing to who made the link."""
+    return (
+        request.method == "GET"
+        and request.headers.get("Sec-Fetch-Mode") == "navigate"
+        and request.headers.get("Sec-Fetch-Dest") == "document"
+    )

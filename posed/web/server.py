@@ -1,0 +1,184 @@
+"""The web server: an event loop in a thread of its own, which the daemon starts, feeds and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from aiohttp import hdrs, web
+from msgspec import Struct
+
+from posed.backoff import Backoff
+from posed.config import Config
+from posed.frame import Frame
+from posed.log import Throttled
+from posed.mqtt.messages import EventMessage, Response, State
+from posed.people.events import Observed
+from posed.stages import Stages
+from posed.web import pages, zones
+from posed.web.desk import Desk
+from posed.web.guard import HEADERS, LOGIN, Guard, Handler
+from posed.web.stream import Seen, Stream
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY_S: Final = 1.0
+LONGEST_DELAY_S: Final = 30.0
+"""Between attempts to listen where the port is taken, or the address not there yet."""
+
+MAX_BYTES: Final = 64 * 1024
+"""Of a request: room for the polygons of many zones."""
+
+_HANDLERS_STOP_S: Final = 0.5
+
+_WARN_EVERY_S: Final = 60.0
+
+_warn = Throttled(log, _WARN_EVERY_S)
+
+
+class WebServer:
+    """Serves the page, and what else has a route.
+
+    A port that is taken ends nothing: the daemon works without its page, and the server waits for the port.
+
+    Args:
+        config: of everything; `web` is its own.
+        state: how the daemon does; called by `serve`.
+        answer: does what is asked for, as over MQTT; called by `serve`.
+
+    Attributes:
+        listening: whether it can be reached.
+    """
+
+    def __init__(
+        self, config: Config, state: Callable[[], State], answer: Callable[[str, bytes], Response[Struct]]
+    ) -> None:
+        self._config = config.web
+        self._state = state
+        self._answer = answer
+        self.desk = Desk()
+        self.stream = Stream(config)
+        self._guard = Guard(config.web, pages.ask_for_token)
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self.listening = False
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+
+    # From the main loop
+
+    def start(self) -> None:
+        """Listen, in the background."""
+        self._thread.start()
+
+    def show(
+        self, frame: Frame, people: Sequence[Observed], stages: Stages, keypoint_threshold: float
+    ) -> None:
+        """A frame was processed, and these people are in it; costs nothing while nobody looks."""
+        self.stream.show(Seen(frame, people, stages.wall_s, keypoint_threshold))
+
+    def tell(self, event: EventMessage) -> None:
+        """Something happened."""
+        self.stream.tell(event)
+
+    def serve(self) -> None:
+        """Answer requests, and say how the daemon does to who looks; from the main loop, often."""
+        answered = self.desk.serve(self._answer)
+        self.stream.refresh(self._state, at_once=answered)
+
+    def leave(self) -> None:
+        """Begin to stop, without waiting."""
+        with suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def stop(self, timeout_s: float) -> None:
+        """Close all connections, within `timeout_s` seconds."""
+        self.leave()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+
+    # In the server's own thread
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        runner = web.AppRunner(
+            self._app(), access_log=None, logger=_silent(), shutdown_timeout=_HANDLERS_STOP_S
+        )
+        await runner.setup()
+        streaming = asyncio.create_task(self.stream.run())
+        try:
+            if await self._listen(runner):
+                await self._stopping.wait()
+        finally:
+            streaming.cancel()
+            await self.stream.close()
+            await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner) -> bool:
+        """Try until it listens; False if it is to stop before."""
+        host, port = self._config.host, self._config.port
+        where = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
+        said = ""
+        while not self._stopping.is_set():
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except OSError as error:
+                if said != str(error):
+                    log.warning("live view: waiting for %s: %s", where, os.strerror(error.errno or 0))
+                said = str(error)
+            else:
+                log.info("live view: %s", where)
+                self.listening = True
+                return True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff.next_s())
+        return False
+
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard.middleware, _without_bugs], client_max_size=MAX_BYTES)
+        app.on_response_prepare.append(_add_headers)
+        app.add_routes(self._routes())
+        return app
+
+    def _routes(self) -> Sequence[web.AbstractRouteDef]:
+        """Everything that is served; all of it behind the guard."""
+        return [
+            *pages.routes(),
+            web.post(LOGIN, self._guard.login),
+            web.get("/live", self.stream.serve),
+            web.post("/zones", zones.handler(self.desk)),
+        ]
+
+
+@web.middleware
+async def _without_bugs(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A bug in an answer is logged, and ends neither the server nor the daemon, which others rely on."""
+    try:
+        return await handler(request)
+    except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception:  # noqa: BLE001 logged, with all there is to know
+        _warn.warning(f"live view: {request.path}: failed: {traceback.format_exc()}")
+        return web.Response(status=500, text="failed: the log says more\n")
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+    response.headers[hdrs.SERVER] = "posed"
+
+
+def _silent() -> logging.Logger:
+    """What aiohttp writes to: it quotes requests, in which a token may be."""
+    logger = logging.getLogger(f"{__name__}.aiohttp")
+    logger.disabled = True
+    return logger

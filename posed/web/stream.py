@@ -1,0 +1,324 @@
+"""What viewers see as it happens: each frame with its people in one message, the state, and events.
+
+The main loop hands a frame over only where a viewer waits for one, so that nothing is encoded while nobody
+looks. It is encoded once, by a thread of its own, and sent to everybody who has taken what came before; who
+is slow gets fewer frames and always the newest.
+
+To the page: JSON as text (`hello`, `state`, `event`), and a frame as binary: four bytes that say how long its
+JSON is, the JSON, and the JPEG, if pictures may be shown. From the page: `next`, for each frame it has drawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import cv2
+from aiohttp import WSCloseCode, WSMsgType, web
+from msgspec import Struct
+
+from posed import __version__
+from posed.config import Config
+from posed.frame import Frame, Image
+from posed.mqtt.messages import EventMessage, Person, Size, State, encode, observed_message, rfc3339
+from posed.people.events import Observed
+from posed.picture import background, jpeg
+from posed.pose import EDGES, KEYPOINTS
+
+log = logging.getLogger(__name__)
+
+Pictures = Literal["off", "skeleton", "blurred", "full"]
+
+SHORTEST_S: Final = 0.045
+"""Between two frames that are shown: 20 per second are smooth, and a camera of 30 gives every other one."""
+
+LONGEST_SIDE_PX: Final = 960
+"""Larger pictures are made smaller for the page, px."""
+
+STATE_EVERY_S: Final = 1.0
+
+IN_FLIGHT: Final = 2
+"""Frames on their way to a viewer at a time: one is drawn while the next one travels."""
+
+MOST_VIEWERS: Final = 32
+LAST_EVENTS: Final = 20
+"""Those that a new viewer is told."""
+
+_MOST_TEXTS: Final = 50
+"""Texts that wait for a viewer; then it is too slow to be one."""
+
+_SEND_S: Final = 20.0
+"""How long a viewer may take for one message."""
+
+_CLOSE_S: Final = 0.3
+"""How long viewers get to say goodbye when the daemon ends."""
+
+_HEARTBEAT_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """A frame that was processed.
+
+    Args:
+        frame: whose image nobody changes any more.
+        people: in it.
+        stages_s: how long each stage took, in the order of the way, s.
+        keypoint_threshold: keypoints scored below are not seen, 0-1.
+    """
+
+    frame: Frame
+    people: Sequence[Observed]
+    stages_s: Mapping[str, float]
+    keypoint_threshold: float
+
+
+class FrameMessage(Struct, frozen=True):
+    """What is drawn over a picture, and what it took."""
+
+    sequence: int
+    time: str
+    frame: Size
+    stages_ms: dict[str, float]
+    people: list[Person]
+
+
+class Stream:
+    """From the main loop to all viewers.
+
+    Args:
+        config: `privacy.pictures` decides what is sent.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._pictures: Pictures = config.privacy.pictures
+        self._hello = encode(
+            {
+                "type": "hello",
+                "device": config.device,
+                "version": __version__,
+                "pictures": config.privacy.pictures,
+                "keypoints": KEYPOINTS,
+                "edges": EDGES,
+            }
+        ).decode()
+        self._encoder = ThreadPoolExecutor(1, "web-encoder")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._viewers: list[_Viewer] = []
+        self._wanted = False
+        self._newest: Seen | None = None
+        self._fresh = asyncio.Event()
+        self._shown_at = 0.0
+        self._state_due = True
+        self._state_at = 0.0
+        self._events: deque[str] = deque(maxlen=LAST_EVENTS)
+        self.encoded = 0
+        """Frames that were encoded."""
+
+    @property
+    def viewers(self) -> int:
+        """How many look."""
+        return len(self._viewers)
+
+    # From the main loop
+
+    def show(self, seen: Seen) -> None:
+        """Hand a frame over, if anybody waits for one."""
+        if not self._wanted:
+            return
+        now = time.monotonic()
+        if now - self._shown_at >= SHORTEST_S:
+            self._wanted, self._shown_at = False, now
+            self._call(self._take, seen)
+
+    def refresh(self, state: Callable[[], State], *, at_once: bool) -> None:
+        """Say how the daemon does, if anybody looks and it is time."""
+        now = time.monotonic()
+        if self._viewers and (at_once or self._state_due or now - self._state_at >= STATE_EVERY_S):
+            self._state_due, self._state_at = False, now
+            self._call(self._tell, _text("state", state=state()))
+
+    def tell(self, event: EventMessage) -> None:
+        """Something happened."""
+        self._call(self._keep, _text("event", event=event))
+
+    def _call(self, work: Callable[..., None], *arguments: object) -> None:
+        """Have something done in the server's thread; nothing where that has ended, or not begun."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(work, *arguments)
+
+    # In the server's thread
+
+    async def run(self) -> None:
+        """Encode what viewers wait for, and give it to them."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            await self._fresh.wait()
+            self._fresh.clear()
+            seen, self._newest = self._newest, None
+            if seen is not None and self._is_waited_for():
+                message = await self._loop.run_in_executor(self._encoder, self._encode, seen)
+                for viewer in self._viewers:
+                    viewer.offer(message)
+            self._wanted = self._is_waited_for()
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """One viewer, until it leaves."""
+        if len(self._viewers) >= MOST_VIEWERS:
+            return web.Response(status=503, text=f"{MOST_VIEWERS} look already\n")
+        socket = web.WebSocketResponse(
+            heartbeat=_HEARTBEAT_S, compress=False, max_msg_size=64, timeout=_CLOSE_S
+        )
+        await socket.prepare(request)
+        if request.transport is None:  # gone already
+            return socket
+        viewer = _Viewer(socket, request.transport)
+        viewer.say(self._hello)
+        for event in self._events:
+            viewer.say(event)
+        self._viewers.append(viewer)
+        self._state_due = True
+        sending = asyncio.create_task(viewer.send())
+        try:
+            self._wanted = True
+            async for message in socket:
+                if message.type is not WSMsgType.TEXT or message.data != "next":
+                    break
+                viewer.credit = min(viewer.credit + 1, IN_FLIGHT)
+                self._wanted = True
+        finally:
+            self._viewers.remove(viewer)
+            self._wanted = self._is_waited_for()
+            sending.cancel()
+        return socket
+
+    async def close(self) -> None:
+        """Send everybody away."""
+        viewers = list(self._viewers)
+        closing = [asyncio.ensure_future(one.socket.close(code=WSCloseCode.GOING_AWAY)) for one in viewers]
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_S)
+        for viewer in viewers:
+            viewer.hang_up()
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+
+    def _is_waited_for(self) -> bool:
+        return any(viewer.credit for viewer in self._viewers)
+
+    def _take(self, seen: Seen) -> None:
+        self._newest = seen
+        self._fresh.set()
+
+    def _keep(self, text: str) -> None:
+        self._events.append(text)
+        self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        for viewer in self._viewers:
+            viewer.say(text)
+
+    # In the encoder's thread
+
+    def _encode(self, seen: Seen) -> bytes:
+        self.encoded += 1
+        frame, threshold = seen.frame, seen.keypoint_threshold
+        height, width, _ = frame.image.shape
+        about = encode(
+            FrameMessage(
+                frame.sequence,
+                rfc3339(frame.time),
+                Size(width, height),
+                {stage: round(1000 * took_s, 2) for stage, took_s in seen.stages_s.items()},
+                [observed_message(one, threshold) for one in seen.people],
+            )
+        )
+        return len(about).to_bytes(4, "big") + about + self._picture(seen)
+
+    def _picture(self, seen: Seen) -> bytes:
+        """The JPEG; empty where the figures alone are shown, which the page draws."""
+        shows = self._pictures
+        if shows == "off" or shows == "skeleton":  # noqa: PLR1714 - mypy narrows by nothing else
+            return b""
+        poses = [one.person.pose for one in seen.people]
+        return jpeg(_reduced(background(seen.frame.image, poses, shows, seen.keypoint_threshold)))
+
+
+class _Viewer:
+    """Somebody who looks.
+
+    Args:
+        socket: the way there.
+        transport: the connection below it.
+
+    Attributes:
+        credit: how many frames may be sent before the page says `next`.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+        self.socket = socket
+        self._transport = transport
+        self.credit = IN_FLIGHT
+        self._texts: deque[str] = deque()
+        self._frame: bytes | None = None
+        self._wake = asyncio.Event()
+
+    def say(self, text: str) -> None:
+        """Send a text, after those before it."""
+        self._texts.append(text)
+        self._wake.set()
+
+    def offer(self, frame: bytes) -> None:
+        """Send a frame, if the viewer has done with those before; it takes the place of one not sent yet."""
+        if self._frame is not None:
+            self._frame = frame
+        elif self.credit:
+            self.credit -= 1
+            self._frame = frame
+            self._wake.set()
+
+    async def send(self) -> None:
+        """Send what there is, until the viewer is gone or takes too long."""
+        try:
+            while len(self._texts) <= _MOST_TEXTS:
+                await self._wake.wait()
+                self._wake.clear()
+                async with asyncio.timeout(_SEND_S):
+                    await self._send_all()
+        except (TimeoutError, ConnectionError):
+            pass
+        finally:
+            self.hang_up()
+
+    async def _send_all(self) -> None:
+        while self._texts:
+            await self.socket.send_str(self._texts.popleft())
+        if (frame := self._frame) is not None:
+            self._frame = None
+            await self.socket.send_bytes(frame)
+
+    def hang_up(self) -> None:
+        """Without a word, since none would arrive; its handler ends by that."""
+        self._transport.abort()
+
+
+def _text(kind: str, **parts: Any) -> str:
+    """A message to the page: what it is, and its parts."""
+    return encode({"type": kind} | parts).decode()
+
+
+def _reduced(image: Image) -> Image:
+    """A picture no larger than the page needs."""
+    height, width, _ = image.shape
+    scale = LONGEST_SIDE_PX / max(height, width)
+    if scale >= 1:
+        return image
+    size = round(width * scale), round(height * scale)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype("uint8", copy=False)

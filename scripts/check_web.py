@@ -1,0 +1,506 @@
+"""Looks at the live view in a real Chromium: the daemon, on drawn people, in a process of its own.
+
+    scripts/check_web [--keep FOLDER]
+
+Exit status: 0 the page does what it should, 1 it does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import http.server
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import yaml  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from posed.camera.synthetic import SyntheticCamera  # noqa: E402
+from posed.config import CameraConfig, Config, load  # noqa: E402
+from posed.pose import EDGES  # noqa: E402
+from posed.render.scene import RenderedPerson, Scene  # noqa: E402
+from tests.brokers import free_port  # noqa: E402
+from tests.browser import NAME_OF_OTHERS, Browser, Page  # noqa: E402
+from tests.run_posed import Daemon  # noqa: E402
+
+SEED: Final = 3
+FPS: Final = 10
+SIZE: Final = (640, 480)
+TOKEN: Final = "a-token-for-this-check"  # noqa: S105 - it opens nothing
+
+FRAMES: Final = 12
+"""Frames that are compared with the truth."""
+
+ASIDE: Final = 0.12
+"""How far a drawn figure may lie from the true one, as a share of the person's height."""
+
+LATER: Final = 10
+"""Frames by which the truth is shifted, to see that a picture of another time would be told."""
+
+MOVED: Final = 0.3
+"""How far somebody must get in that time, in their heights: of people who stand any time's truth is right."""
+
+ZONE: Final = [(0.1, 0.2), (0.5, 0.25), (0.45, 0.7), (0.12, 0.6)]
+
+Check = Callable[[], Awaitable[None]]
+
+
+class Bench:
+    """A daemon, a browser, and where screenshots are kept."""
+
+    def __init__(self, browser: Browser, folder: Path, keep: Path) -> None:
+        self.browser = browser
+        self.folder = folder
+        self.keep = keep
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @contextlib.contextmanager
+    def daemon(self, name: str, pictures: str = "full", **web: Any) -> Iterator[Daemon]:
+        """One with a state of its own."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        settings = {
+            "device": "hall",
+            "camera": {"kind": "synthetic", "source": SEED, "fps": FPS, "size": list(SIZE)},
+            "model": {"name": "drawings-257x353-16"},
+            "mqtt": {"host": "127.0.0.1", "port": free_port()},
+            "privacy": {"pictures": pictures},
+            "web": {"enabled": True, "port": self.port} | web,
+        }
+        with Daemon(folder, settings) as running:
+            yield running
+
+    async def page(self) -> Page:
+        """The live view, once it shows a frame."""
+        page = await self.browser.page()
+        await page.show_as(1280, 800)
+        await self.open(page)
+        return page
+
+    async def open(self, page: Page) -> None:
+        """Look, as soon as the daemon listens."""
+        await self.listens()
+        await page.open(self.url)
+        await page.until("document.getElementById('canvas').dataset.sequence")
+
+    async def listens(self) -> None:
+        """Wait until somebody can come in."""
+        async with asyncio.timeout(40):
+            while True:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                    writer.close()
+                    return
+                await asyncio.sleep(0.1)
+
+
+# What is on the canvas, held against the truth
+
+_CANVAS: Final = """(() => {
+  const canvas = document.getElementById('canvas');
+  return [Number(canvas.dataset.sequence), canvas.toDataURL('image/png')];
+})()"""
+
+
+async def drawn(page: Page) -> tuple[int, NDArray[np.uint8]]:
+    """A frame's sequence and what is on the canvas, RGBA in the size of the camera's frame."""
+    sequence, address = await page.value(_CANVAS)
+    png = np.frombuffer(base64.b64decode(address.partition(",")[2]), np.uint8)
+    image = cv2.cvtColor(cv2.imdecode(png, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
+    return sequence, np.asarray(cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+async def show_only(page: Page, *shown: str) -> None:
+    """Leave everything else off the picture."""
+    for what in ("skeletons", "boxes", "names", "zones"):
+        wanted = str(what in shown).lower()
+        await page.value(
+            f"(box => box.checked !== {wanted} && box.click())(document.getElementById('show-{what}'))"
+        )
+
+
+def bones(person: RenderedPerson) -> NDArray[np.float64]:
+    """Points along all bones, (n, 2) y first, px."""
+    ends = person.points[np.array(EDGES)]
+    steps = np.linspace(0, 1, 12)[:, None, None]
+    return np.concatenate(list(ends[:, 0] * (1 - steps) + ends[:, 1] * steps))
+
+
+def astray(image: NDArray[np.uint8], people: list[RenderedPerson]) -> float:
+    """How far a figure's pixels lie from the nearest true bone, but for the worst tenth; in heights."""
+    places = np.argwhere(image[..., 3] > 128)[::7].astype(float)
+    distances = []
+    for person in people:
+        along = bones(person)
+        nearest = np.sqrt(((places[:, None] - along[None]) ** 2).sum(2)).min(1)
+        distances.append(nearest / max(person.box[3], 40))
+    return float(np.quantile(np.min(distances, 0), 0.9))
+
+
+def moves(before: list[RenderedPerson], after: list[RenderedPerson]) -> bool:
+    """Whether somebody is elsewhere, by `MOVED`."""
+    then = {one.id: one.points.mean(0) for one in after}
+    return any(
+        np.hypot(*(then.get(one.id, np.inf) - one.points.mean(0))) > MOVED * one.box[3] for one in before
+    )
+
+
+async def figures_are_where_people_are(bench: Bench) -> None:
+    """Only figures are on the canvas, so every pixel of it is one's; and they are of the frame named."""
+    camera = SyntheticCamera(CameraConfig(kind="synthetic", source=str(SEED), fps=FPS, size=SIZE))
+    now, later, frames = [], [], 0
+    with bench.daemon("figures", "off"):
+        page = await bench.page()
+        await show_only(page, "skeletons")
+        async with asyncio.timeout(120):
+            while frames < FRAMES:
+                sequence, image = await drawn(page)
+                people, then = camera.truth(sequence), camera.truth(sequence + LATER)
+                if image[..., 3].any() and then and moves(people, then):
+                    frames += 1
+                    now.append(astray(image, people))
+                    later.append(astray(image, then))
+                await asyncio.sleep(0.2)
+        await show_only(page, "skeletons", "boxes", "names", "zones")
+        await asyncio.sleep(0.5)
+        await page.screenshot(bench.keep / "figures-on-nothing.png")
+    print(
+        f"  {frames} frames: figures lie {np.median(now):.3f} heights from the truth, {max(now):.3f} at most;"
+    )
+    print(f"  {np.median(later):.3f} from that of {LATER} frames later")
+    assert np.median(now) < ASIDE / 2, now
+    assert max(now) < ASIDE, now
+    assert np.median(later) > np.median(now), "the truth of another time fits as well"
+
+
+async def the_picture_is_the_frame(bench: Bench) -> None:
+    """With nothing drawn over it, it is the frame whose number it has, but for what JPEG loses."""
+    scene = Scene(SEED, SIZE)
+    with bench.daemon("picture"):
+        page = await bench.page()
+        await show_only(page)
+        for _ in range(4):
+            sequence, image = await drawn(page)
+            away = [_difference(image, scene, sequence + by) for by in (0, LATER)]
+            assert away[0] < 6, away
+            assert away[0] < away[1], away
+            await asyncio.sleep(0.7)
+    print(f"  grey values differ by {away[0]:.2f} from the frame's, by {away[1]:.2f} from a later one's")
+
+
+def _difference(image: NDArray[np.uint8], scene: Scene, sequence: int) -> float:
+    """Of the tenth of the pixels that differ most: people who move are a small part of a picture."""
+    frame = scene.render(sequence / FPS).image
+    smooth = [cv2.GaussianBlur(one, (0, 0), 2).astype(float) for one in (image[..., :3], frame)]
+    differences = np.abs(smooth[0] - smooth[1]).max(2).ravel()
+    return float(np.sort(differences)[-differences.size // 10 :].mean())
+
+
+# Zones
+
+
+async def corner_px(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a place in the picture is in the window, px."""
+    box = await page.value(
+        "(({x, y, width, height}) => [x, y, width, height])"
+        "(document.getElementById('canvas').getBoundingClientRect())"
+    )
+    return box[0] + x * box[2], box[1] + y * box[3]
+
+
+def saved(bench: Bench, name: str) -> dict[str, Any]:
+    """The zones in the overlay."""
+    overlay = bench.folder / name / "state" / "posed" / "overlay.yaml"
+    tree = yaml.safe_load(overlay.read_text(encoding="utf-8"))
+    assert load(None, {}, overlay=overlay).people.zones.keys() == tree["people"]["zones"].keys()
+    zones: dict[str, Any] = tree["people"]["zones"]
+    return zones
+
+
+async def draw_zone(page: Page, corners: list[tuple[float, float]], *, finger: bool = False) -> None:
+    """A new zone, its corners in turn and the first one again."""
+    await page.press("#add")
+    for x, y in [*corners, corners[0]]:
+        place = await corner_px(page, x, y)
+        await (page.tap(*place) if finger else page.click(*place))
+
+
+async def zones_are_drawn_with_the_mouse(bench: Bench) -> None:
+    """Drawn, named, saved; a corner dragged; one that crosses itself refused with the rule."""
+    with bench.daemon("zones") as daemon:
+        page = await bench.page()
+        await page.press("#edit")
+        await draw_zone(page, ZONE)
+        await page.write("#zones li:last-child .name input", "sofa")
+        await page.screenshot(bench.keep / "zones-light.png")
+        await page.press("#save")
+        await page.until("document.getElementById('editor').hidden")
+        close(saved(bench, "zones")["sofa"]["polygon"], ZONE)
+
+        await page.press("#edit")
+        await page.drag(await corner_px(page, *ZONE[0]), await corner_px(page, 0.05, 0.1))
+        await page.value(
+            "(field => { field.value = 'resting'; field.dispatchEvent(new Event('change')); })"
+            "(document.querySelector('#zones .kind select'))"
+        )
+        await page.press("#save")
+        await page.until("document.getElementById('editor').hidden")
+        close(saved(bench, "zones")["sofa"]["polygon"], [(0.05, 0.1), *ZONE[1:]])
+        assert saved(bench, "zones")["sofa"]["kind"] == "resting"
+
+        await page.press("#edit")
+        await draw_zone(page, [(0.6, 0.2), (0.9, 0.6), (0.9, 0.2), (0.6, 0.6)])
+        await page.press("#save")
+        problem = await page.until("document.getElementById('problem').textContent")
+        assert "people.zones.zone_1.polygon: must not cross itself" in problem, problem
+        await page.screenshot(bench.keep / "zones-problem.png")
+        assert "zone_1" not in saved(bench, "zones")
+        assert "set on request: people.zones" in daemon.log()
+
+
+async def zones_are_drawn_with_a_finger(bench: Bench) -> None:
+    """On a phone; and copied as YAML that the configuration takes."""
+    with bench.daemon("finger"):
+        page = await bench.page()
+        await page.show_as(390, 844, phone=True)
+        await page.press("#edit")
+        await draw_zone(page, ZONE, finger=True)
+        await page.screenshot(bench.keep / "zones-phone.png")
+        await page.press("#copy")
+        text = await page.until("document.getElementById('yaml').value")
+        zones = Config(**yaml.safe_load(text)).people.zones
+        close(zones["zone_1"].polygon, ZONE, 0.01)
+        await page.press("#save")
+        await page.until("document.getElementById('editor').hidden")
+        close(saved(bench, "finger")["zone_1"]["polygon"], ZONE, 0.01)
+
+
+def close(polygon: Any, wanted: list[tuple[float, float]], by: float = 0.004) -> None:
+    """Whether two polygons are one, but for the pixel that was hit."""
+    assert np.shape(polygon) == np.shape(wanted), polygon
+    assert np.abs(np.array(polygon) - wanted).max() < by, polygon
+
+
+# Contact
+
+
+async def contact_comes_back_after_a_restart(bench: Bench) -> None:
+    """The page says that it has none, and goes on by itself."""
+    with bench.daemon("restart") as daemon:
+        page = await bench.page()
+        await page.value("window.sameAsBefore = true")
+        daemon.stop(signal.SIGTERM, within_s=5)
+        await page.until("document.getElementById('contact').textContent === 'no contact'")
+        await page.until("document.getElementById('canvas').classList.contains('stale')")
+        await page.screenshot(bench.keep / "no-contact.png")
+        daemon.start()
+        await page.until("document.getElementById('contact').textContent === 'live'", 40)
+        await page.until("!document.getElementById('canvas').classList.contains('stale')")
+        assert await page.value("window.sameAsBefore"), "the page was loaded anew"
+
+
+async def a_token_is_asked_for(bench: Bench) -> None:
+    """A wrong one is refused; the right one is taken once and is in no address and no script's reach."""
+    with bench.daemon("token", host="0.0.0.0", token=TOKEN):  # noqa: S104 - that is what asks for one
+        page = await bench.browser.page()
+        await page.show_as(390, 844, scheme="dark", phone=True)
+        await bench.listens()
+        await page.open(f"{bench.url}/")
+        await page.until("document.getElementById('token') !== null")
+        await page.screenshot(bench.keep / "token.png")
+        for token, then in (
+            ("wrong", "document.querySelector('.problem').textContent"),
+            (TOKEN, "Boolean(window.canvas)"),
+        ):
+            await page.write("#token", token)
+            await page.press("button")
+            said = await page.until(then)
+            assert token == TOKEN or said == "That is not the token.", said
+        await page.until("document.getElementById('contact').textContent === 'live'")
+        assert await page.value("document.cookie") == ""
+        assert TOKEN not in await page.value("location.href")
+        other = await bench.browser.page()
+        await other.open(f"{bench.url}/?token={TOKEN}")
+        await other.until("document.getElementById('contact').textContent === 'live'")
+        assert await other.value("location.search") == ""
+
+
+_ATTACK: Final = """(async () => {
+  const gone = {};
+  const url = URL_OF_DAEMON;
+  gone.read = await fetch(url).then(() => 'read', () => 'refused');
+  gone.socket = await new Promise(done => {
+    const socket = new WebSocket(url.replace('http', 'ws') + '/live');
+    socket.onopen = () => done('open');
+    socket.onerror = () => done('refused');
+  });
+  await fetch(url + '/zones', {method: 'POST', mode: 'no-cors', body: '{"zones": {"x": 1}}'}).catch(() => 0);
+  gone.script = await new Promise(done => {
+    const script = document.createElement('script');
+    script.onload = () => done('loaded');
+    script.onerror = () => done('refused');
+    script.src = url + '/static/app.js';
+    document.head.append(script);
+  });
+  const frame = document.createElement('iframe');
+  frame.src = url;
+  document.body.append(frame);
+  await new Promise(done => setTimeout(done, 1500));
+  gone.frame = frame.contentDocument === null ? 'refused' : 'open';
+  return gone;
+})()"""
+
+
+async def other_pages_reach_nothing(bench: Bench) -> None:
+    """One of another port, and one whose name was pointed at this machine."""
+    with bench.daemon("hostile") as daemon, other_site() as other:
+        ours = await bench.page()
+        page = await bench.browser.page()
+        await page.open(other)
+        found = await page.value(_ATTACK.replace("URL_OF_DAEMON", f"'{bench.url}'"))
+        assert found == dict.fromkeys(("read", "socket", "script", "frame"), "refused"), found
+        assert "set on request" not in daemon.log()
+        await page.open(f"http://{NAME_OF_OTHERS}:{bench.port}/")
+        assert (await page.value("document.body.textContent")).startswith("Host: must be this machine")
+        assert await ours.value("document.getElementById('contact').textContent") == "live"
+
+
+@contextlib.contextmanager
+def other_site() -> Iterator[str]:
+    """Any other page in the owner's browser."""
+
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><title>other</title><body></body>")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# Looks
+
+_CONTRASTS: Final = """[...document.querySelectorAll(
+    'h1, h2, #device, .pill, label, button, dt, dd, #stages span, #events span, #events time, .quiet, #hint')]
+  .filter(one => one.checkVisibility() && one.textContent.trim())
+  .map(one => {
+    const rgb = text => text.match(/[\\d.]+/g).map(Number);
+    let behind = one;
+    const ground = () => rgb(getComputedStyle(behind).backgroundColor);
+    while ((ground()[3] ?? 1) < 1) behind = behind.parentElement;
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const two = [light(rgb(getComputedStyle(one).color)), light(ground())];
+    return [(Math.max(...two) + 0.05) / (Math.min(...two) + 0.05), one.textContent.trim().slice(0, 30)];
+  }).sort((a, b) => a[0] - b[0])[0]"""
+"""The text that is hardest to read; its ratio as WCAG 2.2 has it, which demands 4.5."""
+
+_BESIDE: Final = """[...document.querySelectorAll('button, input, select, .card, .pill')]
+  .filter(one => one.checkVisibility())
+  .map(one => one.getBoundingClientRect())
+  .filter(box => box.left < 0 || box.right > innerWidth).length"""
+
+_SMALL: Final = """[...document.querySelectorAll('button, select, label:has(input[type=checkbox])')]
+  .filter(one => one.checkVisibility() && one.getBoundingClientRect().height < 24).length"""
+
+
+async def it_can_be_read_anywhere(bench: Bench) -> None:
+    """In dark and light, wide and on a phone; and it asks for nothing from elsewhere."""
+    with bench.daemon("looks"):
+        page = await bench.page()
+        await page.until("document.getElementById('events').children.length > 1", 60)
+        for scheme in ("dark", "light"):
+            for name, width, height in (("wide", 1280, 800), ("phone", 390, 844)):
+                await page.show_as(width, height, scheme=scheme, phone=name == "phone")
+                await asyncio.sleep(1.5)
+                await page.screenshot(bench.keep / f"{scheme}-{name}.png", whole=name == "phone")
+                await page.press("#edit")
+                ratio, text = await page.value(_CONTRASTS)
+                assert ratio >= 4.5, (scheme, name, ratio, text)
+                assert await page.value("document.documentElement.scrollWidth") <= width
+                assert await page.value(_BESIDE) == 0
+                assert await page.value(_SMALL) == 0
+                await page.press("#discard")
+                print(f"  {scheme}, {name}: the lowest contrast is {ratio:.1f} ({text!r})")
+        elsewhere = [url for url in page.requests if f"//127.0.0.1:{bench.port}/" not in url]
+        assert not elsewhere, elsewhere
+        assert not page.complaints, page.complaints
+
+
+CHECKS: Final = {
+    "figures are where people are": figures_are_where_people_are,
+    "the picture is the frame": the_picture_is_the_frame,
+    "zones are drawn with the mouse": zones_are_drawn_with_the_mouse,
+    "zones are drawn with a finger": zones_are_drawn_with_a_finger,
+    "contact comes back after a restart": contact_comes_back_after_a_restart,
+    "a token is asked for": a_token_is_asked_for,
+    "other pages reach nothing": other_pages_reach_nothing,
+    "it can be read anywhere": it_can_be_read_anywhere,
+}
+
+
+async def go_through(keep: Path, only: str) -> int:
+    """All checks; how many failed."""
+    failed = 0
+    program = shutil.which("chromium")
+    assert program, "chromium is missing"
+    with tempfile.TemporaryDirectory(prefix="posed-web-") as folder:
+        async with Browser(program) as browser:
+            for name, check in CHECKS.items():
+                if only in name:
+                    failed += not await passes(name, check(Bench(browser, Path(folder), keep)))
+    return failed
+
+
+async def passes(name: str, check: Awaitable[None]) -> bool:
+    """Print how one check went."""
+    print(f"{name}:", flush=True)
+    try:
+        await check
+    except (AssertionError, TimeoutError) as error:
+        print(f"  FAILED: {type(error).__name__} {error}", flush=True)
+        return False
+    print("  ok", flush=True)
+    return True
+
+
+def main() -> int:
+    """Run the checks; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Looks at the live view in a real Chromium.")
+    parser.add_argument("--keep", type=Path, help="keep screenshots in this folder")
+    parser.add_argument("--only", default="", help="checks whose name has this in it")
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        keep = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        keep.mkdir(parents=True, exist_ok=True)
+        return 1 if asyncio.run(go_through(keep, options.only)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,644 @@
+"""The live view: who may look, what they see, the zones they draw, and what it costs; real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from posed.config import load
+from posed.errors import ConfigError
+from posed.mqtt.spool import Occurrence
+from posed.people.person import Person
+from posed.pose import Pose
+from posed.web.guard import HEADERS, TRIES_AT_ONCE
+from posed.web.stream import IN_FLIGHT, LONGEST_SIDE_PX
+from tests.brokers import eventually, free_port
+from tests.make_tflite import make_tflite
+from tests.performers import posing
+from tests.run_posed import Daemon
+from tests.web_site import TOKEN, Look, Site
+
+ANYWHERE = "0.0.0.0"
+NOISE = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with Site(tmp_path, privacy={"pictures": "full"}) as running:
+        yield running
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Site]:
+    """A site that others can reach, and that has a token."""
+    with Site(tmp_path, {"host": ANYWHERE, "token": TOKEN, "names": ["posed.example.org"]}) as running:
+        yield running
+
+
+def somebody() -> Person:
+    return posing("stand", 0.5)
+
+
+# Configuration
+
+
+def problems(**settings: Any) -> str:
+    environment = {f"POSED_WEB__{name.upper()}": str(value) for name, value in settings.items()}
+    with pytest.raises(ConfigError) as caught:
+        load(None, environment)
+    return str(caught.value)
+
+
+def test_an_address_that_others_reach_demands_a_token():
+    assert problems(enabled="true", host=ANYWHERE) == (
+        "web.token: needed where others can reach it (web.host is 0.0.0.0), got nothing"
+    )
+    assert load(None, {"POSED_WEB__ENABLED": "true"}).web.token is None
+    assert load(None, {"POSED_WEB__ENABLED": "true", "POSED_WEB__HOST": "::1"}).web.is_local
+
+
+def test_a_token_that_can_be_guessed_is_refused_and_not_shown():
+    assert problems(token="hall2026") == (
+        "web.token: must be 16 to 256 letters, digits and signs without spaces, "
+        "as `openssl rand -hex 16` gives, got str (set by POSED_WEB__TOKEN)"
+    )
+
+
+@pytest.mark.parametrize("host", ["hall", "", "127.0.0.1:8460", "1.2.3"])
+def test_only_an_address_can_be_listened_on(host):
+    assert "web.host: must be an IP address, such as 127.0.0.1 or 0.0.0.0, got" in problems(host=f"'{host}'")
+
+
+def test_nothing_of_it_is_loaded_where_it_is_off():
+    code = (
+        "import sys, posed.daemon, posed.cli\n"
+        "print([name for name in sys.modules if name.startswith(('aiohttp', 'posed.web'))])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+# Who may look
+
+
+def test_on_this_machine_alone_no_token_is_needed(site):
+    status, _, page = site.get()
+    assert (status, "<canvas" in page) == (200, True)
+
+
+def test_every_answer_has_strict_headers(guarded):
+    for path in ("/", "/static/style.css", "/nothing", "/live"):
+        _, headers, _ = guarded.get(path)
+        assert {name: headers.get(name) for name in HEADERS} == HEADERS
+        assert headers["Server"] == "posed"
+    _, headers, _ = guarded.get("/", Host="evil.example")
+    assert {name: headers.get(name) for name in HEADERS} == HEADERS
+
+
+def test_the_policy_allows_nothing_from_elsewhere_and_no_inline_script(site):
+    policy = site.get()[1]["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self';")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8460", "127.0.0.1.evil.example", "192.168.1.7", "", "[::1", "a@localhost"],
+)
+def test_a_name_that_is_not_ours_reaches_nothing(site, host):
+    for path in ("/", "/static/app.js", "/live", "/nothing"):
+        assert site.get(path, Host=host)[0] == 403 or host == "a@localhost"
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1234", "127.0.0.1", "[::1]:8460", "localhost."])
+def test_this_machine_s_names_and_addresses_are_known(site, host):
+    assert site.get("/", Host=host)[0] == 200
+
+
+def test_where_others_reach_it_addresses_and_its_own_names_are_known(guarded):
+    name = socket.gethostname().lower().partition(".")[0]
+    for host in ("192.168.1.7:8460", name, f"{name}.local", "posed.example.org"):
+        assert guarded.get("/", Host=host, Authorization=f"Bearer {TOKEN}")[0] == 200
+    assert guarded.get("/", Host="posed.example.com", Authorization=f"Bearer {TOKEN}")[0] == 403
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://127.0.0.1", "", "http://[", "//"]
+)
+def test_another_page_reaches_nothing(site, origin):
+    assert site.get("/", Origin=origin)[0] == 403
+
+    async def work(client):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await client.ws_connect("/live", headers={"Origin": origin})
+        async with client.post("/zones", json={"zones": {}}, headers={"Origin": origin}) as answer:
+            return refused.value.status, answer.status
+
+    assert site.visit(work) == (403, 403)
+
+
+def test_a_websocket_and_a_change_must_say_where_they_come_from(site):
+    async def work(client):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await client.ws_connect("/live")
+        async with client.post("/zones", json={"zones": {}}) as answer:
+            return refused.value.status, answer.status
+
+    assert site.visit(work) == (403, 403)
+
+
+def test_what_another_page_embeds_is_refused_and_a_link_works(site):
+    assert site.get("/static/app.js", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")[0] == 403
+    frame = {"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"}
+    assert site.get("/", Sec_Fetch_Site="cross-site", **frame)[0] == 403
+    link = {"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+    assert site.get("/", Sec_Fetch_Site="cross-site", **link)[0] == 200
+
+
+def test_without_the_token_there_is_a_form_and_nothing_else(guarded):
+    status, _, page = guarded.get("/", Accept="text/html")
+    assert (status, 'name="token"' in page, "<canvas" in page) == (401, True, False)
+    status, headers, text = guarded.get("/nothing")
+    assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert text == "A token is needed: Authorization: Bearer TOKEN\n"
+
+    async def work(client):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await client.ws_connect("/live", origin=guarded.url)
+        async with client.post("/zones", json={"zones": {}}, headers={"Origin": guarded.url}) as answer:
+            return refused.value.status, answer.status
+
+    assert guarded.visit(work) == (401, 401)
+
+
+def test_the_token_in_the_form_gives_a_cookie_that_scripts_and_other_sites_do_not_get(guarded):
+    async def work(client):
+        form = {"data": {"token": TOKEN}, "headers": {"Origin": guarded.url}, "allow_redirects": False}
+        async with client.post("/login", **form) as answer:
+            cookie = answer.headers["Set-Cookie"]
+            assert (answer.status, answer.headers["Location"]) == (303, "/")
+        assert all(part in cookie for part in ("HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=2592000"))
+        assert TOKEN not in cookie
+        async with client.get("/") as answer:
+            assert answer.status == 200
+        async with guarded.look(client) as look:
+            return await look.hear("hello")
+
+    assert guarded.visit(work)["device"] == "hall"
+
+
+def test_the_token_in_the_address_is_taken_once_and_goes_out_of_it(guarded):
+    async def work(client):
+        async with client.get("/", params={"token": TOKEN, "a": "1"}, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/?a=1")
+        async with client.get("/") as answer:
+            assert answer.status == 200
+
+    guarded.visit(work)
+
+
+def test_the_token_in_the_address_leads_nowhere_else(guarded):
+    with socket.create_connection(("127.0.0.1", guarded.port)) as raw:
+        raw.sendall(f"GET //evil.example/?token={TOKEN} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert b"Location: /evil.example/\r\n" in raw.recv(4000)
+
+
+def test_a_cookie_outlives_a_restart_and_not_its_time_nor_another_token(guarded):
+    guard = guarded.server._guard
+    until = "99999999999"
+    good = f"{until}.{guard._signature(until)}"
+    name = f"posed_{guarded.port}"
+    assert guarded.get("/", Cookie=f"{name}={good}")[0] == 200
+    past = f"1000.{guard._signature('1000')}"
+    for bad in (
+        past,
+        good + "0",
+        f"9{good}",
+        "",
+        ".",
+        "99999999999.",
+        f"x.{guard._signature('x')}",
+        "²." + good,
+    ):
+        assert guarded.get("/", Cookie=f"{name}={bad}")[0] == 401
+
+
+def test_wrong_tokens_are_counted_and_then_the_right_one_has_to_wait_too(guarded, caplog):
+    for _ in range(TRIES_AT_ONCE):
+        assert guarded.get("/", Authorization="Bearer wrong")[0] == 401
+    status, headers, text = guarded.get("/", Authorization=f"Bearer {TOKEN}")
+    assert (status, text) == (429, "Too many wrong tokens: wait 10 s.\n")
+    assert 0 < int(headers["Retry-After"]) <= 10
+    assert guarded.get(f"/?token={TOKEN}")[0] == 429
+    assert caplog.text.count("a wrong token from 127.0.0.1") == 1
+
+
+def test_who_has_the_cookie_does_not_wait_for_others_wrong_tokens(guarded):
+    async def work(client):
+        await client.get("/", params={"token": TOKEN})
+        for _ in range(TRIES_AT_ONCE + 1):
+            await client.get("/", headers={"Authorization": "Bearer wrong"})
+        async with client.get("/") as answer:
+            return answer.status
+
+    assert guarded.visit(work) == 200
+
+
+def test_the_right_token_can_be_shown_as_often_as_one_likes(guarded):
+    shown = [guarded.get("/", Authorization=f"Bearer {TOKEN}")[0] for _ in range(2 * TRIES_AT_ONCE)]
+    assert set(shown) == {200}
+
+
+def test_the_token_is_in_no_log(guarded, caplog):
+    caplog.set_level(logging.DEBUG)
+    guarded.get(f"/?token={TOKEN}")
+    guarded.get(f"/?token={TOKEN}x")
+    with socket.create_connection(("127.0.0.1", guarded.port)) as raw:
+        raw.sendall(f"GET /?token={TOKEN} HTTP/9\r\nX: {TOKEN}\x00\r\n\r\n".encode())
+        assert b"400" in raw.recv(1000)
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../config.py", "/static/%2e%2e/config.py", "/static/index.html", "/static/"]
+)
+def test_no_other_file_is_served(site, path):
+    assert site.get(path)[0] == 404
+
+
+# What is seen
+
+
+def test_a_frame_and_its_people_come_in_one_message(site):
+    async def work(client):
+        async with site.look(client) as look:
+            return await look.shown(NOISE, somebody())
+
+    about, jpeg = site.visit(work)
+    (person,) = about["people"]
+    assert about["frame"] == {"width": 320, "height": 240}
+    assert about["stages_ms"] == {"invoke": 12.5}
+    assert (person["id"], person["posture"], person["zones"]) == (1, "standing", ["room"])
+    assert len(person["keypoints"]) == 17
+    assert decoded(jpeg).shape == (240, 320, 3)
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+def seen_with(folder: Path, pictures: str, image: np.ndarray = NOISE) -> bytes:
+    """The picture that is sent of a frame."""
+    with Site(folder, privacy={"pictures": pictures}) as site:
+
+        async def work(client):
+            async with site.look(client) as look:
+                assert (await look.hear("hello"))["pictures"] == pictures
+                return await look.shown(image, somebody())
+
+        about, jpeg = site.visit(work)
+        assert about["people"][0]["keypoints"]["nose"] is not None
+        return jpeg
+
+
+@pytest.mark.parametrize("pictures", ["off", "skeleton"])
+def test_no_image_leaves_where_figures_alone_may_be_seen(tmp_path, pictures):
+    assert seen_with(tmp_path, pictures) == b""
+
+
+def test_blurred_sends_blocks(tmp_path):
+    image = decoded(seen_with(tmp_path, "blurred"))
+    assert image.shape == (240, 320, 3)
+    assert np.abs(image[1:10, 2:10].astype(int) - image[5, 5]).max() < 12  # inside a block all is alike
+
+
+def test_full_sends_the_picture(tmp_path):
+    smooth = cv2.resize(NOISE[:6, :8], (320, 240), interpolation=cv2.INTER_CUBIC)
+    image = decoded(seen_with(tmp_path, "full", smooth))
+    assert np.abs(image.astype(int) - smooth).mean() < 6
+
+
+def test_a_large_picture_is_made_smaller_and_places_stay_those_of_the_frame(site):
+    async def work(client):
+        async with site.look(client) as look:
+            return await look.shown(np.zeros((1080, 1920, 3), np.uint8))
+
+    about, jpeg = site.visit(work)
+    assert about["frame"] == {"width": 1920, "height": 1080}
+    assert decoded(jpeg).shape[1] == LONGEST_SIDE_PX
+
+
+def test_the_state_comes_at_once_and_again(site):
+    async def work(client):
+        async with site.look(client) as look:
+            return [await look.hear("state") for _ in range(2)]
+
+    first, second = (one["state"] for one in site.visit(work))
+    assert first["device"] == "hall"
+    assert first["engine"]["status"] == "waiting"
+    assert second["time"] > first["time"]
+
+
+def test_events_come_as_they_happen_and_the_last_ones_to_who_comes_later(site):
+    async def work(client):
+        async with site.look(client) as look:
+            await look.hear("state")
+            site.daemon._spool.add(Occurrence("entered", 1.0, 7))
+            now = await look.hear("event")
+        async with site.look(client) as look:
+            return now, await look.hear("event")
+
+    now, later = site.visit(work)
+    assert (now["event"]["type"], now["event"]["person"]) == ("entered", 7)
+    assert later == now
+
+
+# Zones
+
+ROOM = {"polygon": [[0, 0], [1, 0], [1, 1]], "kind": "resting", "anchor": "hips"}
+
+
+def draw(site: Site, body: Any) -> tuple[int, Any]:
+    """What the page is answered."""
+
+    async def work(client):
+        headers = {"Origin": site.url}
+        async with client.post("/zones", json=body, headers=headers) as answer:
+            return answer.status, (
+                await answer.json() if answer.status in {200, 422} else await answer.text()
+            )
+
+    return site.visit(work)
+
+
+def test_zones_are_taken_and_kept(site):
+    status, answer = draw(site, {"zones": {"bed": ROOM}})
+    assert (status, answer["data"]["persisted"]) == (200, True)
+    overlay = site.state / "overlay.yaml"
+    assert yaml.safe_load(overlay.read_text())["people"]["zones"]["bed"]["kind"] == "resting"
+    assert site.daemon._config.people.zones["bed"].anchor == "hips"
+    assert load(None, {}, overlay=overlay).people.zones == site.daemon._config.people.zones
+    assert draw(site, {"zones": {}})[0] == 200
+    assert site.daemon._config.people.zones == {}
+
+
+def test_who_looks_sees_new_zones_at_once(site):
+    async def work(client):
+        async with site.look(client) as look:
+            await look.hear("state")
+            async with client.post("/zones", json={"zones": {"bed": ROOM}}, headers={"Origin": site.url}):
+                pass
+            async with asyncio.timeout(0.5):
+                return await look.hear("state")
+
+    assert site.visit(work)["state"]["settings"]["people.zones"]["bed"]["kind"] == "resting"
+
+
+@pytest.mark.parametrize(
+    ("zone", "rule"),
+    [
+        (ROOM | {"polygon": [[0, 0], [1, 1]]}, "people.zones.bed.polygon: must have 3 to 100 points, got 2"),
+        (ROOM | {"polygon": [[0, 0], [2, 0], [1, 1]]}, "must be inside the frame, 0 to 1, got [2, 0]"),
+        (ROOM | {"polygon": [[0, 0], [1, 1], [1, 0], [0, 1]]}, "must not cross itself"),
+        (ROOM | {"kind": "sofa"}, "people.zones.bed.kind: must be normal, resting, exclude or exit"),
+        ({"polygon": ROOM["polygon"], "colour": "red"}, "unknown key"),
+    ],
+)
+def test_zones_are_held_against_the_rules_of_the_file(site, zone, rule):
+    status, answer = draw(site, {"zones": {"bed": zone}})
+    assert (status, answer["status"]) == (422, "error")
+    assert rule in answer["error"]
+    assert not (site.state / "overlay.yaml").exists()
+
+
+@pytest.mark.parametrize("body", [{}, [], {"zones": []}, {"zones": {}, "persist": False}, "x"])
+def test_what_is_no_list_of_zones_is_refused(site, body):
+    assert draw(site, body)[0] == 400
+
+
+def test_nothing_but_zones_can_be_changed(site):
+    before = site.daemon._config
+    assert draw(site, {"zones": {}, "settings": {"privacy.pictures": "full"}})[0] == 400
+    assert site.daemon._config == before
+
+
+def test_a_form_of_another_page_cannot_look_like_zones(site):
+    async def work(client):
+        headers = {"Origin": site.url, "Content-Type": "text/plain"}
+        async with client.post("/zones", data='{"zones": {}}', headers=headers) as answer:
+            return answer.status
+
+    assert site.visit(work) == 415
+
+
+def test_too_much_is_refused(site):
+    assert draw(site, {"zones": {"a" * 70_000: ROOM}})[0] == 413
+
+
+# What it costs
+
+
+def test_nothing_is_encoded_while_nobody_looks(site):
+    async def work(client):
+        for _ in range(20):
+            site.show(NOISE, somebody())
+            await asyncio.sleep(0.01)
+        async with site.look(client) as look:
+            await look.shown(NOISE)
+        seen = site.server.stream.encoded
+        while site.server.stream.viewers:
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            site.show(NOISE, somebody())
+            await asyncio.sleep(0.01)
+        return seen
+
+    assert 1 <= site.visit(work) == site.server.stream.encoded
+
+
+def test_ten_viewers_share_one_encoding(site):
+    async def work(client):
+        looks = [await client.ws_connect("/live", origin=site.url) for _ in range(10)]
+        viewers = [Look(site, one) for one in looks]
+        while site.server.stream.viewers < 10:
+            await asyncio.sleep(0.01)
+        site.show(NOISE)
+        seen = [await one.see() for one in viewers]
+        for one in looks:
+            await one.close()
+        return seen
+
+    seen = site.visit(work)
+    assert len({about["sequence"] for about, _ in seen}) == 1
+    assert site.server.stream.encoded == 1
+
+
+def test_who_takes_no_frames_gets_no_more_of_them_and_then_the_newest(site):
+    async def work(client):
+        async with site.look(client) as slow, site.look(client) as quick:
+            await slow.hear("hello")
+            for _ in range(5):
+                last, _ = await quick.shown(NOISE)
+                await quick.socket.send_str("next")
+            first = [(await slow.see())[0]["sequence"] for _ in range(IN_FLIGHT)]
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await slow.see()
+            await slow.socket.send_str("next")
+            return first, last["sequence"], (await slow.shown(NOISE))[0]["sequence"]
+
+    first, last, newest = site.visit(work)
+    assert first == sorted(first)
+    assert first[-1] < last < newest
+
+
+def test_a_viewer_that_reads_nothing_holds_up_nobody(site):
+    request = (
+        f"GET /live HTTP/1.1\r\nHost: localhost:{site.port}\r\nOrigin: http://localhost:{site.port}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+    )
+
+    async def work(client):
+        for _ in range(10):
+            about, _ = await quick_look(client)
+        return about
+
+    async def quick_look(client):
+        async with site.look(client) as look:
+            return await look.shown(NOISE)
+
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        raw.connect(("127.0.0.1", site.port))
+        raw.sendall(request.encode())
+        eventually(lambda: site.server.stream.viewers == 1)
+        assert site.visit(work)["frame"]["width"] == 320
+
+
+def test_what_is_no_word_of_the_page_ends_the_talk(site):
+    async def work(client):
+        async with site.look(client) as look:
+            await look.socket.send_str("more")
+            while (message := await look.socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+            return message.type
+
+    assert site.visit(work) in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
+
+
+def test_a_bug_in_an_answer_is_logged_and_ends_nothing(site, caplog, monkeypatch):
+    monkeypatch.setattr(site.server.desk, "ask", lambda *_: 1 / 0)
+    assert draw(site, {"zones": {}})[0] == 500
+    assert "ZeroDivisionError" in caplog.text
+    assert site.get()[0] == 200
+
+
+def test_it_stops_with_viewers_that_hang(site):
+    async def work(client):
+        await client.ws_connect("/live", origin=site.url)
+        while not site.server.stream.viewers:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(site.server.stop, 5)
+
+    site.visit(work)
+    assert not site.server._thread.is_alive()
+    assert not site.listens()
+
+
+def test_a_port_that_is_taken_is_waited_for(tmp_path, caplog):
+    site = Site(tmp_path)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", site.port))
+        other.listen()
+        site.server.start()
+        eventually(
+            lambda: f"live view: waiting for {site.url}/: address already in use" in caplog.text.lower()
+        )
+    eventually(lambda: site.server.listening)
+    site.server.stop(5)
+
+
+# The whole daemon
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """A daemon on a tiny model, which takes red for people, a folder of one red picture, and no broker."""
+    (tmp_path / "red.tflite").write_bytes(make_tflite())
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "1.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
+    return {
+        "device": "hall",
+        "camera": {"kind": "images", "source": str(pictures), "loop": True, "fps": 20},
+        "model": {"name": str(tmp_path / "red.tflite")},
+        "mqtt": {"host": "127.0.0.1", "port": free_port()},
+        "privacy": {"pictures": "full"},
+        "web": {"enabled": True, "port": free_port()},
+    }
+
+
+def test_a_daemon_shows_what_it_sees_and_stops_with_viewers(tmp_path, settings):
+    url = f"http://127.0.0.1:{settings['web']['port']}"
+
+    async def work(daemon: Daemon) -> tuple[dict[str, Any], bytes, dict[str, Any], int]:
+        async with aiohttp.ClientSession() as client, asyncio.timeout(40):
+            while "live view: http" not in daemon.log():
+                await asyncio.sleep(0.05)
+            sockets = [await client.ws_connect(f"{url}/live", origin=url) for _ in range(3)]
+            looks = [Look(None, one) for one in sockets]
+            event = await looks[1].hear("event")
+            while True:
+                about, jpeg = await looks[0].see()
+                await sockets[0].send_str("next")
+                if about["people"]:
+                    break
+            status = await asyncio.to_thread(daemon.stop, signal.SIGTERM)
+            for one in sockets:
+                await one.close()
+            return about, jpeg, event["event"], status
+
+    with Daemon(tmp_path, settings) as daemon:
+        about, jpeg, event, status = asyncio.run(work(daemon))
+        assert "live view" in daemon.log()
+        assert "Traceback" not in daemon.log()
+    assert status == 0
+    assert (about["frame"], about["people"][0]["id"]) == ({"width": 130, "height": 98}, 1)
+    assert {"capture", "letterbox", "invoke", "decode", "follow"} <= set(about["stages_ms"])
+    assert decoded(jpeg)[49, 65].tolist()[0] > 200
+    assert event["type"] == "entered"
+
+
+def test_a_daemon_without_it_does_not_listen(tmp_path, settings):
+    settings["web"]["enabled"] = False
+    with Daemon(tmp_path, settings) as daemon:
+        eventually(lambda: "entered" in daemon.log(), 20)
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", settings["web"]["port"])) != 0
+
+
+def test_a_pose_far_outside_does_no_harm(site):
+    far = Pose(np.full((17, 2), 1e12), np.full(17, 0.9), 0.9)
+    person = Person(1, far, np.ones(17, bool), seen=True, size_px=100, raw=far)
+
+    async def work(client):
+        async with site.look(client) as look:
+            return await look.shown(NOISE, person)
+
+    assert json.dumps(site.visit(work)[0])
