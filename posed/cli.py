@@ -57,19 +57,22 @@ def _options(
 
 @app.command()
 def run(config: ConfigOption = None) -> None:
-    """Run the daemon in the foreground; SIGTERM or Ctrl-C stops it."""
+    """Run the daemon in the foreground; SIGTERM or Ctrl-C stops it, SIGHUP reads the configuration again."""
     for number in (signal.SIGTERM, signal.SIGINT):  # until the daemon takes over
         signal.signal(number, lambda *_: sys.exit(0))
     from posed import daemon
-    from posed.config import kept, load
+    from posed.config import Config, kept, load
     from posed.log import start_log
     from posed.paths import overlay_file
 
-    settings = load(config, overlay=overlay_file())
+    def read_config() -> Config:
+        return load(config, overlay=overlay_file())
+
+    settings = read_config()
     start_log(settings.log.level)
     if names := kept(overlay_file()):
         log.info("%s, changed by requests, goes before the file: %s", overlay_file(), ", ".join(names))
-    if daemon.run(settings):
+    if daemon.run(settings, read_config):
         _start_again()
 
 
@@ -116,6 +119,22 @@ def setup(
     set_up(
         config, Given(device, broker, username, password_file, tls, ca, camera, model, yes=yes, force=force)
     )
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+) -> None:
+    """Check everything that the daemon needs, and say what helps; status 0 well, 1 warnings, 2 failures.
+
+    Looks at the service's configuration, where there is one; devices that the service holds are not opened.
+    """
+    from posed.doctor.examine import examine, show
+    from posed.log import start_log
+
+    start_log("error")
+    raise typer.Exit(show(list(examine(config)), as_json=as_json))
 
 
 @app.command()

@@ -814,6 +814,12 @@ def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
     replace_file(overlay, comment + yaml.safe_dump(tree, sort_keys=False))
 
 
+def overriding(environment: Mapping[str, str], names: Collection[str]) -> list[str]:
+    """The variables that go before what the overlay says of these settings, whose names are dotted."""
+    set_there = {".".join(where): name for name, where, _ in _environment_settings(environment, [])}
+    return [set_there[name] for name in names if name in set_there]
+
+
 def bounds_of(setting: str, step: float) -> tuple[float, float]:
     """The least and the most that a number may be.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import logging
 import math
 import os
@@ -23,7 +25,7 @@ from msgspec import UNSET, Struct
 from posed import __version__, camera, engine
 from posed.attention import Attention
 from posed.camera.base import Camera
-from posed.config import Config, changed, keep, live_values, mqtt_password
+from posed.config import Config, changed, keep, live_values, mqtt_password, overriding
 from posed.decode import decode_frame, describe
 from posed.engine.base import Engine
 from posed.engine.temperature import Thermometer
@@ -69,7 +71,7 @@ from posed.mqtt.messages import (
     TestEventRequest,
     ZoneMessage,
     encode,
-    observed_message,
+    observed_messages,
     rfc3339,
 )
 from posed.mqtt.poses import PosesFilter
@@ -82,8 +84,10 @@ from posed.paths import announced_file, falls_file, overlay_file, paused_file, s
 from posed.people.events import Observed
 from posed.people.turned import merged
 from posed.picture import jpeg, picture
-from posed.pipeline import Inferred, Part, Pipeline
+from posed.pipeline import STARTING, Inferred, Part, Pipeline
 from posed.pose import Pose
+from posed.service.notify import Notifier
+from posed.service.reload import reload
 
 if TYPE_CHECKING:
     from posed.web.server import WebServer
@@ -103,7 +107,13 @@ POSES_EXPIRY_S: Final = 5
 
 FPS_WINDOW_S: Final = 5.0
 
-SWITCH_INTERVAL_S: Final = 0.0005
+READY_WITHIN_S: Final = 10.0
+"""A device that is neither opened nor refused after this long is being waited for: booting goes on, s."""
+
+DOWNLOAD_S: Final = 1800.0
+"""How long a model may take to be downloaded at the start, s."""
+
+SWITCH_INTERVAL_S: Final = 0.0002
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
 an Edge TPU that has answered within 6 ms waited for as long again before it got the next frame."""
 
@@ -130,22 +140,30 @@ class Daemon:
         config: all settings.
         open_camera, open_engine: other than the configured ones.
         on_processed: called with each frame once it is published, and the number of people in it.
-        environment: says where the state folder is.
+        read_config: reads the configuration again, for `reload`.
+        environment: says where the state folder is, and where systemd listens.
 
     Raises:
         ConfigError, ModelError: something in the configuration cannot work.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords, each with a name at the call
         self,
         config: Config,
         *,
         open_camera: Callable[[], Camera] | None = None,
         open_engine: Callable[[], Engine] | None = None,
         on_processed: Callable[[Inferred, int], object] = lambda *_: None,
+        read_config: Callable[[], Config] | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        self._config = config
+        self._config, self._environment = config, environment
+        self._read_config = read_config
+        self._reloading = threading.Event()
+        self._ready = False
+        self._systemd = Notifier(environment)
+        if config.model.pull:
+            self._systemd.starts_within(DOWNLOAD_S)
         self._pair: Pair = load_pair(config.model.name, pull_missing=config.model.pull)
         self._model_warning = _model_warning(self._pair, config.camera.kind)
         self._topics = Topics.of(config)
@@ -230,6 +248,7 @@ class Daemon:
         log.info("decoder: %s", describe(self._config.decode))
         threading.excepthook = self._on_thread_failure
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        gc.freeze()  # or a full collection, 30 ms in which no frame goes on, looks at all that was imported
         if self._model_warning:
             log.warning("model %s: %s", self._pair.name, self._model_warning)
         self._spool.start()
@@ -249,6 +268,10 @@ class Daemon:
         """Make `run` return; safe in a signal handler."""
         self._stopping.set()
 
+    def reload(self) -> None:
+        """Make `run` read the configuration again; safe in a signal handler."""
+        self._reloading.set()
+
     @property
     def dropped(self) -> Dropped:
         """Frames and messages that were lost since the start."""
@@ -264,11 +287,51 @@ class Daemon:
         inferred = self._pipeline.next(WAIT_S)
         if inferred is not None:
             self._process(inferred)
+        if inferred is not None or self._pipeline.waits:
+            self._systemd.progressed()
+        self._tell_systemd()
+        if self._reloading.is_set():
+            self._reload()
         self._requests.serve(self._mqtt.publish)
         if self._web is not None:
             self._web.serve()
         if self._mqtt.connected:
             self._tell()
+
+    def _tell_systemd(self) -> None:
+        """That it is ready, once each device has been opened or is being waited for; and how it does."""
+        pipeline, mqtt = self._pipeline, self._mqtt
+        starting = STARTING in (pipeline.camera, pipeline.engine)
+        if not self._ready and (not starting or time.monotonic() - self._started_at > READY_WITHIN_S):
+            self._ready = True
+            self._systemd.ready()
+        waiting = {"camera": pipeline.camera.why, "engine": pipeline.engine.why, "broker": mqtt.why or ""}
+        people, engine = len(self._following.people), pipeline.opened_engine
+        self._systemd.status(
+            "; ".join(f"waiting for the {part}: {why}" for part, why in waiting.items() if why),
+            f"{self._fps():.0f} fps, {people} {'person' if people == 1 else 'people'}"
+            + (f", {engine.kind} {engine.device}" if engine else ""),
+        )
+
+    def _reload(self) -> None:
+        """Take over what applies at once; a configuration that is not good changes nothing."""
+        self._reloading.clear()
+        if self._read_config is None:
+            return
+        self._systemd.reloading()
+        try:
+            wanted = self._read_config()
+            check(wanted)
+        except ConfigError as error:
+            for problem in (*error.problems, "not reloaded: the configuration stays as it was"):
+                log.error("%s", problem)  # noqa: TRY400 expected: no traceback
+        else:
+            done = reload(self._config, wanted)
+            self._take_over(done.config)
+            log.info("reloaded: %s", ", ".join(done.applied) or "nothing new that applies at once")
+            if done.waiting:
+                log.warning("new after a restart only: %s", ", ".join(done.waiting))
+        self._systemd.ready()
 
     def _process(self, inferred: Inferred) -> None:
         frame, stages = inferred.frame, inferred.stages
@@ -276,8 +339,6 @@ class Daemon:
             poses = self._decode(inferred)
         with stages.time("follow"):
             people = self._following.update(poses, frame)
-        if (look := self._following.look) is not None:
-            self._pipeline.look(look, frame)
         # Who is only seen in turned looks is there in the frames between them, too.
         self._pipeline.attention.heed(max(len(poses), len(self._following.people)), frame.captured_at)
         now = time.monotonic()
@@ -288,6 +349,9 @@ class Daemon:
                 payload = encode(self._message(frame, people))
             with stages.time("publish"):
                 self._mqtt.publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
+        with stages.time("look"):  # where to look turned next; no message waits for that
+            if (look := self._following.next_look()) is not None:
+                self._pipeline.look(look, frame)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), self._latency_ms)
         self._newest = frame.image, people
         if self._web is not None:
@@ -320,7 +384,7 @@ class Daemon:
             frame=Size(width, height),
             inference_ms=self._inference_ms,
             latency_ms=self._latency_ms,
-            people=[observed_message(one, self._config.decode.keypoint_threshold) for one in people],
+            people=observed_messages(people, self._config.decode.keypoint_threshold),
         )
 
     def _decode(self, inferred: Inferred) -> list[Pose]:
@@ -410,6 +474,11 @@ class Daemon:
                 raise RequestError(
                     f"persist: changed, but not kept: {self._overlay}: {error.strerror}"
                 ) from None
+            if variables := overriding(self._environment, request.settings):
+                said = ", ".join(variables)
+                raise RequestError(
+                    f"persist: changed and kept, but a restart takes {said} from the environment"
+                )
         values = {name: self._settings[name] for name in request.settings}
         log.info("set on request: %s", ", ".join(sorted(values)))
         return SettingsChanged(settings=values, persisted=request.persist)
@@ -602,6 +671,7 @@ class Daemon:
 
     def _end(self) -> None:
         self._stopped = True
+        self._systemd.stopping()
         if self._web is not None:
             self._web.leave()
         if self._mqtt.connected:
@@ -662,8 +732,12 @@ def check(config: Config) -> str:
     return to_do
 
 
-def run(config: Config) -> bool:
+def run(config: Config, read_config: Callable[[], Config]) -> bool:
     """Run the daemon in the foreground until SIGTERM, SIGINT, a request or the end of a recording.
+
+    Args:
+        config: all settings.
+        read_config: reads them again, upon SIGHUP.
 
     Returns:
         Whether it is to be started again.
@@ -676,8 +750,16 @@ def run(config: Config) -> bool:
             sys.exit(0)
         daemon.stop()
 
+    def on_hangup(_number: int, _frame: FrameType | None) -> None:
+        if daemon is not None:
+            daemon.reload()
+
+    # Where every thread is, on standard error, when a library crashes or the watchdog fires.
+    faulthandler.enable()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    daemon = Daemon(config)
+    if not sys.stdin.isatty():  # at a terminal it says that the terminal is gone
+        signal.signal(signal.SIGHUP, on_hangup)
+    daemon = Daemon(config, read_config=read_config)
     daemon.run()
     return daemon.restarting

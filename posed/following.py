@@ -13,8 +13,9 @@ from posed.frame import Frame, Look
 from posed.mqtt.messages import person_message
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Event, Observed, Observer
+from posed.people.person import Person
 from posed.people.posture import Posture
-from posed.people.track import Tracker
+from posed.people.track import Ended, Tracker
 from posed.people.turned import Looks
 from posed.pose import Pose
 
@@ -49,8 +50,7 @@ class Following:
         self._tracker = Tracker(config.people, self._threshold)
         self._observer = Observer(config.people)
         self._looks = Looks(config.people)
-        self.look: Look | None = None
-        """Where to look turned next, after the frame that `update` took last."""
+        self._newest: tuple[Sequence[Person], Sequence[Ended], float, tuple[int, int]] | None = None
         self._ids_of_falls: dict[int, str] = {}
         self._falls_before: frozenset[object] = frozenset()
         """Numbers of those who went down in a run before: ids of people begin anew with each."""
@@ -93,10 +93,17 @@ class Following:
         people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
         for event in self._observer.update(people, ended, frame.time_s, size):
             self._pass_on(event, frame.time)
-        down = self._observer.falls.down if self._tells_falls else []
-        self.look = self._looks.next(people, ended, down, frame.time_s, size)
+        self._newest = people, ended, frame.time_s, size
         self._keep()
         return [one for one in self.people if True in one.person.visible.tolist()]
+
+    def next_look(self) -> Look | None:
+        """Where to look turned next; once after each `update`, when nobody waits for what that said."""
+        if self._newest is None:
+            return None
+        (people, ended, time_s, size), self._newest = self._newest, None
+        down = self._observer.falls.down if self._tells_falls else []
+        return self._looks.next(people, ended, down, time_s, size)
 
     def clear_falls(self, time_s: float, event: str | None = None) -> list[str]:
         """Somebody looks after a fall, or all of them.

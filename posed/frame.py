@@ -59,6 +59,7 @@ class Letterbox:
         self._left = (input_width - width) // 2
         self._top = (input_height - height) // 2
         self._scale_yx = np.array([source_height / height, source_width / width])
+        self._shift_yx = (0.5 - np.array([self._top, self._left])) * self._scale_yx - 0.5
         self._size = (width, height)
         self._halves = _halves(source_size, scale)
         # Averaging avoids aliasing, but only pays where pixels would be skipped.
@@ -96,8 +97,7 @@ class Letterbox:
 
     def to_source(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (…, 2), y first, from px of the model input to px of the source frame."""
-        inside = points - np.array([self._top, self._left])
-        return np.asarray((inside + 0.5) * self._scale_yx - 0.5)
+        return np.asarray(points * self._scale_yx + self._shift_yx)
 
 
 _MUCH_SMALLER: Final = 0.4

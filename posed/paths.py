@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+SERVICE_CACHE: Final = Path("/var/cache/posed")
+"""Made by the Debian package."""
 
 
 def _folder(environment: Mapping[str, str], service: str, user: str, default: str) -> Path:
@@ -25,9 +29,15 @@ def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """What can be fetched or computed again; a service without one uses its state folder."""
+    """What can be fetched or computed again; a service without one uses its state folder.
+
+    What root fetches, it fetches for the service, where that is installed.
+    """
     if "CACHE_DIRECTORY" not in environment and "STATE_DIRECTORY" in environment:
         return state_folder(environment)
+    own = {"CACHE_DIRECTORY", "XDG_CACHE_HOME"} & environment.keys()
+    if not own and os.geteuid() == 0 and SERVICE_CACHE.is_dir():
+        return SERVICE_CACHE
     return _folder(environment, "CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
 
 

@@ -28,7 +28,7 @@ from posed.backoff import Backoff
 from posed.camera.base import Camera
 from posed.camera.sight import Sight
 from posed.engine.base import Engine, Heads
-from posed.errors import CameraEnded, CameraLost, EngineError, EngineLost, PosedError
+from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost, PosedError
 from posed.frame import Frame, Image, Letterbox, Look, Turned
 from posed.stages import Stages
 
@@ -51,8 +51,13 @@ LOOK_LATER: Final = 3
 comes, however the threads run, only after the main loop has asked: one is being inferred by then and one
 waits in the slot."""
 
-HANG_S: Final = 30.0
-"""An inference that has not ended after this long never will, s; the slowest CPU takes a second or two."""
+HANG_S: Final = 20.0
+"""An inference, or a wait for the next frame, that has not ended after this long never will, s: the slowest
+CPU takes a second or two, and that wait `POLL_S`. Less than systemd's watchdog allows, so that the log says
+what hangs."""
+
+OPEN_HANG_S: Final = 90.0
+"""The same for opening a device: trying an Edge TPU for the first time may take a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,10 @@ class Part:
 
     status: Literal["ok", "waiting", "paused"]
     why: str = ""
+
+
+STARTING: Final = Part("waiting", "starting")
+"""A device that has neither been opened nor refused yet."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +146,7 @@ class Pipeline:
         open_engine: opens the engine; raises EngineLost if it is not there now.
         input_size: (width, height) of the model's input, px.
         timeout_s: after how long without a frame the camera is opened again, s.
-        hang_s: after how long an inference counts as hanging, s.
+        hang_s: after how long an inference, or a wait for the next frame, counts as hanging, s.
         attention: which frames of a live camera are processed; all of them when None.
 
     Attributes:
@@ -164,7 +173,9 @@ class Pipeline:
         self._input_size = input_size
         self._timeout_s = timeout_s
         self._hang_s = hang_s
-        self._inferring_since: float | None = None
+        self._camera_call = _Call("camera")
+        self._engine_call = _Call("engine")
+        self._awaits_frame = False
         self._stopping = threading.Event()
         self._paused = threading.Event()
         self._captured: Slot[Captured] = Slot()
@@ -177,16 +188,19 @@ class Pipeline:
         self._judged_s = -math.inf
         self._next_sequence = 0
         self._threads = [
-            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
-            for name, work in (("capture", self._capture), ("inference", self._infer))
+            threading.Thread(target=self._guarded, args=(work, call), name=name, daemon=True)
+            for name, work, call in (
+                ("capture", self._capture, self._camera_call),
+                ("inference", self._infer, self._engine_call),
+            )
         ]
         # Frames captured, delivered to the main loop, and lost with the engine; each counted by one thread.
         self._captured_count = 0
         self._delivered_count = 0
         self._lost_count = 0
         self._replaced_count = 0
-        self.camera = Part("waiting", "starting")
-        self.engine = Part("waiting", "starting")
+        self.camera = STARTING
+        self.engine = STARTING
         self.sight: Literal["ok", "dark", "covered", "frozen"] | None = None
         self.frame_size: tuple[int, int] | None = None
         self.opened_engine: Engine | None = None
@@ -209,6 +223,11 @@ class Pipeline:
         """Open the camera again; a recording begins anew."""
         self._paused.clear()
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is nothing to do: a pause, a device is away, or the camera has no new frame yet."""
+        return self._awaits_frame or self.camera.status != "ok" or self.engine.status != "ok"
+
     def start(self) -> None:
         """Open camera and engine, in the background."""
         for thread in self._threads:
@@ -219,11 +238,12 @@ class Pipeline:
 
         Raises:
             CameraEnded: a recording has been played to its end and everything of it was handed over.
-            CameraError, EngineError: a device can never work like this, or the engine hangs.
+            CameraError, EngineError: a device can never work like this, or hangs.
         """
-        since = self._inferring_since
-        if since is not None and time.monotonic() - since > self._hang_s:
-            raise EngineError(f"engine: must answer within {self._hang_s:g} s, got nothing: it hangs")
+        if hangs := self._camera_call.hangs():
+            raise CameraError(hangs)
+        if hangs := self._engine_call.hangs():
+            raise EngineError(hangs)
         inferred = self._inferred.take(wait_s)
         if inferred is not None:
             self._delivered_count += 1
@@ -255,7 +275,7 @@ class Pipeline:
                 thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], None], call: _Call) -> None:
         """A failure of a thread is the main loop's to raise; nothing dies silently."""
         try:
             work()
@@ -263,6 +283,8 @@ class Pipeline:
             self._ended = ended
         except BaseException as error:  # noqa: BLE001 handed on, not swallowed
             self._failure = self._failure or error
+        finally:
+            call.end()
 
     def _capture(self) -> None:
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
@@ -272,15 +294,20 @@ class Pipeline:
                 self._stopping.wait(POLL_S)
                 continue
             began_at = time.monotonic()
+            self._camera_call.begin(max(OPEN_HANG_S, self._timeout_s + self._hang_s))
             try:
                 with self._open_camera() as camera:
+                    self._camera_call.end()
                     log.info("%s: opened", camera.name)
                     self._sight_of_camera, self._judged_s = Sight(), -math.inf
                     first = self._next_sequence
                     for frame, stages in self._frames(camera):
                         # A camera that was opened again goes on counting: a number is there once in a run.
                         self._hand_over(replace(frame, sequence=first + frame.sequence), stages, camera.live)
+                    self._camera_call.begin(self._hang_s)  # for closing it
+                self._camera_call.end()
             except CameraLost as error:
+                self._camera_call.end()
                 self.sight = None
                 self._wait("camera", error, _delay(backoff, began_at))
 
@@ -289,13 +316,17 @@ class Pipeline:
         deadline = time.monotonic() + self._timeout_s
         while not self._stopping.is_set() and not self.paused:
             stages = Stages()
+            self._camera_call.begin(self._hang_s)
             with stages.time("capture"):
                 frame = camera.read(POLL_S)
+            self._camera_call.end()
+            self._awaits_frame = frame is None
             if frame is not None:
                 self.camera = Part("ok")
                 yield frame, stages
                 deadline = time.monotonic() + self._timeout_s
             elif time.monotonic() > deadline:
+                self._camera_call.begin(self._hang_s)  # for closing it
                 raise CameraLost(
                     f"{camera.name}: must deliver a frame within {self._timeout_s:g} s, got none"
                 )
@@ -334,29 +365,32 @@ class Pipeline:
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
         while not self._stopping.is_set():
             began_at = time.monotonic()
+            self._engine_call.begin(OPEN_HANG_S)
             try:
                 with self._open_engine() as engine:
+                    self._engine_call.end()
                     self.opened_engine = engine
                     self.engine = Part("ok")
                     while not self._stopping.is_set():
                         self._infer_next(engine)
             except EngineLost as error:
+                self._engine_call.end()
                 self._wait("engine", error, _delay(backoff, began_at))
 
     def _infer_next(self, engine: Engine) -> None:
         captured = self._captured.take(POLL_S)
         if captured is None:
             return
-        self._inferring_since = time.monotonic()
+        self._engine_call.begin(self._hang_s)
         try:
             with captured.stages.time("invoke"):
                 heads = engine.infer(captured.input)
             looked = self._look_turned(engine, captured)
         except EngineLost:
             self._lost_count += 1
+            self._engine_call.begin(self._hang_s)  # for closing it
             raise
-        finally:
-            self._inferring_since = None
+        self._engine_call.end()
         inferred = Inferred(captured.frame, captured.letterbox, heads, captured.stages, looked)
         while not self._inferred.put_if_free(inferred, POLL_S) and not self._stopping.is_set():
             pass
@@ -371,7 +405,7 @@ class Pipeline:
         self._asked.popleft()
         if captured.frame.image.shape != shape:
             return None  # a camera that was opened anew with another size: the place is another
-        self._inferring_since = time.monotonic()
+        self._engine_call.begin(self._hang_s)
         with captured.stages.time("turned"):
             view = Turned(look, self._input_size)
             return Looked(view, engine.infer(view.apply(captured.frame.image)))
@@ -386,6 +420,33 @@ class Pipeline:
         while not self._stopping.wait(min(POLL_S, delay_s)) and time.monotonic() < wait_until:
             if part == "camera" and self.paused:
                 return
+
+
+class _Call:
+    """A call into a device's library, which may hang; of one thread, watched by another.
+
+    Args:
+        part: whose, for people.
+    """
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+        self._limit: tuple[float, float] | None = None
+
+    def begin(self, limit_s: float) -> None:
+        """From now on it may take so long; calling it again begins another call."""
+        self._limit = time.monotonic(), limit_s
+
+    def end(self) -> None:
+        """It returned."""
+        self._limit = None
+
+    def hangs(self) -> str | None:
+        """That it hangs, as one line, or None while it may still return."""
+        limit = self._limit
+        if limit is None or time.monotonic() - limit[0] <= limit[1]:
+            return None
+        return f"{self._part}: must answer within {limit[1]:g} s, got nothing: it hangs"
 
 
 def _delay(backoff: Backoff, began_at: float) -> float:

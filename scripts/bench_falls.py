@@ -253,8 +253,8 @@ def falls_told(seed: int, played: Played) -> int:
                 _, look = asked.popleft()
                 poses = merged(poses, network.find(number, look), look.turn_deg, threshold)
             following.update(poses, Frame(IMAGE, number, time_s, time_s, time_s))
-            if following.look is not None:
-                asked.append((number, following.look))
+            if (look := following.next_look()) is not None:
+                asked.append((number, look))
     return sum(event.type == "fall" for event in told)
 
 

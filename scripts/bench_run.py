@@ -1,10 +1,11 @@
-"""Measures the whole way, three times over; every figure is of this machine.
+"""Measures the whole way, three times over (`--parts`); every figure is of this machine.
 
 1. `posed bench` on 640x480 frames with five people: frames per second against those of bare invokes, on a
    stand-in for the Edge TPU that holds the chip for 6 and for 12 ms, and on the CPU.
 2. `posed run` at 30 frames per second on the stand-in, a real mosquitto, and mosquitto_sub as the subscriber:
    the time from capture to receipt and what of it is not the engine's, the time from start to the first
-   message, and the daemon's memory.
+   message, and the daemon's memory. With mosquitto's `set_tcp_nodelay true`, and as it comes: then it keeps a
+   message back until the subscriber has acknowledged the one before, for up to 40 ms.
 3. The same on a video and the CPU: at the video's own rate, as a camera would, and as fast as possible, where
    every frame waits for the engine.
 
@@ -43,6 +44,9 @@ WARM_UP_MESSAGES = 10
 HOLDS_MS = (6, 12)
 """How long the stand-in holds the chip: about what 353x481 and 481x641 take on a real one."""
 
+NODELAY = "set_tcp_nodelay true\n"
+"""For mosquitto.conf: each message goes out at once."""
+
 NO_LOOKS = {"POSED_PEOPLE__LOOK_TURNED_S": "0"}
 """The stand-in sees the same people whichever way a picture is turned; and a frame is to be one invoke."""
 
@@ -53,7 +57,7 @@ def main() -> int:
     print(f"{platform.machine()}, {os.cpu_count()} cores; {Path(options.model).name}, {options.seconds:g} s")
     with tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
         heads = five_people(options, Path(folder))
-        status = overlap(options, heads)
+        status = overlap(options, heads) if 1 in options.parts else 0
         standin = built().environment(Behaviour(heads=heads, hold_ms=HOLDS_MS[0])) | NO_LOOKS
         on_chip = {
             "camera": {"kind": "synthetic", "fps": 30},
@@ -61,12 +65,17 @@ def main() -> int:
             "engine": {"kind": "edgetpu"},
         }
         title = f"drawn people at 30 fps, stand-in of {HOLDS_MS[0]} ms, heads of five people"
-        runs = [(title, on_chip, standin)]
-        for realtime in (True, False):
+        runs = []
+        if 2 in options.parts:
+            runs = [
+                (title, on_chip, standin, NODELAY),
+                (f"{title}, mosquitto as it comes", on_chip, standin, ""),
+            ]
+        for realtime in (True, False) if 3 in options.parts else ():
             rate = "at its own rate" if realtime else "as fast as possible, frames wait for the engine"
             camera = {"kind": "video", "source": options.video, "loop": True, "realtime": realtime}
             on_cpu = {"camera": camera, "model": {"name": options.model}, "engine": {"kind": "cpu"}}
-            runs.append((f"{Path(options.video).name} {rate}, CPU", on_cpu, {}))
+            runs.append((f"{Path(options.video).name} {rate}, CPU", on_cpu, {}, NODELAY))
         return max([status] + [measure(options, *run) for run in runs])
 
 
@@ -127,14 +136,20 @@ def overlap(options: argparse.Namespace, heads: Path) -> int:
     return status
 
 
-def measure(options: argparse.Namespace, title: str, chosen: dict[str, Any], more: dict[str, str]) -> int:
+def measure(
+    options: argparse.Namespace, title: str, chosen: dict[str, Any], more: dict[str, str], broker_config: str
+) -> int:
     """One run of the daemon; returns 1 if no message came."""
     with tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
         port = free_port()
         config = Path(folder) / "posed.yaml"
         common = {"device": "bench", "mqtt": {"host": "127.0.0.1", "port": port}, "log": {"level": "warning"}}
         config.write_text(yaml.safe_dump(common | chosen), encoding="utf-8")
-        broker = subprocess.Popen(["mosquitto", "-p", str(port)], stderr=subprocess.DEVNULL)
+        settings = Path(folder) / "mosquitto.conf"
+        settings.write_text(
+            f"listener {port} 127.0.0.1\nallow_anonymous true\n{broker_config}", encoding="utf-8"
+        )
+        broker = subprocess.Popen(["mosquitto", "-c", str(settings)], stderr=subprocess.DEVNULL)
         wait_for(port)
         received_file = Path(folder) / "received"
         with received_file.open("wb") as sink:
@@ -165,6 +180,7 @@ def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench_run", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="how long each run lasts (default 20)")
+    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 3], help="1, 2, 3 (default all)")
     parser.add_argument("--video", default=str(SHARED / "testdata/walkers_768x576.mp4"))
     parser.add_argument(
         "--model",

@@ -51,18 +51,20 @@ pip_install() {
     return "${PIPESTATUS[0]}"
 }
 
-# make_heavy NAME EXTRA: a virtual environment apart from .venv, for what weighs gigabytes. Says where in $heavy.
+# make_heavy NAME EXTRA [REQUIREMENT...]: a virtual environment apart from .venv, for what weighs gigabytes or
+# is nobody's but one script's. EXTRA may be empty. Says where in $heavy.
 make_heavy() {
     local name=$1 extra=$2 python wanted
+    shift 2
     heavy="${XDG_CACHE_HOME:-$HOME/.cache}/posed-check/$name"
-    wanted="$ROOT $extra $(cksum <"$ROOT/pyproject.toml")"
+    wanted="$ROOT $extra $* $(cksum <"$ROOT/pyproject.toml")"
     export PYTHONPATH="$ROOT" # another checkout may have set it up last
     [ "$(cat "$heavy/.installed" 2>/dev/null)" = "$wanted" ] && return 0
     python=$(find_python) || return 1
     say "setting up $heavy (some minutes the first time)"
     mkdir -p "$(dirname "$heavy")"
     [ -x "$heavy/bin/python" ] || "$python" -m venv "$heavy" || return 1
-    pip_install "$heavy" --editable "$ROOT[$extra]" || return 1
+    pip_install "$heavy" --editable "$ROOT${extra:+[$extra]}" "$@" || return 1
     printf '%s\n' "$wanted" >"$heavy/.installed"
 }
 

@@ -76,6 +76,12 @@ class Daemon:
         assert self.process is not None
         return self.process.wait(timeout_s)
 
+    def stopped(self) -> bool:
+        """Whether a SIGSTOP has taken effect."""
+        assert self.process is not None
+        state = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(") ")[2][0]
+        return state == "T"
+
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8")
 

@@ -24,7 +24,7 @@ from tests.make_tflite import make_tflite
 from tests.run_posed import posed
 from tests.standin.standin import Behaviour, built
 
-STAGES = ["capture", "letterbox", "invoke", "decode", "follow", "encode", "publish"]
+STAGES = ["capture", "letterbox", "invoke", "decode", "follow", "encode", "publish", "look"]
 
 
 @pytest.fixture

@@ -114,6 +114,16 @@ def test_a_disk_that_does_not_take_it_is_said(desk):
     assert desk.daemon._config.decode.max_people == 3
 
 
+def test_what_the_environment_goes_before_is_said(desk):
+    desk.daemon._environment = {"POSED_DECODE__MAX_PEOPLE": "5"}
+    error = desk.ask("set", settings={"decode.max_people": 3}, persist=True)
+    assert error == (
+        "persist: changed and kept, but a restart takes POSED_DECODE__MAX_PEOPLE from the environment"
+    )
+    assert desk.daemon._config.decode.max_people == 3
+    assert desk.ask("set", settings={"log.level": "info"}, persist=True)["persisted"]
+
+
 def test_zones_can_be_drawn_at_run_time(desk):
     zones = {"bed": {"polygon": [[0, 0], [1, 0], [1, 1]], "kind": "resting"}}
     desk.ask("set", settings={"people.zones": zones})

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from posed.backoff import Backoff
 from posed.config import EngineConfig
 from posed.engine import open_engine
+from posed.engine.auto import Substitute
+from posed.engine.base import Engine
+from posed.engine.tflite import open_cpu
 from posed.errors import EngineError, EngineLost
 from posed.model.tflite import Model, parse_model
+from tests.brokers import eventually
 from tests.make_tflite import make_tflite
 from tests.standin.standin import Behaviour, built
 
@@ -36,6 +43,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unplugged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in Behaviour(device=tmp_path / "unplugged").environment().items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The Edge TPU is there while this file is; it is looked for often."""
+    path = tmp_path / "edge-tpu"
+    monkeypatch.setenv("STANDIN_DEVICE", str(path))
+    monkeypatch.setenv("STANDIN_LOG", str(path.with_name("log")))
+    monkeypatch.setattr("posed.engine.auto.FIRST_LOOK_S", 0.05)
+    return path
 
 
 @pytest.fixture
@@ -83,6 +100,45 @@ def test_auto_takes_the_cpu_where_the_pair_crashes(
 def test_auto_takes_the_cpu_where_there_is_no_compiled_model(plain: Model, library: str, cache: Path) -> None:
     with open_engine(AUTO, plain, None, library=library, cache=cache) as engine:
         assert (engine.kind, engine.why) == ("cpu", "no compiled model for an Edge TPU")
+
+
+def test_auto_returns_to_the_edge_tpu_between_two_frames_once_it_is_back(
+    plain: Model, compiled: Model, library: str, cache: Path, device: Path
+) -> None:
+    image = np.zeros((*plain.size[::-1], 3), np.uint8)
+    with open_engine(AUTO, plain, compiled, library=library, cache=cache) as engine:
+        engine.infer(image)
+        assert (engine.kind, engine.why[:22]) == ("cpu", "no Edge TPU answered (")
+        device.touch()
+        eventually(lambda: engine.infer(image) and engine.kind == "edgetpu", 20)
+        assert (engine.device, engine.why) == ("any", "the Edge TPU is back")
+        device.unlink()
+        with pytest.raises(EngineLost):
+            engine.infer(image)
+    with open_engine(AUTO, plain, compiled, library=library, cache=cache) as engine:
+        assert engine.kind == "cpu"  # and so on, for ever
+
+
+def test_a_device_that_came_back_unused_is_let_go_of(
+    plain: Model, compiled: Model, library: str, cache: Path, device: Path
+) -> None:
+    with open_engine(AUTO, plain, compiled, library=library, cache=cache) as engine:
+        device.touch()
+        eventually(lambda: engine._found is not None, 20)
+    lines = device.with_name("log").read_text().splitlines()
+    assert lines[-1] == "destroy"
+    assert [thread.name for thread in threading.enumerate() if thread.name == "edgetpu"] == []
+
+
+def test_an_edge_tpu_that_can_never_work_is_looked_for_no_more(
+    plain: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> Engine:
+        raise EngineError("they do not fit together")
+
+    with Substitute(open_cpu(plain, 1, "away"), refuse, Backoff(0.01, 0.01, lambda: 1.0)) as engine:
+        eventually(lambda: not engine._thread.is_alive())
+    assert caplog.messages == ["the Edge TPU is not looked for any more: they do not fit together"]
 
 
 @pytest.mark.usefixtures("unplugged")

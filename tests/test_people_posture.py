@@ -13,7 +13,6 @@ from posed.people.posture import (
     PostureFilter,
     Shape,
     hands_raised,
-    scores_of,
     shape_of,
 )
 from tests.performers import hide, posing
@@ -23,7 +22,7 @@ STANDING, SITTING, LYING = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
 
 def posture_of(person) -> str:
-    scores = scores_of(shape_of(person))
+    scores = shape_of(person).scores
     return POSTURES[scores.index(max(scores))] if max(scores) >= 0.5 else "unknown"
 
 
@@ -64,13 +63,13 @@ def test_shoulders_stand_for_a_face_that_is_turned_away():
 
 def test_without_hips_or_legs_the_posture_is_not_known():
     legs = ("left_knee", "right_knee", "left_ankle", "right_ankle")
-    assert scores_of(shape_of(hide(posing("stand", 0.5), "left_hip", "right_hip"))) == NOT_KNOWN
-    assert scores_of(shape_of(hide(posing("stand", 0.5), *legs))) == NOT_KNOWN
+    assert shape_of(hide(posing("stand", 0.5), "left_hip", "right_hip")).scores == NOT_KNOWN
+    assert shape_of(hide(posing("stand", 0.5), *legs)).scores == NOT_KNOWN
 
 
 def test_halfway_between_two_postures_both_fit_half():
-    assert scores_of(Shape(trunk=0.4, legs=0.33, height=1, lean_deg=0)) == pytest.approx((0.5, 0.5, 0))
-    assert math.isclose(sum(scores_of(Shape(trunk=0.24, legs=0.1, height=1, lean_deg=0))), 1)
+    assert Shape(trunk=0.4, legs=0.33, height=1, lean_deg=0).scores == pytest.approx((0.5, 0.5, 0))
+    assert math.isclose(sum(Shape(trunk=0.24, legs=0.1, height=1, lean_deg=0).scores), 1)
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])

@@ -159,10 +159,10 @@ def test_the_assignment_is_the_best_of_all(people: int, seen: int, seed: int) ->
     rng = np.random.default_rng(seed)
     before = [pose(float(x)) for x in rng.uniform(300, 460, people)]
     tracks = _begun(people, 0.0)
-    _see(tracks, before, 0.0, FRAME, Smoother(CONFIG, THRESHOLD), THRESHOLD)
-    poses = [pose(float(x)) for x in rng.uniform(300, 460, seen)]
     crowd = Crowd.of(before, THRESHOLD)
-    worth = similarity(crowd, tracks["size_px"], Crowd.of(poses, THRESHOLD), np.zeros(people)) - _LEAST_ALIKE
+    _see(tracks, crowd, 0.0, FRAME, Smoother(CONFIG, THRESHOLD), THRESHOLD)
+    poses = Crowd.of([pose(float(x)) for x in rng.uniform(300, 460, seen)], THRESHOLD)
+    worth = similarity(crowd, tracks["size_px"], poses, np.zeros(people)) - _LEAST_ALIKE
 
     def sum_of(chosen: Sequence[int | None]) -> float:
         return sum(worth[row, column] for row, column in enumerate(chosen) if column is not None)
@@ -173,7 +173,7 @@ def test_the_assignment_is_the_best_of_all(people: int, seen: int, seed: int) ->
         if len(taken := [column for column in choice if column is not None]) == len(set(taken))
     ]
     best = max(sum_of(choice) for choice in choices)
-    assert sum_of(_assign(tracks, poses, 0.0, THRESHOLD)) == pytest.approx(best)
+    assert sum_of(_assign(tracks, poses, 0.0)) == pytest.approx(best)
 
 
 def walk_of(random: np.random.Generator, x: float, frames: int) -> list[Pose | None]:

@@ -311,6 +311,41 @@ def test_stop_does_not_wait_for_an_engine_that_hangs(started):
     held.set()
 
 
+def test_a_camera_that_hangs_is_raised():
+    camera = LedCamera(burst=1)
+    camera.told.acquire = lambda timeout: camera.closed.wait(10)
+    pipeline = Pipeline(lambda: camera, FakeEngine, SIZE, timeout_s=5, hang_s=0.2)
+    pipeline.start()
+    with pytest.raises(CameraError, match=r"^camera: must answer within 0.2 s, got nothing: it hangs$"):
+        work(pipeline)
+    camera.closed.set()
+    assert pipeline.stop(5)
+
+
+def test_a_recording_that_has_ended_does_not_hang(started):
+    """Its last frames may take the engine longer than a camera may take."""
+    held = threading.Event()
+    camera = FakeCamera([1, CameraEnded("over")], live=False)
+    pipeline = Pipeline(lambda: camera, lambda: FakeEngine(held=held), SIZE, timeout_s=5, hang_s=20)
+    pipeline.start()
+    eventually(lambda: pipeline._ended is not None)
+    assert pipeline._camera_call.hangs() is None
+    held.set()
+    assert work(pipeline) == [0]
+
+
+def test_there_is_nothing_to_do_while_the_camera_has_no_frame_or_a_device_is_away(started):
+    frames = started([FakeCamera([3], live=True)])
+    assert work_once(frames)
+    eventually(lambda: frames.waits)
+    away = started([CameraLost("gone")])
+    assert away.waits
+
+
+def work_once(pipeline: Pipeline) -> bool:
+    return pipeline.next(5) is not None
+
+
 def test_an_engine_that_hangs_is_raised():
     held = threading.Event()
     engine = FakeEngine(held=held)

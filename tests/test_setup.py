@@ -503,6 +503,18 @@ def test_a_camera_url_that_may_hold_a_password_goes_to_the_secrets(
     assert load(home / "posed.yaml", {}).camera.source == url
 
 
+@pytest.mark.parametrize(("mode", "expected"), [(0o640, 0o640), (0o644, 0o600), (0o600, 0o600)])
+def test_a_group_that_alone_may_read_the_configuration_may_read_its_secrets(
+    home: Path, mode: int, expected: int
+) -> None:
+    path = home / "posed.yaml"
+    path.touch()
+    path.chmod(mode)
+    write(path, {"mqtt.username": "hall", "mqtt.password": Secret("mqtt", "123")})
+    assert path.stat().st_mode & 0o777 == mode
+    assert path.with_name("secrets.yaml").stat().st_mode & 0o777 == expected
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

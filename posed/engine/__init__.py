@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from posed.engine.auto import Substitute
 from posed.engine.base import Engine
 from posed.engine.edgetpu import open_edgetpu
 from posed.engine.fit import LIBRARY, Delegate
 from posed.engine.tflite import open_cpu
-from posed.errors import EngineError, ModelError
+from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model
 from posed.paths import cache_folder
 
@@ -62,8 +64,12 @@ def _open(config: EngineConfig, cpu: Model | None, edgetpu: Model | None, delega
         case "auto":
             try:
                 return open_edgetpu(compiled, delegate, "an Edge TPU answered")
+            except EngineLost as error:
+                if cpu is None:
+                    raise
+                back = partial(open_edgetpu, compiled, delegate, "the Edge TPU is back")
+                return Substitute(open_cpu(cpu, config.threads, str(error)), back)
             except EngineError as error:
                 if cpu is None:
                     raise
-                why = str(error)
-            return open_cpu(cpu, config.threads, why)
+                return open_cpu(cpu, config.threads, str(error))

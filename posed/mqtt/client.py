@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import socket
@@ -438,6 +439,7 @@ class _Connection:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self._takes_properties = client.protocol == MQTTProtocolVersion.MQTTv5
         self._waiting: dict[int, deque[MQTTMessageInfo]] = {0: deque(), 1: deque()}
         self._kept: dict[int, tuple[MQTTMessageInfo, Callable[[Answer], None]]] = {}
 
@@ -454,7 +456,8 @@ class _Connection:
         self._forget_finished(qos)
         if len(self._waiting[qos]) >= MAX_WAITING:
             return False
-        info = self.client.publish(topic, payload, qos, retain, self._properties(expiry_s))
+        properties = None if expiry_s is None or not self._takes_properties else _expiry(expiry_s)
+        info = self.client.publish(topic, payload, qos, retain, properties)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
         self._waiting[qos].append(info)
@@ -488,12 +491,13 @@ class _Connection:
         while waiting and waiting[0].is_published():
             waiting.popleft()
 
-    def _properties(self, expiry_s: int | None) -> Properties | None:
-        if expiry_s is None or self.client.protocol != MQTTProtocolVersion.MQTTv5:
-            return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho gives it no types
-        properties.MessageExpiryInterval = expiry_s
-        return properties
+
+@functools.lru_cache(maxsize=16)
+def _expiry(expiry_s: int) -> Properties:
+    """When a message expires; kept, as it takes long to make, and paho only reads it."""
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho gives it no types
+    properties.MessageExpiryInterval = expiry_s
+    return properties
 
 
 def _bounds(client: Client) -> Properties | None:

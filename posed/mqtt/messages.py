@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -392,42 +392,60 @@ def rfc3339(time_s: float) -> str:
     Args:
         time_s: s since 1970.
     """
-    moment = datetime.datetime.fromtimestamp(time_s, datetime.UTC)
+    moment = datetime.datetime.fromtimestamp(round(time_s, 3), datetime.UTC)  # isoformat cuts off
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def person_message(pose: Pose, keypoint_threshold: float) -> Person:
     """One person, coordinates to a tenth of a pixel."""
-    points = np.round(pose.points, 1).tolist()
-    scores = np.round(pose.scores, 3).tolist()
-    visible = (pose.scores >= keypoint_threshold).tolist()
-    keypoints = Keypoints(
-        *[
-            Keypoint(x, y, score) if seen else None
-            for (y, x), score, seen in zip(points, scores, visible, strict=True)
-        ]
-    )
-    box = _box([point for point, seen in zip(pose.points.tolist(), visible, strict=True) if seen])
-    return Person(score=round(pose.score, 3), box=box, keypoints=keypoints)
+    return people_messages([pose], keypoint_threshold)[0]
+
+
+def people_messages(poses: Sequence[Pose], keypoint_threshold: float) -> list[Person]:
+    """Everybody, in the order of the poses."""
+    return [
+        Person(score=round(pose.score, 3), box=box, keypoints=keypoints)
+        for pose, (box, keypoints) in zip(poses, _seen(poses, keypoint_threshold), strict=True)
+    ]
+
+
+def observed_messages(people: Sequence[Observed], keypoint_threshold: float) -> list[Person]:
+    """Everybody who is followed, in this order."""
+    poses = [one.person.pose for one in people]
+    return [
+        Person(
+            id=one.person.id,
+            score=round(one.person.pose.score, 3),
+            box=box,
+            posture=one.posture,
+            zones=list(one.zones),
+            keypoints=keypoints,
+        )
+        for one, (box, keypoints) in zip(people, _seen(poses, keypoint_threshold), strict=True)
+    ]
+
+
+def _seen(poses: Sequence[Pose], keypoint_threshold: float) -> Iterator[tuple[Box | None, Keypoints]]:
+    """What is seen of each; everybody is rounded at once, since numpy takes as long for one."""
+    points, scores = np.array([pose.points for pose in poses]), np.array([pose.scores for pose in poses])
+    visible = (scores >= keypoint_threshold).tolist()
+    rounded = zip(np.round(points, 1).tolist(), np.round(scores, 3).tolist(), strict=True)
+    for (places, sure), exact, seen in zip(rounded, points.tolist(), visible, strict=True):
+        keypoints = Keypoints(
+            *[
+                Keypoint(x, y, score) if is_seen else None
+                for (y, x), score, is_seen in zip(places, sure, seen, strict=True)
+            ]
+        )
+        yield _box([point for point, is_seen in zip(exact, seen, strict=True) if is_seen]), keypoints
 
 
 def _box(points: list[list[float]]) -> Box | None:
     if not points:
         return None
-    ys, xs = [y for y, _ in points], [x for _, x in points]
+    ys, xs = zip(*points, strict=True)
     left, top = min(xs), min(ys)
     return Box(round(left, 1), round(top, 1), round(max(xs) - left, 1), round(max(ys) - top, 1))
-
-
-def observed_message(one: Observed, keypoint_threshold: float) -> Person:
-    """One person who is followed."""
-    found = person_message(one.person.pose, keypoint_threshold)
-    return msgspec.structs.replace(found, id=one.person.id, posture=one.posture, zones=list(one.zones))
-
-
-def people_messages(poses: Sequence[Pose], keypoint_threshold: float) -> list[Person]:
-    """Everybody, in the order of the poses."""
-    return [person_message(pose, keypoint_threshold) for pose in poses]
 
 
 encode = msgspec.json.Encoder().encode

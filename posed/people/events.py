@@ -15,7 +15,6 @@ from posed.people.posture import (
     PostureFilter,
     Shape,
     hands_raised,
-    scores_of,
     shape_of,
 )
 from posed.people.timing import Elapsed
@@ -178,7 +177,7 @@ class Observer:
         step_s, known.spoke_s, known.person = now_s - known.spoke_s, now_s, person
         for name, entered in self._zones.update(person, frame_size, now_s):
             events.append(self._event("zone_entered" if entered else "zone_left", person, {}, name))
-        before, after = known.told_posture, known.posture.update(scores_of(shape), step_s)
+        before, after = known.told_posture, known.posture.update(shape.scores, step_s)
         if after not in ("unknown", before):
             known.told_posture = after
             if self._config.postures:

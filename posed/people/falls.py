@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Protocol
 
 from posed.config import PeopleConfig
 from posed.people.person import Person
-from posed.people.posture import NOT_KNOWN, Scores, Shape, scores_of
+from posed.people.posture import NOT_KNOWN, Scores, Shape
 from posed.people.zones import Zones
 
 UPRIGHT_S: Final = 0.4
@@ -220,7 +220,7 @@ class Falls:
         self._aspect = frame_size[0] / frame_size[1]
         changes = []
         for person, shape in people:
-            scores = scores_of(shape)
+            scores = shape.scores
             place = Place.of(person, frame_size)
             sight = self._sights.get(person.id) or self._begin(person, place, scores)
             step_s = min(now_s - sight.seen_s, _LONGEST_STEP_S)
@@ -335,7 +335,7 @@ class Falls:
 
     def _watch(self, sight: _Sight, shape: Shape, step_s: float, gap_s: float) -> None:
         """Follow somebody who is not down: when they were upright, whether they sink, whether they lie."""
-        standing, sitting, lying = (score >= _FITS for score in scores_of(shape))
+        standing, sitting, lying = (score >= _FITS for score in shape.scores)
         if standing and self._is_upright(shape, sight.stature):
             sight.upright_for_s += step_s
             if sight.upright_for_s >= UPRIGHT_S - 1e-6:
@@ -387,7 +387,7 @@ class Falls:
     def _is_up(self, down: Down, sight: _Sight, shape: Shape, step_s: float) -> bool:
         """Take a sight of somebody who is down; whether they are so no more."""
         shape = _scaled(shape, min(sight.place.size / down.place.size, 1.0))
-        standing, sitting, lying = (score >= _FITS for score in scores_of(shape))
+        standing, sitting, lying = (score >= _FITS for score in shape.scores)
         if standing:
             down.upright_for_s += step_s
         elif sitting or (_says_nothing(shape) and shape.height > _HEIGHT_OF_LYING):
@@ -397,7 +397,7 @@ class Falls:
             down.lying_s, down.place = self._now_s, sight.place.at_least(down.place.size)
         if not standing:
             down.evidence = sight.person
-        if not lying and not (scores_of(shape) is NOT_KNOWN and shape.legs < _LEGS_DOWN):
+        if not lying and not (shape.scores is NOT_KNOWN and shape.legs < _LEGS_DOWN):
             down.unclear_s = self._now_s
         still_lies = self._now_s - down.lying_s < _STILL_LYING_S  # and a helper stands there
         up = (down.upright_for_s >= UP_AGAIN_S and not still_lies) or (
@@ -469,7 +469,7 @@ class Falls:
 
 def _says_nothing(shape: Shape) -> bool:
     """Whether too little of somebody is seen; legs on the ground say something by themselves."""
-    return scores_of(shape) is NOT_KNOWN and not shape.legs < _LEGS_DOWN
+    return shape.scores is NOT_KNOWN and not shape.legs < _LEGS_DOWN
 
 
 def _scaled(shape: Shape, factor: float) -> Shape:

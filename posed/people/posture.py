@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
 from posed.people.person import Person
@@ -45,7 +46,7 @@ _TRUNK_OF_SITTING: Final = (0.20, 0.28)
 """Between the two numbers one posture turns into another; their middle is where both fit equally."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shape:
     """Heights in the picture of one person, as shares of their size; nan where a part is not seen.
 
@@ -61,6 +62,15 @@ class Shape:
     height: float
     lean_deg: float
 
+    @cached_property
+    def scores(self) -> Scores:
+        """How well each posture fits, by the rules above."""
+        if math.isnan(self.trunk) or math.isnan(self.legs):
+            return NOT_KNOWN
+        standing, upright = _rise(self.legs, _LEGS_OF_STANDING), _rise(self.trunk, _TRUNK_OF_SITTING)
+        raised = max(upright, _rise(self.legs, _LEGS_OF_LYING))
+        return standing, min(upright, 1 - standing), 1 - raised
+
 
 def shape_of(person: Person) -> Shape:
     """How somebody is shaped in the picture."""
@@ -72,7 +82,8 @@ def shape_of(person: Person) -> Shape:
         found = [points[index] for index in parts if visible[index]]
         if not found:
             return None
-        return sum(y for y, _ in found) / len(found), sum(x for _, x in found) / len(found)
+        ys, xs = zip(*found, strict=True)
+        return sum(ys) / len(found), sum(xs) / len(found)
 
     head, shoulders, hips = middle(_FACE), middle(_SHOULDERS), middle(_HIPS)
     knees, ankles = middle(_KNEES), middle(_ANKLES)
@@ -92,16 +103,6 @@ def shape_of(person: Person) -> Shape:
     rows = [points[index][0] for index in seen]
     height = (max(rows) - min(rows)) / size if rows else math.nan
     return Shape(trunk, legs, height, lean_deg)
-
-
-def scores_of(shape: Shape) -> Scores:
-    """How well each posture fits, by the rules above."""
-    if math.isnan(shape.trunk) or math.isnan(shape.legs):
-        return NOT_KNOWN
-    standing = _rise(shape.legs, _LEGS_OF_STANDING)
-    sitting = min(_rise(shape.trunk, _TRUNK_OF_SITTING), 1 - standing)
-    raised = max(_rise(shape.trunk, _TRUNK_OF_SITTING), _rise(shape.legs, _LEGS_OF_LYING))
-    return standing, sitting, 1 - raised
 
 
 def _rise(value: float, limits: tuple[float, float]) -> float:

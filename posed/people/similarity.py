@@ -42,8 +42,14 @@ class Crowd:
     @classmethod
     def of(cls, poses: Sequence[Pose], threshold: float) -> Self:
         """At least one pose; keypoints scored below the threshold do not count."""
-        scores = np.stack([pose.scores for pose in poses])
-        return cls(np.stack([pose.points for pose in poses]), np.where(scores >= threshold, scores, 0.0))
+        scores = np.array([pose.scores for pose in poses])
+        return cls(np.array([pose.points for pose in poses]), np.where(scores >= threshold, scores, 0.0))
+
+    def at(self, rows: Sequence[int]) -> Crowd:
+        """Some of them, in this order."""
+        if len(rows) == len(self.points) and list(rows) == list(range(len(rows))):
+            return self  # as nearly always: a copy takes longer than to see that
+        return Crowd(self.points[rows], self.scores[rows])
 
 
 def similarity(crowd: Crowd, sizes_px: Floats, others: Crowd, slack: Floats) -> Floats:

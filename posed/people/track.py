@@ -81,7 +81,6 @@ _TRACKS: Final = np.dtype(
         ("hits", np.int64),
         ("misses", np.int64),
         ("seen_at", np.float64),
-        ("score", np.float64),
         ("points", np.float64, (KEYPOINT_COUNT, 2)),
         ("scores", np.float64, KEYPOINT_COUNT),
         ("size_px", np.float64),
@@ -94,7 +93,7 @@ _TRACKS: Final = np.dtype(
     ]
 )
 """Somebody, perhaps, and all that is known of them: `id`, 0 until they are a person; in how many frames they
-were seen, and not seen since; when they were last seen, s, and with which score of the pose. As of then:
+were seen, and not seen since; when they were last seen, s. As of then:
 keypoints, px, and what they count for; the size, px, and how far it is trusted; the middle, px, and its speed
 in px/s; (height, width) of the frame. `gone`: px from there to where they should be by now. `filters`: of the
 keypoints."""
@@ -102,18 +101,17 @@ keypoints."""
 
 def _see(  # noqa: PLR0913, PLR0917 of the frame, and how
     tracks: Records,
-    poses: Sequence[Pose],
+    crowd: Crowd,
     time_s: float,
     frame_size: tuple[int, int],
     smoother: Smoother,
     threshold: float,
 ) -> None:
     """Poses of this frame are theirs, one of each."""
-    points = np.array([pose.points for pose in poses])
-    scores = np.array([pose.scores for pose in poses])
+    points, scores = crowd.points, crowd.scores
     elapsed_s = time_s - tracks["seen_at"]
     seen = scores >= threshold
-    way = _ways_to(tracks, points, np.where(seen, scores, 0.0), time_s)
+    way = _ways_to(tracks, points, scores, time_s)
     _quicken(tracks, way, elapsed_s)
     _measure(tracks, points, seen, elapsed_s)
     moved = way - tracks["gone"]
@@ -126,7 +124,6 @@ def _see(  # noqa: PLR0913, PLR0917 of the frame, and how
     tracks["hits"] += 1
     tracks["misses"] = 0
     tracks["seen_at"] = time_s
-    tracks["score"] = [pose.score for pose in poses]
 
 
 def _miss(tracks: Records, time_s: float, smoother: Smoother) -> None:
@@ -254,11 +251,11 @@ class Tracker:
         """
         self.ended = self._end(time_s)
         self._time_s = time_s
-        theirs = self._match(poses, time_s)
-        new = self._begin(poses, theirs, time_s)
-        seen = [*theirs, *new]
-        self._go_on(seen, time_s, frame_size)
-        return self._people(seen)
+        crowd = Crowd.of(poses, self._threshold) if poses else None
+        theirs = self._match(crowd, time_s)
+        theirs += self._begin(poses, theirs, time_s)
+        self._go_on(theirs, crowd, time_s, frame_size)
+        return self._people([None if index is None else poses[index] for index in theirs])
 
     def _end(self, time_s: float) -> tuple[Ended, ...]:
         """Let go of everybody who has not been seen for too long."""
@@ -274,46 +271,49 @@ class Tracker:
             if track["id"]
         )
 
-    def _match(self, poses: Sequence[Pose], time_s: float) -> list[Pose | None]:
+    def _match(self, crowd: Crowd | None, time_s: float) -> list[int | None]:
         """Give poses to people, so that they are most alike all in all; those who may yet be one come last.
 
         Returns:
-            For each track its pose.
+            For each track the index of its pose.
         """
-        theirs: list[Pose | None] = [None] * len(self._tracks)
+        theirs: list[int | None] = [None] * len(self._tracks)
+        if crowd is None:
+            return theirs
         numbers = self._tracks["id"].tolist()
-        rest = list(poses)
+        rest = list(range(len(crowd.points)))
         for are_people in (True, False):
             rows = [row for row, number in enumerate(numbers) if (number > 0) is are_people]
             if not rows or not rest:
                 continue
-            chosen = _assign(_at(self._tracks, rows), rest, time_s, self._threshold)
-            for row, index in zip(rows, chosen, strict=True):
-                theirs[row] = None if index is None else rest[index]
-            rest = [pose for index, pose in enumerate(rest) if index not in chosen]
+            chosen = _assign(_at(self._tracks, rows), crowd.at(rest), time_s)
+            for row, place in zip(rows, chosen, strict=True):
+                theirs[row] = None if place is None else rest[place]
+            rest = [index for place, index in enumerate(rest) if place not in chosen]
         return theirs
 
-    def _begin(self, poses: Sequence[Pose], theirs: Sequence[Pose | None], time_s: float) -> list[Pose]:
-        """Poses that are nobody's are somebody new, unless somebody is seen twice; returns those poses."""
-        taken = [pose for pose in theirs if pose is not None]
-        new: list[Pose] = []
+    def _begin(self, poses: Sequence[Pose], theirs: Sequence[int | None], time_s: float) -> list[int]:
+        """Poses that are nobody's are somebody new, unless somebody is seen twice; returns their indices."""
+        taken = [index for index in theirs if index is not None]
+        new: list[int] = []
         if len(taken) < len(poses):
-            for pose in poses:
-                if any(pose is other for other in taken):
-                    continue
-                if not is_same(pose, [*taken, *new], self._threshold):
-                    new.append(pose)
+            for index, pose in enumerate(poses):
+                others = [poses[other] for other in (*taken, *new)]
+                if index not in taken and not is_same(pose, others, self._threshold):
+                    new.append(index)
             self._tracks = np.concatenate([self._tracks, _begun(len(new), time_s)])
         return new
 
-    def _go_on(self, theirs: Sequence[Pose | None], time_s: float, frame_size: tuple[int, int]) -> None:
-        """Take what this frame says of everybody: the pose of each track, or None."""
+    def _go_on(
+        self, theirs: Sequence[int | None], crowd: Crowd | None, time_s: float, frame_size: tuple[int, int]
+    ) -> None:
+        """Take what this frame says of everybody: the index of each track's pose, or None."""
         tracks = self._tracks
-        hidden = [row for row, pose in enumerate(theirs) if pose is None]
-        if len(hidden) < len(theirs):
-            seen = [row for row, pose in enumerate(theirs) if pose is not None]
-            poses = [pose for pose in theirs if pose is not None]
+        hidden = [row for row, index in enumerate(theirs) if index is None]
+        if crowd is not None and len(hidden) < len(theirs):
+            seen = [row for row, index in enumerate(theirs) if index is not None]
             some = _at(tracks, seen)
+            poses = crowd.at([index for index in theirs if index is not None])
             _see(some, poses, time_s, frame_size, self._smoother, self._threshold)
             if some is not tracks:
                 tracks[seen] = some
@@ -330,18 +330,18 @@ class Tracker:
         self._name_new()
         filters = tracks["filters"].copy()
         people = []
-        for number, pose, points, scores, score, visible, size_px in zip(
+        for number, pose, points, scores, visible, size_px in zip(
             tracks["id"].tolist(),
             theirs,
             filters["points"],
             filters["scores"],
-            tracks["score"].tolist(),
             filters["visible"],
             tracks["size_px"].tolist(),
             strict=True,
         ):
             if number:
                 seen = pose is not None
+                score = self._last_seen[number].pose.score if pose is None else pose.score
                 person = Person(number, Pose(points, scores, score), visible, seen, size_px, pose)
                 people.append(person)
                 if seen:
@@ -365,11 +365,18 @@ def _at(tracks: Records, rows: list[int]) -> Records:
     return tracks if len(rows) == len(tracks) else tracks[rows]
 
 
-def _assign(tracks: Records, poses: Sequence[Pose], time_s: float, threshold: float) -> list[int | None]:
+def _assign(tracks: Records, crowd: Crowd, time_s: float) -> list[int | None]:
     """For each track, of one at least, the index of its pose: the globally optimal choice."""
     hidden_s = time_s - tracks["seen_at"]
     expected = Crowd(tracks["points"] + _ways(tracks, time_s)[:, None], tracks["scores"] * _fading(hidden_s))
     slack = np.minimum(_SUDDEN_PER_S * hidden_s, _SLACK + _SLACK_PER_S * hidden_s)
-    alike = similarity(expected, tracks["size_px"], Crowd.of(poses, threshold), slack)
+    alike = similarity(expected, tracks["size_px"], crowd, slack)
+    likeliest = [
+        index if row[index] >= _LEAST_ALIKE else None
+        for row, index in zip(alike.tolist(), alike.argmax(axis=1).tolist(), strict=True)
+    ]
+    found = [index for index in likeliest if index is not None]
+    if len(set(found)) == len(found):
+        return likeliest  # nobody competes for a pose: that is the optimum
     _, chosen, _ = lap.lapjv(1 - alike, extend_cost=True, cost_limit=1 - _LEAST_ALIKE)
     return [index if index >= 0 else None for index in chosen.tolist()]

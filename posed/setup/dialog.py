@@ -80,7 +80,8 @@ def setup(path: Path | None, given: Given) -> None:
     write(path, dialog.settings)
     _say(f"{path}: written")
     dialog.tell_what_is_missing()
-    _say(f"next: posed run --config {shlex.quote(str(path))}")
+    run = f"posed run --config {shlex.quote(str(path))}"
+    _say(f"next: {'systemctl restart posed' if path == _SERVICE_FILE else run}")
 
 
 def _default_path() -> Path:

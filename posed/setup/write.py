@@ -156,6 +156,10 @@ def _take_after(path: Path, staged: Path) -> None:
     """A service's configuration stays its own when root sets it up anew, and its secrets do, too."""
     shutil.copymode(path, staged)
     owner = path.stat()
+    secrets = staged.with_name(SECRETS)
+    if secrets.exists() and not owner.st_mode & 0o007:
+        # The group of a configuration that nobody else may read is the service's, and needs its secrets.
+        secrets.chmod(owner.st_mode & 0o640)
     # Somebody who may only write in the folder cannot give files away.
     with contextlib.suppress(PermissionError):
         for file in staged.parent.iterdir():

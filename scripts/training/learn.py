@@ -143,7 +143,7 @@ def learn(settings: Settings, *, resume: bool, report: Callable[[Progress, float
     """
     wanted = settings.checkpoint if resume else settings.start
     if wanted is not None:
-        _read(wanted)  # before any process starts
+        _read(wanted, PoseNet())  # before any process starts
     processes = 1 if torch.cuda.is_available() else settings.processes
     if processes == 1:
         _learn(0, settings, None, resume, report)
@@ -331,22 +331,21 @@ def _begin(
     path = settings.checkpoint if resume else settings.start
     if path is None:
         return Progress()
-    state, progress = _read(path)
-    model.load_state_dict(state["model"])
+    progress, moments = _read(path, model)
     if not resume:
         return Progress(earlier_pictures=progress.all_pictures, earlier_s=progress.all_s)
-    optimizer.load_state_dict(state["optimizer"])
+    optimizer.load_state_dict(moments)
     return progress
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Progress]:
-    """What a checkpoint holds."""
+def _read(path: Path, model: PoseNet) -> tuple[Progress, dict[str, Any]]:
+    """Load a checkpoint's weights into the model; returns how far it was, and the optimizer's state."""
     if not path.is_file():
         raise ModelError(f"{path}: must be a checkpoint to go on from, got no file")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        PoseNet().load_state_dict(state["model"])
-        return state, Progress(**state["progress"])
+        model.load_state_dict(state["model"])
+        return Progress(**state["progress"]), state["optimizer"]
     except (OSError, EOFError, RuntimeError, KeyError, TypeError, pickle.UnpicklingError) as error:
         what = str(error).partition("\n")[0]
         raise ModelError(f"{path}: must be a checkpoint of this network, got {what}") from error
@@ -358,7 +357,6 @@ def load(path: Path) -> tuple[PoseNet, Progress]:
     Raises:
         ModelError: there is none, or something else.
     """
-    state, progress = _read(path)
     model = PoseNet()
-    model.load_state_dict(state["model"])
+    progress, _ = _read(path, model)
     return model.to(memory_format=torch.channels_last).eval(), progress

@@ -1,0 +1,1 @@
+"""`posed doctor`: whether everything that the daemon needs is there and works."""

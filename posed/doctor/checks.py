@@ -1,0 +1,365 @@
+"""The checks of `posed doctor`: each looks at one thing, and knows what helps where it is not well."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from posed.bench.machine import throttling
+from posed.config import Config, mqtt_password
+from posed.engine.fit import LIBRARY, Delegate, check_fit, library_version
+from posed.engine.tflite import find_runtime
+from posed.errors import BrokerError, CameraError, ConfigError, EngineError, ModelError
+from posed.model.card import DRAWN, PEOPLE, card_of
+from posed.model.pair import Pair, load_pair
+from posed.mqtt.visit import NotReached
+from posed.paths import cache_folder
+from posed.setup.check import try_broker, try_camera
+from posed.setup.find import find_cameras
+
+Status = Literal["ok", "warning", "failed", "unused"]
+
+SYS: Final = Path("/sys")
+DEV: Final = Path("/dev")
+
+LITTLE_DISK_MB: Final = 200
+FULL_DISK_MB: Final = 20
+"""Free space below which others get into trouble, and below which the spool of events cannot grow, MB."""
+
+HOT_C: Final = 85.0
+"""From here on the driver slows a PCIe Edge TPU down. Source: Coral, PCIe parameters, trip point 0."""
+
+_USB_2_MBIT: Final = 480
+_TIME_ERROR: Final = 5
+"""adjtimex(2): the clock is not synchronised."""
+
+_USB_IDS: Final = {
+    ("1a6e", "089a"): "its firmware not loaded yet",
+    ("18d1", "9302"): "its firmware loaded",
+}
+"""A Coral USB Accelerator before and after libedgetpu has opened it."""
+
+_LOGIN: Final = "user and password in mqtt.username and mqtt.password; sudo posed setup asks for them"
+_BROKER_REMEDIES: Final = {
+    "login": _LOGIN,
+    "authority": "the authority that signed the broker's certificate in mqtt.tls.ca",
+    "tls": "a broker behind TLS needs mqtt.tls: {} and usually port 8883",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was found of one thing.
+
+    Args:
+        name: of the thing.
+        status: `unused` where there is nothing to check.
+        found: what there is, one line.
+        remedy: what helps; empty where nothing needs to.
+    """
+
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What systemd says of posed.service; all empty where there is none."""
+
+    loaded: str = ""
+    active: str = ""
+    text: str = ""
+    result: str = ""
+    exit_status: str = ""
+    restarts: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it holds the devices."""
+        return self.active in ("active", "activating", "reloading")
+
+
+def ask_systemd() -> Service:
+    """The state of posed.service."""
+    names = ("LoadState", "ActiveState", "StatusText", "Result", "ExecMainStatus", "NRestarts")
+    said = _said("systemctl", "show", "posed.service", *(f"--property={name}" for name in names))
+    values = dict(line.partition("=")[::2] for line in said.splitlines())
+    return Service(*(values.get(name, "") for name in names))
+
+
+def _said(*command: str) -> str:
+    """What a command says; nothing where it is missing, fails or hangs."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 ours
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout
+
+
+def check_python() -> Check:
+    """The versions that the libraries have wheels for."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Check("python", "ok" if good else "failed", version, "" if good else "Python 3.11 to 3.13")
+
+
+def check_runtime() -> Check:
+    """A TFLite runtime."""
+    try:
+        runtime = find_runtime()
+    except EngineError as error:
+        return Check("runtime", "failed", str(error), "pip install ai-edge-litert")
+    if runtime.slow:
+        return Check(
+            "runtime", "warning", f"{runtime.name}, slow on a CPU", "ai-edge-litert, on a 64-bit system"
+        )
+    return Check("runtime", "ok", runtime.name)
+
+
+def check_numpy() -> Check:
+    """Whether a Pi camera's library still fits numpy, which it stops to do when pip replaces apt's."""
+    import numpy
+
+    found = f"numpy {numpy.__version__}"
+    if importlib.util.find_spec("picamera2") is None:
+        return Check("numpy", "ok", found)
+    program = "import simplejpeg, picamera2"
+    done = subprocess.run(  # noqa: S603 ours; a crash in there is an answer
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode == 0:
+        return Check("numpy", "ok", f"{found}, which picamera2 fits")
+    why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    remedy = "apt install --reinstall python3-picamera2"
+    if "numpy" in why:
+        remedy = f"apt's numpy: {sys.executable} -m pip uninstall numpy simplejpeg"
+    return Check("numpy", "failed", f"{found}; picamera2 cannot be imported: {why}", remedy)
+
+
+def check_model(config: Config) -> tuple[Check, Pair | None]:
+    """Whether the model is there and a PoseNet."""
+    try:
+        pair = load_pair(config.model.name)
+    except ModelError as error:
+        if config.model.pull:
+            return Check("model", "warning", str(error), "it is downloaded when posed starts"), None
+        return Check("model", "failed", str(error), f"posed model pull {config.model.name}"), None
+    engines = " and ".join(
+        name for name, one in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if one is not None
+    )
+    found = f"{pair.name}, for {engines}"
+    if config.camera.kind != "synthetic" and card_of(pair.model.path).get(PEOPLE) == DRAWN:
+        return Check(
+            "model", "warning", f"{found}; hardly sees real people", "model.name: coral-353x481"
+        ), pair
+    return Check("model", "ok", found), pair
+
+
+def check_edgetpu(
+    config: Config, pair: Pair | None, service: Service, *, sys_folder: Path = SYS, dev: Path = DEV
+) -> list[Check]:
+    """Whether there is an Edge TPU that may be opened and works.
+
+    Args:
+        config: says which engine is wanted.
+        pair: the model.
+        service: which may hold the device.
+        sys_folder: /sys.
+        dev: /dev.
+    """
+    if config.engine.kind == "cpu":
+        return [Check("edge tpu", "unused", "engine.kind: cpu")]
+    devices = _usb_accelerators(sys_folder, dev) + _pcie_accelerators(sys_folder, dev)
+    if not devices:
+        wanted = config.engine.kind == "edgetpu"
+        found = "none on USB or PCIe" + ("" if wanted else "; the CPU is used")
+        remedy = "plug it in; lsusb shows 1a6e:089a or 18d1:9302, ls /dev/apex_* a PCIe one" if wanted else ""
+        return [Check("edge tpu", "failed" if wanted else "unused", found, remedy)]
+    return [*devices, _check_library(config, pair, service)]
+
+
+def _usb_accelerators(sys_folder: Path, dev: Path) -> list[Check]:
+    checks = []
+    for folder in sorted((sys_folder / "bus/usb/devices").glob("*")):
+        state = _USB_IDS.get((_read(folder / "idVendor"), _read(folder / "idProduct")))
+        if state is None:
+            continue
+        bus, number, speed = (_read(folder / name) for name in ("busnum", "devnum", "speed"))
+        node = dev / f"bus/usb/{int(bus or 0):03d}/{int(number or 0):03d}"
+        found = f"USB Accelerator on {node}, {state}"
+        if not os.access(node, os.R_OK | os.W_OK):
+            checks.append(
+                Check("edge tpu", "failed", f"{found}: no permission", _NO_PERMISSION.format("plugdev"))
+            )
+        elif speed.isdecimal() and int(speed) <= _USB_2_MBIT:
+            remedy = "a USB 3 port (blue), with its own cable: twice as fast"
+            checks.append(Check("edge tpu", "warning", f"{found}, at USB 2 speed", remedy))
+        else:
+            checks.append(Check("edge tpu", "ok", found))
+    return checks
+
+
+_NO_PERMISSION: Final = "the group {0}, and posed's udev rules: sudo usermod -aG {0} $USER, then log in again"
+
+
+def _pcie_accelerators(sys_folder: Path, dev: Path) -> list[Check]:
+    checks = []
+    for node in sorted(dev.glob("apex_*")):
+        text = _read(sys_folder / "class/apex" / node.name / "temp")
+        temperature_c = int(text) / 1000 if text.isdecimal() else None
+        found = f"{node}" + ("" if temperature_c is None else f", {temperature_c:.0f} °C")
+        if not os.access(node, os.R_OK | os.W_OK):
+            checks.append(
+                Check("edge tpu", "failed", f"{found}: no permission", _NO_PERMISSION.format("apex"))
+            )
+        elif temperature_c is not None and temperature_c >= HOT_C:
+            checks.append(Check("edge tpu", "warning", f"{found}: hot", "a heat sink, or air"))
+        else:
+            checks.append(Check("edge tpu", "ok", found))
+    return checks
+
+
+def _check_library(config: Config, pair: Pair | None, service: Service) -> Check:
+    """Whether libedgetpu fits the runtime, tried in a child process."""
+    version = library_version(LIBRARY)
+    if pair is None or pair.edgetpu is None:
+        found = "no model compiled for it, so it was not tried"
+        return Check("libedgetpu", "warning", found, "a model with an _edgetpu.tflite, such as coral-353x481")
+    if service.runs:
+        return Check("libedgetpu", "ok", f"{version or LIBRARY}: in use by the service")
+    try:
+        check_fit(pair.edgetpu, Delegate(config.engine.device, cache_folder()))
+    except EngineError as error:
+        return Check("libedgetpu", "failed", str(error), "feranick's libedgetpu1-std, 16.0TF2.17.1 or later")
+    return Check("libedgetpu", "ok", f"{version or LIBRARY}: fits the runtime")
+
+
+def check_camera(config: Config, service: Service) -> Check:
+    """Whether the camera delivers; to the service, where that has it."""
+    if service.runs:
+        _, waits, why = service.text.partition("waiting for the camera: ")
+        if waits:
+            return Check("camera", "failed", why.partition("; ")[0], _camera_remedy(config))
+        return Check("camera", "ok", f"{config.camera.kind}: in use by the service")
+    try:
+        return Check("camera", "ok", try_camera(config.camera))
+    except CameraError as error:
+        return Check("camera", "failed", str(error), _camera_remedy(config))
+
+
+def _camera_remedy(config: Config) -> str:
+    cameras = ", ".join(f"{camera.answer} ({camera.note})" for camera in find_cameras())
+    if cameras:
+        return f"there are: {cameras}; sudo posed setup takes one"
+    if config.camera.kind == "picamera2":
+        return "a camera's cable and `rpicam-hello --list-cameras`; or another camera.kind"
+    return "check the cable, the address, and that nothing else uses it"
+
+
+def check_broker(config: Config) -> Check:
+    """Whether the broker takes us."""
+    try:
+        reached = try_broker(config.mqtt, mqtt_password(config.mqtt))
+    except ConfigError as error:
+        return Check("broker", "failed", "; ".join(error.problems), _LOGIN)
+    except BrokerError as error:
+        remedy = _BROKER_REMEDIES.get((isinstance(error, NotReached) and error.remedy) or "", "")
+        return Check(
+            "broker", "failed", str(error), remedy or "mqtt.host and mqtt.port; is the broker running?"
+        )
+    where = f"{config.mqtt.host}:{config.mqtt.port}"
+    if config.mqtt.tls is not None and config.mqtt.tls.insecure:
+        found = f"{where}, whose certificate is not verified"
+        return Check("broker", "warning", found, "mqtt.tls.ca, without mqtt.tls.insecure")
+    return Check("broker", "ok", f"{where}, MQTT {reached.version}")
+
+
+def check_clock() -> Check:
+    """Whether the time in the messages is right; by the kernel's word, whoever sets the clock."""
+    # struct timex is 208 bytes at most; its `modes`, all zero, asks and changes nothing.
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(256))
+    if state == _TIME_ERROR:
+        return Check("clock", "warning", "not synchronised", "timedatectl set-ntp true, and a network to ask")
+    return Check(
+        "clock", "ok" if state >= 0 else "unused", "synchronised" if state >= 0 else "cannot be asked"
+    )
+
+
+def check_disk(folder: Path) -> Check:
+    """Whether events can be kept.
+
+    Args:
+        folder: the state folder; need not exist yet.
+    """
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free_mb = shutil.disk_usage(there).free // 1_000_000
+    found = f"{free_mb} MB free for {folder}"
+    if os.statvfs(there).f_flag & os.ST_RDONLY:
+        return Check(
+            "disk", "failed", f"{there} is read-only", "mount -o remount,rw; a worn SD card turns read-only"
+        )
+    if free_mb < LITTLE_DISK_MB:
+        status: Status = "failed" if free_mb < FULL_DISK_MB else "warning"
+        return Check("disk", status, found, "make room: journalctl --vacuum-size=100M, apt clean")
+    return Check("disk", "ok", found)
+
+
+def check_power(sys_folder: Path = SYS) -> Check:
+    """Whether a Raspberry Pi gets enough power and stays cool."""
+    held_back = throttling(sys_folder)
+    if held_back is None:
+        return Check("power", "unused", "nothing tells, this is no Raspberry Pi")
+    if not held_back:
+        return Check("power", "ok", "never throttled since the start")
+    remedy = (
+        "the supply that belongs to this Pi, and a short cable"
+        if "volt" in " ".join(held_back)
+        else "cooling"
+    )
+    return Check("power", "warning", ", ".join(held_back), remedy)
+
+
+def check_service(service: Service) -> Check:
+    """Whether systemd keeps it running."""
+    if service.loaded != "loaded":
+        return Check("service", "unused", "posed.service is not installed")
+    restarts = "" if service.restarts in ("", "0") else f", started again {service.restarts} times"
+    if service.active == "active":
+        return Check("service", "ok", f"runs{restarts}: {service.text}")
+    if service.active in ("activating", "reloading"):
+        return Check(
+            "service", "warning", f"{service.active}{restarts}: {service.text}", "journalctl -u posed -e"
+        )
+    if service.active == "failed":
+        found = f"failed: {service.result}, status {service.exit_status}{restarts}"
+        return Check(
+            "service", "failed", found, "journalctl -u posed -e says why; sudo systemctl restart posed"
+        )
+    return Check(
+        "service", "warning", f"{service.active or 'not running'}", "sudo systemctl enable --now posed"
+    )
+
+
+def with_credentials(environment: Mapping[str, str]) -> dict[str, str]:
+    """The credentials of the service, too, where root looks at it."""
+    folder = Path("/run/credentials/posed.service")
+    if "CREDENTIALS_DIRECTORY" in environment or not folder.is_dir():
+        return dict(environment)
+    return dict(environment) | {"CREDENTIALS_DIRECTORY": str(folder)}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

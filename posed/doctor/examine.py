@@ -1,0 +1,96 @@
+"""Runs every check of `posed doctor`, and prints what was found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from posed import __version__
+from posed.config import Config, load
+from posed.doctor.checks import (
+    Check,
+    ask_systemd,
+    check_broker,
+    check_camera,
+    check_clock,
+    check_disk,
+    check_edgetpu,
+    check_model,
+    check_numpy,
+    check_power,
+    check_python,
+    check_runtime,
+    check_service,
+    with_credentials,
+)
+from posed.errors import ConfigError
+from posed.paths import overlay_file, state_folder
+
+SERVICE_CONFIG: Final = Path("/etc/posed/posed.yaml")
+SERVICE_STATE: Final = Path("/var/lib/posed")
+
+_EXIT: Final = {"ok": 0, "unused": 0, "warning": 1, "failed": 2}
+_STYLE: Final = {"ok": "green", "unused": "dim", "warning": "yellow", "failed": "bold red"}
+
+
+def examine(path: Path | None) -> Iterator[Check]:
+    """Check one thing after the other; what needs a configuration is left out where that is not good.
+
+    Args:
+        path: of the configuration; None for the service's where it has one, else the defaults.
+    """
+    os.environ.update(with_credentials(os.environ))
+    service = ask_systemd()
+    yield check_python()
+    yield check_runtime()
+    yield check_numpy()
+    path = path or (SERVICE_CONFIG if SERVICE_CONFIG.exists() else None)
+    config: Config | None = None
+    try:
+        state = SERVICE_STATE if path == SERVICE_CONFIG else state_folder()
+        config = load(path, overlay=state / overlay_file().name)
+    except ConfigError as error:
+        yield Check("configuration", "failed", "; ".join(error.problems), f"posed check --config {path}")
+    else:
+        yield Check("configuration", "ok", str(path or "the defaults"))
+    if config is not None:
+        model, pair = check_model(config)
+        yield model
+        yield from check_edgetpu(config, pair, service)
+        yield check_camera(config, service)
+        yield check_broker(config)
+    yield check_clock()
+    yield check_disk(SERVICE_STATE if SERVICE_STATE.is_dir() else state_folder())
+    yield check_power()
+    yield check_service(service)
+
+
+def show(checks: Sequence[Check], *, as_json: bool) -> int:
+    """Print the checks: a table, or one JSON object.
+
+    Returns:
+        0 all is well, 1 there are warnings, 2 something failed.
+    """
+    worst = max((check.status for check in checks), key=lambda status: _EXIT[status])
+    if as_json:
+        found = [
+            {"name": check.name, "status": check.status, "found": check.found, "remedy": check.remedy}
+            for check in checks
+        ]
+        print(json.dumps({"schema": 1, "version": __version__, "status": worst, "checks": found}))  # noqa: T201
+    else:
+        table = Table("check", "", "found", "what helps", box=None, pad_edge=False)
+        for check in checks:
+            table.add_row(
+                check.name, Text(check.status, _STYLE[check.status]), Text(check.found), Text(check.remedy)
+            )
+        console = Console(highlight=False)
+        (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
+    return _EXIT[worst]

@@ -1,0 +1,1 @@
+"""What the daemon owes the service manager that runs it."""

@@ -1,0 +1,106 @@
+"""Telling systemd how the daemon does: ready, reloading, stopping, alive, and one line for people.
+
+Source: sd_notify(3), systemd.service(5).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+_log = logging.getLogger(__name__)
+
+FEEDS_PER_INTERVAL: Final = 4
+"""How often the watchdog is fed while there is progress; systemd asks for at least two."""
+
+STATUS_INTERVAL_S: Final = 5.0
+"""How often the line for people follows what changes all the time, such as frames per second, s."""
+
+
+class Notifier:
+    """The way to systemd; where no systemd listens, as at a terminal, nothing is sent.
+
+    Args:
+        environment: NOTIFY_SOCKET says where it listens, WATCHDOG_USEC (and WATCHDOG_PID) how often it
+            wants a sign of life.
+        clock: monotonic time, s.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._address = _address(environment.get("NOTIFY_SOCKET", ""))
+        self._feed_every_s = _watchdog_s(environment) / FEEDS_PER_INTERVAL
+        self._fed_at: float | None = None
+        self._status = ("", "")
+        self._told_at = 0.0
+
+    def ready(self) -> None:
+        """The daemon works, or waits for its devices; also the end of reloading."""
+        self._send("READY=1")
+
+    def reloading(self) -> None:
+        """A new configuration is being looked at; `ready` must follow."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The daemon ends on purpose."""
+        self._send("STOPPING=1\nSTATUS=stopping")
+
+    def starts_within(self, seconds: float) -> None:
+        """Starting takes longer than usual, at most so long from now on."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
+    def progressed(self) -> None:
+        """Feed the watchdog; to be called upon progress only, and as often as there is some."""
+        now = self._clock()
+        if self._feed_every_s and (self._fed_at is None or now - self._fed_at >= self._feed_every_s):
+            self._fed_at = now
+            self._send("WATCHDOG=1")
+
+    def status(self, condition: str, figures: str) -> None:
+        """One line for `systemctl status`, sent at once when the condition changes, and else now and then.
+
+        Args:
+            condition: what is being waited for; empty when everything runs.
+            figures: how it does.
+        """
+        now = self._clock()
+        status = condition, figures
+        if status == self._status or (
+            condition == self._status[0] and self._status[1] and now - self._told_at < STATUS_INTERVAL_S
+        ):
+            return
+        self._status, self._told_at = status, now
+        line = "; ".join(filter(None, status))
+        self._send(f"STATUS={' '.join(line.split())}")
+
+    def _send(self, message: str) -> None:
+        """A systemd that does not listen any more is no reason to stop; the watchdog is its own."""
+        if self._address is None:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.connect(self._address)
+                sender.send(message.encode())
+        except OSError as error:
+            _log.debug("systemd: %s", error)
+
+
+def _address(text: str) -> str | None:
+    """A path, or a name in the abstract namespace, which an @ stands for."""
+    if text.startswith("@"):
+        return "\0" + text[1:]
+    return text if text.startswith("/") else None
+
+
+def _watchdog_s(environment: Mapping[str, str]) -> float:
+    """How often this process is to show a sign of life, s; 0: never."""
+    usec, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
+    meant = not pid or pid == str(os.getpid())
+    return int(usec) / 1e6 if meant and usec.isdecimal() else 0.0

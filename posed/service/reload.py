@@ -1,0 +1,52 @@
+"""A configuration that was changed while the daemon runs: what of it applies at once, and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from posed.config import Config, changed, live_settings, live_values
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What comes of a new configuration.
+
+    Args:
+        config: to go on with.
+        applied: names of settings that are new in it.
+        waiting: names of settings that wait for a restart.
+    """
+
+    config: Config
+    applied: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+
+def reload(running: Config, wanted: Config) -> Reloaded:
+    """Take over what applies at once.
+
+    Args:
+        running: what the daemon works with.
+        wanted: the configuration as it is now, found good.
+    """
+    differing = tuple(_differing(running, wanted))
+    applied = tuple(name for name in differing if name in live_settings())
+    values = live_values(wanted)
+    return Reloaded(
+        config=changed(running, {name: values[name] for name in applied}),
+        applied=applied,
+        waiting=tuple(name for name in differing if name not in applied),
+    )
+
+
+def _differing(one: BaseModel, other: BaseModel, before: str = "") -> Iterator[str]:
+    """Dotted names of the settings that are not the same; never their values, which may be secret."""
+    for name in type(one).model_fields:
+        a, b = getattr(one, name), getattr(other, name)
+        if isinstance(a, BaseModel) and isinstance(b, BaseModel):
+            yield from _differing(a, b, f"{before}{name}.")
+        elif a != b:
+            yield before + name

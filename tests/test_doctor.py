@@ -1,0 +1,245 @@
+"""`posed doctor`: what each check says, what helps, and the exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from posed.config import Config
+from posed.doctor import checks
+from posed.doctor.checks import (
+    Check,
+    Service,
+    check_broker,
+    check_camera,
+    check_disk,
+    check_edgetpu,
+    check_model,
+    check_power,
+    check_service,
+    with_credentials,
+)
+from posed.doctor.examine import show
+from tests.brokers import Mosquitto, free_port
+from tests.make_tflite import make_tflite
+from tests.run_posed import posed
+
+STOPPED = Service()
+RUNNING = Service("loaded", "active", "30 fps, 1 person, cpu ai-edge-litert 2.3.0", "success", "0", "0")
+
+
+def config(**sections: dict[str, Any]) -> Config:
+    return Config.model_validate({"device": "hall", **sections})
+
+
+@pytest.fixture
+def bus(tmp_path: Path) -> SimpleNamespace:
+    """A made-up /sys and /dev."""
+    sys_folder, dev = tmp_path / "sys", tmp_path / "dev"
+
+    def plug(vendor: str, product: str, speed: str) -> None:
+        folder = sys_folder / "bus/usb/devices/2-1"
+        folder.mkdir(parents=True)
+        values = {"idVendor": vendor, "idProduct": product, "busnum": "2", "devnum": "7", "speed": speed}
+        for name, value in values.items():
+            (folder / name).write_text(f"{value}\n")
+        node = dev / "bus/usb/002/007"
+        node.parent.mkdir(parents=True)
+        node.touch()
+
+    def insert(temperature: str) -> None:
+        (sys_folder / "class/apex/apex_0").mkdir(parents=True)
+        (sys_folder / "class/apex/apex_0/temp").write_text(temperature)
+        dev.mkdir(exist_ok=True)
+        (dev / "apex_0").touch()
+
+    return SimpleNamespace(plug=plug, insert=insert, folders={"sys_folder": sys_folder, "dev": dev})
+
+
+def first(bus: SimpleNamespace, kind: str = "auto") -> Check:
+    return check_edgetpu(config(engine={"kind": kind}), None, STOPPED, **bus.folders)[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "found"),
+    [
+        ("cpu", "unused", "engine.kind: cpu"),
+        ("auto", "unused", "none on USB or PCIe; the CPU is used"),
+        ("edgetpu", "failed", "none on USB or PCIe"),
+    ],
+)
+def test_no_edge_tpu_is_a_failure_only_where_it_is_wanted(bus, kind, status, found):
+    check = first(bus, kind)
+    assert (check.status, check.found) == (status, found)
+    assert bool(check.remedy) == (status == "failed")
+
+
+@pytest.mark.parametrize(
+    ("ids", "speed", "status", "state"),
+    [
+        (("1a6e", "089a"), "5000", "ok", "its firmware not loaded yet"),
+        (("18d1", "9302"), "5000", "ok", "its firmware loaded"),
+        (("18d1", "9302"), "480", "warning", "its firmware loaded, at USB 2 speed"),
+    ],
+)
+def test_a_usb_accelerator_is_known_by_both_of_its_ids_and_its_speed(bus, ids, speed, status, state):
+    bus.plug(*ids, speed)
+    check = first(bus)
+    assert (check.status, check.found) == (
+        status,
+        f"USB Accelerator on {bus.folders['dev']}/bus/usb/002/007, {state}",
+    )
+
+
+def test_a_device_that_may_not_be_opened_says_which_group_may(bus, monkeypatch):
+    bus.plug("18d1", "9302", "5000")
+    monkeypatch.setattr(checks.os, "access", lambda *_: False)
+    check = first(bus)
+    assert (check.status, check.found[-15:]) == ("failed", ": no permission")
+    assert "usermod -aG plugdev" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("temperature", "status", "found"),
+    [("48500", "ok", "apex_0, 48 °C"), ("91000", "warning", "apex_0, 91 °C: hot"), ("", "ok", "apex_0")],
+)
+def test_a_pcie_one_says_its_temperature(bus, temperature, status, found):
+    bus.insert(temperature)
+    check = first(bus)
+    assert (check.status, check.found.rpartition("/")[2]) == (status, found)
+
+
+def test_other_usb_devices_are_none(bus):
+    bus.plug("18d1", "4ee7", "480")
+    assert first(bus).status == "unused"
+
+
+def test_a_model_that_is_missing_says_how_to_get_it():
+    check, pair = check_model(config())
+    assert (check.status, check.remedy, pair) == ("failed", "posed model pull coral-353x481", None)
+    assert check_model(config(model={"pull": True}))[0].status == "warning"
+
+
+def test_a_model_of_drawings_is_right_for_drawn_people_only():
+    model = {"name": "drawings-257x353-16"}
+    assert check_model(config(model=model))[0].status == "warning"
+    assert check_model(config(model=model, camera={"kind": "synthetic"}))[0].status == "ok"
+
+
+def test_a_camera_is_tried_unless_the_service_has_it():
+    drawn = config(camera={"kind": "synthetic"})
+    assert check_camera(drawn, STOPPED).found == "camera synthetic:0: gives frames of 640×480 px"
+    assert check_camera(drawn, RUNNING).found == "synthetic: in use by the service"
+
+
+def test_a_camera_that_is_not_there_is_a_failure_with_the_services_reason():
+    gone = config(camera={"kind": "video", "source": "/dev/video77"})
+    assert check_camera(gone, STOPPED).status == "failed"
+    text = "waiting for the camera: camera /dev/video77: no such device; 0 fps, 0 people"
+    check = check_camera(gone, Service("loaded", "active", text))
+    assert (check.status, check.found) == ("failed", "camera /dev/video77: no such device")
+
+
+def test_a_broker_is_connected_to(tmp_path):
+    with Mosquitto(tmp_path, users={"posed": "right"}) as broker:
+        mqtt = {"host": "127.0.0.1", "port": broker.port, "username": "posed"}
+        assert check_broker(config(mqtt=mqtt | {"password": "right"})) == Check(
+            "broker", "ok", f"127.0.0.1:{broker.port}, MQTT 5"
+        )
+        wrong = check_broker(config(mqtt=mqtt | {"password": "c4nary"}))
+    assert (wrong.status, "mqtt.password" in wrong.remedy) == ("failed", True)
+    assert "c4nary" not in repr(wrong)
+    away = check_broker(config(mqtt={"host": "127.0.0.1", "port": free_port()}))
+    assert (away.status, away.found.rpartition(": ")[2]) == ("failed", "connection refused")
+
+
+@pytest.mark.parametrize(("free_mb", "status"), [(10_000, "ok"), (150, "warning"), (5, "failed")])
+def test_a_disk_that_fills_up_is_told_in_time(tmp_path, monkeypatch, free_mb, status):
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=free_mb * 1_000_000))
+    assert check_disk(tmp_path / "not" / "yet").status == status
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "found"),
+    [
+        ("0", "ok", "never throttled since the start"),
+        ("50005", "warning", "under-voltage, throttled"),
+        ("50000", "warning", "under-voltage earlier, throttled earlier"),
+    ],
+)
+def test_a_pi_that_is_held_back_says_by_what(tmp_path, word, status, found):
+    file = tmp_path / "devices/platform/soc/soc:firmware/get_throttled"
+    file.parent.mkdir(parents=True)
+    file.write_text(word)
+    check = check_power(tmp_path)
+    assert (check.status, check.found) == (status, found)
+
+
+@pytest.mark.parametrize(
+    ("service", "status", "found"),
+    [
+        (STOPPED, "unused", "posed.service is not installed"),
+        (RUNNING, "ok", "runs: 30 fps, 1 person, cpu ai-edge-litert 2.3.0"),
+        (Service("loaded", "failed", "", "exit-code", "2", "0"), "failed", "failed: exit-code, status 2"),
+        (Service("loaded", "inactive", restarts="0"), "warning", "inactive"),
+        (
+            Service("loaded", "activating", "", "watchdog", "6", "3"),
+            "warning",
+            "activating, started again 3 times: ",
+        ),
+    ],
+)
+def test_the_service_is_what_systemd_says(service, status, found):
+    check = check_service(service)
+    assert (check.status, check.found) == (status, found)
+
+
+def test_credentials_that_are_given_stay():
+    assert with_credentials({"CREDENTIALS_DIRECTORY": "/here"}) == {"CREDENTIALS_DIRECTORY": "/here"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"),
+    [(("ok", "unused"), 0), (("ok", "warning", "ok"), 1), (("failed", "warning"), 2)],
+)
+def test_the_worst_check_is_the_exit_status(capsys, statuses, status):
+    found = [Check("thing", one, "found", "") for one in statuses]
+    assert show(found, as_json=True) == status
+    assert len(json.loads(capsys.readouterr().out)["checks"]) == len(statuses)
+
+
+def test_the_command_prints_a_table_and_json(tmp_path):
+    (tmp_path / "red.tflite").write_bytes(make_tflite())
+    settings = {
+        "camera": {"kind": "synthetic"},
+        "model": {"name": str(tmp_path / "red.tflite")},
+        "mqtt": {"host": "127.0.0.1", "port": free_port(), "username": "posed", "password": "c4nary"},
+    }
+    path = tmp_path / "posed.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    table = posed(tmp_path, "doctor", "--config", path, timeout_s=120)
+    done = posed(tmp_path, "doctor", "--config", path, "--json", timeout_s=120)
+    assert (table.returncode, done.returncode) == (2, 2), table.stderr
+    status = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
+    assert {name: status[name] for name in ("configuration", "model", "camera", "broker")} == {
+        "configuration": "ok",
+        "model": "ok",
+        "camera": "ok",
+        "broker": "failed",
+    }
+    assert all(name in table.stdout for name in status)
+    assert "c4nary" not in table.stdout + table.stderr + done.stdout + done.stderr
+
+
+def test_a_configuration_that_is_not_good_is_said_and_the_rest_is_checked(tmp_path):
+    path = tmp_path / "posed.yaml"
+    path.write_text("camera: {fps: 0}\n")
+    done = posed(tmp_path, "doctor", "--config", path, "--json", timeout_s=120)
+    status = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
+    assert (done.returncode, status["configuration"], status["python"]) == (2, "failed", "ok")
+    assert "broker" not in status

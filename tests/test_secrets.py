@@ -1,0 +1,115 @@
+"""A secret is nowhere to be seen: not in the log, the messages, the commands' output, or a process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.brokers import Mosquitto, Subscriber, eventually
+from tests.make_tflite import make_tflite
+from tests.run_posed import Daemon, posed
+from tests.systemd import Listener
+
+CANARY = "c4nary-in-the-mine"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(folder, users={"posed": CANARY, "watcher": "seen"}) as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Of a camera on the network that lets everybody in and says nothing."""
+    guests = []
+
+    def welcome() -> None:
+        while True:
+            try:
+                guests.append(server.accept()[0])
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=welcome, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+    for guest in guests:
+        guest.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, broker: Mosquitto, address: str) -> dict[str, Any]:
+    (tmp_path / "red.tflite").write_bytes(make_tflite())
+    return {
+        "device": "hall",
+        "camera": {"kind": "video", "source": f"rtsp://me:{CANARY}@{address}/live", "timeout_s": 1},
+        "model": {"name": str(tmp_path / "red.tflite")},
+        "mqtt": {"host": "127.0.0.1", "port": broker.port, "username": "posed", "password": CANARY},
+        "log": {"level": "debug"},
+    }
+
+
+def seen_of(pid: int) -> bytes:
+    """What other users see of a process."""
+    return b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "comm", "status"))
+
+
+def test_the_daemon_shows_no_secret(tmp_path, broker, settings):
+    with (
+        Subscriber(broker.port, username="watcher", password="seen") as subscriber,
+        Listener(tmp_path) as systemd,
+        Daemon(tmp_path, settings, systemd.environment()) as daemon,
+    ):
+        subscriber.wait_for("posed/hall/availability", b"online", 60)
+        eventually(lambda: b"127.0.0.1" in b"".join(subscriber.payloads("posed/hall/state")), 60)
+        subscriber.publish("posed/hall/request/info", b'{"transaction": "1"}')
+        eventually(lambda: subscriber.payloads("posed/hall/response/info"), 60)
+        # A reload that changes the password, and one that is refused beside it.
+        for change in ({"password": f"new-{CANARY}"}, {"password": [CANARY]}):
+            daemon.config.write_text(yaml.safe_dump(settings | {"mqtt": settings["mqtt"] | change}))
+            os.kill(daemon.process.pid, 1)
+            eventually(lambda: "reload" in daemon.log(), 60)
+        eventually(lambda: "not reloaded" in daemon.log(), 60)
+        shown = seen_of(daemon.process.pid)
+        daemon.process.terminate()
+        assert daemon.wait() == 0
+        shown += b"".join(message.payload for message in subscriber.messages)
+    shown += (daemon.log() + "\n".join(systemd.messages)).encode()
+    assert b"waiting for the camera" in shown
+    assert b"new after a restart only: mqtt.password" in shown
+    assert CANARY.encode() not in shown
+
+
+@pytest.mark.parametrize("command", [("check",), ("doctor",), ("doctor", "--json")])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_no_command_shows_one(tmp_path, settings, command, wrong):
+    if wrong:
+        settings["mqtt"] |= {"password": {"nested": CANARY}, "port": CANARY[:0]}
+    path = tmp_path / "posed.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    done = posed(tmp_path, *command, "--config", path, timeout_s=120)
+    assert (
+        "mqtt.password: " if wrong else "good" if command == ("check",) else "broker"
+    ) in done.stdout + done.stderr
+    assert CANARY not in done.stdout + done.stderr
+
+
+def test_the_environments_secret_is_not_shown_either(tmp_path, settings):
+    settings["mqtt"].pop("password")
+    path = tmp_path / "posed.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    more = {"POSED_MQTT__PASSWORD": CANARY, "POSED_CAMERA__FPS": "0"}
+    done = posed(tmp_path, "check", "--config", path, more=more)
+    assert done.returncode == 2
+    assert CANARY not in done.stdout + done.stderr

@@ -1,0 +1,229 @@
+"""What systemd is told, and a configuration that changes while the daemon runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from posed.config import Config
+from posed.service.notify import STATUS_INTERVAL_S, Notifier
+from posed.service.reload import reload
+from tests.brokers import eventually, free_port
+from tests.make_tflite import make_tflite
+from tests.run_posed import Daemon
+from tests.systemd import Listener
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def heard(tmp_path: Path, tell: Callable[[Notifier, Clock], object], watchdog_s: float = 0) -> list[str]:
+    """The lines that a Notifier sends."""
+    clock = Clock()
+    with Listener(tmp_path, watchdog_s) as systemd:
+        tell(Notifier(systemd.environment(), clock), clock)
+        return _after_the_last(systemd)
+
+
+def _after_the_last(systemd: Listener) -> list[str]:
+    Notifier(systemd.environment()).starts_within(0)
+    eventually(lambda: systemd.said("EXTEND_TIMEOUT_USEC=0"))
+    return systemd.messages[:-1]
+
+
+def test_ready_reloading_and_stopping_are_said_in_systemds_words(tmp_path):
+    def tell(notifier: Notifier, _clock: Clock) -> None:
+        notifier.starts_within(1.5)
+        notifier.ready()
+        notifier.reloading()
+        notifier.stopping()
+
+    first, ready, reloading, at, *stopping = heard(tmp_path, tell)
+    assert (first, ready, reloading) == ("EXTEND_TIMEOUT_USEC=1500000", "READY=1", "RELOADING=1")
+    assert abs(int(at.removeprefix("MONOTONIC_USEC=")) / 1e6 - time.monotonic()) < 10
+    assert stopping == ["STOPPING=1", "STATUS=stopping"]
+
+
+def test_a_socket_in_the_abstract_namespace_is_found():
+    name = f"posed-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(f"\0{name}")
+        systemd.settimeout(5)
+        Notifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
+        assert systemd.recv(100) == b"READY=1"
+
+
+@pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "/nowhere/at/all"}])
+def test_nobody_who_listens_is_no_error(environment):
+    Notifier(environment | {"WATCHDOG_USEC": "1000000"}).progressed()
+
+
+def test_the_watchdog_is_fed_upon_progress_four_times_per_interval_and_never_by_itself(tmp_path):
+    def tell(notifier: Notifier, clock: Clock) -> None:
+        for _ in range(81):  # eight seconds
+            notifier.progressed()
+            clock.now += 0.1
+        clock.now += 60
+
+    assert heard(tmp_path, tell, watchdog_s=4) == ["WATCHDOG=1"] * 8
+
+
+@pytest.mark.parametrize("variables", [{}, {"WATCHDOG_USEC": "4000000", "WATCHDOG_PID": "1"}])
+def test_a_watchdog_that_is_not_ours_is_not_fed(tmp_path, variables):
+    with Listener(tmp_path) as systemd:
+        Notifier(systemd.environment() | variables).progressed()
+        assert _after_the_last(systemd) == []
+
+
+def test_the_status_follows_its_condition_at_once_and_figures_now_and_then(tmp_path):
+    def tell(notifier: Notifier, clock: Clock) -> None:
+        notifier.status("waiting for the camera: gone\nfor good", "0 fps")
+        notifier.status("waiting for the camera: gone\nfor good", "1 fps")
+        notifier.status("", "2 fps")
+        notifier.status("", "3 fps")
+        clock.now += STATUS_INTERVAL_S
+        notifier.status("", "4 fps")
+
+    assert heard(tmp_path, tell) == [
+        "STATUS=waiting for the camera: gone for good; 0 fps",
+        "STATUS=2 fps",
+        "STATUS=4 fps",
+    ]
+
+
+def config(**sections: dict[str, Any]) -> Config:
+    return Config.model_validate({"device": "hall", **sections})
+
+
+def test_a_reload_takes_over_what_applies_at_once_and_names_what_does_not():
+    running = config(mqtt={"host": "here"})
+    wanted = config(
+        decode={"score_threshold": 0.5}, log={"level": "debug"}, mqtt={"host": "there", "tls": {}}
+    )
+    done = reload(running, wanted)
+    assert done.applied == ("decode.score_threshold", "log.level")
+    assert done.waiting == ("mqtt.host", "mqtt.tls")
+    assert done.config.decode.score_threshold == 0.5
+    assert done.config.mqtt == running.mqtt
+
+
+def test_a_reload_of_the_same_changes_nothing():
+    done = reload(config(), config())
+    assert (done.config, done.applied, done.waiting) == (config(), (), ())
+
+
+def test_a_reload_names_a_password_and_does_not_show_it():
+    done = reload(config(), config(mqtt={"username": "posed", "password": "c4nary"}))
+    assert done.waiting == ("mqtt.username", "mqtt.password")
+    assert "c4nary" not in repr(done)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """A daemon on drawn people whose broker is away."""
+    (tmp_path / "red.tflite").write_bytes(make_tflite())
+    return {
+        "device": "hall",
+        "camera": {"kind": "synthetic", "fps": 10},
+        "model": {"name": str(tmp_path / "red.tflite")},
+        "mqtt": {"host": "127.0.0.1", "port": free_port()},
+    }
+
+
+def test_it_is_ready_feeds_the_watchdog_and_says_how_it_does(tmp_path, settings):
+    """With the broker away, which stops none of it."""
+    with (
+        Listener(tmp_path, watchdog_s=1) as systemd,
+        Daemon(tmp_path, settings, systemd.environment()) as daemon,
+    ):
+        eventually(lambda: systemd.said("READY=1"), 60)
+        eventually(lambda: len(systemd.said("WATCHDOG=1")) > 4)
+        eventually(lambda: any(" fps, 0 people, cpu " in line for line in systemd.said("STATUS=")))
+        assert any("waiting for the broker: mqtt 127.0.0.1:" in line for line in systemd.said("STATUS="))
+        assert daemon.stop() == 0
+        assert systemd.messages[-2:] == ["STOPPING=1", "STATUS=stopping"]
+    assert systemd.messages.count("READY=1") == 1
+
+
+def test_a_camera_that_is_away_holds_nothing_up(tmp_path, settings):
+    settings["camera"] = {"kind": "video", "source": "/dev/video77"}
+    with Listener(tmp_path, watchdog_s=1) as systemd, Daemon(tmp_path, settings, systemd.environment()):
+        eventually(lambda: systemd.said("READY=1"), 60)
+        eventually(lambda: len(systemd.said("WATCHDOG=1")) > 4)
+        eventually(
+            lambda: any("camera /dev/video77: no such device" in one for one in systemd.said("STATUS="))
+        )
+
+
+def test_a_daemon_that_is_frozen_does_not_feed_the_watchdog(tmp_path, settings):
+    with (
+        Listener(tmp_path, watchdog_s=0.4) as systemd,
+        Daemon(tmp_path, settings, systemd.environment()) as daemon,
+    ):
+        eventually(lambda: systemd.said("WATCHDOG=1"), 60)
+        daemon.process.send_signal(signal.SIGSTOP)
+        eventually(daemon.stopped)
+        before = len(systemd.said("WATCHDOG=1"))
+        time.sleep(1)  # nothing tells that nothing comes
+        assert len(systemd.said("WATCHDOG=1")) <= before + 1  # one may have been on its way
+        daemon.process.send_signal(signal.SIGCONT)
+
+
+def change(daemon: Daemon, settings: dict[str, Any]) -> None:
+    daemon.config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    daemon.process.send_signal(signal.SIGHUP)
+
+
+def test_sighup_takes_over_a_good_file(tmp_path, settings):
+    with Listener(tmp_path) as systemd, Daemon(tmp_path, settings, systemd.environment()) as daemon:
+        eventually(lambda: systemd.said("READY=1"), 60)
+        change(
+            daemon, settings | {"decode": {"score_threshold": 0.5}, "camera": {"kind": "synthetic", "fps": 5}}
+        )
+        eventually(lambda: "reloaded: decode.score_threshold\n" in daemon.log())
+        eventually(lambda: "new after a restart only: camera.fps\n" in daemon.log())
+        eventually(lambda: systemd.messages.count("READY=1") == 2)
+        change(daemon, settings | {"log": {"level": "debug"}})
+        eventually(lambda: " DEBUG frame " in daemon.log())
+    lines = [line for line in systemd.messages if not line.startswith(("STATUS=", "MONOTONIC"))]
+    assert lines[:3] == ["READY=1", "RELOADING=1", "READY=1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("decode: {score_threshold: 7}", "decode.score_threshold: must be less than 1, got 7"),
+        ("decode: [", "posed.yaml:1:10: expected the node content, but found '<stream end>'"),
+        ("mqtt: {username: a, password: !secret none}", "!secret none: must be in"),
+        ("model: {name: nonsense}", "model.name: "),
+        ("mqtt: {tls: {ca: /nowhere.pem}}", "mqtt.tls.ca: must be a readable PEM file"),
+        ("\0", "posed.yaml: must be YAML"),
+        (None, "posed.yaml: must be a readable YAML file"),
+    ],
+)
+def test_sighup_refuses_a_bad_file_with_its_problems_and_goes_on_as_before(tmp_path, settings, text, problem):
+    with Listener(tmp_path) as systemd, Daemon(tmp_path, settings, systemd.environment()) as daemon:
+        eventually(lambda: systemd.said("READY=1"), 60)
+        if text is None:
+            daemon.config.unlink()
+        else:
+            daemon.config.write_text(text, encoding="utf-8")
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "not reloaded: the configuration stays as it was" in daemon.log())
+        assert problem in daemon.log()
+        eventually(lambda: systemd.messages.count("READY=1") == 2)
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log()
