@@ -331,9 +331,12 @@ def _end_with_reader() -> None:
 
 
 def _complain(error: PosedError) -> None:
+    from posed.log import in_journal, journal_lines
+
     lines = error.problems if isinstance(error, ConfigError) else [" ".join(str(error).split())]
-    for line in lines:
-        print(line, file=sys.stderr)  # noqa: T201 the command's own output
+    text = "\n".join(lines)
+    shown = journal_lines(text, logging.ERROR) if in_journal() else text
+    print(shown, file=sys.stderr)  # noqa: T201 the command's own output
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ from posed.frame import Frame, Image
 from posed.log import Throttled, set_level
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import find, locate
-from posed.model.pair import Pair, load_pair
+from posed.model.pair import Pair
 from posed.mqtt.announce import Announcer
 from posed.mqtt.attempt import Received, tls_context
 from posed.mqtt.client import ONLINE, MqttClient
@@ -86,6 +86,7 @@ from posed.people.turned import merged
 from posed.picture import jpeg, picture
 from posed.pipeline import STARTING, Inferred, Part, Pipeline
 from posed.pose import Pose
+from posed.service.fetch import wait_for_model
 from posed.service.notify import Notifier
 from posed.service.reload import reload
 
@@ -109,9 +110,6 @@ FPS_WINDOW_S: Final = 5.0
 
 READY_WITHIN_S: Final = 10.0
 """A device that is neither opened nor refused after this long is being waited for: booting goes on, s."""
-
-DOWNLOAD_S: Final = 1800.0
-"""How long a model may take to be downloaded at the start, s."""
 
 SWITCH_INTERVAL_S: Final = 0.0002
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
@@ -160,11 +158,11 @@ class Daemon:
         self._config, self._environment = config, environment
         self._read_config = read_config
         self._reloading = threading.Event()
+        self._refused: tuple[str, ...] = ()
+        """What was wrong with a changed configuration, for as long as nothing better came."""
         self._ready = False
         self._systemd = Notifier(environment)
-        if config.model.pull:
-            self._systemd.starts_within(DOWNLOAD_S)
-        self._pair: Pair = load_pair(config.model.name, pull_missing=config.model.pull)
+        self._pair: Pair = wait_for_model(config.model, self._systemd)
         self._model_warning = _model_warning(self._pair, config.camera.kind)
         self._topics = Topics.of(config)
         self._sender = Sender.start(config.device)
@@ -306,9 +304,10 @@ class Daemon:
             self._ready = True
             self._systemd.ready()
         waiting = {"camera": pipeline.camera.why, "engine": pipeline.engine.why, "broker": mqtt.why or ""}
+        conditions = [f"waiting for the {part}: {why}" for part, why in waiting.items() if why]
         people, engine = len(self._following.people), pipeline.opened_engine
         self._systemd.status(
-            "; ".join(f"waiting for the {part}: {why}" for part, why in waiting.items() if why),
+            "; ".join([*self._refused, *conditions]),
             f"{self._fps():.0f} fps, {people} {'person' if people == 1 else 'people'}"
             + (f", {engine.kind} {engine.device}" if engine else ""),
         )
@@ -325,7 +324,9 @@ class Daemon:
         except ConfigError as error:
             for problem in (*error.problems, "not reloaded: the configuration stays as it was"):
                 log.error("%s", problem)  # noqa: TRY400 expected: no traceback
+            self._refused = (f"not reloaded: {', '.join(error.problems)}",)
         else:
+            self._refused = ()
             done = reload(self._config, wanted)
             self._take_over(done.config)
             log.info("reloaded: %s", ", ".join(done.applied) or "nothing new that applies at once")
@@ -671,7 +672,10 @@ class Daemon:
 
     def _end(self) -> None:
         self._stopped = True
-        self._systemd.stopping()
+        if self.restarting:  # systemd would kill, after a while, what says that it stops
+            self._systemd.reloading()
+        else:
+            self._systemd.stopping()
         if self._web is not None:
             self._web.leave()
         if self._mqtt.connected:
@@ -743,6 +747,7 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
         Whether it is to be started again.
     """
     daemon: Daemon | None = None
+    changed_meanwhile = threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         log.info("stopping on %s", signal.Signals(number).name)
@@ -751,7 +756,9 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
         daemon.stop()
 
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
-        if daemon is not None:
+        if daemon is None:
+            changed_meanwhile.set()
+        else:
             daemon.reload()
 
     # Where every thread is, on standard error, when a library crashes or the watchdog fires.
@@ -761,5 +768,7 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
     if not sys.stdin.isatty():  # at a terminal it says that the terminal is gone
         signal.signal(signal.SIGHUP, on_hangup)
     daemon = Daemon(config, read_config=read_config)
+    if changed_meanwhile.is_set():
+        daemon.reload()
     daemon.run()
     return daemon.restarting

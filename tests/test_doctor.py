@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 import yaml
 
 from posed.config import Config
-from posed.doctor import checks
+from posed.doctor import checks, examine
 from posed.doctor.checks import (
     Check,
     Service,
@@ -58,7 +60,15 @@ def bus(tmp_path: Path) -> SimpleNamespace:
         dev.mkdir(exist_ok=True)
         (dev / "apex_0").touch()
 
-    return SimpleNamespace(plug=plug, insert=insert, folders={"sys_folder": sys_folder, "dev": dev})
+    def seat(vendor: str, device: str) -> None:
+        folder = sys_folder / "bus/pci/devices/0000:01:00.0"
+        folder.mkdir(parents=True)
+        (folder / "vendor").write_text(f"{vendor}\n")
+        (folder / "device").write_text(f"{device}\n")
+
+    return SimpleNamespace(
+        plug=plug, insert=insert, seat=seat, folders={"sys_folder": sys_folder, "dev": dev}
+    )
 
 
 def first(bus: SimpleNamespace, kind: str = "auto") -> Check:
@@ -104,6 +114,30 @@ def test_a_device_that_may_not_be_opened_says_which_group_may(bus, monkeypatch):
     assert "usermod -aG plugdev" in check.remedy
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize(
+    ("owner", "mode", "may"),
+    [((0, 0), 0o660, False), ((0, 0), 0o666, True), ((0, None), 0o660, True), ((None, 0), 0o600, True)],
+)
+def test_root_asks_whether_the_services_user_may_open_it(tmp_path, owner, mode, may):
+    """Who stands in for that user here is nobody."""
+    nobody = pwd.getpwnam("nobody")
+    node = tmp_path / "apex_0"
+    node.touch()
+    uid, gid = owner
+    os.chown(node, nobody.pw_uid if uid is None else uid, nobody.pw_gid if gid is None else gid)
+    node.chmod(mode)
+    assert checks._may_open(node, "nobody") == may
+    assert checks._may_open(node, "nobody-of-this-name")
+
+
+def test_a_pcie_one_without_its_driver_is_a_failure(bus):
+    bus.seat("0x1ac1", "0x089a")
+    check = first(bus)
+    assert (check.status, check.found) == ("failed", "PCIe Accelerator at 0000:01:00.0, without a driver")
+    assert "gasket-dkms" in check.remedy
+
+
 @pytest.mark.parametrize(
     ("temperature", "status", "found"),
     [("48500", "ok", "apex_0, 48 °C"), ("91000", "warning", "apex_0, 91 °C: hot"), ("", "ok", "apex_0")],
@@ -134,7 +168,7 @@ def test_a_model_of_drawings_is_right_for_drawn_people_only():
 def test_a_camera_is_tried_unless_the_service_has_it():
     drawn = config(camera={"kind": "synthetic"})
     assert check_camera(drawn, STOPPED).found == "camera synthetic:0: gives frames of 640×480 px"
-    assert check_camera(drawn, RUNNING).found == "synthetic: in use by the service"
+    assert check_camera(drawn, RUNNING).found == "synthetic: in use by the service, 30 fps"
 
 
 def test_a_camera_that_is_not_there_is_a_failure_with_the_services_reason():
@@ -143,6 +177,12 @@ def test_a_camera_that_is_not_there_is_a_failure_with_the_services_reason():
     text = "waiting for the camera: camera /dev/video77: no such device; 0 fps, 0 people"
     check = check_camera(gone, Service("loaded", "active", text))
     assert (check.status, check.found) == ("failed", "camera /dev/video77: no such device")
+
+
+def test_a_service_that_waits_for_its_model_has_no_camera_yet():
+    waiting = Service("loaded", "active", "waiting for the model: coral-353x481 is being downloaded")
+    drawn = config(camera={"kind": "synthetic"})
+    assert check_camera(drawn, waiting).found == "camera synthetic:0: gives frames of 640×480 px"
 
 
 def test_a_broker_is_connected_to(tmp_path):
@@ -234,6 +274,18 @@ def test_the_command_prints_a_table_and_json(tmp_path):
     }
     assert all(name in table.stdout for name in status)
     assert "c4nary" not in table.stdout + table.stderr + done.stdout + done.stderr
+
+
+def test_a_configuration_that_may_not_be_looked_at_is_said(tmp_path, monkeypatch):
+    class Closed(type(tmp_path)):
+        def exists(self, **_: object) -> bool:
+            raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(examine, "SERVICE_CONFIG", Closed(tmp_path / "posed.yaml"))
+    found = {check.name: check for check in examine.examine(None)}
+    assert found["configuration"].found == f"{tmp_path}/posed.yaml: Permission denied"
+    assert found["configuration"].remedy == "sudo posed doctor"
+    assert found["configuration"].status == "failed"
 
 
 def test_a_configuration_that_is_not_good_is_said_and_the_rest_is_checked(tmp_path):

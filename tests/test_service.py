@@ -16,7 +16,7 @@ import yaml
 from posed.config import Config
 from posed.service.notify import STATUS_INTERVAL_S, Notifier
 from posed.service.reload import reload
-from tests.brokers import eventually, free_port
+from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon
 from tests.systemd import Listener
@@ -39,20 +39,19 @@ def heard(tmp_path: Path, tell: Callable[[Notifier, Clock], object], watchdog_s:
 
 
 def _after_the_last(systemd: Listener) -> list[str]:
-    Notifier(systemd.environment()).starts_within(0)
-    eventually(lambda: systemd.said("EXTEND_TIMEOUT_USEC=0"))
+    Notifier(systemd.environment())._send("LAST=1")
+    eventually(lambda: systemd.said("LAST=1"))
     return systemd.messages[:-1]
 
 
 def test_ready_reloading_and_stopping_are_said_in_systemds_words(tmp_path):
     def tell(notifier: Notifier, _clock: Clock) -> None:
-        notifier.starts_within(1.5)
         notifier.ready()
         notifier.reloading()
         notifier.stopping()
 
-    first, ready, reloading, at, *stopping = heard(tmp_path, tell)
-    assert (first, ready, reloading) == ("EXTEND_TIMEOUT_USEC=1500000", "READY=1", "RELOADING=1")
+    ready, reloading, at, *stopping = heard(tmp_path, tell)
+    assert (ready, reloading) == ("READY=1", "RELOADING=1")
     assert abs(int(at.removeprefix("MONOTONIC_USEC=")) / 1e6 - time.monotonic()) < 10
     assert stopping == ["STOPPING=1", "STATUS=stopping"]
 
@@ -84,8 +83,18 @@ def test_the_watchdog_is_fed_upon_progress_four_times_per_interval_and_never_by_
 @pytest.mark.parametrize("variables", [{}, {"WATCHDOG_USEC": "4000000", "WATCHDOG_PID": "1"}])
 def test_a_watchdog_that_is_not_ours_is_not_fed(tmp_path, variables):
     with Listener(tmp_path) as systemd:
-        Notifier(systemd.environment() | variables).progressed()
+        notifier = Notifier(systemd.environment() | variables)
+        notifier.progressed()
+        notifier.feed_within(9)
         assert _after_the_last(systemd) == []
+
+
+def test_the_watchdog_can_be_asked_for_patience_and_then_is_as_it_was(tmp_path):
+    def tell(notifier: Notifier, _clock: Clock) -> None:
+        notifier.feed_within(60)
+        notifier.feed_within(None)
+
+    assert heard(tmp_path, tell, watchdog_s=4) == ["WATCHDOG_USEC=60000000", "WATCHDOG_USEC=4000000"]
 
 
 def test_the_status_follows_its_condition_at_once_and_figures_now_and_then(tmp_path):
@@ -225,5 +234,23 @@ def test_sighup_refuses_a_bad_file_with_its_problems_and_goes_on_as_before(tmp_p
         eventually(lambda: "not reloaded: the configuration stays as it was" in daemon.log())
         assert problem in daemon.log()
         eventually(lambda: systemd.messages.count("READY=1") == 2)
+        eventually(lambda: systemd.said("STATUS=not reloaded: "))
         assert daemon.stop() == 0
     assert "Traceback" not in daemon.log()
+
+
+def test_a_restart_on_request_is_no_stop_to_systemd(tmp_path, settings):
+    """It would kill, some seconds later, what says that it stops and does not."""
+    with Mosquitto(tmp_path) as broker, Listener(tmp_path) as systemd:
+        settings["mqtt"]["port"] = broker.port
+        with (
+            Subscriber(broker.port) as subscriber,
+            Daemon(tmp_path, settings, systemd.environment()) as daemon,
+        ):
+            subscriber.wait_for("posed/hall/availability", b"online", 30)
+            eventually(lambda: systemd.said("READY=1"), 30)
+            subscriber.publish("posed/hall/request/restart")
+            eventually(lambda: systemd.messages.count("READY=1") == 2, 30)
+            assert daemon.process.poll() is None
+            assert not systemd.said("STOPPING=1")
+            assert len(systemd.said("RELOADING=1")) == 1

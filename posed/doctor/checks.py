@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +29,8 @@ from posed.setup.find import find_cameras
 
 Status = Literal["ok", "warning", "failed", "unused"]
 
+SERVICE_USER: Final = "posed"
+
 SYS: Final = Path("/sys")
 DEV: Final = Path("/dev")
 
@@ -46,6 +50,9 @@ _USB_IDS: Final = {
     ("18d1", "9302"): "its firmware loaded",
 }
 """A Coral USB Accelerator before and after libedgetpu has opened it."""
+
+_PCIE_IDS: Final = ("0x1ac1", "0x089a")
+"""Global Unichip, Coral Edge TPU."""
 
 _LOGIN: Final = "user and password in mqtt.username and mqtt.password; sudo posed setup asks for them"
 _BROKER_REMEDIES: Final = {
@@ -86,7 +93,8 @@ class Service:
     @property
     def runs(self) -> bool:
         """Whether it holds the devices."""
-        return self.active in ("active", "activating", "reloading")
+        waits_for_its_model = self.text.startswith("waiting for the model: ")
+        return self.active in ("active", "activating", "reloading") and not waits_for_its_model
 
 
 def ask_systemd() -> Service:
@@ -197,7 +205,7 @@ def _usb_accelerators(sys_folder: Path, dev: Path) -> list[Check]:
         bus, number, speed = (_read(folder / name) for name in ("busnum", "devnum", "speed"))
         node = dev / f"bus/usb/{int(bus or 0):03d}/{int(number or 0):03d}"
         found = f"USB Accelerator on {node}, {state}"
-        if not os.access(node, os.R_OK | os.W_OK):
+        if not _may_open(node):
             checks.append(
                 Check("edge tpu", "failed", f"{found}: no permission", _NO_PERMISSION.format("plugdev"))
             )
@@ -209,7 +217,30 @@ def _usb_accelerators(sys_folder: Path, dev: Path) -> list[Check]:
     return checks
 
 
-_NO_PERMISSION: Final = "the group {0}, and posed's udev rules: sudo usermod -aG {0} $USER, then log in again"
+_NO_PERMISSION: Final = (
+    "posed's udev rules give it to the group {0}: plug it in again, or sudo udevadm trigger; "
+    "for yourself sudo usermod -aG {0} $USER, then log in again"
+)
+
+
+def _may_open(node: Path, user: str = SERVICE_USER) -> bool:
+    """Whether we may read and write a device; where root, who always may, looks: whether the service may."""
+    if not os.access(node, os.R_OK | os.W_OK):
+        return False
+    try:
+        service = pwd.getpwnam(user)
+    except KeyError:
+        return True
+    if os.geteuid() != 0:
+        return True
+    status = node.stat()
+    if status.st_uid == service.pw_uid:
+        bits = 0o600
+    elif status.st_gid in os.getgrouplist(user, service.pw_gid):
+        bits = 0o060
+    else:
+        bits = 0o006
+    return status.st_mode & bits == bits
 
 
 def _pcie_accelerators(sys_folder: Path, dev: Path) -> list[Check]:
@@ -218,7 +249,7 @@ def _pcie_accelerators(sys_folder: Path, dev: Path) -> list[Check]:
         text = _read(sys_folder / "class/apex" / node.name / "temp")
         temperature_c = int(text) / 1000 if text.isdecimal() else None
         found = f"{node}" + ("" if temperature_c is None else f", {temperature_c:.0f} °C")
-        if not os.access(node, os.R_OK | os.W_OK):
+        if not _may_open(node):
             checks.append(
                 Check("edge tpu", "failed", f"{found}: no permission", _NO_PERMISSION.format("apex"))
             )
@@ -226,7 +257,19 @@ def _pcie_accelerators(sys_folder: Path, dev: Path) -> list[Check]:
             checks.append(Check("edge tpu", "warning", f"{found}: hot", "a heat sink, or air"))
         else:
             checks.append(Check("edge tpu", "ok", found))
-    return checks
+    return checks or _without_driver(sys_folder)
+
+
+def _without_driver(sys_folder: Path) -> list[Check]:
+    """PCIe accelerators that the kernel sees, and nobody drives."""
+    return [
+        Check("edge tpu", "failed", f"PCIe Accelerator at {folder.name}, without a driver", _NO_DRIVER)
+        for folder in sorted((sys_folder / "bus/pci/devices").glob("*"))
+        if (_read(folder / "vendor"), _read(folder / "device")) == _PCIE_IDS
+    ]
+
+
+_NO_DRIVER: Final = "the gasket driver: gasket-dkms for this kernel; then ls /dev/apex_*"
 
 
 def _check_library(config: Config, pair: Pair | None, service: Service) -> Check:
@@ -250,7 +293,9 @@ def check_camera(config: Config, service: Service) -> Check:
         _, waits, why = service.text.partition("waiting for the camera: ")
         if waits:
             return Check("camera", "failed", why.partition("; ")[0], _camera_remedy(config))
-        return Check("camera", "ok", f"{config.camera.kind}: in use by the service")
+        figures = re.search(r"\d+ fps", service.text)
+        delivers = f", {figures[0]}" if figures else ""
+        return Check("camera", "ok", f"{config.camera.kind}: in use by the service{delivers}")
     try:
         return Check("camera", "ok", try_camera(config.camera))
     except CameraError as error:

@@ -51,11 +51,13 @@ def examine(path: Path | None) -> Iterator[Check]:
     yield check_python()
     yield check_runtime()
     yield check_numpy()
-    path = path or (SERVICE_CONFIG if SERVICE_CONFIG.exists() else None)
     config: Config | None = None
     try:
+        path = path or (SERVICE_CONFIG if SERVICE_CONFIG.exists() else None)
         state = SERVICE_STATE if path == SERVICE_CONFIG else state_folder()
         config = load(path, overlay=state / overlay_file().name)
+    except PermissionError as error:
+        yield Check("configuration", "failed", f"{error.filename}: {error.strerror}", "sudo posed doctor")
     except ConfigError as error:
         yield Check("configuration", "failed", "; ".join(error.problems), f"posed check --config {path}")
     else:

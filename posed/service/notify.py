@@ -35,7 +35,8 @@ class Notifier:
     ) -> None:
         self._clock = clock
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
-        self._feed_every_s = _watchdog_s(environment) / FEEDS_PER_INTERVAL
+        self._watchdog_s = _watchdog_s(environment)
+        self._feed_every_s = self._watchdog_s / FEEDS_PER_INTERVAL
         self._fed_at: float | None = None
         self._status = ("", "")
         self._told_at = 0.0
@@ -45,16 +46,17 @@ class Notifier:
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """A new configuration is being looked at; `ready` must follow."""
+        """A new configuration is being looked at, or the daemon begins anew; `ready` must follow."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         """The daemon ends on purpose."""
         self._send("STOPPING=1\nSTATUS=stopping")
 
-    def starts_within(self, seconds: float) -> None:
-        """Starting takes longer than usual, at most so long from now on."""
-        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+    def feed_within(self, seconds: float | None) -> None:
+        """The watchdog waits so long for what cannot show progress more often; None: as the unit has it."""
+        if self._watchdog_s:
+            self._send(f"WATCHDOG_USEC={round((seconds or self._watchdog_s) * 1e6)}")
 
     def progressed(self) -> None:
         """Feed the watchdog; to be called upon progress only, and as often as there is some."""

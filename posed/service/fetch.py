@@ -1,0 +1,68 @@
+"""A model that is still to be downloaded when the daemon starts: waited for, like a device that is away."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+from posed.backoff import Backoff
+from posed.config import ModelConfig
+from posed.errors import DownloadError, ModelError
+from posed.model.catalogue import find, locate
+from posed.model.pair import Pair, load_pair, pull_entry
+from posed.service.notify import Notifier
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT_S: Final = 5.0
+LONGEST_WAIT_S: Final = 300.0
+"""Between two attempts: a network may come up after posed, a server may be away for days, s."""
+
+DOWNLOAD_S: Final = 1800.0
+"""How long one attempt, and the wait after it, may take until the watchdog takes it for hung, s."""
+
+
+def wait_for_model(
+    config: ModelConfig, systemd: Notifier, wait: Callable[[float], object] = time.sleep
+) -> Pair:
+    """Read the model; where `pull` allows it, download it first, however often that takes.
+
+    Args:
+        config: which model.
+        systemd: is told that nothing else is waited for, so that booting goes on.
+        wait: for so many seconds.
+
+    Raises:
+        ModelError: it is missing and not to be downloaded, damaged, or no PoseNet.
+    """
+    if config.pull and find(config.name) is not None and _is_missing(config.name):
+        systemd.ready()
+        systemd.feed_within(DOWNLOAD_S)
+        _download(config.name, systemd, wait)
+        systemd.feed_within(None)
+    return load_pair(config.name)
+
+
+def _is_missing(name: str) -> bool:
+    try:
+        locate(name)
+    except ModelError:
+        return True
+    return False
+
+
+def _download(name: str, systemd: Notifier, wait: Callable[[float], object]) -> None:
+    backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, random.random)
+    systemd.status(f"waiting for the model: {name} is being downloaded", "")
+    while True:
+        try:
+            return pull_entry(name)
+        except DownloadError as error:
+            wait_s = backoff.next_s()
+            log.warning("waiting for the model: %s; tried again in %.0f s", error, wait_s)
+            systemd.status(f"waiting for the model: {error}", "")
+            systemd.progressed()
+            wait(wait_s)

@@ -1,0 +1,115 @@
+"""A daemon whose model is still to be downloaded: it waits, and says so."""
+
+from __future__ import annotations
+
+import hashlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from posed.config import ModelConfig
+from posed.errors import ModelError
+from posed.model import catalogue
+from posed.model.catalogue import Entry, ModelFile
+from posed.service.fetch import DOWNLOAD_S, FIRST_WAIT_S, wait_for_model
+from posed.service.notify import Notifier
+from tests.brokers import eventually, free_port
+from tests.make_tflite import make_tflite
+from tests.run_posed import Daemon
+from tests.systemd import Listener
+
+MODEL = make_tflite()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = self.server.bodies.pop(0)
+        self.send_response(200 if body else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    """Sends its bodies in turn; an empty one is a 503."""
+
+    daemon_threads = True
+
+    def __init__(self, *bodies: bytes) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.bodies = list(bodies)
+
+    def __enter__(self) -> Server:
+        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_a_model_is_downloaded_however_often_that_fails(tmp_path, monkeypatch):
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    waited: list[float] = []
+    with Server(b"", b"something else", MODEL) as server, Listener(tmp_path, watchdog_s=30) as systemd:
+        url = f"http://127.0.0.1:{server.server_port}/net.tflite"
+        file = ModelFile("net.tflite", url, hashlib.sha256(MODEL).hexdigest(), len(MODEL))
+        monkeypatch.setattr(catalogue, "CATALOGUE", (Entry("net", 16, (33, 33), "", "", file, None),))
+        pair = wait_for_model(
+            ModelConfig(name="net", pull=True), Notifier(systemd.environment()), waited.append
+        )
+        eventually(lambda: systemd.said("WATCHDOG_USEC=30000000"))
+    assert pair.cpu is not None
+    assert len(waited) == 2
+    assert FIRST_WAIT_S / 2 <= waited[0] <= FIRST_WAIT_S
+    assert systemd.messages[:3] == [
+        "READY=1",
+        f"WATCHDOG_USEC={DOWNLOAD_S * 1e6:.0f}",
+        "STATUS=waiting for the model: net is being downloaded",
+    ]
+    (why,) = systemd.said("STATUS=waiting for the model: net.tflite: ")[:1]
+    assert why.endswith("cannot be downloaded from 127.0.0.1: the server answered 503 Service Unavailable")
+
+
+@pytest.mark.parametrize(
+    "config", [ModelConfig(name="coral-353x481"), ModelConfig(name="/nowhere/net.tflite", pull=True)]
+)
+def test_what_no_download_can_mend_is_not_waited_for(tmp_path, monkeypatch, config):
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    with pytest.raises(ModelError):
+        wait_for_model(config, Notifier({}), pytest.fail)
+
+
+def settings() -> dict[str, Any]:
+    return {
+        "device": "hall",
+        "camera": {"kind": "synthetic"},
+        "model": {"name": "coral-353x481", "pull": True},
+        "mqtt": {"host": "127.0.0.1", "port": free_port()},
+    }
+
+
+def test_a_network_that_is_not_there_yet_holds_nothing_up_and_is_waited_for(tmp_path: Path):
+    away = {"https_proxy": f"http://127.0.0.1:{free_port()}"}
+    with (
+        Listener(tmp_path, watchdog_s=30) as systemd,
+        Daemon(tmp_path, settings(), systemd.environment() | away) as daemon,
+    ):
+        eventually(lambda: systemd.said("READY=1"), 60)
+        eventually(lambda: "; tried again in " in daemon.log())
+        eventually(lambda: any(line.endswith(": Connection refused") for line in systemd.said("STATUS=")))
+        assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log()
