@@ -27,7 +27,7 @@ from msgspec import Struct
 from posed import __version__
 from posed.config import Config
 from posed.frame import Frame, Image
-from posed.mqtt.messages import EventMessage, Person, Size, State, encode, observed_message, rfc3339
+from posed.mqtt.messages import EventMessage, Person, Size, State, encode, observed_messages, rfc3339
 from posed.people.events import Observed
 from posed.picture import background, jpeg
 from posed.pose import EDGES, KEYPOINTS
@@ -237,7 +237,7 @@ class Stream:
                 rfc3339(frame.time),
                 Size(width, height),
                 {stage: round(1000 * took_s, 2) for stage, took_s in seen.stages_s.items()},
-                [observed_message(one, threshold) for one in seen.people],
+                observed_messages(seen.people, threshold),
             )
         )
         return len(about).to_bytes(4, "big") + about + self._picture(seen)
