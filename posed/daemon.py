@@ -26,7 +26,7 @@ from posed import __version__, camera, engine
 from posed.attention import Attention
 from posed.camera.base import Camera
 from posed.config import Config, changed, keep, live_values, mqtt_password, overriding
-from posed.decode import decode_frame, describe
+from posed.decode import describe
 from posed.engine.base import Engine
 from posed.engine.temperature import Thermometer
 from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
@@ -59,6 +59,8 @@ from posed.mqtt.messages import (
     Paused,
     PauseRequest,
     Poses,
+    RecordingStart,
+    RecordRequest,
     Restarting,
     RestartRequest,
     Sender,
@@ -75,6 +77,7 @@ from posed.mqtt.messages import (
     rfc3339,
 )
 from posed.mqtt.poses import PosesFilter
+from posed.mqtt.recording import Recording
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.retained import Retained
 from posed.mqtt.rivals import Rivals
@@ -82,10 +85,9 @@ from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.topics import Topics
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, spool_file
 from posed.people.events import Observed
-from posed.people.turned import merged
 from posed.picture import jpeg, picture
 from posed.pipeline import STARTING, Inferred, Part, Pipeline
-from posed.pose import Pose
+from posed.seen import poses_of
 from posed.service.fetch import wait_for_model
 from posed.service.notify import Notifier
 from posed.service.reload import reload
@@ -120,6 +122,9 @@ RIVAL_WARN_S: Final = 300.0
 
 BIRTH_DELAY_S: Final = 5.0
 """How long after Home Assistant's start it is told everything at most, each daemon at its own time, s."""
+
+RECORDED: Final = ("decode.", "people.")
+"""Settings that say what becomes of the poses."""
 
 CAMERA_STOP_S: Final = 0.6
 BROKER_STOP_S: Final = 0.8
@@ -174,6 +179,7 @@ class Daemon:
             "info": self._info,
             "log_level": self._set_log_level,
             "pause": self._pause,
+            "record": self._record,
             "restart": self._restart,
             "resume": lambda _: self._pause(PauseRequest(paused=False)),
             "set": self._set,
@@ -225,6 +231,7 @@ class Daemon:
         if _is_there(self._paused_file):
             self._pipeline.pause()
         self._poses_filter = PosesFilter(config.mqtt.poses)
+        self._recording = Recording(self._topics.recording, self._mqtt.publish, self._recording_start)
         self._newest: tuple[Image, Sequence[Observed]] | None = None
         self._web = self._open_web(config)
         self._stopped = False
@@ -337,7 +344,8 @@ class Daemon:
     def _process(self, inferred: Inferred) -> None:
         frame, stages = inferred.frame, inferred.stages
         with stages.time("decode"):
-            poses = self._decode(inferred)
+            poses = poses_of(inferred, self._config)
+        self._recording.take(frame, poses)
         with stages.time("follow"):
             people = self._following.update(poses, frame)
         # Who is only seen in turned looks is there in the frames between them, too.
@@ -387,15 +395,6 @@ class Daemon:
             latency_ms=self._latency_ms,
             people=observed_messages(people, self._config.decode.keypoint_threshold),
         )
-
-    def _decode(self, inferred: Inferred) -> list[Pose]:
-        settings, looked = self._config.decode, inferred.looked
-        poses = decode_frame(inferred.heads, inferred.letterbox, settings)
-        if looked is not None:
-            turn_deg = looked.view.look.turn_deg
-            found = decode_frame(looked.heads, looked.view, settings)
-            poses = merged(poses, found, turn_deg, settings.keypoint_threshold)
-        return [pose.mirrored() for pose in poses] if self._config.camera.mirror else poses
 
     def _on_connect(self) -> None:
         """A broker may have lost its memory, so it is told everything again."""
@@ -492,7 +491,23 @@ class Daemon:
         self._config, self._settings = config, live_values(config)
         self._following.configure(config)
         self._poses_filter.config = config.mqtt.poses
+        self._recording.settings_changed()
         set_level(config.log.level)
+
+    def _record(self, request: RecordRequest) -> RecordingStart:
+        return self._recording.ask(request)
+
+    def _recording_start(self) -> RecordingStart:
+        state, size = self._state(), self._pipeline.frame_size
+        return RecordingStart(
+            device=state.device,
+            run=state.run,
+            time=state.time,
+            version=state.version,
+            model=state.model,
+            frame=size and Size(*size),
+            settings={name: value for name, value in self._settings.items() if name.startswith(RECORDED)},
+        )
 
     def _snapshot(self, _request: SnapshotRequest) -> SnapshotTaken:
         shows = self._config.privacy.pictures
