@@ -372,6 +372,8 @@ def draw(
     model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
 ) -> None:
     """Write a video with skeletons, ids, postures and zones over it, without sound; needs no broker."""
+    for name, level in (("OPENCV_LOG_LEVEL", "ERROR"), ("OPENCV_FFMPEG_LOGLEVEL", "-8")):
+        os.environ.setdefault(name, level)  # we say in one line what is wrong with a video
     from posed import report
     from posed.annotate import annotate
     from posed.config import load

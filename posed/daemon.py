@@ -24,6 +24,7 @@ from msgspec import UNSET, Struct
 
 from posed import __version__, camera, engine
 from posed.attention import Attention
+from posed.bench.machine import temperature_c
 from posed.camera.base import Camera
 from posed.config import Config, changed, keep, live_values, mqtt_password, overriding
 from posed.decode import describe
@@ -61,6 +62,7 @@ from posed.mqtt.messages import (
     Poses,
     RecordingStart,
     RecordRequest,
+    Response,
     Restarting,
     RestartRequest,
     Sender,
@@ -89,6 +91,7 @@ from posed.picture import jpeg, picture
 from posed.pipeline import STARTING, Inferred, Part, Pipeline
 from posed.seen import poses_of
 from posed.service.fetch import wait_for_model
+from posed.service.figures import FIGURES, Figures, Frames
 from posed.service.notify import Notifier
 from posed.service.reload import reload
 
@@ -193,12 +196,13 @@ class Daemon:
         self._warn_of_rival = Throttled(log, RIVAL_WARN_S)
         self._births = {BIRTH_TOPIC, f"{config.homeassistant.prefix}/status"}
         self._tell_again_at = math.inf
+        self._connections = 0
         self._mqtt = MqttClient(
             config.mqtt,
             password=mqtt_password(config.mqtt),
             client_id=self._topics.base.replace("/", "-"),
             availability_topic=self._topics.availability,
-            on_connect=self._on_connect,
+            on_connect=self._on_broker,
             subscriptions=[self._topics.requests, *self._births],
             on_message=self._hear,
             kept=[self._topics.state],
@@ -374,7 +378,29 @@ class Daemon:
             return None
         from posed.web.server import WebServer
 
-        return WebServer(config, self._state, self._requests.answer)
+        return WebServer(config, self._state, self._answer_web)
+
+    def _answer_web(self, verb: str, payload: bytes) -> Response[Struct]:
+        """What the web server asks: as over MQTT, and how everything does."""
+        if verb == FIGURES:
+            return Response(status="ok", data=self._figures())
+        return self._requests.answer(verb, payload)
+
+    def _figures(self) -> Figures:
+        state, sees = self._state(), self._sees()
+        frames: Frames = "paused" if state.paused else "ok" if self._delivers() else "stopped"
+        counts = self._following.zone_counts().items()
+        return Figures(
+            state=state,
+            frames=frames,
+            problems=self._health(HealthRequest()).problems,
+            tally=self._pipeline.tally,
+            zones={zone: count if sees else None for zone, count in counts},
+            falls=len(self._spool.falls),
+            broker_connected=self._mqtt.connected,
+            broker_connections=self._connections,
+            processor_c=temperature_c(),
+        )
 
     def _on_event(self, event: EventMessage) -> None:
         """An event was handed to the spool."""
@@ -395,6 +421,11 @@ class Daemon:
             latency_ms=self._latency_ms,
             people=observed_messages(people, self._config.decode.keypoint_threshold),
         )
+
+    def _on_broker(self) -> None:
+        """There is a connection, again perhaps; from the network thread."""
+        self._connections += 1
+        self._on_connect()
 
     def _on_connect(self) -> None:
         """A broker may have lost its memory, so it is told everything again."""
