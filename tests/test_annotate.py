@@ -131,7 +131,7 @@ def test_what_cannot_be_drawn_is_one_line_and_leaves_what_was_there(tmp_path, vi
         (tmp_path, "must be a video, is a folder"),
     ]:
         done = posed(tmp_path, "draw", source, "-o", out, "--model", MODEL)
-        assert (done.returncode, done.stderr) == (4, f"camera {source}: {line}\n")
+        assert (done.returncode, done.stderr) == (4, f"camera {source}: {line}\n"), done.stderr
     for wrong in (tmp_path / "out.gif", tmp_path / "nowhere" / "out.mp4"):
         done = posed(tmp_path, "draw", video, "-o", wrong, "--model", MODEL)
         assert done.returncode == 4
