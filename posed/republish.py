@@ -24,7 +24,7 @@ from posed.mqtt.messages import (
     State,
     ZoneMessage,
     encode,
-    observed_message,
+    observed_messages,
     rfc3339,
 )
 from posed.mqtt.poses import PosesFilter
@@ -132,7 +132,7 @@ class Republisher:
             frame=Size(*_size(played.frame)),
             inference_ms=0.0,
             latency_ms=0.0,
-            people=[observed_message(one, threshold) for one in played.people],
+            people=observed_messages(played.people, threshold),
         )
 
     def _zone(self, zone: str, people: int) -> ZoneMessage:

@@ -83,7 +83,8 @@ class WebServer:
         self, frame: Frame, people: Sequence[Observed], stages: Stages, keypoint_threshold: float
     ) -> None:
         """A frame was processed, and these people are in it; costs next to nothing while nobody looks."""
-        self.metrics.count_frame(time.monotonic() - frame.captured_at, stages.wall_s)
+        published_at = time.monotonic() - stages.wall_s.get("look", 0.0)
+        self.metrics.count_frame(published_at - frame.captured_at, stages.wall_s)
         self.stream.show(Seen(frame, people, stages.wall_s, keypoint_threshold))
 
     def tell(self, event: EventMessage) -> None:
