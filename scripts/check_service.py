@@ -90,8 +90,10 @@ def ready(machine: Machine) -> str:
 
 def no_errors(machine: Machine) -> str:
     """The sandbox takes nothing away that it needs: nothing in its log is worse than INFO."""
-    bad = [line for line in machine.log().splitlines() if line.startswith(("WARNING", "ERROR", "Traceback"))]
-    hold(not bad, f"{bad[:3]}")
+    bad = machine.says(
+        "journalctl -u posed -p warning -o cat --no-pager; journalctl -u posed | grep Traceback"
+    )
+    hold(not bad, bad)
     state = machine.do("ls /var/lib/posed")
     hold("spool.sqlite" in state, f"state folder: {state}")
     pid = machine.pid()
@@ -211,7 +213,8 @@ def reload_bad(machine: Machine) -> str:
     problem = "decode.score_threshold: must be less than 1, got 7"
     machine.write("/etc/posed/posed.yaml", CONFIG + "decode: {score_threshold: 7}\n")
     machine.do("systemctl reload posed")
-    wait_for("the problem in the log", lambda: problem in machine.log(since), 30)
+    errors = f"journalctl -u posed -p err -o cat --no-pager --since=@{since}"
+    wait_for("the problem among the log's errors", lambda: problem in machine.says(errors), 30)
     wait_for("the refusal", lambda: "not reloaded: the configuration stays" in machine.log(since), 30)
     hold(machine.pid() == pid and runs(machine), "it does not go on")
     wait_for("the refusal in the status", lambda: problem in machine.show("StatusText"), 30)
