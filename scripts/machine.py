@@ -19,6 +19,8 @@ PACKAGES: Final = (
     "systemd-sysv,dbus,python3,python3-numpy,udev,mosquitto,mosquitto-clients,iproute2,procps,ca-certificates"
 )
 BOOT_S: Final = 300.0
+LOG_LINES: Final = 80
+"""Of the service's log, shown where a row failed."""
 
 
 class FailedError(Exception):
@@ -157,5 +159,5 @@ def live_through(machine: Machine, rows: Mapping[str, Callable[[Machine], str]])
             failed += 1
         print(f"{mark:6}  {name:22}  {time.monotonic() - began_at:6.1f} s  {result}", flush=True)
     if failed:
-        print(machine.log())
+        print(*machine.log().splitlines()[-LOG_LINES:], sep="\n")
     return failed
