@@ -572,10 +572,11 @@ def test_a_bug_in_an_answer_is_logged_and_ends_nothing(site, caplog, monkeypatch
 
 def test_it_stops_with_viewers_that_hang(site):
     async def work(client):
-        await client.ws_connect("/live", origin=site.url)
+        hanging = await client.ws_connect("/live", origin=site.url)
         while not site.server.stream.viewers:
             await asyncio.sleep(0.01)
         await asyncio.to_thread(site.server.stop, 5)
+        return hanging
 
     site.visit(work)
     assert not site.server._thread.is_alive()
