@@ -724,4 +724,8 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
         signal.signal(signal.SIGHUP, on_hangup)
     daemon = Daemon(config, read_config=read_config)
     daemon.run()
+    if not daemon.restarting:
+        # All is done: whoever asks again need not kill what is only leaving.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
     return daemon.restarting
