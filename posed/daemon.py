@@ -817,4 +817,8 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
     if changed_meanwhile.is_set():
         daemon.reload()
     daemon.run()
+    if not daemon.restarting:
+        # All is done: whoever asks again need not kill what is only leaving.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
     return daemon.restarting

@@ -40,8 +40,9 @@ POLL_S: Final = 0.1
 """How long a thread waits at most before it looks whether it is to stop, s."""
 
 FIRST_DELAY_S: Final = 0.5
-LONGEST_DELAY_S: Final = 30.0
-"""Between attempts to open a device that is absent, or fails soon after it was opened."""
+LONGEST_DELAY_S: Final = 4.0
+"""Between attempts to open a device that is absent, or fails soon after it was opened: whoever plugs it in
+again sees poses within 10 s, an attempt that was just under way included."""
 
 SIGHT_INTERVAL_S: Final = 0.2
 """How often a live camera's picture is judged at most, s; what is wrong with it must last for seconds."""

@@ -259,6 +259,17 @@ def test_no_request_stops_it(tmp_path, broker, settings):
         assert daemon.stop() == 0
 
 
+def test_a_storm_of_signals_ends_it_as_well_as_one(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+        while daemon.process.poll() is None:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                daemon.process.send_signal(number)
+            time.sleep(0.001)
+        assert daemon.process.returncode == 0
+        assert subscriber.payloads(f"{TOPIC}/availability")[-1] == b"offline"
+
+
 def test_a_state_folder_that_cannot_be_used_is_said_and_survived(tmp_path, broker, settings):
     (tmp_path / "state").write_text("a file")
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
