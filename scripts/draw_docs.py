@@ -151,7 +151,7 @@ def walk(heads: Heads, pose: Pose) -> Iterator[tuple[Floats, Floats]]:
 
 
 def offset_at(heads: Heads, offsets: Floats, point: Floats, channel: int, dx_after: int) -> Floats:
-    """The offset (dy, dx) at the cell nearest to a point, px; the decoder reads between four, which looks the same."""
+    """The offset (dy, dx) at the cell nearest to a point, px; the decoder reads between four cells."""
     row, column = cell_of(heads, point)
     return np.asarray(offsets[row, column, [channel, channel + dx_after]], np.float64)
 
