@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.brokers import Mosquitto, Subscriber, eventually
+from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, posed
 from tests.systemd import Listener
@@ -56,6 +57,7 @@ def settings(tmp_path: Path, broker: Mosquitto, address: str) -> dict[str, Any]:
         "camera": {"kind": "video", "source": f"rtsp://me:{CANARY}@{address}/live", "timeout_s": 1},
         "model": {"name": str(tmp_path / "red.tflite")},
         "mqtt": {"host": "127.0.0.1", "port": broker.port, "username": "posed", "password": CANARY},
+        "web": {"enabled": True, "port": free_port(), "token": CANARY},
         "log": {"level": "debug"},
     }
 
@@ -63,6 +65,14 @@ def settings(tmp_path: Path, broker: Mosquitto, address: str) -> dict[str, Any]:
 def seen_of(pid: int) -> bytes:
     """What other users see of a process."""
     return b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "comm", "status"))
+
+
+def show_token(port: int, token: str) -> None:
+    """In an address, as a browser does at first."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", f"/?token={token}")
+    assert connection.getresponse().status in {303, 401}
+    connection.close()
 
 
 def test_the_daemon_shows_no_secret(tmp_path, broker, settings):
@@ -75,6 +85,8 @@ def test_the_daemon_shows_no_secret(tmp_path, broker, settings):
         eventually(lambda: b"127.0.0.1" in b"".join(subscriber.payloads("posed/hall/state")), 60)
         subscriber.publish("posed/hall/request/info", b'{"transaction": "1"}')
         eventually(lambda: subscriber.payloads("posed/hall/response/info"), 60)
+        for token in (CANARY, f"wrong-{CANARY}"):
+            show_token(settings["web"]["port"], token)
         # A reload that changes the password, and one that is refused beside it.
         for change in ({"password": f"new-{CANARY}"}, {"password": [CANARY]}):
             daemon.config.write_text(yaml.safe_dump(settings | {"mqtt": settings["mqtt"] | change}))
@@ -87,6 +99,7 @@ def test_the_daemon_shows_no_secret(tmp_path, broker, settings):
         shown += b"".join(message.payload for message in subscriber.messages)
     shown += (daemon.log() + "\n".join(systemd.messages)).encode()
     assert b"waiting for the camera" in shown
+    assert b"live view: a wrong token from 127.0.0.1" in shown
     assert b"new after a restart only: mqtt.password" in shown
     assert CANARY.encode() not in shown
 
@@ -96,6 +109,7 @@ def test_the_daemon_shows_no_secret(tmp_path, broker, settings):
 def test_no_command_shows_one(tmp_path, settings, command, wrong):
     if wrong:
         settings["mqtt"] |= {"password": {"nested": CANARY}, "port": CANARY[:0]}
+        settings["web"] |= {"token": {"nested": CANARY}}
     path = tmp_path / "posed.yaml"
     path.write_text(yaml.safe_dump(settings))
     done = posed(tmp_path, *command, "--config", path, timeout_s=120)

@@ -1,0 +1,193 @@
+"""Measures what viewers of the live view cost detection; every figure is of this machine, viewers included.
+
+A daemon on drawn pictures of five people, 640x480, sees and tells without viewers, then with one, with ten,
+and so on in one run. Viewers are a process of their own on the same machine and take every frame as soon as
+they can; those on another machine cost this one less.
+
+    posed run's parts, `privacy.pictures: full`
+    engine    stand-in for an Edge TPU that holds the chip for 6 ms; the CPU
+    camera    30 frames per second; or a frame whenever the engine takes one, so that anything shows
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import aiohttp  # noqa: E402
+from bench_run import SHARED, five_people  # noqa: E402
+
+from posed.bench.camera import DrawnCamera  # noqa: E402
+from posed.config import Config  # noqa: E402
+from posed.daemon import Daemon  # noqa: E402
+from tests.brokers import free_port  # noqa: E402
+from tests.standin.standin import Behaviour, built  # noqa: E402
+
+VIEWERS: Final = (0, 1, 10)
+SETTLE_S: Final = 1.5
+WARM_UP: Final = 50
+HOLD_MS: Final = 6
+MODEL: Final = SHARED / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
+RATES: Final = (30, 0)
+
+
+def main() -> int:
+    """Run, and print the figures; returns 1 where something gave none."""
+    parser = argparse.ArgumentParser(description="What viewers of the live view cost detection.")
+    parser.add_argument("--seconds", type=float, default=4, help="of each count of viewers, in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--engine", choices=("edgetpu", "cpu"), help="this one alone")
+    parser.add_argument("--measure", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--view", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.view:
+        return asyncio.run(view(options.view))
+    if options.measure is not None:
+        return measure(options)
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores; {Path(options.model).name}, {options.rounds} rounds"
+    )
+    print("engine     camera    viewers   frames per second   of those without   shown per second, each")
+    status = 0
+    with tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
+        standin = built().environment(Behaviour(heads=five_people(options, Path(folder)), hold_ms=HOLD_MS))
+        for engine in (options.engine,) if options.engine else ("edgetpu", "cpu"):
+            for fps in RATES:
+                status |= subprocess.run(
+                    [sys.executable, __file__, *sys.argv[1:], "--engine", engine, "--measure", str(fps)],
+                    env=os.environ | standin,
+                    check=False,
+                ).returncode
+    return status
+
+
+def measure(options: argparse.Namespace) -> int:
+    """One engine and one camera: a row for each count of viewers."""
+    processed = 0
+
+    def count(*_: object) -> None:
+        nonlocal processed
+        processed += 1
+
+    with tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
+        config = Config(
+            model={"name": options.model},
+            engine={"kind": options.engine},
+            mqtt={"host": "127.0.0.1", "port": free_port()},
+            # The stand-in sees the same however a picture is turned; and a frame is to be one invoke.
+            people={"look_turned_s": 0},
+            privacy={"pictures": "full"},
+            web={"enabled": True, "port": free_port()},
+            log={"level": "error"},
+        )
+        daemon = Daemon(
+            config,
+            open_camera=lambda: DrawnCamera(options.measure),
+            on_processed=count,
+            environment={"STATE_DIRECTORY": folder},
+        )
+        figures: dict[int, list[tuple[float, float]]] = {viewers: [] for viewers in VIEWERS}
+
+        def rounds() -> None:
+            viewers = Viewers(f"http://127.0.0.1:{config.web.port}")
+            try:
+                viewers.be(0)
+                while processed < WARM_UP:
+                    time.sleep(0.1)
+                for _ in range(options.rounds):
+                    for number in VIEWERS:
+                        viewers.be(number)
+                        time.sleep(SETTLE_S)
+                        before, seen, began = processed, viewers.be(number), time.monotonic()
+                        time.sleep(options.seconds)
+                        took_s = time.monotonic() - began
+                        shown = (viewers.be(number) - seen) / took_s / max(1, number)
+                        figures[number].append(((processed - before) / took_s, shown))
+            finally:
+                viewers.stop()
+                daemon.stop()
+
+        threading.Thread(target=rounds).start()
+        daemon.run()
+    print_rows(options, figures)
+    return 0 if all(len(one) == options.rounds for one in figures.values()) else 1
+
+
+class Viewers:
+    """As many as are wanted, in a process of their own.
+
+    Args:
+        url: of the page.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--view", url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def be(self, count: int) -> int:
+        """From now on there are so many; returns how many frames all of them have seen until now."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(count, file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def stop(self) -> None:
+        """No more."""
+        self._process.communicate()
+
+
+async def view(url: str) -> int:
+    """Be as many viewers as each line of standard input says; prints how many frames were seen before."""
+    os.nice(10)
+    seen, looking = 0, list[asyncio.Task[None]]()
+
+    async def look(client: aiohttp.ClientSession) -> None:
+        nonlocal seen
+        async with client.ws_connect(f"{url}/live", origin=url) as socket:
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    seen += 1
+                    await socket.send_str("next")
+
+    async with aiohttp.ClientSession() as client:
+        while count := await asyncio.to_thread(sys.stdin.readline):
+            print(seen, flush=True)
+            for one in looking[int(count) :]:
+                one.cancel()
+            looking = looking[: int(count)]
+            looking += [asyncio.create_task(look(client)) for _ in range(int(count) - len(looking))]
+    return 0
+
+
+def print_rows(options: argparse.Namespace, figures: dict[int, list[tuple[float, float]]]) -> None:
+    """The mean of all rounds; ratios within a round, since machines have moods."""
+    engine = f"stand-in {HOLD_MS} ms" if options.engine == "edgetpu" else "CPU"
+    camera = f"{options.measure:g} fps" if options.measure else "unlimited"
+    for viewers, rows in figures.items():
+        fps = sum(one for one, _ in rows) / len(rows)
+        ratio = sum(one / alone for (one, _), (alone, _) in zip(rows, figures[0], strict=True)) / len(rows)
+        shown = sum(one for _, one in rows) / len(rows)
+        print(
+            f"{engine:13}  {camera:9}  {viewers:4d}   {fps:14.1f}   {ratio:17.3f}   {shown:17.1f}", flush=True
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
