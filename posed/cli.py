@@ -285,6 +285,108 @@ def model_export(
 
 
 @app.command()
+def record(
+    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="The recording to write.")],
+    config: ConfigOption = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="How long; without: until Ctrl-C.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Record the poses that a running daemon decodes, without pictures; asks it over MQTT.
+
+    They are raw: before anybody is followed and keypoints are steadied. `posed replay` plays them.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # the usual end of a recording
+        signal.signal(number, lambda *_: stopping.set())
+    from posed import report
+    from posed.config import load
+    from posed.log import start_log
+    from posed.paths import overlay_file
+    from posed.record import record as write
+
+    settings = load(config, overlay=overlay_file())
+    start_log("warning")
+    with report.recording() as show:
+        written = write(settings, out, seconds=seconds, replace=force, show=show, stopped=stopping.is_set)
+    if written is None:
+        raise typer.Exit(_INTERRUPTED)
+    report.show_recorded(out, written)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording of `posed record`.")],
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Other settings than the recorded ones; names the broker."),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0, help="Times as fast as it was; 0: at once. Default: 0, with --publish 1."),
+    ] = None,
+    publish: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="Publish under this new device name, too.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per event.")] = False,
+) -> None:
+    """Play recorded poses through tracking, zones and events, and print the events.
+
+    The same recording and settings give the same events at any speed.
+    """
+    _end_with_reader()
+    from contextlib import nullcontext
+
+    from posed import report
+    from posed.config import load
+    from posed.log import start_log
+    from posed.recording import lines_of, open_recording
+    from posed.replay import Numbered, paced
+    from posed.replay import replay as play
+    from posed.republish import Republisher
+
+    settings = load(config, options={"device": ("--publish", publish)})
+    start_log("warning")
+    with (
+        open_recording(file) as opened,
+        report.playing(file, opened) as show,
+        Republisher(settings) if publish else nullcontext() as broker,
+    ):
+        numbered = Numbered(broker.tell if broker else None)
+        lines = lines_of(opened, str(file))
+        frames = play(lines, settings, numbered, as_recorded=config is None)
+        for played in paced(frames, (1.0 if publish else 0.0) if speed is None else speed):
+            if broker:
+                broker.show(played)
+            for number, event in numbered.take():
+                report.show_event(number, event, played.since_s, as_json=as_json)
+            show(played)
+
+
+@app.command()
+def draw(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.mp4", help="The video to write.")],
+    config: ConfigOption = None,
+    model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
+) -> None:
+    """Write a video with skeletons, ids, postures and zones over it, without sound; needs no broker."""
+    for name, level in (("OPENCV_LOG_LEVEL", "ERROR"), ("OPENCV_FFMPEG_LOGLEVEL", "-8")):
+        os.environ.setdefault(name, level)  # we say in one line what is wrong with a video
+    from posed import report
+    from posed.annotate import annotate
+    from posed.config import load
+    from posed.log import start_log
+
+    settings = load(config, options={"model.name": ("--model", model)})
+    start_log("warning")
+    with report.drawing(video) as show:
+        frames = annotate(video, output, settings, show)
+    report.print_line(f"{output}: {frames} frames")
+
+
+@app.command()
 def schema(
     name: Annotated[
         str | None,

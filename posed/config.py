@@ -44,6 +44,18 @@ LEAST_IDLE_FPS: Final = 0.5
 _LONGEST_SHOWN: Final = 60
 """Characters of a wrong value that a problem shows."""
 
+_MOST_BYTES: Final = 256 * 1024
+"""Of a YAML file: 50 zones of 100 points are 80 KB. Reading so many takes a second or two, and no more."""
+
+_MOST_PROBLEMS: Final = 100
+"""That are told at once."""
+
+_LARGEST: Final = 2**63
+"""No number of ours is larger; one that is, is not even written into a message."""
+
+_MAY_HOLD_SECRETS: Final = {"password", "source", "token"}
+"""Settings whose values are never shown; a camera's URL has its password in it."""
+
 LIVE: Final = "live"
 """Marks a setting that can be changed while the daemon runs."""
 
@@ -504,7 +516,9 @@ def load(
             _merge(tree, _nest(where, value))
             origins[where] = flag
     config, details = _validated(tree)
-    problems += [_problem(detail, origins) for detail in details]
+    problems += [_problem(detail, origins) for detail in details[:_MOST_PROBLEMS]]
+    if (more := len(details) - _MOST_PROBLEMS) > 0:
+        problems.append(f"and {more} more problems")
     if config is None or problems:
         raise ConfigError(problems)
     return config
@@ -577,11 +591,8 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML with `!secret NAME`, no repeated keys, and no aliases, whose expansion has no bound."""
-
-    folder = Path()
-    problems: list[str]
+class _PlainLoader(yaml.SafeLoader):
+    """Safe YAML with no repeated keys, no huge numbers, and no aliases, whose expansion has no bound."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -603,6 +614,32 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: Any) -> int:
+        value = int(super().construct_yaml_int(node))
+        if abs(value) >= _LARGEST:
+            raise yaml.constructor.ConstructorError(
+                None, None, "a number must have at most 18 digits", node.start_mark
+            )
+        return value
+
+
+def _refuse_tag(_loader: _PlainLoader, node: Any) -> None:
+    """Without its name: it may be a password that begins with an exclamation mark."""
+    raise yaml.constructor.ConstructorError(
+        None, None, "no such tag is known (put text that begins with ! in quotes)", node.start_mark
+    )
+
+
+_PlainLoader.add_constructor(None, _refuse_tag)
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yaml_int)
+
+
+class _Loader(_PlainLoader):
+    """The same with `!secret NAME`."""
+
+    folder = Path()
+    problems: list[str]
 
 
 def _construct_secret(loader: _Loader, node: Any) -> str:
@@ -639,21 +676,27 @@ def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
         ConfigError: the file cannot be read or is no YAML.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path}: must be a readable YAML file ({_reason(error)})"]) from None
+    if len(content) > _MOST_BYTES:
+        raise ConfigError([f"{path}: must be at most {_MOST_BYTES} bytes, got more"])
     try:
         tree = _parse(text, path, problems)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ConfigError([f"{path}{place}: {error.problem or error.context}"]) from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError([f"{path}: must be YAML, got {type(error).__name__}: {_one_line(error)}"]) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError([f"{path}: must be settings as `name: value`, got {_shown(tree)}"])
+        # Not what it is: it may be a secret whose name was forgotten.
+        what = "a list" if isinstance(tree, list) else "a single value"
+        raise ConfigError([f"{path}: must be settings as `name: value`, got {what}"])
     return tree
 
 
@@ -717,9 +760,9 @@ def _parsed(
     name: str, where: tuple[str, ...], text: str, problems: list[str]
 ) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     try:
-        yield name, where, yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        problems.append(f"{name}: must be a YAML value, got {text!r}")
+        yield name, where, yaml.load(text, _PlainLoader)  # noqa: S506 a safe one
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+        problems.append(f"{name}: must be a YAML value, got {_shown(text)}")
 
 
 def _known_settings(section: type[BaseModel], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], bool]:
@@ -855,7 +898,7 @@ def _problem(detail: ErrorDetails, origins: Mapping[tuple[str, ...], str]) -> st
     if _is_rule_across_fields(detail):
         rule = rule.partition(": ")[2]
     elif shows_value:
-        rule += ", got " + (type(value).__name__ if _SECRETS & {*where} else _shown(value))
+        rule += ", got " + (type(value).__name__ if _MAY_HOLD_SECRETS & {*where} else _shown(value))
     origin = origins.get(where)
     return f"{'.'.join(map(_printable, where))}: {rule}" + (f" (set by {origin})" if origin else "")
 
@@ -889,10 +932,6 @@ _TYPES: Final = {
     "missing": "a list of two whole numbers",
     "finite": "a finite number",
 }
-
-
-_SECRETS: Final = {"password", "token"}
-"""Settings whose values no problem shows."""
 
 
 def _rule(  # noqa: C901, PLR0912 one case per rule

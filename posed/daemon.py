@@ -24,9 +24,10 @@ from msgspec import UNSET, Struct
 
 from posed import __version__, camera, engine
 from posed.attention import Attention
+from posed.bench.machine import temperature_c
 from posed.camera.base import Camera
 from posed.config import Config, changed, keep, live_values, mqtt_password, overriding
-from posed.decode import decode_frame, describe
+from posed.decode import describe
 from posed.engine.base import Engine
 from posed.engine.temperature import Thermometer
 from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
@@ -59,6 +60,9 @@ from posed.mqtt.messages import (
     Paused,
     PauseRequest,
     Poses,
+    RecordingStart,
+    RecordRequest,
+    Response,
     Restarting,
     RestartRequest,
     Sender,
@@ -75,6 +79,7 @@ from posed.mqtt.messages import (
     rfc3339,
 )
 from posed.mqtt.poses import PosesFilter
+from posed.mqtt.recording import Recording
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.retained import Retained
 from posed.mqtt.rivals import Rivals
@@ -82,11 +87,11 @@ from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.topics import Topics
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, spool_file
 from posed.people.events import Observed
-from posed.people.turned import merged
 from posed.picture import jpeg, picture
 from posed.pipeline import STARTING, Inferred, Part, Pipeline
-from posed.pose import Pose
+from posed.seen import poses_of
 from posed.service.fetch import wait_for_model
+from posed.service.figures import FIGURES, Figures, Frames
 from posed.service.notify import Notifier
 from posed.service.reload import reload
 
@@ -120,6 +125,9 @@ RIVAL_WARN_S: Final = 300.0
 
 BIRTH_DELAY_S: Final = 5.0
 """How long after Home Assistant's start it is told everything at most, each daemon at its own time, s."""
+
+RECORDED: Final = ("decode.", "people.")
+"""Settings that say what becomes of the poses."""
 
 CAMERA_STOP_S: Final = 0.6
 BROKER_STOP_S: Final = 0.8
@@ -174,6 +182,7 @@ class Daemon:
             "info": self._info,
             "log_level": self._set_log_level,
             "pause": self._pause,
+            "record": self._record,
             "restart": self._restart,
             "resume": lambda _: self._pause(PauseRequest(paused=False)),
             "set": self._set,
@@ -187,12 +196,13 @@ class Daemon:
         self._warn_of_rival = Throttled(log, RIVAL_WARN_S)
         self._births = {BIRTH_TOPIC, f"{config.homeassistant.prefix}/status"}
         self._tell_again_at = math.inf
+        self._connections = 0
         self._mqtt = MqttClient(
             config.mqtt,
             password=mqtt_password(config.mqtt),
             client_id=self._topics.base.replace("/", "-"),
             availability_topic=self._topics.availability,
-            on_connect=self._on_connect,
+            on_connect=self._on_broker,
             subscriptions=[self._topics.requests, *self._births],
             on_message=self._hear,
             kept=[self._topics.state],
@@ -225,6 +235,7 @@ class Daemon:
         if _is_there(self._paused_file):
             self._pipeline.pause()
         self._poses_filter = PosesFilter(config.mqtt.poses)
+        self._recording = Recording(self._topics.recording, self._mqtt.publish, self._recording_start)
         self._newest: tuple[Image, Sequence[Observed]] | None = None
         self._web = self._open_web(config)
         self._stopped = False
@@ -337,7 +348,8 @@ class Daemon:
     def _process(self, inferred: Inferred) -> None:
         frame, stages = inferred.frame, inferred.stages
         with stages.time("decode"):
-            poses = self._decode(inferred)
+            poses = poses_of(inferred, self._config)
+        self._recording.take(frame, poses)
         with stages.time("follow"):
             people = self._following.update(poses, frame)
         # Who is only seen in turned looks is there in the frames between them, too.
@@ -366,7 +378,29 @@ class Daemon:
             return None
         from posed.web.server import WebServer
 
-        return WebServer(config, self._state, self._requests.answer)
+        return WebServer(config, self._state, self._answer_web)
+
+    def _answer_web(self, verb: str, payload: bytes) -> Response[Struct]:
+        """What the web server asks: as over MQTT, and how everything does."""
+        if verb == FIGURES:
+            return Response(status="ok", data=self._figures())
+        return self._requests.answer(verb, payload)
+
+    def _figures(self) -> Figures:
+        state, sees = self._state(), self._sees()
+        frames: Frames = "paused" if state.paused else "ok" if self._delivers() else "stopped"
+        counts = self._following.zone_counts().items()
+        return Figures(
+            state=state,
+            frames=frames,
+            problems=self._health(HealthRequest()).problems,
+            tally=self._pipeline.tally,
+            zones={zone: count if sees else None for zone, count in counts},
+            falls=len(self._spool.falls),
+            broker_connected=self._mqtt.connected,
+            broker_connections=self._connections,
+            processor_c=temperature_c(),
+        )
 
     def _on_event(self, event: EventMessage) -> None:
         """An event was handed to the spool."""
@@ -388,14 +422,10 @@ class Daemon:
             people=observed_messages(people, self._config.decode.keypoint_threshold),
         )
 
-    def _decode(self, inferred: Inferred) -> list[Pose]:
-        settings, looked = self._config.decode, inferred.looked
-        poses = decode_frame(inferred.heads, inferred.letterbox, settings)
-        if looked is not None:
-            turn_deg = looked.view.look.turn_deg
-            found = decode_frame(looked.heads, looked.view, settings)
-            poses = merged(poses, found, turn_deg, settings.keypoint_threshold)
-        return [pose.mirrored() for pose in poses] if self._config.camera.mirror else poses
+    def _on_broker(self) -> None:
+        """There is a connection, again perhaps; from the network thread."""
+        self._connections += 1
+        self._on_connect()
 
     def _on_connect(self) -> None:
         """A broker may have lost its memory, so it is told everything again."""
@@ -492,7 +522,23 @@ class Daemon:
         self._config, self._settings = config, live_values(config)
         self._following.configure(config)
         self._poses_filter.config = config.mqtt.poses
+        self._recording.settings_changed()
         set_level(config.log.level)
+
+    def _record(self, request: RecordRequest) -> RecordingStart:
+        return self._recording.ask(request)
+
+    def _recording_start(self) -> RecordingStart:
+        state, size = self._state(), self._pipeline.frame_size
+        return RecordingStart(
+            device=state.device,
+            run=state.run,
+            time=state.time,
+            version=state.version,
+            model=state.model,
+            frame=size and Size(*size),
+            settings={name: value for name, value in self._settings.items() if name.startswith(RECORDED)},
+        )
 
     def _snapshot(self, _request: SnapshotRequest) -> SnapshotTaken:
         shows = self._config.privacy.pictures
@@ -771,4 +817,8 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
     if changed_meanwhile.is_set():
         daemon.reload()
     daemon.run()
+    if not daemon.restarting:
+        # All is done: whoever asks again need not kill what is only leaving.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
     return daemon.restarting

@@ -5,6 +5,7 @@
     ├── ModelError (ValueError)     3   a model is missing, damaged or no PoseNet
     │   └── DownloadError (OSError) 3   a model could not be downloaded
     ├── ImageError (ValueError)     4   a picture or video cannot be read
+    ├── RecordingError (ValueError) 4   a recording of poses cannot be read or written
     ├── CameraError (OSError)       4   the camera can never work like this: the daemon ends
     │   ├── CameraLost              4   it is absent, stalled or gone: reopened with backoff
     │   └── CameraEnded (EOFError)  0   a file or folder has been played to its end
@@ -50,6 +51,12 @@ class DownloadError(ModelError, OSError):
 
 class ImageError(PosedError, ValueError):
     """A picture that cannot be read or written."""
+
+    exit_status = 4
+
+
+class RecordingError(PosedError, ValueError):
+    """A recording of poses that cannot be read or written."""
 
     exit_status = 4
 

@@ -19,7 +19,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, TypeVar
 
@@ -40,8 +40,9 @@ POLL_S: Final = 0.1
 """How long a thread waits at most before it looks whether it is to stop, s."""
 
 FIRST_DELAY_S: Final = 0.5
-LONGEST_DELAY_S: Final = 30.0
-"""Between attempts to open a device that is absent, or fails soon after it was opened."""
+LONGEST_DELAY_S: Final = 4.0
+"""Between attempts to open a device that is absent, or fails soon after it was opened: whoever plugs it in
+again sees poses within 10 s, an attempt that was just under way included."""
 
 SIGHT_INTERVAL_S: Final = 0.2
 """How often a live camera's picture is judged at most, s; what is wrong with it must last for seconds."""
@@ -70,6 +71,28 @@ class Part:
 
 STARTING: Final = Part("waiting", "starting")
 """A device that has neither been opened nor refused yet."""
+
+
+Device = Literal["camera", "engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was counted since the start.
+
+    Args:
+        replaced: frames whose place a newer one took before the engine was free.
+        lost: frames that an accelerator failed at.
+        idle: frames that were not looked at, as nobody was there and nothing changed.
+        errors: how often a device failed, or could not be opened.
+        reopened: how often it was opened again after that.
+    """
+
+    replaced: int
+    lost: int
+    idle: int
+    errors: Mapping[Device, int]
+    reopened: Mapping[Device, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,6 +221,10 @@ class Pipeline:
         self._captured_count = 0
         self._delivered_count = 0
         self._lost_count = 0
+        self._idle_count = 0
+        self._errors: dict[Device, int] = {"camera": 0, "engine": 0}
+        self._reopened: dict[Device, int] = {"camera": 0, "engine": 0}
+        self._failed: set[Device] = set()
         self._replaced_count = 0
         self.camera = STARTING
         self.engine = STARTING
@@ -253,6 +280,17 @@ class Pipeline:
             raise self._ended
         return inferred
 
+    @property
+    def tally(self) -> Tally:
+        """What was counted since the start."""
+        return Tally(
+            replaced=self._replaced_count,
+            lost=self._lost_count,
+            idle=self._idle_count,
+            errors=dict(self._errors),
+            reopened=dict(self._reopened),
+        )
+
     def look(self, look: Look, after: Frame) -> None:
         """Ask for one of the next frames to be looked at turned; once per frame at most, from the main loop.
 
@@ -299,6 +337,7 @@ class Pipeline:
                 with self._open_camera() as camera:
                     self._camera_call.end()
                     log.info("%s: opened", camera.name)
+                    self._note_opened("camera")
                     self._sight_of_camera, self._judged_s = Sight(), -math.inf
                     first = self._next_sequence
                     for frame, stages in self._frames(camera):
@@ -334,6 +373,7 @@ class Pipeline:
     def _hand_over(self, frame: Frame, stages: Stages, live: bool) -> None:
         self._next_sequence = frame.sequence + 1
         if live and not self.attention.wants(frame.image, frame.captured_at):
+            self._idle_count += 1
             return
         letterbox = self._letterbox_for(frame)
         with stages.time("letterbox"):
@@ -371,6 +411,7 @@ class Pipeline:
                     self._engine_call.end()
                     self.opened_engine = engine
                     self.engine = Part("ok")
+                    self._note_opened("engine")
                     while not self._stopping.is_set():
                         self._infer_next(engine)
             except EngineLost as error:
@@ -410,8 +451,14 @@ class Pipeline:
             view = Turned(look, self._input_size)
             return Looked(view, engine.infer(view.apply(captured.frame.image)))
 
-    def _wait(self, part: Literal["camera", "engine"], error: PosedError, delay_s: float) -> None:
+    def _note_opened(self, device: Device) -> None:
+        self._reopened[device] += device in self._failed
+        self._failed.discard(device)
+
+    def _wait(self, part: Device, error: PosedError, delay_s: float) -> None:
         """Say what is being waited for, once per reason, and wait."""
+        self._errors[part] += 1
+        self._failed.add(part)
         waiting = Part("waiting", str(error))
         if getattr(self, part) != waiting:
             log.warning("waiting for the %s: %s", part, error)

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import cv2
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
+from posed.annotate import Progress as Drawn
 from posed.config import Config
 from posed.detect import Detection, write_image
 from posed.draw import draw_poses
@@ -29,8 +43,11 @@ from posed.model.catalogue import (
 from posed.model.pair import Pair
 from posed.model.pull import pull
 from posed.model.tflite import Model, Tensor
-from posed.mqtt.messages import Sender, encode
+from posed.mqtt.messages import Sender, encode, rfc3339
+from posed.mqtt.spool import Occurrence
 from posed.pose import KEYPOINTS
+from posed.record import Written
+from posed.replay import Played
 
 
 @cache
@@ -231,3 +248,94 @@ def _files_to_pull(name: str) -> list[tuple[ModelFile, Path]]:
     if not weights.files:
         raise ModelError(f"model {name}: its checksums are not known; download it by hand from {weights.url}")
     return [(file, models_folder() / name) for file in weights.files]
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    """On standard error where that is a terminal; what is printed meanwhile stands above it."""
+    console = Console(stderr=True)
+    return Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),
+    )
+
+
+@contextmanager
+def recording() -> Iterator[Callable[[Written], None]]:
+    """Shows how a recording goes."""
+    with _progress(TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
+        task = progress.add_task("waiting for the daemon; Ctrl-C ends", total=None)
+
+        def show(written: Written) -> None:
+            progress.update(task, description=f"{_said(written)}, {written.people} people; Ctrl-C ends")
+
+        yield show
+
+
+def show_recorded(out: Path, written: Written) -> None:
+    """Print what was recorded."""
+    print_line(f"{out}: {_said(written)}, {written.seconds:.1f} s")
+
+
+def _said(written: Written) -> str:
+    lost = f", {written.lost} more were lost on the way" if written.lost else ""
+    return f"{written.frames} frames{lost}, {written.size_bytes / 1e6:.2f} MB"
+
+
+@contextmanager
+def playing(path: Path, file: IO[bytes]) -> Iterator[Callable[[Played], None]]:
+    """Shows how far a recording has been played, and says at the end how much that was."""
+    size_bytes = path.stat().st_size if path.is_file() else None
+    frames, since_s = 0, 0.0
+    with _progress(TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn()) as progress:
+        task = progress.add_task(str(path)[-40:], total=size_bytes)
+
+        def show(played: Played) -> None:
+            nonlocal frames, since_s
+            frames, since_s = frames + 1, played.since_s
+            if size_bytes is not None:
+                progress.update(task, completed=file.tell())
+
+        yield show
+    print(f"{path}: {frames} frames, {since_s:.1f} s", file=sys.stderr)  # noqa: T201
+
+
+def show_event(number: str, event: Occurrence, since_s: float, *, as_json: bool) -> None:
+    """Print an event of a recording, on one line.
+
+    Args:
+        number: its id in this replay.
+        event: as it is told.
+        since_s: media time since the recording's first frame, s.
+        as_json: whether as a JSON object.
+    """
+    if as_json:
+        told = {
+            "id": number,
+            "since_s": round(since_s, 3),
+            "time": rfc3339(event.time_s),
+            "type": event.type,
+            "person": event.person,
+            "zone": event.zone,
+            "detail": dict(event.detail),
+        }
+        print_line(json.dumps(told))
+        return
+    who = "" if event.person is None else f"person {event.person}"
+    detail = " ".join(f"{name}={value}" for name, value in event.detail.items())
+    print_line(f"{since_s:10.2f} s  {event.type:<13} {who:<10} {event.zone or '-':<12} {detail}".rstrip())
+
+
+@contextmanager
+def drawing(video: Path) -> Iterator[Callable[[Drawn], None]]:
+    """Shows how much of a video is drawn."""
+    columns = (TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
+    with _progress(*columns) as progress:
+        task = progress.add_task(str(video)[-40:], total=None)
+
+        def show(drawn: Drawn) -> None:
+            progress.update(task, completed=drawn.frames, total=drawn.total)
+
+        yield show

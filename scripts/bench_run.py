@@ -34,9 +34,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from posed.engine.base import Head, Heads  # noqa: E402
 from posed.model.tflite import read_model  # noqa: E402
-from tests.heads import heads_of, person  # noqa: E402
+from tests.heads import heads_of, in_steps, person  # noqa: E402
 from tests.standin.standin import Behaviour, built, write_heads  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
@@ -92,14 +91,8 @@ def five_people(options: argparse.Namespace, folder: Path) -> Path:
         person(((0.5 + 0.03 * (turn % 2)) * height, (turn + 0.65) / 5.3 * width), 0.55 * height)
         for turn in range(5)
     ]
-    drawn = heads_of(people, model.size, model.stride)
-    tensors = (model.heatmaps, model.short_offsets, *model.mid_offsets)
-    heads = (drawn.heatmaps, drawn.short_offsets, drawn.mid_offsets)
-    in_steps = [
-        Head(np.clip(np.rint(head.data / tensor.scale) + tensor.zero_point, 0, 255).astype(np.uint8))
-        for head, tensor in zip(heads, tensors, strict=True)
-    ]
-    return write_heads(folder / "heads", Heads(*in_steps, stride=model.stride))
+    heads = in_steps(heads_of(people, model.size, model.stride), model)
+    return write_heads(folder / "heads", heads)
 
 
 def overlap(options: argparse.Namespace, heads: Path) -> int:

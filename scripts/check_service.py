@@ -14,8 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -25,12 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posed-check/service"
-PACKAGES: Final = (
-    "systemd-sysv,dbus,python3,python3-numpy,udev,mosquitto,mosquitto-clients,iproute2,procps,ca-certificates"
-)
-BOOT_S: Final = 300.0
+from machine import CACHE, ROOT, Machine, codename, hold, live_through, make_files, wait_for
+
 START_S: Final = 90.0
 WATCHDOG_S: Final = 30.0
 STOP_S: Final = 5.0
@@ -48,113 +43,6 @@ LEFT_ALONE: Final = (
     *("/var/lib/dpkg", "/var/lib/systemd", "/var/lib/mosquitto", "/var/cache/ldconfig"),
 )
 """What others write, or is forgotten at the next boot."""
-
-
-class FailedError(Exception):
-    """A row did not hold; its text says how."""
-
-
-def hold(condition: object, text: str) -> None:
-    """A row holds, or its text says how not."""
-    if not condition:
-        raise FailedError(text)
-
-
-class Machine:
-    """A Debian that is booted by systemd-nspawn, on a copy of its files that is thrown away.
-
-    Args:
-        files: of the system.
-        debs: a folder that it sees as /debs.
-    """
-
-    def __init__(self, files: Path, debs: Path) -> None:
-        command = [
-            "systemd-nspawn",
-            "-q",
-            "-D",
-            str(files),
-            "--volatile=overlay",
-            "--register=no",
-            "--keep-unit",
-        ]
-        command += ["-b", "--console=pipe", "--private-network", f"--bind-ro={debs}:/debs"]
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 as long as the machine
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT
-        )
-        self._leader = ""
-
-    def boot(self) -> None:
-        """Returns once everything has been started that starts with it."""
-        wait_for("booting", self._has_booted, BOOT_S)
-
-    def _has_booted(self) -> bool:
-        # The first child of nspawn sets things up and goes; its child is the system's first process.
-        return self._find_leader() and self.says("systemctl is-system-running") in ("running", "degraded")
-
-    def _find_leader(self) -> bool:
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        self._leader = children[0] if children else ""
-        return bool(children)
-
-    def run(self, command: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-        """Run a shell command in it."""
-        return subprocess.run(
-            ["nsenter", "-t", self._leader, "-a", "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-             "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", command],
-            capture_output=True, text=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def do(self, command: str, timeout_s: float = 300) -> str:
-        """Run a command that must succeed; what it says."""
-        done = self.run(command, timeout_s)
-        last = " / ".join((done.stdout + done.stderr).strip().splitlines()[-6:])
-        hold(done.returncode == 0, f"{command}: status {done.returncode}: {last}")
-        return done.stdout.strip()
-
-    def says(self, command: str) -> str:
-        """What a command says, whatever its status."""
-        return self.run(command).stdout.strip()
-
-    def write(self, path: str, text: str) -> None:
-        """Change a file, as an editor does that keeps its owner and mode."""
-        quoted = text.replace("'", "'\\''")
-        self.do(f"mkdir -p $(dirname {path}); printf '%s' '{quoted}' > {path}")
-
-    def show(self, name: str) -> str:
-        """A property of the service."""
-        return self.says(f"systemctl show -P {name} posed")
-
-    def pid(self) -> int:
-        """Of the daemon; 0 while it does not run."""
-        return int(self.show("MainPID") or 0)
-
-    def log(self, since: str = "") -> str:
-        """The service's."""
-        return self.says(f"journalctl -u posed -o cat --no-pager {since and f'--since=@{since}'}")
-
-    def now(self) -> str:
-        """For `log`."""
-        return self.says("date +%s.%N")
-
-    def off(self) -> None:
-        """Pull the plug."""
-        self._process.terminate()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def wait_for(what: str, condition: Callable[[], object], timeout_s: float) -> float:
-    """How long it took until the condition held, s."""
-    began_at = time.monotonic()
-    while not condition():
-        hold(time.monotonic() - began_at < timeout_s, f"{what}: not within {timeout_s:g} s")
-        time.sleep(0.05)
-    return time.monotonic() - began_at
 
 
 def runs(machine: Machine) -> bool:
@@ -202,8 +90,10 @@ def ready(machine: Machine) -> str:
 
 def no_errors(machine: Machine) -> str:
     """The sandbox takes nothing away that it needs: nothing in its log is worse than INFO."""
-    bad = [line for line in machine.log().splitlines() if line.startswith(("WARNING", "ERROR", "Traceback"))]
-    hold(not bad, f"{bad[:3]}")
+    bad = machine.says(
+        "journalctl -u posed -p warning -o cat --no-pager; journalctl -u posed | grep Traceback"
+    )
+    hold(not bad, bad)
     state = machine.do("ls /var/lib/posed")
     hold("spool.sqlite" in state, f"state folder: {state}")
     pid = machine.pid()
@@ -222,6 +112,20 @@ def doctor(machine: Machine) -> str:
     for name in ("service", "broker", "camera", "model", "runtime"):
         hold(checks[name] == "ok", f"{name}: {checks[name]}")
     return f"status {done.returncode}, {len(checks)} checks"
+
+
+def doctor_as_anybody(machine: Machine) -> str:
+    """Somebody who may not read the configuration gets a table, too, and the daemon is not disturbed."""
+    pid, since = machine.pid(), machine.now()
+    done = machine.run(
+        "setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/nonexistent posed doctor --json"
+    )
+    hold(done.returncode == 2 and not done.stderr, f"status {done.returncode}: {done.stderr[-300:]}")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    hold("sudo posed doctor" in checks["configuration"]["remedy"], f"{checks['configuration']}")
+    hold(checks["service"]["status"] == "ok", f"{checks['service']}")
+    hold(machine.pid() == pid and "WARNING" not in machine.log(since), "it was disturbed")
+    return f"status 2: {checks['configuration']['found']}"
 
 
 def watchdog(machine: Machine) -> str:
@@ -247,18 +151,60 @@ def killed(machine: Machine) -> str:
     return f"runs again after {took_s:.1f} s; availability: online, offline, online"
 
 
+def restarted_on_request(machine: Machine) -> str:
+    """A request `restart` is a new run of the same process: systemd neither ends it nor loses sight of it."""
+    pid, run, since = machine.pid(), _run(machine), machine.now()
+    machine.do("mosquitto_pub -h 127.0.0.1 -t posed/hall/request/restart -n")
+    took_s = wait_for("a new run", lambda: _run(machine) != run, START_S)
+    time.sleep(STOP_S + 1)  # after which systemd kills what has said that it stops
+    hold(
+        machine.pid() == pid and runs(machine),
+        f"process {pid} is {machine.pid()}, {machine.show('SubState')}",
+    )
+    hold("restarting on request" in machine.log(since), "the log does not say so")
+    fed = machine.show("WatchdogTimestampMonotonic")
+    wait_for("feeding the watchdog", lambda: machine.show("WatchdogTimestampMonotonic") != fed, WATCHDOG_S)
+    sees_people(machine)
+    return f"new run after {took_s:.1f} s, same process, active, watchdog fed"
+
+
+def _run(machine: Machine) -> str:
+    """The id of the daemon's run, as its state has it."""
+    text = machine.do("mosquitto_sub -h 127.0.0.1 -t posed/hall/state -C 1 -W 60")
+    return str(json.loads(text)["run"])
+
+
+def model_away(machine: Machine) -> str:
+    """A model that cannot be downloaded yet, the network not being up, is waited for and holds nothing up."""
+    machine.write("/etc/posed/posed.yaml", CONFIG.replace("drawings-257x353-16", "coral-353x481, pull: true"))
+    since, began_at = machine.now(), time.monotonic()
+    machine.do("systemctl restart posed", START_S)
+    took_s = time.monotonic() - began_at
+    wait_for("a second attempt", lambda: machine.log(since).count("; tried again in ") >= 2, 60)
+    status = machine.show("StatusText")
+    hold(status.startswith("waiting for the model: "), f"status: {status}")
+    hold(runs(machine) and machine.show("NRestarts") == "0", "it was started again")
+    machine.write("/etc/posed/posed.yaml", CONFIG)
+    began_at = time.monotonic()
+    machine.do("systemctl stop posed", 60)
+    stopped_s = time.monotonic() - began_at
+    hold(stopped_s < STOP_S and machine.show("Result") == "success", f"stopped in {stopped_s:.1f} s")
+    machine.do("systemctl start posed", START_S)
+    return f"ready after {took_s:.1f} s, tried again and again, stopped in {stopped_s:.1f} s"
+
+
 def reload_good(machine: Machine) -> str:
     """Systemctl reload with a good file: the same process goes on with it."""
     pid, since = machine.pid(), machine.now()
     machine.write(
-        "/etc/posed/posed.yaml", CONFIG + "decode: {score_threshold: 0.4}\npeople: {lost_after_s: 3}\n"
+        "/etc/posed/posed.yaml", CONFIG.replace("fps: 10", "fps: 9") + "decode: {score_threshold: 0.4}\n"
     )
     machine.do("systemctl reload posed")
     wait_for("reloading", lambda: "reloaded: decode.score_threshold" in machine.log(since), 30)
     wait_for("ready again", lambda: runs(machine), 10)
-    hold("new after a restart only: people.lost_after_s" in machine.log(since), "does not say what waits")
+    hold("new after a restart only: camera.fps" in machine.log(since), "does not say what waits")
     hold(machine.pid() == pid, "another process")
-    return "decode.score_threshold applies at once; people.lost_after_s waits for a restart, and that is said"
+    return "decode.score_threshold applies at once; camera.fps waits for a restart, and that is said"
 
 
 def reload_bad(machine: Machine) -> str:
@@ -267,11 +213,15 @@ def reload_bad(machine: Machine) -> str:
     problem = "decode.score_threshold: must be less than 1, got 7"
     machine.write("/etc/posed/posed.yaml", CONFIG + "decode: {score_threshold: 7}\n")
     machine.do("systemctl reload posed")
-    wait_for("the problem in the log", lambda: problem in machine.log(since), 30)
+    errors = f"journalctl -u posed -p err -o cat --no-pager --since=@{since}"
+    wait_for("the problem among the log's errors", lambda: problem in machine.says(errors), 30)
     wait_for("the refusal", lambda: "not reloaded: the configuration stays" in machine.log(since), 30)
     hold(machine.pid() == pid and runs(machine), "it does not go on")
+    wait_for("the refusal in the status", lambda: problem in machine.show("StatusText"), 30)
     sees_people(machine)
     machine.write("/etc/posed/posed.yaml", CONFIG)
+    machine.do("systemctl reload posed")
+    wait_for("the good file", lambda: problem not in machine.show("StatusText"), 30)
     return f"refused with: {problem}"
 
 
@@ -356,23 +306,58 @@ def connect_with_credential(machine: Machine, secret: str) -> str:
     return "connected; not in the log, arguments, environment, unit, messages or doctor"
 
 
-def broken_upgrade(machine: Machine) -> str:
-    """A package whose posed does not start: installing fails, and what ran runs on."""
+def install_over(machine: Machine, deb: str) -> subprocess.CompletedProcess[str]:
+    """As scripts/install does it, without asking."""
+    return machine.run(f"dpkg -i --force-confold /debs/{deb}.deb")
+
+
+def upgrade_cut_short(machine: Machine) -> str:
+    """A package that ends half-way while it is unpacked: everything is as it was."""
     pid = machine.pid()
-    hold(machine.run("dpkg -i /debs/broken.deb").returncode != 0, "dpkg did not fail")
-    hold(machine.pid() == pid and runs(machine), "the old one does not run any more")
+    hold(install_over(machine, "cut").returncode != 0, "dpkg did not fail")
+    old_version_runs(machine, pid)
+    status = machine.do("dpkg-query -W -f '${Status} ${Version}' posed")
+    hold(status.startswith("install ok installed") and not status.endswith("cut"), status)
+    return f"dpkg fails, the process that ran goes on, also after a restart; {status}"
+
+
+def upgrade_does_not_start(machine: Machine) -> str:
+    """A package whose posed does not start at all: what ran is never stopped, and is back on the disk."""
+    pid = machine.pid()
+    hold(install_over(machine, "broken").returncode != 0, "dpkg did not fail")
+    old_version_runs(machine, pid)
+    return "dpkg fails, the process that ran goes on, also after a restart"
+
+
+def upgrade_not_ready(machine: Machine) -> str:
+    """A package whose service never becomes ready: the one before is started again."""
+    pid = machine.pid()
+    hold(install_over(machine, "unready").returncode != 0, "dpkg did not fail")
+    hold(machine.pid() != pid, "the new version was not tried")
+    old_version_runs(machine, machine.pid())
+    return "dpkg fails, the version before runs, also after a restart"
+
+
+def old_version_runs(machine: Machine, pid: int) -> None:
+    """As this process, and as another one after a restart; nothing of the new version is left."""
+    hold(machine.pid() == pid and runs(machine), "it does not run any more")
+    hold(machine.says("ls -d /opt/posed/newer /opt/posed.*") == "", "files of the new version are left")
+    machine.do("systemctl daemon-reload; systemctl restart posed", START_S)
     sees_people(machine)
-    return "dpkg fails, the process that ran goes on"
 
 
 def upgrade(machine: Machine) -> str:
-    """A newer package over it: restarted with it, configuration untouched."""
+    """A newer package over it: restarted with it, configuration untouched though the package's is new."""
     pid = machine.pid()
-    before = machine.do("cat /etc/posed/posed.yaml")
-    machine.do("dpkg -i /debs/newer.deb")
+    machine.write("/etc/posed/posed.yaml", CONFIG + "# mine\n")
+    done = install_over(machine, "newer")
+    hold(done.returncode == 0, done.stdout[-300:] + done.stderr[-300:])
     hold(machine.do("dpkg-query -W -f '${Version}' posed").endswith("+newer"), "the version is the old one")
     took_s = comes_back(machine, pid)
-    hold(machine.do("cat /etc/posed/posed.yaml") == before, "posed.yaml has changed")
+    hold(machine.says("ls -d /opt/posed/newer /opt/posed.before") == "/opt/posed/newer", "not its files")
+    hold(machine.do("cat /etc/posed/posed.yaml") == CONFIG + "# mine", "posed.yaml has changed")
+    hold(machine.says("stat -c %U:%G:%a /etc/posed/posed.yaml") == "root:posed:640", "posed.yaml's owner")
+    hold(machine.says("stat -c %U:%G:%a /etc/posed") == "root:posed:750", "the folder's owner")
     sees_people(machine)
     return f"ready {took_s:.1f} s after dpkg ended, posed.yaml as it was"
 
@@ -385,6 +370,7 @@ def uninstall(machine: Machine, before: set[str]) -> str:
     hold(machine.do("ls /etc/posed/posed.yaml"), "")
     machine.do("dpkg -P posed")
     left = {path for path in files(machine) - before if not path.endswith(".pyc")}
+    left |= set(machine.do("find / -xdev -name '*posed*' ! -path '/debs*'").splitlines())
     hold(not left, f"left: {sorted(left)[:10]}")
     hold(not machine.says("getent passwd posed; getent group posed apex"), "user or group is left")
     hold("posed" not in machine.says("systemctl list-unit-files --no-legend"), "the unit is left")
@@ -402,71 +388,66 @@ ROWS: Final = {
     "ready": ready,
     "sandbox": no_errors,
     "doctor": doctor,
+    "doctor, any user": doctor_as_anybody,
     "frozen (SIGSTOP)": watchdog,
     "kill -9": killed,
+    "request restart": restarted_on_request,
     "reload, good file": reload_good,
     "reload, bad file": reload_bad,
     "cannot work": cannot_work,
     "camera away": camera_away,
+    "model away": model_away,
     "stop, camera hangs": stop_hung,
     "credential": credential,
-    "upgrade, broken": broken_upgrade,
+    "upgrade, cut short": upgrade_cut_short,
+    "upgrade, does not start": upgrade_does_not_start,
+    "upgrade, never ready": upgrade_not_ready,
     "upgrade": upgrade,
 }
 
 
-def make_files() -> Path:
-    """A minimal Debian like this machine's."""
-    codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
-    root = CACHE / codename
-    if (root / ".made").exists():
-        return root
-    targets = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Label: Debian"]
-    mirrors = subprocess.run(targets, capture_output=True, text=True, check=True).stdout.split()
-    if not mirrors:
-        sys.exit("needs a Debian mirror among this machine's apt sources, and apt-get update")
-    print(f"making a {codename} in {root}, once (minutes)")
-    shutil.rmtree(root, ignore_errors=True)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", codename, str(root), mirrors[0]]
-    with (CACHE / "debootstrap.log").open("wb") as log:
-        subprocess.run(command, stdout=log, stderr=log, check=True)
-    (root / ".made").touch()
-    return root
-
-
-def lint(deb: Path) -> str:
-    """Lintian finds no error in the package."""
-    if shutil.which("lintian") is None:
-        return "left out: lintian is not installed"
+def start_lintian(deb: Path) -> subprocess.Popen[str]:
+    """It takes a minute, beside everything else."""
     command = ["lintian", "--no-cfg", "--fail-on", "error", "--allow-root", str(deb)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    hold(done.returncode == 0, done.stdout)
-    return f"no errors, {done.stdout.count('W: ')} warnings"
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def lint(lintian: subprocess.Popen[str]) -> str:
+    """Lintian finds no error in the package."""
+    said, _ = lintian.communicate()
+    hold(lintian.returncode == 0, said)
+    return f"no errors, {said.count('W: ')} warnings"
 
 
 def make_debs(deb: Path | None, folder: Path) -> None:
-    """The package; a newer one; and one that is newer still, and broken."""
+    """The package; a newer one, with a new posed.yaml, too; and newer ones that fail in three ways."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(deb or build_deb(), folder / "posed.deb")
     tree = folder / "tree"
     subprocess.run(["dpkg-deb", "-R", str(folder / "posed.deb"), str(tree)], check=True)
-    control, program = tree / "DEBIAN/control", tree / "opt/posed/bin/posed"
+    (tree / "opt/posed/newer").touch()
+    with (tree / "etc/posed/posed.yaml").open("a") as file:
+        file.write("# new\n")
+    pack(tree, folder / "newer.deb")
+    whole = pack(tree, folder / "cut.deb").read_bytes()
+    (folder / "cut.deb").write_bytes(whole[: len(whole) // 2])
+    program = tree / "opt/posed/bin/posed"
+    program.write_text('#!/bin/sh\n[ "$1" != run ] && exec /opt/posed/bin/python3 -m posed "$@"\nexit 1\n')
+    pack(tree, folder / "unready.deb")
+    program.write_text("#!/bin/sh\nexit 1\n")
+    pack(tree, folder / "broken.deb")
+    shutil.rmtree(tree)
+
+
+def pack(tree: Path, deb: Path) -> Path:
+    """A package of a tree, with the package's name at the end of its version."""
+    control = tree / "DEBIAN/control"
     text = control.read_text()
-    version = next(line for line in text.splitlines() if line.startswith("Version: "))
-    for name in ("newer", "broken"):
-        control.write_text(text.replace(version, f"{version}+{name}"))
-        if name == "broken":
-            program.write_text("#!/bin/sh\nexit 1\n")
-        command = [
-            "dpkg-deb",
-            "-Znone",
-            "--root-owner-group",
-            "--build",
-            str(tree),
-            str(folder / f"{name}.deb"),
-        ]
-        subprocess.run(command, check=True, capture_output=True)
+    control.write_text(re.sub(r"(?m)^(Version: .*)$", rf"\1+{deb.stem}", text))
+    command = ["dpkg-deb", "-Znone", "--root-owner-group", "--build", str(tree), str(deb)]
+    subprocess.run(command, check=True, capture_output=True)
+    control.write_text(text)
+    return deb
 
 
 def build_deb() -> Path:
@@ -490,31 +471,25 @@ def main() -> int:
     )
     parser.add_argument("--deb", type=Path, help="the package; by default it is built")
     options = parser.parse_args()
-    root = make_files()
-    failed = 0
+    root = make_files(codename())
     with tempfile.TemporaryDirectory(prefix="posed-check-", dir=CACHE) as folder:
-        make_debs(options.deb, Path(folder) / "debs")
-        machine = Machine(root, Path(folder) / "debs")
+        debs = Path(folder) / "debs"
+        make_debs(options.deb, debs)
+        machine = Machine(root, ["--private-network", f"--bind-ro={debs}:/debs"])
+        lintian = start_lintian(debs / "posed.deb")
         try:
             machine.boot()
             before = files(machine)
             rows: dict[str, Callable[[Machine], str]] = {
-                "lintian": lambda _: lint(Path(folder) / "debs/posed.deb"),
                 **ROWS,
                 "remove, purge": lambda machine: uninstall(machine, before),
+                "lintian": lambda _: lint(lintian),
             }
-            for name, row in rows.items():
-                began_at = time.monotonic()
-                try:
-                    result, mark = row(machine), "ok"
-                except (FailedError, subprocess.TimeoutExpired) as error:
-                    result, mark = str(error), "FAILED"
-                    failed += 1
-                print(f"{mark:6}  {name:20}  {time.monotonic() - began_at:6.1f} s  {result}", flush=True)
-            if failed:
-                print(machine.log())
+            failed = live_through(machine, rows)
         finally:
             machine.off()
+            lintian.kill()
+            lintian.wait()
     return 1 if failed else 0
 
 

@@ -201,9 +201,17 @@ class Mosquitto(_Process):
         if pki is not None:
             settings += [f"cafile {pki.ca}", f"certfile {pki.server}", f"keyfile {pki.server_key}"]
             settings.append(f"require_certificate {str(client_certificates).lower()}")
-        configuration = folder / "mosquitto.conf"
-        configuration.write_text("\n".join([*settings, *lines, ""]))
-        super().__init__([require_mosquitto(), "-c", str(configuration)], folder / "mosquitto.log", port)
+        self._configuration = folder / "mosquitto.conf"
+        self._configuration.write_text("\n".join([*settings, *lines, ""]))
+        super().__init__(
+            [require_mosquitto(), "-c", str(self._configuration)], folder / "mosquitto.log", port
+        )
+
+    def change(self, before: str, after: str) -> None:
+        """Changes its settings from the next start on."""
+        settings = self._configuration.read_text()
+        assert before in settings
+        self._configuration.write_text(settings.replace(before, after))
 
     def set_password(self, name: str, password: str) -> None:
         """Changes a password while the broker runs."""

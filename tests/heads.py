@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.engine.base import Head, Heads
+from posed.model.tflite import Model
 from posed.pose import EDGES, KEYPOINT_COUNT
 
 PEAK = 6.0
@@ -61,6 +62,18 @@ def _nearest(
     """For each cell the person whose keypoint is nearest, and how far away it is, px."""
     distances = np.linalg.norm(cells[:, :, np.newaxis] - points, axis=-1)
     return distances.argmin(axis=-1), distances.min(axis=-1)
+
+
+def in_steps(heads: Heads, model: Model) -> Heads:
+    """Float heads as a quantised model gives them, in its own steps."""
+    tensors = (model.heatmaps, model.short_offsets, *model.mid_offsets)
+    steps = [
+        Head(np.clip(np.rint(head.data / tensor.scale) + tensor.zero_point, 0, 255).astype(np.uint8))
+        for head, tensor in zip(
+            (heads.heatmaps, heads.short_offsets, heads.mid_offsets), tensors, strict=True
+        )
+    ]
+    return Heads(*steps, stride=model.stride)
 
 
 def person(centre_yx: tuple[float, float], height_px: float) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,19 +45,27 @@ class Daemon:
         folder: for configuration, log, state and cache.
         settings: the configuration.
         more: variables of its environment.
+        before: a command that runs it, such as `nice`.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], more: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        more: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+    ) -> None:
         self.config = folder / "posed.yaml"
         self.config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         self._log = folder / "posed.log"
         self._environment = environment(folder, more)
+        self._before = list(before)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "posed", "run", "--config", str(self.config)],
+                [*self._before, sys.executable, "-m", "posed", "run", "--config", str(self.config)],
                 env=self._environment,
                 stdout=log,
                 stderr=log,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Self
 
@@ -14,10 +15,15 @@ class Listener:
     Args:
         folder: for the socket.
         watchdog_s: how often a sign of life is asked for, s; 0: not at all.
+
+    Attributes:
+        messages: every line, oldest first.
+        heard_at: when the last sign of life came, monotonic, s; 0: none did.
     """
 
     def __init__(self, folder: Path, watchdog_s: float = 0) -> None:
         self.messages: list[str] = []
+        self.heard_at = 0.0
         self._path = folder / "notify"
         self._watchdog_s = watchdog_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -36,6 +42,8 @@ class Listener:
     def _listen(self) -> None:
         while message := self._socket.recv(4096):
             self.messages += message.decode().splitlines()
+            if "WATCHDOG=1" in message.decode():
+                self.heard_at = time.monotonic()
 
     def __enter__(self) -> Self:
         self._socket.bind(str(self._path))

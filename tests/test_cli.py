@@ -43,7 +43,10 @@ def test_it_says_its_version(tmp_path):
     assert (done.returncode, done.stdout) == (0, f"posed {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["run", "check", "detect", "model", "setup", "bench", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    ["run", "check", "detect", "model", "setup", "bench", "doctor", "record", "replay", "draw"],
+)
 def test_every_command_has_help(tmp_path, command):
     assert posed(tmp_path, command, "--help").returncode == 0
 

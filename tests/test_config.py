@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from pathlib import Path
 from typing import get_origin
 
+import hypothesis
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from posed.config import (
@@ -371,9 +376,13 @@ def test_a_missing_file_is_said(tmp_path):
     [
         ("camera: {fps: 1", ":1:16: expected ',' or '}', but got '<stream end>'"),
         ("a: 1\na: 2", ":2:1: the key 'a' stands here twice"),
-        ("- 1", ": must be settings as `name: value`, got [1]"),
+        ("- 1", ": must be settings as `name: value`, got a list"),
+        ("c4nary", ": must be settings as `name: value`, got a single value"),
         ("a: &x [1]\nb: *x", ":2:6: aliases are not allowed"),
-        ("a: !!python/object:os.system x", ":1:4: could not determine a constructor"),
+        (
+            "a: !!python/object:os.system x",
+            ":1:4: no such tag is known (put text that begins with ! in quotes)",
+        ),
         ("[1, 2]: 3", ":1:1: a setting's name must be plain text"),
         ("? {a: 1}\n: 2", ":1:3: a setting's name must be plain text"),
         ("a: \0", ": must be YAML, got ReaderError: "),
@@ -397,6 +406,140 @@ def test_a_file_that_is_no_text_is_said(tmp_path):
 def test_deep_nesting_is_refused_not_a_crash(tmp_path):
     (line,) = problems(write(tmp_path, "[" * 5000))
     assert line.startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text", ["0x" + "f" * 9000, "1" + ":1" * 9000, "9223372036854775808", "1" + "0" * 400]
+)
+def test_a_huge_number_is_one_line(tmp_path, text):
+    (line,) = problems(write(tmp_path, f"mqtt: {{port: {text}}}"))
+    assert line.endswith(":1:14: a number must have at most 18 digits")
+
+
+def test_a_number_that_overflows_is_one_line(tmp_path):
+    (line,) = problems(write(tmp_path, "camera: {fps: 1" + ":1" * 400 + ".5}"))
+    assert "must be YAML, got OverflowError" in line
+
+
+def bomb(levels: int) -> str:
+    """Nine times as many at each level: a billion and more of nine."""
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+def test_a_bomb_of_aliases_is_refused_before_it_grows(tmp_path):
+    tracemalloc.start()
+    began_at = time.process_time()
+    try:
+        (line,) = problems(write(tmp_path, bomb(12)))
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert line.endswith(":2:14: aliases are not allowed")
+    assert most_bytes < 10e6
+    assert time.process_time() - began_at < 10
+
+
+def test_a_bomb_in_a_variable_is_refused_too():
+    (line,) = problems(None, {"POSED_PEOPLE__ZONES": "{a: &a [1], b: [*a, *a]}"})
+    assert line == "POSED_PEOPLE__ZONES: must be a YAML value, got '{a: &a [1], b: [*a, *a]}'"
+
+
+def test_a_huge_file_is_not_even_read(tmp_path):
+    path = tmp_path / "posed.yaml"
+    with path.open("wb") as file:
+        file.truncate(10**12)  # a hole: takes no room on the disk
+    assert problems(path) == [f"{path}: must be at most 262144 bytes, got more"]
+
+
+def test_of_many_problems_the_first_are_told(tmp_path):
+    lines = problems(write(tmp_path, "\n".join(f"k{number}: 1" for number in range(5000))))
+    assert (len(lines), lines[-1]) == (101, "and 4900 more problems")
+
+
+YAML_PIECES = st.sampled_from(
+    [
+        *(
+            "camera",
+            "fps",
+            "mqtt",
+            "port",
+            "device",
+            "people",
+            "zones",
+            "polygon",
+            "password",
+            "x",
+            "!secret",
+        ),
+        *(
+            ": ",
+            ":",
+            "- ",
+            ", ",
+            "\n",
+            "\n  ",
+            "{",
+            "}",
+            "[",
+            "]",
+            "&a ",
+            "*a",
+            "<<",
+            "? ",
+            "| ",
+            "> ",
+            "#",
+            "~",
+        ),
+        *(
+            "'",
+            '"',
+            "%",
+            "@",
+            "`",
+            "---",
+            "...",
+            "!!int ",
+            "!!float ",
+            "!!set ",
+            "!!omap ",
+            "!!binary ",
+            "!!x ",
+        ),
+        *(
+            "0",
+            "1",
+            "-1",
+            "1e999",
+            ".inf",
+            ".nan",
+            "0x",
+            "0b",
+            "0o7",
+            "2020-13-45",
+            "1:1",
+            "yes",
+            "null",
+            "\t",
+        ),
+    ]
+)
+
+
+@given(st.lists(st.one_of(YAML_PIECES, st.text(max_size=5)), max_size=40).map("".join))
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_the_file_holds_it_is_a_configuration_or_lines(tmp_path, text):
+    path = tmp_path / "posed.yaml"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    lines: tuple[str, ...] = ("good",)
+    try:
+        load(path, {})
+    except ConfigError as error:
+        lines = error.problems
+    assert lines
+    assert not any("\n" in line for line in lines)
 
 
 def test_a_secret_comes_from_the_file_beside(tmp_path):

@@ -21,8 +21,8 @@ from posed.decode import describe
 from posed.mqtt.messages import Info
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
 from posed.paths import spool_file
-from posed.render.scene import Act, Part, Scene
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
+from tests.films import falling, film
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, environment
 from tests.standin.standin import Behaviour, built
@@ -207,7 +207,7 @@ def test_info_says_what_runs(tmp_path, broker, settings):
         assert (response["transaction"], response["status"]) == ("abc", "ok")
         jsonschema.validate(response["data"], msgspec.json.schema(Info))
         assert response["data"]["verbs"] == [
-            *("clear_fall", "health", "info", "log_level", "pause", "restart"),
+            *("clear_fall", "health", "info", "log_level", "pause", "record", "restart"),
             *("resume", "set", "snapshot", "test_event"),
         ]
 
@@ -257,6 +257,17 @@ def test_no_request_stops_it(tmp_path, broker, settings):
         assert ask(subscriber, "info", b"")["status"] == "ok"
         assert {one["status"] for one in messages(subscriber, "response/test_event")} == {"error"}
         assert daemon.stop() == 0
+
+
+def test_a_storm_of_signals_ends_it_as_well_as_one(tmp_path, broker, settings):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+        while daemon.process.poll() is None:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                daemon.process.send_signal(number)
+            time.sleep(0.001)
+        assert daemon.process.returncode == 0
+        assert subscriber.payloads(f"{TOPIC}/availability")[-1] == b"offline"
 
 
 def test_a_state_folder_that_cannot_be_used_is_said_and_survived(tmp_path, broker, settings):
@@ -404,13 +415,7 @@ def test_a_recording_that_ends_ends_the_daemon_after_its_last_frame(tmp_path, br
 
 
 def test_a_recording_tells_the_same_events_at_any_speed(tmp_path, broker, settings):
-    acts = (Act("stand", 0, 3), Act("fall_sideways", 3, 1.1), Act("lie_on_side", 4.1, 5))
-    scene = Scene(3, (640, 480), script=[Part(acts, (0.0, 3.8), 0.0, 13)])
-    path = tmp_path / "fall.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, scene.size)
-    for number in range(90):
-        writer.write(cv2.cvtColor(scene.render(number / 10).image, cv2.COLOR_RGB2BGR))
-    writer.release()
+    path = film(tmp_path / "fall.avi", falling(), 9)
     settings["camera"] = {"kind": "video", "source": str(path), "realtime": False}
     settings["model"] = {"name": "drawings-257x353-16"}
     settings["people"] = {

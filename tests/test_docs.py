@@ -62,6 +62,9 @@ NOT_RUN = {
     "posed run": "does not end by itself; `test_the_symptoms_are_real` and the daemon of the requests run it",
     "posed model pull": "needs the network; tests/test_model_pull.py has a server of its own",
     "posed model export": "needs TensorFlow and Google's weights; scripts/check_export",
+    "posed record": "needs a daemon; `test_a_recording_is_made_and_replayed` has one",
+    "posed replay": "needs a recording; the same test runs it",
+    "posed draw": "needs a video; tests/test_annotate.py draws one",
     "posed bench": "takes its seconds; the line with --json is run, and does the same",
 }
 
@@ -117,6 +120,16 @@ def is_automation(block: Block, _: Path) -> None:
     assert {trigger["entity_id"] for trigger in automation["triggers"]} <= known
 
 
+def is_of_prometheus(block: Block, _: Path) -> None:
+    """What Prometheus is to ask, and where: posed's port."""
+    [job] = yaml.safe_load(block.text)["scrape_configs"]
+    assert all(
+        target.endswith(f":{Config().web.port}")
+        for static in job["static_configs"]
+        for target in static["targets"]
+    )
+
+
 def is_message(block: Block, _: Path) -> None:
     """A payload, good by the schema that the fence names."""
     name = block.kind.removeprefix("json ")
@@ -149,6 +162,7 @@ KINDS: dict[str, Callable[[Block, Path], None]] = {
     "yaml": is_posed,
     "yaml secrets": is_secrets,
     "yaml homeassistant": is_automation,
+    "yaml prometheus": is_of_prometheus,
     "ini systemd": is_drop_in,
     "text": is_drawing,
     "text config.txt": is_of_the_pi,
@@ -384,6 +398,23 @@ def test_mosquitto_runs_as_configured(tmp_path):
     ):
         device.publish("posed/hall/state", b"{}")
         home.wait_for("posed/hall/state", b"{}")
+
+
+def test_a_recording_is_made_and_replayed(hall, broker, sandbox):
+    shutil.copy(sandbox / "posed.yaml", sandbox / "other.yaml")
+    lines = [
+        str(one)
+        for one in commands()
+        if one.runs and one.words[:2] in {("posed", "record"), ("posed", "replay")}
+    ]
+    here = environment(sandbox, {"POSED_MQTT__PORT": str(broker.port), "PYTHONPATH": str(ROOT)})
+    for line in lines:
+        more = ["--seconds", "2"] if line.startswith("posed record") else []
+        command = [sys.executable, "-m", "posed", *line.split()[1:], *more]
+        done = subprocess.run(
+            command, cwd=sandbox, env=here, capture_output=True, text=True, timeout=180, check=False
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
 
 
 def shape(line: str) -> str:

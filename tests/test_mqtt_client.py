@@ -618,6 +618,17 @@ def test_a_missing_client_certificate_is_said(
     assert "trying 3.1.1" not in caplog.text
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+def test_a_broker_whose_machine_is_gone_is_noticed_after_ten_seconds(
+    mosquitto: Mosquitto, make_client: ClientMaker
+) -> None:
+    connection = connected(make_client(mosquitto.port))._connection
+    assert connection is not None
+    sock = connection.client.socket()
+    assert sock is not None
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+
+
 def test_insecure_tls_connects_and_warns(
     tmp_path: Path, pki: Pki, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
 ) -> None:

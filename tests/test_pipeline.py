@@ -227,6 +227,7 @@ def test_a_lost_camera_is_opened_again(started):
     assert gone.closed.is_set()
     assert pipeline.next(5) is not None
     eventually(lambda: pipeline.camera.status == "ok")
+    assert pipeline.tally.errors == pipeline.tally.reopened == {"camera": 1, "engine": 0}
 
 
 def test_a_camera_that_is_absent_at_start_is_waited_for(started):
@@ -259,7 +260,8 @@ def test_an_engine_that_fails_is_opened_again_and_its_frame_counted_as_dropped(s
     failing = FakeEngine(fail_at=1)
     pipeline = started([FakeCamera([3, CameraEnded("over")], live=False)], [failing, FakeEngine()])
     assert work(pipeline) == [0, 2]
-    assert pipeline.dropped == 1
+    assert pipeline.dropped == pipeline.tally.lost == 1
+    assert pipeline.tally.errors == pipeline.tally.reopened == {"camera": 0, "engine": 1}
     assert failing.closed
 
 
@@ -395,6 +397,7 @@ def test_an_empty_scene_of_a_live_camera_is_processed_at_its_own_rate(live, proc
     assert pipeline.stop(5)
     assert len(wanted) == pytest.approx(processed, abs=1)
     assert pipeline.dropped == 0
+    assert pipeline.tally.idle == 100 - len(wanted)
 
 
 LOOK = Look(Region(0, 0, 33, 17), 90)
@@ -526,6 +529,7 @@ def test_a_pause_closes_the_camera_and_resuming_opens_it_again(started):
     pipeline.resume()
     assert pipeline.next(5) is not None
     assert pipeline.camera.status == "ok"
+    assert pipeline.tally.errors == pipeline.tally.reopened == {"camera": 0, "engine": 0}
 
 
 def test_a_pause_ends_the_wait_for_a_camera_that_is_away(started):

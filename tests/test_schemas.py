@@ -38,7 +38,7 @@ def test_each_is_a_good_schema_of_its_dialect(name):
 
 def test_there_is_one_for_every_topic_and_verb():
     assert set(schemas.NAMES) == {
-        *("poses", "state", "zones", "fall", "events"),
+        *("poses", "state", "zones", "fall", "events", "recording"),
         *(f"{way}/{verb}" for verb in VERBS for way in ("request", "response")),
     }
 
@@ -80,10 +80,13 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("set", {"settings": {"decode.score_threshold": 0.3}, "persist": True}),
     ("set", {"settings": {"decode.score_threshold": 3}}),
     ("log_level", {"level": "info"}),
+    ("record", {"seconds": 5}),
+    ("record", {"seconds": 5000}),
     ("test_event", {"type": "fall"}),
     ("test_event", {"type": 1}),
     ("clear_fall", {}),
     ("snapshot", {}),
+    ("set", {"settings": {"people.zone_enter_s": 0.4}}),
     ("pause", {}),
     ("snapshot", {}),
     ("resume", {}),

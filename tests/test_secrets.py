@@ -127,3 +127,37 @@ def test_the_environments_secret_is_not_shown_either(tmp_path, settings):
     done = posed(tmp_path, "check", "--config", path, more=more)
     assert done.returncode == 2
     assert CANARY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("secrets", "said"),
+    [
+        (CANARY, "got a single value"),
+        (f"- {CANARY}", "got a list"),
+        (f"mqtt: !{CANARY}", "no such tag"),
+        (f"mqtt: *{CANARY}", "aliases are not allowed"),
+        (f"mqtt: {{{CANARY}: 1}}", "must be text in"),
+        (f"mqtt: {CANARY}: {CANARY}", "mapping values are not allowed here"),
+        (f"mqtt: '{CANARY}", "found unexpected end of stream"),
+        (f"mqtt: {CANARY}\n\0", "must be YAML"),
+    ],
+)
+def test_a_broken_file_of_secrets_shows_none(tmp_path, settings, secrets, said):
+    settings["mqtt"]["password"] = "@"
+    path = tmp_path / "posed.yaml"
+    path.write_text(yaml.safe_dump(settings).replace("password: '@'", "password: !secret mqtt"))
+    (tmp_path / "secrets.yaml").write_text(secrets)
+    done = posed(tmp_path, "check", "--config", path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert CANARY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("source", [["rtsp://me:{}@host/"], "rtsp://me:{}@host/" + "x" * 5000])
+def test_a_wrong_source_does_not_show_its_password(tmp_path, settings, source):
+    text = yaml.safe_dump(settings | {"camera": {"kind": "video", "source": source}})
+    path = tmp_path / "posed.yaml"
+    path.write_text(text.replace("{}", CANARY))
+    done = posed(tmp_path, "check", "--config", path)
+    assert "camera.source: must be " in done.stderr
+    assert CANARY not in done.stdout + done.stderr

@@ -19,6 +19,7 @@ from posed.service.reload import reload
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon
+from tests.standin.standin import Behaviour, built
 from tests.systemd import Listener
 
 
@@ -254,3 +255,16 @@ def test_a_restart_on_request_is_no_stop_to_systemd(tmp_path, settings):
             assert daemon.process.poll() is None
             assert not systemd.said("STOPPING=1")
             assert len(systemd.said("RELOADING=1")) == 1
+
+
+def test_an_edge_tpu_that_hangs_does_not_hold_up_stopping(tmp_path, settings):
+    compiled = tmp_path / "compiled.tflite"
+    compiled.write_bytes(make_tflite(edgetpu=True))
+    settings |= {"model": {"name": str(compiled)}, "engine": {"kind": "edgetpu"}}
+    asked = tmp_path / "asked"
+    standin = built().environment(Behaviour(hang_at=5, log=asked))
+    with Listener(tmp_path) as systemd, Daemon(tmp_path, settings, systemd.environment() | standin) as daemon:
+        eventually(lambda: systemd.said("READY=1"), 60)
+        eventually(lambda: asked.read_text().count("invoke") >= 6, 60)  # the first is the probe's
+        assert daemon.stop(within_s=5) == 0
+    assert "a device hangs and is left behind" in daemon.log()

@@ -88,5 +88,5 @@ def test_the_rules_know_both_ids_of_the_accelerator_and_the_pcie_one():
 
 
 def test_the_maintainer_scripts_are_shell():
-    for script in ("postinst", "prerm", "postrm"):
+    for script in ("preinst", "postinst", "prerm", "postrm"):
         assert run("sh", "-n", ROOT / "systemd/deb" / script).returncode == 0

@@ -372,6 +372,16 @@ class VideoFile:
         self._waiting = True
         self._told = False
 
+    @property
+    def fps(self) -> float:
+        """The rate that the file says it has, or else the configured one."""
+        return 1 / self._play.usual_step_s
+
+    @property
+    def total(self) -> int | None:
+        """The frames that it says it has; None if it does not say."""
+        return self._play.total or None
+
     def _start(self) -> _Play:
         if not self._path.is_file():
             what = "is a folder" if self._path.is_dir() else "there is no such file"

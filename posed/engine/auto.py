@@ -16,7 +16,7 @@ from posed.frame import Image
 _log = logging.getLogger(__name__)
 
 FIRST_LOOK_S: Final = 4.0
-LONGEST_LOOK_S: Final = 10.0
+LONGEST_LOOK_S: Final = 6.0
 """After how long it is looked for the device again at most, the first time and in the long run, s."""
 
 CLOSE_S: Final = 0.2

@@ -76,6 +76,11 @@ class Timing:
     """For the answer to a version that the broker has not accepted yet, while there is another to try: some
     older brokers read an MQTT 5 CONNECT as one of 3.1.1 and wait for the rest of it (amqtt 0.12)."""
 
+    unsent_s: int = 10
+    """How long what is written may stay unacknowledged by the broker's machine before the connection counts
+    as dead, where the system can tell (Linux). It also bounds the pauses between TCP's own attempts, which
+    grow to minutes: a network that is back is used at once. Source: tcp(7), TCP_USER_TIMEOUT."""
+
     keepalive_s: int = 15
     """paho asks for a sign of life after this silence and waits as long again for it, so a connection
     that is open at one end only is noticed after twice as long."""
@@ -83,8 +88,9 @@ class Timing:
     backoff_min_s: float = 1
     """The longest wait before the first new attempt; it doubles with each one that fails."""
 
-    backoff_max_s: float = 60
-    """The longest wait of all; a connection that lasted as long starts again at the minimum."""
+    backoff_max_s: float = 5
+    """The longest wait of all; a connection that lasted as long starts again at the minimum. Short, so that a
+    broker has its devices back within 10 s, and never all at once."""
 
     give_way_s: float = 300
     """How long to stay away after `give_way`."""
@@ -339,7 +345,7 @@ class MqttClient:
         client.username_pw_set(self._config.username, self._password)
         if self._tls is not None:
             client.tls_set_context(self._tls)
-        client.on_socket_open = _tune
+        client.on_socket_open = self._tune
         # With this callback set, paho leaves all writing to `loop`, which `publish` wakes.
         client.on_socket_register_write = _leave_to_loop
         client.on_connect = notes.on_connect
@@ -349,6 +355,13 @@ class MqttClient:
         client.on_message = notes.on_message
         client.on_log = notes.on_log
         return client
+
+    def _tune(self, _client: Any, _data: Any, sock: Any) -> None:
+        """Send each message at once, keep the queue where it is counted, and notice when nobody reads."""
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._timing.unsent_s * 1000)
 
     def _await_answer(self, client: Client, notes: Notes, probing: bool) -> Ending | None:
         """How the attempt ended, or None once the broker has accepted it."""
@@ -514,12 +527,6 @@ def _quality(client: Client, *, kept: bool = False) -> dict[str, Any]:
     if kept or client.protocol != MQTTProtocolVersion.MQTTv5:
         return {"qos": 1}
     return {"options": SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)}
-
-
-def _tune(_client: Any, _data: Any, sock: Any) -> None:
-    """Send each message at once, and keep the queue where it is counted."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
 
 
 def _leave_to_loop(_client: Any, _data: Any, _sock: Any) -> None:

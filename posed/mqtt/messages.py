@@ -10,11 +10,11 @@ import datetime
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from posed.people.events import EventType, Observed
 from posed.people.posture import Posture
@@ -216,6 +216,64 @@ class State(Struct, frozen=True, kw_only=True):
         return *people, self.paused, self.camera, engine, self.model, self.spool.durable, repr(self.settings)
 
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+"""From 0 to 1."""
+
+Place = Annotated[float, Meta(ge=-1e6, le=1e6)]
+"""px; keypoints may lie outside of the frame."""
+
+Side = Annotated[int, Meta(ge=1, le=65535)]
+"""px."""
+
+
+class RawPose(Struct, frozen=True):
+    """A pose as decoded: [x, y, score] of all 17 keypoints in the order of COCO, not rounded."""
+
+    score: Share
+    keypoints: Annotated[list[tuple[Place, Place, Share]], Meta(min_length=17, max_length=17)]
+
+
+class RecordingStart(Struct, frozen=True, kw_only=True, tag_field="line", tag="start"):
+    """How a recording begins, and goes on where something of this changes.
+
+    `frame` is null before the first frame. `settings` are those that say what becomes of the poses.
+    """
+
+    schema: Literal[1] = SCHEMA
+    device: str
+    run: str
+    time: str
+    version: str
+    model: ModelState
+    frame: Size | None
+    settings: dict[str, Any]
+
+
+class RecordedFrame(Struct, frozen=True, kw_only=True, tag_field="line", tag="frame"):
+    """Everybody in one frame, before anybody is followed or steadied.
+
+    Args:
+        number: counts what was recorded; a gap was lost on the way.
+        sequence: of the frame, as in `poses`.
+        time_s: media time, s; it may leap.
+        time: wall clock at capture, s since 1970.
+        size: [width, height], px.
+        poses: best first.
+    """
+
+    schema: Literal[1] = SCHEMA
+    number: Annotated[int, Meta(ge=0)]
+    sequence: Annotated[int, Meta(ge=0)]
+    time_s: Annotated[float, Meta(ge=-1e12, le=1e12)]
+    time: Annotated[float, Meta(ge=0, le=2e11)]
+    size: tuple[Side, Side]
+    poses: list[RawPose]
+
+
+Recorded = RecordingStart | RecordedFrame
+"""A line of a recording."""
+
+
 class Envelope(Struct, frozen=True):
     """What every request may have, whatever else is in it."""
 
@@ -277,6 +335,12 @@ class LogLevelRequest(Request, frozen=True, kw_only=True):
     """What the log says, until the next restart."""
 
     level: LogLevel
+
+
+class RecordRequest(Request, frozen=True, kw_only=True):
+    """Raw poses shall be published on `recording` for so many seconds from now."""
+
+    seconds: Annotated[float, Meta(gt=0, le=60)] = 10
 
 
 Data = TypeVar("Data")
@@ -364,6 +428,7 @@ VERBS: Final[Mapping[str, tuple[type[Request], type[Struct]]]] = {
     "info": (InfoRequest, Info),
     "log_level": (LogLevelRequest, SettingsChanged),
     "pause": (PauseRequest, Paused),
+    "record": (RecordRequest, RecordingStart),
     "restart": (RestartRequest, Restarting),
     "resume": (ResumeRequest, Paused),
     "set": (SetRequest, SettingsChanged),
@@ -438,6 +503,18 @@ def _seen(poses: Sequence[Pose], keypoint_threshold: float) -> Iterator[tuple[Bo
             ]
         )
         yield _box([point for point, is_seen in zip(exact, seen, strict=True) if is_seen]), keypoints
+
+
+def raw_pose(pose: Pose) -> RawPose:
+    """A pose, every bit of it."""
+    ys, xs = pose.points.T.tolist()
+    return RawPose(pose.score, list(zip(xs, ys, pose.scores.tolist(), strict=True)))
+
+
+def pose_of(raw: RawPose) -> Pose:
+    """The pose again, the same to the last bit."""
+    values = np.array(raw.keypoints, np.float64)
+    return Pose(values[:, 1::-1].copy(), values[:, 2].copy(), raw.score)
 
 
 def _box(points: list[list[float]]) -> Box | None:

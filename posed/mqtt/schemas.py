@@ -7,7 +7,16 @@ from typing import Any, Final
 
 import msgspec
 
-from posed.mqtt.messages import VERBS, EventMessage, FallMessage, Poses, Response, State, ZoneMessage
+from posed.mqtt.messages import (
+    VERBS,
+    EventMessage,
+    FallMessage,
+    Poses,
+    Recorded,
+    Response,
+    State,
+    ZoneMessage,
+)
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -17,6 +26,7 @@ _KINDS: Final[Mapping[str, Any]] = {
     "zones": ZoneMessage,
     "fall": FallMessage,
     "events": EventMessage,
+    "recording": Recorded,
     **{f"request/{verb}": request for verb, (request, _) in VERBS.items()},
     **{f"response/{verb}": Response[data] for verb, (_, data) in VERBS.items()},  # type: ignore[valid-type] # at run time
 }

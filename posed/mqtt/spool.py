@@ -48,7 +48,7 @@ _TICK_S: Final = 1.0
 """How often what waits is looked at, s."""
 
 _RETRY_MIN_S: Final = 1.0
-_RETRY_MAX_S: Final = 60.0
+_RETRY_MAX_S: Final = 5.0
 """The longest first and last wait before a disk, or a broker that refuses, is tried again, s."""
 
 _SLOW_S: Final = 5.0

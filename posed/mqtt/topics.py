@@ -52,6 +52,11 @@ class Topics:
         return f"{self.base}/snapshot"
 
     @property
+    def recording(self) -> str:
+        """Raw poses, as long as somebody asks for them."""
+        return f"{self.base}/recording"
+
+    @property
     def requests(self) -> str:
         """A filter for requests of every verb."""
         return f"{self.base}/request/+"

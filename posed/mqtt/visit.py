@@ -54,6 +54,7 @@ class Visit:
         self.version = version
         self._client = client
         self._where = where
+        self._came: list[tuple[str, bytes]] = []
 
     def retained(self, *filters: str) -> dict[str, bytes]:
         """What the broker keeps below topic filters, by topic."""
@@ -69,6 +70,30 @@ class Visit:
         while time.monotonic() < until and self._client.loop(0.05) == MQTTErrorCode.MQTT_ERR_SUCCESS:
             pass
         return found
+
+    def listen(self, *filters: str) -> None:
+        """Take what comes from now on, for `receive`."""
+        self._client.on_message = lambda _client, _data, message: self._came.append(
+            (message.topic, bytes(message.payload))
+        )
+        self._client.subscribe([(one, 1) for one in filters])
+
+    def receive(self, wait_s: float) -> list[tuple[str, bytes]]:
+        """Topics and payloads that came, as soon as something has, or nothing after `wait_s` seconds.
+
+        Raises:
+            NotReached: the connection has ended.
+        """
+        until = time.monotonic() + wait_s
+        while not self._came and (rest_s := until - time.monotonic()) > 0:
+            if self._client.loop(rest_s) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                raise NotReached(self._where, "the connection has ended")
+        came, self._came = self._came, []
+        return came
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 1; what `receive` reads and writes takes it along."""
+        self._client.publish(topic, payload, qos=1)
 
     def empty(self, topic: str, timeout_s: float = CONNECT_S) -> None:
         """Make the broker keep nothing of a topic.

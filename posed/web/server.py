@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from posed.log import Throttled
 from posed.mqtt.messages import EventMessage, Response, State
 from posed.people.events import Observed
 from posed.stages import Stages
-from posed.web import pages, zones
+from posed.web import metrics, pages, zones
 from posed.web.desk import Desk
 from posed.web.guard import HEADERS, LOGIN, Guard, Handler
 from posed.web.stream import Seen, Stream
@@ -65,6 +66,7 @@ class WebServer:
         self._answer = answer
         self.desk = Desk()
         self.stream = Stream(config)
+        self.metrics = metrics.Metrics()
         self._guard = Guard(config.web, pages.ask_for_token)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -80,11 +82,14 @@ class WebServer:
     def show(
         self, frame: Frame, people: Sequence[Observed], stages: Stages, keypoint_threshold: float
     ) -> None:
-        """A frame was processed, and these people are in it; costs nothing while nobody looks."""
+        """A frame was processed, and these people are in it; costs next to nothing while nobody looks."""
+        published_at = time.monotonic() - stages.wall_s.get("look", 0.0)
+        self.metrics.count_frame(published_at - frame.captured_at, stages.wall_s)
         self.stream.show(Seen(frame, people, stages.wall_s, keypoint_threshold))
 
     def tell(self, event: EventMessage) -> None:
         """Something happened."""
+        self.metrics.count_event(event.type)
         self.stream.tell(event)
 
     def serve(self) -> None:
@@ -157,6 +162,7 @@ class WebServer:
             web.post(LOGIN, self._guard.login),
             web.get("/live", self.stream.serve),
             web.post("/zones", zones.handler(self.desk)),
+            *metrics.routes(self.metrics, self.desk),
         ]
 
 

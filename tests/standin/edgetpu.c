@@ -6,6 +6,7 @@
  *   STANDIN_HOLD_MS  how long each invoke takes.
  *   STANDIN_FAIL_AT  number of the invoke of this delegate that fails, and all after it; from 1.
  *   STANDIN_HANG_AT  number of the invoke that never returns.
+ *   STANDIN_HANG     a file: while it is there, an invoke that begins never returns.
  *   STANDIN_CRASH    `create`, `prepare` or `invoke`: where to crash, as a runtime that does not fit makes it.
  *   STANDIN_DEVICE   a file that is the device: held by one delegate at a time. While it is missing there is
  *                    no device, and invokes fail.
@@ -96,7 +97,7 @@ enum { kAllowDynamicTensors = 1, kMaxHeads = 16, kMaxPath = 4096 };
 
 typedef struct {
   Delegate delegate;
-  char heads[kMaxPath], device[kMaxPath], log[kMaxPath], crash[16];
+  char heads[kMaxPath], device[kMaxPath], log[kMaxPath], hang[kMaxPath], crash[16];
   long hold_ms, fail_at, hang_at, reset_ms, invokes;
   int device_fd, outputs[kMaxHeads], output_count;
 } Standin;
@@ -167,6 +168,7 @@ static Status kernel_invoke(Context *context, Node *node) {
   note(standin, "invoke\n");
   crash_at(standin, "invoke");
   if (standin->hang_at && standin->invokes == standin->hang_at) for (;;) pause();
+  if (standin->hang[0] && !access(standin->hang, F_OK)) for (;;) pause();
   struct timespec hold = {standin->hold_ms / 1000, standin->hold_ms % 1000 * 1000000};
   nanosleep(&hold, NULL);
   if (standin->device[0] && access(standin->device, F_OK)) {
@@ -218,6 +220,7 @@ Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t count
   copy_env(standin->heads, sizeof standin->heads, "STANDIN_HEADS");
   copy_env(standin->device, sizeof standin->device, "STANDIN_DEVICE");
   copy_env(standin->log, sizeof standin->log, "STANDIN_LOG");
+  copy_env(standin->hang, sizeof standin->hang, "STANDIN_HANG");
   copy_env(standin->crash, sizeof standin->crash, "STANDIN_CRASH");
   standin->hold_ms = number_env("STANDIN_HOLD_MS");
   standin->fail_at = number_env("STANDIN_FAIL_AT");

@@ -33,6 +33,7 @@ class Behaviour:
     hold_ms: int | None = None
     fail_at: int | None = None
     hang_at: int | None = None
+    hang: Path | None = None
     crash: str | None = None
     device: Path | None = None
     reset_ms: int | None = None

@@ -1,0 +1,183 @@
+"""From a video to the same video with what posed sees drawn over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Self
+
+import cv2
+
+from posed import engine
+from posed.camera.video import VideoFile
+from posed.config import CameraConfig, Config
+from posed.draw import draw_people
+from posed.errors import CameraEnded, ImageError
+from posed.following import Following
+from posed.frame import Image
+from posed.model.pair import load_pair
+from posed.pipeline import Pipeline
+from posed.seen import poses_of
+
+CODEC: Final = "mp4v"
+"""MPEG-4 part 2: what every OpenCV can write; PyPI's have no H.264 encoder, which would be GPL."""
+
+_WAIT_S: Final = 0.1
+_STOP_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is.
+
+    Args:
+        frames: drawn.
+        total: of the video, as it says itself; None where it does not.
+    """
+
+    frames: int
+    total: int | None
+
+
+def annotate(video: Path, out: Path, config: Config, show: Callable[[Progress], object]) -> int:
+    """Write a video with everybody's skeleton, id and posture, and the zones; without sound.
+
+    `out` is there once all of it is done, and as it was before otherwise.
+
+    Args:
+        video: any that OpenCV reads.
+        out: an .mp4.
+        config: the model, the engine, thresholds, zones, `rotate` and `mirror`.
+        show: called after each frame.
+
+    Returns:
+        How many frames it has.
+
+    Raises:
+        ImageError: `out` cannot be written, or is the video itself.
+        CameraError: the video cannot be read.
+        ModelError, EngineError: of the network.
+    """
+    _check(video, out)
+    source = CameraConfig(
+        kind="video",
+        source=str(video),
+        realtime=False,
+        rotate=config.camera.rotate,
+        mirror=config.camera.mirror,
+    )
+    with VideoFile(source) as camera:
+        fps, total = camera.fps, camera.total
+    pair = load_pair(config.model.name, pull_missing=config.model.pull)
+    pipeline = Pipeline(
+        lambda: VideoFile(source),
+        lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu),
+        pair.model.size,
+        config.camera.timeout_s,
+    )
+    part = out.with_name(f".{out.stem}.part{out.suffix}")
+    try:
+        with _Writer(part, out, fps) as writer:
+            _draw(pipeline, config, writer, lambda: show(Progress(writer.taken, total)))
+        writer.check()
+        part.replace(out)
+    finally:
+        pipeline.stop(_STOP_S)
+        part.unlink(missing_ok=True)
+    return writer.taken
+
+
+def _check(video: Path, out: Path) -> None:
+    if out.suffix.lower() != ".mp4":
+        raise ImageError(f"{out}: must end in .mp4, got {out.suffix!r}")
+    if out.exists() and video.exists() and out.samefile(video):
+        raise ImageError(f"{out}: must be another file than the video that is drawn")
+    if not os.access(out.parent, os.W_OK):
+        raise ImageError(f"{out}: cannot be written: {out.parent} is no folder that can be written to")
+
+
+def _draw(pipeline: Pipeline, config: Config, writer: _Writer, show: Callable[[], object]) -> None:
+    """Every frame of the video, to its end."""
+    threshold = config.decode.keypoint_threshold
+    with TemporaryDirectory(prefix="posed-draw-") as folder:
+        following = Following(config, lambda _: "", Path(folder) / "falls.json")
+        pipeline.start()
+        while True:
+            try:
+                inferred = pipeline.next(_WAIT_S)
+            except CameraEnded:
+                return
+            if inferred is None:
+                continue
+            frame = inferred.frame
+            people = following.update(poses_of(inferred, config), frame)
+            if (look := following.next_look()) is not None:
+                pipeline.look(look, frame)
+            writer.write(draw_people(frame.image, people, config.people.zones, threshold), frame.time_s)
+            show()
+
+
+class _Writer:
+    """A video that is being written, at a constant rate: frames are repeated, or left out, to be in time.
+
+    Args:
+        path: to write to.
+        out: its name for people.
+        fps: frames per second.
+
+    Attributes:
+        taken: frames that were given.
+    """
+
+    def __init__(self, path: Path, out: Path, fps: float) -> None:
+        self.taken = 0
+        self._path = path
+        self._out = out
+        self._fps = fps
+        self._written = 0
+        self._first_s = 0.0
+        self._file: cv2.VideoWriter | None = None
+
+    def write(self, image: Image, time_s: float) -> None:
+        """Add a picture.
+
+        Args:
+            image: RGB; all of one size.
+            time_s: when it is shown, media time.
+        """
+        if self._file is None:
+            self._file, self._first_s = self._opened(image), time_s
+        self.taken += 1
+        until = round((time_s - self._first_s) * self._fps) + 1
+        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        while self._written < until:
+            self._file.write(bgr)
+            self._written += 1
+
+    def check(self) -> None:
+        """Raises: ImageError: not all of it is in the file, as OpenCV does not tell while it writes."""
+        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+        capture.release()
+        if found != self._written:
+            raise ImageError(
+                f"{self._out}: cannot be written: has {found} of {self._written} frames (is the disk full?)"
+            )
+
+    def _opened(self, image: Image) -> cv2.VideoWriter:
+        size = image.shape[1], image.shape[0]
+        file = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*CODEC), self._fps, size)
+        if not file.isOpened():
+            raise ImageError(f"{self._out}: cannot be written as {CODEC} of {size[0]}x{size[1]}")
+        return file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write what is left."""
+        if self._file is not None:
+            self._file.release()

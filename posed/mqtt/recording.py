@@ -1,0 +1,87 @@
+"""Raw poses on request, for `posed record`: nothing is published, or made, while nobody asks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from posed.frame import Frame
+from posed.mqtt.messages import RecordedFrame, RecordingStart, RecordRequest, encode, raw_pose
+from posed.pose import Pose
+
+EXPIRY_S: Final = 5
+"""What could not be delivered for so long is not waited for any more, s."""
+
+
+class Publish(Protocol):
+    """The way to the broker, as `MqttClient.publish`."""
+
+    def __call__(self, topic: str, payload: bytes, *, expiry_s: int) -> bool: ...  # noqa: D102
+
+
+class Recording:
+    """Publishes what was decoded, frame by frame, as long as requests ask for it.
+
+    Args:
+        topic: where to.
+        publish: the way to the broker.
+        describe: how a recording would begin now.
+        clock: monotonic time, s.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        publish: Publish,
+        describe: Callable[[], RecordingStart],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._topic = topic
+        self._publish = publish
+        self._describe = describe
+        self._clock = clock
+        self._until = -math.inf
+        self._number = 0
+
+    def ask(self, request: RecordRequest) -> RecordingStart:
+        """Go on for some seconds; who still records asks again before they are over."""
+        self._until = max(self._until, self._clock() + request.seconds)
+        return self._describe()
+
+    def take(self, frame: Frame, poses: Sequence[Pose]) -> None:
+        """One frame.
+
+        Args:
+            frame: whose poses they are.
+            poses: as decoded, px of the frame.
+        """
+        if not self._is_on():
+            return
+        height, width, _ = frame.image.shape
+        number, self._number = self._number, self._number + 1
+        raw = [raw_pose(pose) for pose in poses]
+        self._tell(
+            RecordedFrame(
+                number=number,
+                sequence=frame.sequence,
+                time_s=frame.time_s,
+                time=frame.time,
+                size=(width, height),
+                poses=raw,
+            )
+        )
+
+    def settings_changed(self) -> None:
+        """From the next frame on other settings apply."""
+        if self._is_on():
+            self._tell(self._describe())
+
+    def _is_on(self) -> bool:
+        return self._clock() < self._until
+
+    def _tell(self, line: Struct) -> None:
+        self._publish(self._topic, encode(line), expiry_s=EXPIRY_S)

@@ -1,0 +1,151 @@
+"""Plays recorded poses again: through tracking, postures, zones and events, as the daemon would have.
+
+Only the frames' own times count, so that a recording tells the same at any speed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import numpy as np
+
+from posed.config import Config, changed
+from posed.errors import ConfigError, RecordingError
+from posed.following import Following
+from posed.frame import Frame
+from posed.mqtt.messages import Recorded, RecordedFrame, RecordingStart, pose_of
+from posed.mqtt.spool import Occurrence
+from posed.people.events import Observed
+
+LONGEST_WAIT_S: Final = 2.0
+"""Longer gaps in a recording, such as a pause, are cut to so much when it is played at a speed, s."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Played:
+    """What came of one frame.
+
+    Args:
+        start: of the recording, or of this part of it.
+        config: the settings that it was played with.
+        since_s: media time since the recording's first frame, s.
+        people: everybody of whom something is visible.
+    """
+
+    start: RecordingStart
+    config: Config
+    frame: Frame
+    since_s: float
+    people: Sequence[Observed]
+    following: Following
+
+
+def replay(
+    lines: Iterable[Recorded], config: Config, tell: Callable[[Occurrence], str], *, as_recorded: bool
+) -> Iterator[Played]:
+    """Play a recording.
+
+    Args:
+        lines: of the recording.
+        config: the settings.
+        tell: takes an event over and returns its id.
+        as_recorded: whether the recorded settings go before those of `config`.
+
+    Raises:
+        RecordingError: the recorded settings are none of this version's.
+    """
+    first_s: float | None = None
+    start: RecordingStart | None = None
+    following: Following | None = None
+    with TemporaryDirectory(prefix="posed-replay-") as folder:
+        falls = Path(folder) / "falls.json"
+        for line in lines:
+            if isinstance(line, RecordingStart):
+                config = _with_settings(config, line) if as_recorded else config
+                if following is None or start is None or line.run != start.run:
+                    # The daemon was started anew, so that ids begin anew and falls go on.
+                    following = Following(config, tell, falls)
+                following.configure(config)
+                start = line
+                continue
+            assert start is not None, "a recording begins with a start"
+            assert following is not None
+            frame = _frame(line)
+            first_s = frame.time_s if first_s is None else first_s
+            people = following.update([pose_of(pose) for pose in line.poses], frame)
+            yield Played(start, config, frame, frame.time_s - first_s, people, following)
+
+
+def paced(
+    frames: Iterable[Played],
+    speed: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Iterator[Played]:
+    """Hand frames on when they are due.
+
+    Args:
+        frames: of a recording.
+        speed: how many times as fast as they were; 0 for as fast as possible.
+        clock: monotonic, s.
+        sleep: waits for some seconds.
+    """
+    due_at, before_s = clock(), None
+    for played in frames:
+        if speed > 0:
+            gap_s = 0.0 if before_s is None else played.frame.time_s - before_s
+            due_at += min(max(gap_s, 0.0), LONGEST_WAIT_S) / speed
+            before_s = played.frame.time_s
+            sleep(max(0.0, due_at - clock()))
+        yield played
+
+
+def _with_settings(config: Config, start: RecordingStart) -> Config:
+    try:
+        return changed(config, start.settings)
+    except ConfigError as error:
+        raise RecordingError(
+            f"recorded by posed {start.version} with settings that this version does not have: "
+            f"{error.problems[0]}; give others with --config"
+        ) from None
+
+
+def _frame(line: RecordedFrame) -> Frame:
+    """The frame without its picture, which nobody kept: as large as it was, and black."""
+    width, height = line.size
+    image = np.broadcast_to(np.uint8(0), (height, width, 3))
+    return Frame(image, line.sequence, line.time_s, line.time_s, line.time)
+
+
+class Numbered:
+    """Gives events numbers as ids, so that a recording tells the same each time, and keeps them until taken.
+
+    Args:
+        publish: takes each event over, too, and returns its id at the broker.
+    """
+
+    def __init__(self, publish: Callable[[Occurrence], str] | None = None) -> None:
+        self._publish = publish
+        self._waiting: list[tuple[str, Occurrence]] = []
+        self._numbers: dict[str, str] = {}
+
+    def __call__(self, occurrence: Occurrence) -> str:
+        """Take an event over; returns the id by which another one may name it."""
+        number = str(len(self._numbers) + 1)
+        one = self._publish(occurrence) if self._publish else number
+        self._numbers[one] = number
+        detail = dict(occurrence.detail)
+        if "fall" in detail:
+            detail["fall"] = self._numbers.get(detail["fall"], "")
+        self._waiting.append((number, replace(occurrence, detail=detail)))
+        return one
+
+    def take(self) -> list[tuple[str, Occurrence]]:
+        """The events since the last time, each with its number."""
+        waiting, self._waiting = self._waiting, []
+        return waiting

@@ -1,0 +1,20 @@
+"""From what the network said of a frame to everybody in it."""
+
+from __future__ import annotations
+
+from posed.config import Config
+from posed.decode import decode_frame
+from posed.people.turned import merged
+from posed.pipeline import Inferred
+from posed.pose import Pose
+
+
+def poses_of(inferred: Inferred, config: Config) -> list[Pose]:
+    """Every pose in a frame once, best first, px of the frame; left and right are the person's own."""
+    settings, looked = config.decode, inferred.looked
+    poses = decode_frame(inferred.heads, inferred.letterbox, settings)
+    if looked is not None:
+        turn_deg = looked.view.look.turn_deg
+        found = decode_frame(looked.heads, looked.view, settings)
+        poses = merged(poses, found, turn_deg, settings.keypoint_threshold)
+    return [pose.mirrored() for pose in poses] if config.camera.mirror else poses

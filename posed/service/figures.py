@@ -1,0 +1,40 @@
+"""How the daemon does, in one piece, for whoever watches over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from posed.mqtt.messages import State
+from posed.pipeline import Tally
+
+FIGURES: Final = "figures"
+"""What the web server asks the main loop for; no verb over MQTT."""
+
+Frames = Literal["ok", "paused", "stopped"]
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """A moment of the daemon.
+
+    Args:
+        frames: whether they come; `stopped` also before the first one.
+        problems: a line for each thing that does not work, as the request `health` says.
+        zones: by name, how many people are in it; None while nothing is seen.
+        falls: how many are not over.
+        broker_connected: whether there is a broker.
+        broker_connections: how often there was one since the start.
+        processor_c: temperature, °C; None where nothing tells.
+    """
+
+    state: State
+    frames: Frames
+    problems: Sequence[str]
+    tally: Tally
+    zones: Mapping[str, int | None]
+    falls: int
+    broker_connected: bool
+    broker_connections: int
+    processor_c: float | None

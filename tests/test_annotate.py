@@ -1,0 +1,178 @@
+"""`posed draw`: a video with the overlay, and what is said where none comes of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from posed.config import ZoneConfig
+from posed.draw import draw_people
+from posed.people.events import Observed
+from posed.people.person import Person
+from posed.pose import Pose
+from posed.render.scene import Act, Part, Scene
+from tests.films import FPS, film
+from tests.heads import person
+from tests.run_posed import environment, posed
+from tests.test_cli import picture
+
+MODEL = "drawings-257x353-16"
+WIDTH, HEIGHT = 320, 240
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    """Somebody who stands still on the left."""
+    part = Part((Act("stand", 0, 5),), (-0.8, 3.5), 0.0, 13)
+    return Scene(3, (WIDTH, HEIGHT), script=[part])
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory, scene: Scene) -> Path:
+    return film(tmp_path_factory.mktemp("film") / "stand.avi", scene, 2.5)
+
+
+def frames_of(path: Path) -> tuple[list[np.ndarray], float]:
+    """BGR, and frames per second."""
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    return frames, capture.get(cv2.CAP_PROP_FPS)
+
+
+def test_everybody_and_the_zones_are_drawn_where_they_are(tmp_path, video, scene):
+    config = tmp_path / "posed.yaml"
+    config.write_text(
+        "people: {zones: {corner: {polygon: [[0.75, 0.75], [0.95, 0.75], [0.95, 0.95], [0.75, 0.95]]}}}"
+    )
+    out = tmp_path / "out.mp4"
+    done = posed(tmp_path, "draw", video, "-o", out, "--model", MODEL, "--config", config)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{out}: 25 frames\n", "")
+    (before, _), (after, fps) = frames_of(video), frames_of(out)
+    assert (len(after), fps, after[0].shape) == (25, FPS, (HEIGHT, WIDTH, 3))
+    changed = np.abs(after[20].astype(int) - before[20]).max(axis=2) > 80
+    (truth,) = scene.render(2.0).people
+    near = cv2.dilate(marked(truth.points), np.ones((25, 25)))
+    x, y, width, _ = (round(one) for one in truth.box)
+    above = slice(max(0, y - 25), y + 10), slice(max(0, x - 20), x + width + 60)
+    zone = np.zeros((HEIGHT, WIDTH), bool)
+    zone[160:, 220:] = True
+    assert all(changed[around(point)].any() for point in truth.points[[5, 6, 11, 12, 13, 14]])
+    assert changed[above].any(), "the id and the posture"
+    assert changed[178:182, 245:300].any(axis=0).mean() > 0.9, "the zone's border"
+    elsewhere = changed & (near == 0) & ~zone
+    elsewhere[above] = False
+    assert elsewhere.mean() < 0.002
+    assert [one.name for one in tmp_path.iterdir() if "part" in one.name] == []
+
+
+def marked(points: np.ndarray) -> np.ndarray:
+    image = np.zeros((HEIGHT, WIDTH), np.uint8)
+    hull = cv2.convexHull(points[:, ::-1].round().astype(np.int32))
+    return cv2.fillConvexPoly(image, hull, 1)
+
+
+def around(point: np.ndarray) -> tuple[slice, slice]:
+    y, x = point.round().astype(int).tolist()
+    return slice(max(0, y - 6), y + 7), slice(max(0, x - 6), x + 7)
+
+
+def observed(number: int, x: float) -> Observed:
+    pose = Pose(person((120, x), 180), np.full(17, 0.9), 0.9)
+    return Observed(Person(number, pose, np.ones(17, bool), True, 180, pose), "standing", 1.0, ())
+
+
+def test_a_person_keeps_the_colour():
+    blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    alone = draw_people(blank, [observed(4, 80)], {}, 0.2)
+    beside = draw_people(blank, [observed(3, 240), observed(4, 80)], {}, 0.2)
+    assert np.array_equal(alone[:, :120], beside[:, :120])
+    assert not blank.any()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (3000, 100)])
+def test_words_and_people_at_the_borders_are_no_trouble(size):
+    width, height = size
+    zones = {"z" * 64: ZoneConfig(polygon=[(0, 0), (1, 0), (1, 1)], kind="exclude")}
+    far = Pose(np.full((17, 2), 1e9), np.full(17, 0.9), 0.9)
+    there = Observed(Person(1, far, np.ones(17, bool), True, 1.0, far), "unknown", 1.0, ())
+    drawn = draw_people(np.zeros((height, width, 3), np.uint8), [there], zones, 0.2)
+    assert drawn.shape == (height, width, 3)
+
+
+def test_the_video_itself_is_not_overwritten(tmp_path, video):
+    own = tmp_path / "own.mp4"
+    own.write_bytes(video.read_bytes())
+    linked = tmp_path / "link.mp4"
+    linked.symlink_to(own)
+    for out in (own, linked):
+        done = posed(tmp_path, "draw", own, "-o", out, "--model", MODEL)
+        assert (done.returncode, done.stderr) == (
+            4,
+            f"{out}: must be another file than the video that is drawn\n",
+        )
+    assert own.read_bytes() == video.read_bytes()
+
+
+def test_what_cannot_be_drawn_is_one_line_and_leaves_what_was_there(tmp_path, video):
+    out = tmp_path / "out.mp4"
+    out.write_text("precious")
+    still, empty = picture(tmp_path / "1.png"), tmp_path / "empty.mp4"
+    empty.touch()
+    for source, line in [
+        (tmp_path / "none.mp4", "must be a video, there is no such file"),
+        (empty, "must be a video that OpenCV reads, is damaged or none"),
+        (tmp_path, "must be a video, is a folder"),
+    ]:
+        done = posed(tmp_path, "draw", source, "-o", out, "--model", MODEL)
+        assert (done.returncode, done.stderr) == (4, f"camera {source}: {line}\n"), done.stderr
+    for wrong in (tmp_path / "out.gif", tmp_path / "nowhere" / "out.mp4"):
+        done = posed(tmp_path, "draw", video, "-o", wrong, "--model", MODEL)
+        assert done.returncode == 4
+        assert done.stderr.startswith(f"{wrong}: ")
+        assert done.stderr.count("\n") == 1
+    assert out.read_text() == "precious"
+    assert still.exists()
+
+
+def test_a_video_that_breaks_off_is_drawn_as_far_as_it_goes_and_said(tmp_path, video):
+    broken = tmp_path / "broken.avi"
+    broken.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    done = posed(tmp_path, "draw", broken, "-o", tmp_path / "out.mp4", "--model", MODEL)
+    assert done.returncode == 0
+    assert "damaged at frame" in done.stderr
+    frames, _ = frames_of(tmp_path / "out.mp4")
+    assert 5 < len(frames) < 20
+
+
+def test_ctrl_c_ends_it_with_130_and_leaves_nothing(tmp_path, video):
+    out = tmp_path / "out.mp4"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "posed", "draw", str(video), "-o", str(out), "--model", MODEL],
+        env=environment(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    part = tmp_path / ".out.part.mp4"
+    while process.poll() is None and not part.exists():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (130, "")
+    assert not part.exists()
+    assert not out.exists()
+
+
+def test_a_turned_video_is_turned(tmp_path, video):
+    config = tmp_path / "posed.yaml"
+    config.write_text("camera: {rotate: 90, mirror: true}")
+    done = posed(tmp_path, "draw", video, "-o", tmp_path / "out.mp4", "--model", MODEL, "-c", config)
+    assert done.returncode == 0
+    frames, _ = frames_of(tmp_path / "out.mp4")
+    assert frames[0].shape == (WIDTH, HEIGHT, 3)

@@ -1,0 +1,184 @@
+"""`posed record` against a real daemon: the recording gives the very events that the daemon told."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.brokers import Mosquitto, Subscriber, eventually
+from tests.films import falling, film
+from tests.run_posed import Daemon, environment, posed
+
+TOPIC = "posed/hall"
+ANSWERS = f"{TOPIC}/response/record"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(folder) as mosquitto:
+        yield mosquitto
+
+
+def settings(broker: Mosquitto, **more: Any) -> dict[str, Any]:
+    return {
+        "device": "hall",
+        "camera": {"kind": "synthetic", "source": "1", "fps": 10, "size": [320, 240]},
+        "model": {"name": "drawings-257x353-32"},
+        "mqtt": {"host": "127.0.0.1", "port": broker.port, "username": "anna", "password": "s3cret-c4nary"},
+    } | more
+
+
+class Recorder:
+    """`posed record` in the background."""
+
+    def __init__(self, folder: Path, config: Path) -> None:
+        self.out = folder / "out.jsonl"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "posed", "record", str(self.out), "--config", str(config)],
+            env=environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
+        """Exit status, and what it said."""
+        self.process.send_signal(number)
+        said, complained = self.process.communicate(timeout=20)
+        return self.process.returncode, said, complained
+
+
+def events(subscriber: Subscriber, device: str) -> list[dict[str, Any]]:
+    """All, without what every run has of its own."""
+    own = {"id", "run", "device"}
+    every = map(json.loads, subscriber.payloads(f"posed/{device}/events"))
+    return [{key: value for key, value in one.items() if key not in own} for one in every]
+
+
+def test_a_recording_gives_the_events_of_the_run_to_the_last_bit(tmp_path, broker):
+    """From before the first frame, so that both begin with nobody."""
+    room = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+    wanted = settings(
+        broker,
+        camera={
+            "kind": "video",
+            "source": str(film(tmp_path / "fall.avi", falling(), 9)),
+            "realtime": False,
+        },
+        model={"name": "drawings-257x353-16"},
+        people={"fall_confirm_s": 2, "zones": {"room": room}},
+    )
+    paused = tmp_path / "state" / "posed" / "paused"
+    paused.parent.mkdir(parents=True)
+    paused.touch()
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, wanted) as daemon:
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 30)
+        recorder = Recorder(tmp_path, daemon.config)
+        eventually(lambda: subscriber.payloads(ANSWERS), 30)
+        subscriber.publish(f"{TOPIC}/request/resume")
+        assert daemon.wait(240) == 0, daemon.log()
+        status, said, complained = recorder.stop()
+        live = events(subscriber, "hall")
+        assert (status, complained) == (0, "")
+        assert said.startswith(f"{recorder.out}: 90 frames, ")
+        again = posed(
+            tmp_path, "replay", recorder.out, "--config", daemon.config, "--publish", "trial", "--speed", 0
+        )
+        assert again.returncode == 0, again.stderr
+        eventually(lambda: len(events(subscriber, "trial")) >= len(live))
+        assert events(subscriber, "trial") == live
+    assert {"entered", "zone_entered", "posture", "fall"} <= {one["type"] for one in live}
+    as_recorded = posed(tmp_path, "replay", recorder.out, "--json")
+    told = [json.loads(line) for line in as_recorded.stdout.splitlines()]
+    keys = ("type", "time", "person", "zone", "detail")
+    assert [[one[key] for key in keys] for one in told] == [[one[key] for key in keys] for one in live]
+
+
+def test_a_recording_begins_with_what_is_needed_and_nothing_secret(tmp_path, broker):
+    with Subscriber(broker.port), Daemon(tmp_path, settings(broker)) as daemon:
+        eventually(lambda: "connected" in daemon.log(), 20)
+        done = posed(tmp_path, "record", tmp_path / "out.jsonl", "-c", daemon.config, "--seconds", 1)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "out.jsonl").read_text()
+    start, *frames = map(json.loads, text.splitlines())
+    frames = [one for one in frames if one["line"] == "frame"]
+    assert re.fullmatch(rf"{tmp_path}/out\.jsonl: {len(frames)} frames, 0\.\d\d MB, 1\.\d s\n", done.stdout)
+    assert (start["line"], start["schema"], start["model"]["name"]) == ("start", 1, "drawings-257x353-32")
+    assert start["settings"]["decode.keypoint_threshold"] == 0.2
+    assert set(start["settings"]) >= {"people.zones", "people.lost_after_s"}
+    assert frames[0]["size"] == [320, 240]
+    sequences = [one["sequence"] for one in frames]
+    assert sequences == sorted(set(sequences))
+    assert not {"c4nary", "anna", "127.0.0.1", str(tmp_path)} & set(re.findall(r"[\w./-]+", text))
+
+
+def test_nothing_is_sent_that_nobody_records(tmp_path, broker):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)):
+        eventually(lambda: len(subscriber.payloads(f"{TOPIC}/poses")) > 10, 20)
+        assert subscriber.payloads(f"{TOPIC}/recording") == []
+
+
+def test_other_settings_are_recorded_where_they_begin(tmp_path, broker):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)) as daemon:
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+        recorder = Recorder(tmp_path, daemon.config)
+        recording = f"{TOPIC}/recording"
+        eventually(lambda: len(subscriber.payloads(recording)) > 3, 30)
+        change = {"settings": {"people.confirm_frames": 7}}
+        subscriber.publish(f"{TOPIC}/request/set", json.dumps(change).encode())
+        eventually(lambda: any(b'"start"' in one for one in subscriber.payloads(recording)))
+        count = len(subscriber.payloads(recording))
+        eventually(lambda: len(subscriber.payloads(recording)) > count + 3)
+        status, _, _ = recorder.stop(signal.SIGTERM)
+    assert status == 0
+    lines = [json.loads(line) for line in recorder.out.read_text().splitlines()]
+    starts = [line["settings"]["people.confirm_frames"] for line in lines if line["line"] == "start"]
+    assert (starts[0], starts[-1]) == (3, 7)
+    assert lines[-1]["line"] == "frame"
+
+
+def test_a_file_that_is_there_is_kept_unless_it_is_forced(tmp_path):
+    out = tmp_path / "out.jsonl"
+    out.write_text("precious")
+    done = posed(tmp_path, "record", out)
+    assert (done.returncode, out.read_text()) == (4, "precious")
+    assert done.stderr == f"{out}: is there already; take another name, or --force\n"
+
+
+def test_a_daemon_that_is_not_there_is_said(tmp_path, broker):
+    config = tmp_path / "posed.yaml"
+    config.write_text(json.dumps(settings(broker)))
+    done = posed(tmp_path, "record", tmp_path / "out.jsonl", "--config", config)
+    assert done.returncode == 6
+    assert done.stderr.startswith("device hall: must answer within 10 s, did not; does its daemon run")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_daemon_that_goes_away_ends_it_and_what_came_is_kept(tmp_path, broker):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)) as daemon:
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+        recorder = Recorder(tmp_path, daemon.config)
+        eventually(lambda: len(subscriber.payloads(f"{TOPIC}/recording")) > 3, 30)
+        broker.stop()
+        _, said = recorder.process.communicate(timeout=20)
+    assert recorder.process.returncode == 6
+    assert said == f"mqtt 127.0.0.1:{broker.port}: the connection has ended\n"
+    assert len(recorder.out.read_text().splitlines()) > 1
+
+
+def test_a_full_disk_is_one_line(tmp_path, broker):
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)) as daemon:
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+        done = posed(tmp_path, "record", "/dev/full", "--config", daemon.config, "--seconds", 3)
+    assert (done.returncode, done.stderr) == (4, "/dev/full: cannot be written (No space left on device)\n")

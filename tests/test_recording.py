@@ -1,0 +1,208 @@
+"""Recordings of poses: what is in them, bit by bit, and what is said of bad ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+
+from posed.errors import RecordingError
+from posed.frame import Frame
+from posed.mqtt.messages import (
+    ModelState,
+    RecordedFrame,
+    RecordingStart,
+    RecordRequest,
+    encode,
+    pose_of,
+    raw_pose,
+)
+from posed.mqtt.recording import Recording
+from posed.pose import Pose
+from posed.recording import lines_of
+
+KEYPOINT = [1.5, 2.5, 0.5]
+
+
+def start(**changes: Any) -> RecordingStart:
+    settings = {
+        "device": "hall",
+        "run": "8f3a",
+        "time": "2026-11-22T11:00:00.123Z",
+        "version": "0.1.0",
+        "model": ModelState("red", 16, 65, 49),
+        "frame": None,
+        "settings": {},
+    }
+    return RecordingStart(**settings | changes)
+
+
+def frame(number: int = 0, poses: tuple[Pose, ...] = (), **changes: Any) -> RecordedFrame:
+    settings = {
+        "number": number,
+        "sequence": number,
+        "time_s": number / 10,
+        "time": 1e9 + number / 10,
+        "size": (640, 480),
+        "poses": [raw_pose(pose) for pose in poses],
+    }
+    return RecordedFrame(**settings | changes)
+
+
+def file_of(*lines: object) -> io.BytesIO:
+    return io.BytesIO(b"".join(encode(line) + b"\n" for line in lines))
+
+
+def a_pose() -> Pose:
+    generator = np.random.default_rng(1)
+    return Pose(generator.uniform(-50, 900, (17, 2)), generator.uniform(0, 1, 17), 1 / 3)
+
+
+# The file
+
+
+def test_a_pose_comes_back_to_the_last_bit():
+    pose = a_pose()
+    file = file_of(start(), frame(poses=(pose,)))
+    _, line = lines_of(file, "x")
+    assert isinstance(line, RecordedFrame)
+    back = pose_of(line.poses[0])
+    assert np.array_equal(back.points, pose.points)
+    assert np.array_equal(back.scores, pose.scores)
+    assert back.score == pose.score
+
+
+def as_json(**changes: Any) -> bytes:
+    """A frame with something else in it."""
+    plain = json.loads(encode(frame()))
+    return json.dumps(plain | changes).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"{}\n", "x.jsonl:2: object missing required field `line`"),
+        (b"[1]\n", "x.jsonl:2: expected `object`, got `array`"),
+        (b'{"line": "end"}\n', "x.jsonl:2: line: invalid value 'end'"),
+        (as_json(schema=2), "x.jsonl:2: schema: invalid enum value 2"),
+        (as_json(size=[0, 480]), "x.jsonl:2: size[0]: expected `int` >= 1"),
+        (as_json(time=-1), "x.jsonl:2: time: expected `float` >= 0.0"),
+        (
+            as_json(poses=[{"score": 0.5, "keypoints": [KEYPOINT] * 16}]),
+            "x.jsonl:2: poses[0].keypoints: expected `array` of length >= 17",
+        ),
+        (
+            as_json(poses=[{"score": 0.5, "keypoints": [KEYPOINT] * 16 + [[1e9, 0, 0]]}]),
+            "x.jsonl:2: poses[0].keypoints[16][0]: expected `float` <= 1000000.0",
+        ),
+        (b"not at all\n", "x.jsonl:2: must be JSON in UTF-8 ("),
+        (b'{"line": "frame", "size": [1e999]}\n', "x.jsonl:2: size[0]: number out of range"),
+        (b'"\xff"\n', "x.jsonl:2: expected `object`, got `str`"),
+        (b"[" * 100_000 + b"\n", "x.jsonl:2: expected `object`, got `array`"),
+        (b" " * (1024 * 1024 + 5) + b"\n", "x.jsonl:2: must be at most 1048576 bytes long, is longer"),
+        (b"\n", "x.jsonl:2: must be JSON in UTF-8 ("),
+    ],
+)
+def test_a_bad_line_is_named_with_its_rule(line, said):
+    file = io.BytesIO(encode(start()) + b"\n" + line + encode(frame()) + b"\n")
+    with pytest.raises(RecordingError) as error:
+        list(lines_of(file, "x.jsonl"))
+    assert str(error.value).startswith(said)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "x.jsonl: must be a recording of `posed record`, is empty"),
+        (encode(frame()) + b"\n", "x.jsonl:1: must be the start of a recording, got a frame"),
+        (b"\x00\x01", "x.jsonl:1: must be JSON in UTF-8 ("),
+        (b"a,b,c", "x.jsonl:1: must be JSON in UTF-8 ("),
+    ],
+)
+def test_what_is_no_recording_is_said(content, said):
+    with pytest.raises(RecordingError) as error:
+        list(lines_of(io.BytesIO(content), "x.jsonl"))
+    assert str(error.value).startswith(said)
+    assert "\n" not in str(error.value)
+
+
+def test_a_last_line_that_is_cut_off_is_left_out_and_said(caplog):
+    whole = file_of(start(), frame(0, (a_pose(),)), frame(1, (a_pose(),))).getvalue()
+    with caplog.at_level(logging.WARNING):
+        lines = list(lines_of(io.BytesIO(whole[:-40]), "x.jsonl"))
+    assert len(lines) == 2
+    assert "x.jsonl:3: the last line is cut off, and left out" in caplog.text
+
+
+def test_a_last_line_without_its_end_of_line_is_a_line(caplog):
+    whole = file_of(start(), frame()).getvalue()
+    assert len(list(lines_of(io.BytesIO(whole.rstrip(b"\n")), "x.jsonl"))) == 2
+    assert not caplog.text
+
+
+# The daemon's side
+
+
+class Sent:
+    """Notes what is published."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def __call__(self, topic: str, payload: bytes, *, expiry_s: int) -> bool:
+        assert topic == "posed/hall/recording"
+        self.lines.append(json.loads(payload))
+        return True
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def a_frame() -> Frame:
+    return Frame(np.zeros((48, 64, 3), np.uint8), 7, 1.5, 1.5, 1e9)
+
+
+def test_nothing_is_published_unless_it_is_asked_for_and_only_as_long():
+    sent, clock = Sent(), Clock()
+    recording = Recording("posed/hall/recording", sent, start, clock)
+    recording.take(a_frame(), [a_pose()])
+    recording.settings_changed()
+    assert sent.lines == []
+    assert recording.ask(RecordRequest(seconds=2)) == start()
+    recording.take(a_frame(), [a_pose()])
+    clock.now_s += 2.5
+    recording.take(a_frame(), [a_pose()])
+    recording.ask(RecordRequest(seconds=2))
+    recording.take(a_frame(), [])
+    first, second = sent.lines
+    assert (first["number"], first["sequence"], first["size"]) == (0, 7, [64, 48])
+    assert (len(first["poses"]), second["number"], second["poses"]) == (1, 1, [])
+
+
+def test_of_two_who_record_the_longer_time_counts():
+    sent, clock = Sent(), Clock()
+    recording = Recording("posed/hall/recording", sent, start, clock)
+    recording.ask(RecordRequest(seconds=20))
+    recording.ask(RecordRequest(seconds=1))
+    clock.now_s += 10
+    recording.take(a_frame(), [])
+    assert len(sent.lines) == 1
+
+
+def test_other_settings_are_told_where_they_begin():
+    sent = Sent()
+    recording = Recording("posed/hall/recording", sent, start)
+    recording.ask(RecordRequest())
+    recording.take(a_frame(), [])
+    recording.settings_changed()
+    recording.take(a_frame(), [])
+    assert [line["line"] for line in sent.lines] == ["frame", "start", "frame"]

@@ -1,0 +1,232 @@
+"""Playing recorded poses: the same events at any speed, with other settings, and to a broker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from posed.config import Config
+from posed.errors import RecordingError
+from posed.mqtt.messages import Recorded, encode
+from posed.replay import LONGEST_WAIT_S, Numbered, Played, paced, replay
+from tests.brokers import Mosquitto, Subscriber, eventually
+from tests.run_posed import environment, posed
+from tests.test_following import FPS, fall, upright
+from tests.test_recording import frame, start
+
+EVERYWHERE = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+
+
+def lines(poses: Sequence[Any], first: int = 0, **changes: Any) -> list[Recorded]:
+    return [start(**changes), *(frame(first + number, tuple(one)) for number, one in enumerate(poses))]
+
+
+def told(recording: Sequence[Recorded], config: Config | None = None) -> list[tuple[str, Any]]:
+    """(type, person) of every event; with the recorded settings unless there are others."""
+    numbered = Numbered()
+    for _ in replay(recording, config or Config(), numbered, as_recorded=config is None):
+        pass
+    return [(event.type, event.person) for _, event in numbered.take()]
+
+
+def test_the_recorded_settings_apply_unless_others_are_given():
+    recording = lines([[upright()]] * FPS, settings={"people.zones": {"room": EVERYWHERE}})
+    assert ("zone_entered", 1) in told(recording)
+    assert "zone_entered" not in dict(told(recording, Config()))
+    assert told(recording, Config(people={"presence": False, "postures": False})) == []
+
+
+def test_settings_that_change_in_a_recording_apply_from_there_on():
+    off = {"people.presence": False, "people.postures": False}
+    everybody = [[upright(160)]] * 20
+    more = [[upright(160), upright(480)]] * 20
+    recording = lines(everybody, settings=off | {"people.presence": True}) + lines(more, 20, settings=off)
+    assert told(recording) == [("entered", 1)]
+
+
+def test_a_daemon_that_was_started_anew_counts_people_anew():
+    recording = lines([[upright()]] * 20, run="1") + lines([[upright()]] * 20, 20, run="2")
+    assert [one for one in told(recording) if one[0] == "entered"] == [("entered", 1), ("entered", 1)]
+
+
+def test_settings_of_another_version_are_said():
+    with pytest.raises(
+        RecordingError, match=r"recorded by posed 9\.0 with settings .* people\.telepathy: must"
+    ):
+        told([start(version="9.0", settings={"people.telepathy": True})])
+
+
+def test_a_fall_that_is_over_names_the_event_of_the_fall():
+    numbered = Numbered()
+    recording = lines([*fall(), *[[upright()]] * (3 * FPS)])
+    for _ in replay(recording, Config(), numbered, as_recorded=True):
+        pass
+    events = dict(numbered.take())
+    number = next(number for number, one in events.items() if one.type == "fall")
+    assert next(one for one in events.values() if one.type == "fall_cleared").detail["fall"] == number
+
+
+class Clock:
+    """Passes while somebody sleeps."""
+
+    now_s = 50.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def played(times_s: Sequence[float]) -> Iterator[Played]:
+    recording = [start(), *(frame(number, time_s=time_s) for number, time_s in enumerate(times_s))]
+    return replay(recording, Config(), Numbered(), as_recorded=True)
+
+
+@pytest.mark.parametrize(("speed", "expected"), [(0, 0), (1, 1.5), (3, 0.5), (0.5, 3)])
+def test_the_speed_is_that_of_the_frames_times(speed, expected):
+    clock = Clock()
+    assert len(list(paced(played([10, 10.5, 11.5]), speed, clock, clock.sleep))) == 3
+    assert clock.now_s - 50 == pytest.approx(expected)
+
+
+def test_a_pause_in_a_recording_is_cut_short_and_a_leap_back_waits_for_nothing():
+    clock = Clock()
+    list(paced(played([10, 5000, 20, 20.5]), 1, clock, clock.sleep))
+    assert clock.now_s - 50 == pytest.approx(LONGEST_WAIT_S + 0.5)
+
+
+# The command
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    path = tmp_path / "fall.jsonl"
+    recording = lines(fall(), settings={"people.zones": {"room": EVERYWHERE}})
+    path.write_bytes(b"".join(encode(line) + b"\n" for line in recording))
+    return path
+
+
+def test_events_are_printed_with_the_recordings_own_time(tmp_path, recorded):
+    done = posed(tmp_path, "replay", recorded)
+    assert done.returncode == 0
+    first = done.stdout.splitlines()[0]
+    assert first == "      0.20 s  entered       person 1   -"
+    assert any(" fall          person 2 " in line for line in done.stdout.splitlines()), done.stdout
+    assert done.stderr == f"{recorded}: 170 frames, 16.9 s\n"
+
+
+@pytest.mark.parametrize("speed", [0, 20, 200])
+def test_a_recording_tells_the_same_at_any_speed(tmp_path, recorded, speed):
+    at_once = posed(tmp_path, "replay", recorded, "--json")
+    paced = posed(tmp_path, "replay", recorded, "--json", "--speed", speed)
+    assert paced.stdout == at_once.stdout
+    types = [json.loads(line)["type"] for line in at_once.stdout.splitlines()]
+    assert {"entered", "zone_entered", "posture", "fall"} <= set(types)
+
+
+def test_other_thresholds_can_be_tried(tmp_path, recorded):
+    config = tmp_path / "posed.yaml"
+    config.write_text("people: {fall_confirm_s: 300, presence: false, postures: false}")
+    done = posed(tmp_path, "replay", recorded, "--config", config)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_bad_recording_is_one_line_and_status_4(tmp_path, recorded):
+    with recorded.open("ab") as file:
+        file.write(b"{}\n")
+    done = posed(tmp_path, "replay", recorded)
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1] == f"{recorded}:172: object missing required field `line`"
+    missing = posed(tmp_path, "replay", tmp_path / "none.jsonl")
+    assert (missing.returncode, missing.stderr) == (
+        4,
+        f"{tmp_path / 'none.jsonl'}: cannot be read (No such file or directory)\n",
+    )
+
+
+def test_ctrl_c_ends_it_with_130(tmp_path, recorded):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "posed", "replay", str(recorded), "--speed", "0.2"],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(folder) as mosquitto:
+        yield mosquitto
+
+
+def config_of(folder: Path, broker: Mosquitto) -> Path:
+    path = folder / "posed.yaml"
+    settings = {
+        "device": "hall",
+        "mqtt": {"host": "127.0.0.1", "port": broker.port},
+        "people": {"zones": {"room": EVERYWHERE}},
+    }
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def test_it_is_published_as_a_device_of_its_own_and_nothing_is_left(tmp_path, broker, recorded):
+    config = config_of(tmp_path, broker)
+    with Subscriber(broker.port) as subscriber:
+        done = posed(tmp_path, "replay", recorded, "-c", config, "--publish", "trial", "--speed", 0)
+        assert (done.returncode, done.stderr) == (0, f"{recorded}: 170 frames, 16.9 s\n")
+        eventually(lambda: subscriber.payloads("posed/trial/availability")[-1:] == [b""])
+        assert len(subscriber.payloads("posed/trial/poses")) == 170
+        events = [json.loads(one) for one in subscriber.payloads("posed/trial/events")]
+        falls = [json.loads(one)["fallen"] for one in subscriber.payloads("posed/trial/fall") if one]
+        states = [json.loads(one) for one in subscriber.payloads("posed/trial/state") if one]
+    assert [one["type"] for one in events] == [line.split()[2] for line in done.stdout.splitlines()]
+    assert falls[-1] is True
+    assert states[0]["camera"]["kind"] == "replay"
+    with Subscriber(broker.port) as late:
+        late.publish("the/end", b"")
+        late.wait_for("the/end", b"")
+        assert [one.topic for one in late.messages] == ["the/end"]
+    assert not (tmp_path / "state").exists()
+
+
+def test_it_does_not_take_the_place_of_a_device(tmp_path, broker, recorded):
+    with Subscriber(broker.port) as subscriber:
+        subscriber.publish("posed/hall/availability", b"offline", retain=True)
+    config = config_of(tmp_path, broker)
+    done = posed(tmp_path, "replay", recorded, "--config", config, "--publish", "hall")
+    assert done.returncode == 6
+    assert done.stderr.startswith("device hall: the broker knows one of that name; take another")
+
+
+def test_a_broker_that_is_away_is_status_6(tmp_path, broker, recorded):
+    config = config_of(tmp_path, broker)
+    broker.stop()
+    done = posed(tmp_path, "replay", recorded, "--config", config, "--publish", "trial")
+    assert done.returncode == 6
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_bad_device_name_is_a_problem_of_that_option(tmp_path, recorded):
+    done = posed(tmp_path, "replay", recorded, "--publish", "a/b")
+    assert done.returncode == 2
+    assert done.stderr.startswith("device: ")
+    assert done.stderr.endswith("(set by --publish)\n")
