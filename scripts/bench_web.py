@@ -20,7 +20,10 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -43,6 +46,21 @@ MODEL: Final = SHARED / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_de
 RATES: Final = (30, 0)
 
 
+@dataclass(frozen=True)
+class Figures:
+    """Of one count of viewers.
+
+    Args:
+        fps: frames that were processed, per second.
+        cpu_ms: that the daemon took for each of them, all its threads together, ms.
+        shown: frames that each viewer got, per second.
+    """
+
+    fps: float
+    cpu_ms: float
+    shown: float
+
+
 def main() -> int:
     """Run, and print the figures; returns 1 where something gave none."""
     parser = argparse.ArgumentParser(description="What viewers of the live view cost detection.")
@@ -60,7 +78,7 @@ def main() -> int:
     print(
         f"{platform.machine()}, {os.cpu_count()} cores; {Path(options.model).name}, {options.rounds} rounds"
     )
-    print("engine     camera    viewers   frames per second   of those without   shown per second, each")
+    print("engine         camera     viewers   frames/s   of those without   CPU ms/frame   shown/s, each")
     status = 0
     with tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
         standin = built().environment(Behaviour(heads=five_people(options, Path(folder)), hold_ms=HOLD_MS))
@@ -99,7 +117,7 @@ def measure(options: argparse.Namespace) -> int:
             on_processed=count,
             environment={"STATE_DIRECTORY": folder},
         )
-        figures: dict[int, list[tuple[float, float]]] = {viewers: [] for viewers in VIEWERS}
+        figures: dict[int, list[Figures]] = {viewers: [] for viewers in VIEWERS}
 
         def rounds() -> None:
             viewers = Viewers(f"http://127.0.0.1:{config.web.port}")
@@ -111,11 +129,13 @@ def measure(options: argparse.Namespace) -> int:
                     for number in VIEWERS:
                         viewers.be(number)
                         time.sleep(SETTLE_S)
-                        before, seen, began = processed, viewers.be(number), time.monotonic()
+                        before, seen = processed, viewers.be(number)
+                        began, cpu_began = time.monotonic(), time.process_time()
                         time.sleep(options.seconds)
-                        took_s = time.monotonic() - began
+                        took_s, cpu_s = time.monotonic() - began, time.process_time() - cpu_began
                         shown = (viewers.be(number) - seen) / took_s / max(1, number)
-                        figures[number].append(((processed - before) / took_s, shown))
+                        done = max(1, processed - before)
+                        figures[number].append(Figures(done / took_s, 1000 * cpu_s / done, shown))
             finally:
                 viewers.stop()
                 daemon.stop()
@@ -160,7 +180,8 @@ async def view(url: str) -> int:
 
     async def look(client: aiohttp.ClientSession) -> None:
         nonlocal seen
-        async with client.ws_connect(f"{url}/live", origin=url) as socket:
+        with suppress(ConnectionError):  # the daemon ends first
+            socket = await client.ws_connect(f"{url}/live", origin=url)
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.BINARY:
                     seen += 1
@@ -176,16 +197,17 @@ async def view(url: str) -> int:
     return 0
 
 
-def print_rows(options: argparse.Namespace, figures: dict[int, list[tuple[float, float]]]) -> None:
+def print_rows(options: argparse.Namespace, figures: dict[int, list[Figures]]) -> None:
     """The mean of all rounds; ratios within a round, since machines have moods."""
     engine = f"stand-in {HOLD_MS} ms" if options.engine == "edgetpu" else "CPU"
     camera = f"{options.measure:g} fps" if options.measure else "unlimited"
     for viewers, rows in figures.items():
-        fps = sum(one for one, _ in rows) / len(rows)
-        ratio = sum(one / alone for (one, _), (alone, _) in zip(rows, figures[0], strict=True)) / len(rows)
-        shown = sum(one for _, one in rows) / len(rows)
+        fps = fmean(one.fps for one in rows)
+        ratio = fmean(one.fps / alone.fps for one, alone in zip(rows, figures[0], strict=True))
+        cpu_ms, shown = fmean(one.cpu_ms for one in rows), fmean(one.shown for one in rows)
         print(
-            f"{engine:13}  {camera:9}  {viewers:4d}   {fps:14.1f}   {ratio:17.3f}   {shown:17.1f}", flush=True
+            f"{engine:13}  {camera:9}  {viewers:7d}   {fps:8.1f}   {ratio:16.3f}   {cpu_ms:12.2f}   {shown:13.1f}",
+            flush=True,
         )
 
 

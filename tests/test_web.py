@@ -25,6 +25,7 @@ from posed.mqtt.spool import Occurrence
 from posed.people.person import Person
 from posed.pose import Pose
 from posed.web.guard import HEADERS, TRIES_AT_ONCE
+from posed.web.server import MOST_CONNECTIONS
 from posed.web.stream import IN_FLIGHT, LONGEST_SIDE_PX
 from tests.brokers import eventually, free_port
 from tests.make_tflite import make_tflite
@@ -541,6 +542,27 @@ def test_what_is_no_word_of_the_page_ends_the_talk(site):
     assert site.visit(work) in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}
 
 
+def hangs_up(port: int) -> bool:
+    """Whether a connection is ended before anything was asked."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5) as late:
+            return late.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def test_no_number_of_connections_takes_all_files(site):
+    others = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(MOST_CONNECTIONS)]
+    try:
+        eventually(lambda: hangs_up(site.port))
+    finally:
+        for one in others:
+            one.close()
+    eventually(lambda: site.get()[0] == 200)
+
+
 def test_a_bug_in_an_answer_is_logged_and_ends_nothing(site, caplog, monkeypatch):
     monkeypatch.setattr(site.server.desk, "ask", lambda *_: 1 / 0)
     assert draw(site, {"zones": {}})[0] == 500
@@ -550,10 +572,11 @@ def test_a_bug_in_an_answer_is_logged_and_ends_nothing(site, caplog, monkeypatch
 
 def test_it_stops_with_viewers_that_hang(site):
     async def work(client):
-        await client.ws_connect("/live", origin=site.url)
+        hanging = await client.ws_connect("/live", origin=site.url)
         while not site.server.stream.viewers:
             await asyncio.sleep(0.01)
         await asyncio.to_thread(site.server.stop, 5)
+        return hanging
 
     site.visit(work)
     assert not site.server._thread.is_alive()

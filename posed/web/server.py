@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -36,6 +37,9 @@ LONGEST_DELAY_S: Final = 30.0
 
 MAX_BYTES: Final = 64 * 1024
 """Of a request: room for the polygons of many zones."""
+
+MOST_CONNECTIONS: Final = 100
+"""At a time: each is an open file, of which a process usually has 1024."""
 
 _HANDLERS_STOP_S: Final = 0.5
 
@@ -71,6 +75,7 @@ class WebServer:
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self.listening = False
+        self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
 
     # From the main loop
@@ -126,6 +131,8 @@ class WebServer:
         finally:
             streaming.cancel()
             await self.stream.close()
+            if self._server is not None:
+                self._server.close()
             await runner.cleanup()
 
     async def _listen(self, runner: web.AppRunner) -> bool:
@@ -136,7 +143,7 @@ class WebServer:
         said = ""
         while not self._stopping.is_set():
             try:
-                await web.TCPSite(runner, host, port).start()
+                self._server = await self._loop.create_server(partial(_protocol, runner), host, port)
             except OSError as error:
                 if said != str(error):
                     log.warning("live view: waiting for %s: %s", where, os.strerror(error.errno or 0))
@@ -164,6 +171,20 @@ class WebServer:
             web.post("/zones", zones.handler(self.desk)),
             *metrics.routes(self.metrics, self.desk),
         ]
+
+
+def _protocol(runner: web.AppRunner) -> asyncio.BaseProtocol:
+    """Who answers the next connection: nobody where there are too many, so that files are left for others."""
+    assert runner.server is not None
+    return runner.server() if len(runner.server.connections) < MOST_CONNECTIONS else _Refusal()
+
+
+class _Refusal(asyncio.Protocol):
+    """Hangs up."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
 
 
 @web.middleware

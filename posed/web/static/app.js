@@ -12,6 +12,7 @@ const STEADY = 0.1; // of a new value in a mean that is shown
 const STAGES = {
   capture: "wait for camera", letterbox: "resize", invoke: "network", turned: "look turned",
   decode: "decode", follow: "follow", encode: "message", publish: "publish",
+  look: "plan next look",
 };
 const EVENTS = {
   entered: "came in", left: "left", zone_entered: "entered", zone_left: "left", posture: "", gesture: "",
