@@ -1,6 +1,6 @@
 """Runs `sudo scripts/install` as somebody does who has a fresh Debian and these sources.
 
-    sudo scripts/check_install [CODENAME…]       default: this machine's; bookworm, trixie
+    sudo scripts/try_install [CODENAME…]       default: this machine's; bookworm, trixie
 
 Boots each by systemd-nspawn with this machine's network, authorities and pip settings; every change to it is
 forgotten at the end. Takes some minutes, and the network (Debian, PyPI).
@@ -130,7 +130,7 @@ def make_packages(folder: Path) -> None:
     control.parent.mkdir(parents=True)
     control.write_text(
         f"Package: libedgetpu1-std\nVersion: {LIBEDGETPU_VERSION}\nArchitecture: all\n"
-        "Maintainer: check_install <posed@posed.example.org>\nDescription: stands in for the real one\n"
+        "Maintainer: try_install <posed@posed.example.org>\nDescription: stands in for the real one\n"
     )
     deb = folder / "libedgetpu1-std.deb"
     subprocess.run(["dpkg-deb", "--build", str(folder / "tree"), str(deb)], check=True, capture_output=True)
