@@ -23,8 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Sees poses on a Coral Edge TPU or a CPU and tells them over MQTT.",
-    epilog="Exit status: 0 done; 1 a fault inside posed; 2 configuration or usage; 3 model; 4 camera or "
-    "picture; 5 engine; 6 broker.",
+    epilog="Exit status: 0 done; 1 a fault inside posed; 2 configuration or usage; 3 model; 4 camera, "
+    "picture or recording; 5 engine; 6 broker.",
 )
 model_app = typer.Typer(no_args_is_help=True, help="Known models: list, look inside, download.")
 app.add_typer(model_app, name="model")

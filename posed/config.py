@@ -689,7 +689,7 @@ def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ConfigError([f"{path}{place}: {error.problem or error.context}"]) from None
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, LookupError, RecursionError) as error:
         raise ConfigError([f"{path}: must be YAML, got {type(error).__name__}: {_one_line(error)}"]) from None
     if tree is None:
         return {}
@@ -761,7 +761,7 @@ def _parsed(
 ) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     try:
         yield name, where, yaml.load(text, _PlainLoader)  # noqa: S506 a safe one
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+    except (yaml.YAMLError, ValueError, OverflowError, LookupError, RecursionError):
         problems.append(f"{name}: must be a YAML value, got {_shown(text)}")
 
 

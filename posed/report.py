@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import cv2
 from rich.console import Console
@@ -26,7 +26,6 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from posed.annotate import Progress as Drawn
 from posed.config import Config
 from posed.detect import Detection, write_image
 from posed.draw import draw_poses
@@ -44,10 +43,13 @@ from posed.model.pair import Pair
 from posed.model.pull import pull
 from posed.model.tflite import Model, Tensor
 from posed.mqtt.messages import Sender, encode, rfc3339
-from posed.mqtt.spool import Occurrence
 from posed.pose import KEYPOINTS
-from posed.record import Written
-from posed.replay import Played
+
+if TYPE_CHECKING:
+    from posed.annotate import Progress as Drawn
+    from posed.mqtt.spool import Occurrence
+    from posed.record import Written
+    from posed.replay import Played
 
 
 @cache

@@ -205,9 +205,9 @@ def print_rows(options: argparse.Namespace, figures: dict[int, list[Figures]]) -
         fps = fmean(one.fps for one in rows)
         ratio = fmean(one.fps / alone.fps for one, alone in zip(rows, figures[0], strict=True))
         cpu_ms, shown = fmean(one.cpu_ms for one in rows), fmean(one.shown for one in rows)
-        setup = f"{engine:13}  {camera:9}"
         print(
-            f"{setup}  {viewers:7d}   {fps:8.1f}   {ratio:16.3f}   {cpu_ms:12.2f}   {shown:13.1f}",
+            f"{engine:13}  {camera:9}  {viewers:7d}   {fps:8.1f}   {ratio:16.3f}   "
+            f"{cpu_ms:12.2f}   {shown:13.1f}",
             flush=True,
         )
 

@@ -223,6 +223,23 @@ class Mosquitto(_Process):
         subprocess.run(command, check=True, capture_output=True)
 
 
+class ConfiguredMosquitto(_Process):
+    """mosquitto with a configuration as an owner would write it, but for its port.
+
+    Args:
+        folder: for its files.
+        text: of mosquitto.conf, with `listener 1883`.
+    """
+
+    def __init__(self, folder: Path, text: str) -> None:
+        port = free_port()
+        assert "listener 1883" in text
+        configuration = folder / "mosquitto.conf"
+        user = "user root\n" if os.geteuid() == 0 else ""
+        configuration.write_text(user + text.replace("listener 1883", f"listener {port} 127.0.0.1"))
+        super().__init__([require_mosquitto(), "-c", str(configuration)], folder / "mosquitto.log", port)
+
+
 class Amqtt(_Process):
     """amqtt on 127.0.0.1: a broker that speaks MQTT 3.1.1 only."""
 

@@ -163,7 +163,7 @@ def test_ctrl_c_ends_it_with_130_and_leaves_nothing(tmp_path, video):
     while process.poll() is None and not part.exists():
         pass
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "")
     assert not part.exists()
     assert not out.exists()

@@ -55,7 +55,7 @@ class Recorder:
     def stop(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
         """Exit status, and what it said."""
         self.process.send_signal(number)
-        said, complained = self.process.communicate(timeout=20)
+        said, complained = self.process.communicate(timeout=60)
         return self.process.returncode, said, complained
 
 
@@ -83,9 +83,9 @@ def test_a_recording_gives_the_events_of_the_run_to_the_last_bit(tmp_path, broke
     paused.parent.mkdir(parents=True)
     paused.touch()
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, wanted) as daemon:
-        subscriber.wait_for(f"{TOPIC}/availability", b"online", 30)
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 60)
         recorder = Recorder(tmp_path, daemon.config)
-        eventually(lambda: subscriber.payloads(ANSWERS), 30)
+        eventually(lambda: subscriber.payloads(ANSWERS), 60)
         subscriber.publish(f"{TOPIC}/request/resume")
         assert daemon.wait(240) == 0, daemon.log()
         status, said, complained = recorder.stop()
@@ -107,7 +107,7 @@ def test_a_recording_gives_the_events_of_the_run_to_the_last_bit(tmp_path, broke
 
 def test_a_recording_begins_with_what_is_needed_and_nothing_secret(tmp_path, broker):
     with Subscriber(broker.port), Daemon(tmp_path, settings(broker)) as daemon:
-        eventually(lambda: "connected" in daemon.log(), 20)
+        eventually(lambda: "connected" in daemon.log(), 60)
         done = posed(tmp_path, "record", tmp_path / "out.jsonl", "-c", daemon.config, "--seconds", 1)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "out.jsonl").read_text()
@@ -125,16 +125,16 @@ def test_a_recording_begins_with_what_is_needed_and_nothing_secret(tmp_path, bro
 
 def test_nothing_is_sent_that_nobody_records(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)):
-        eventually(lambda: len(subscriber.payloads(f"{TOPIC}/poses")) > 10, 20)
+        eventually(lambda: len(subscriber.payloads(f"{TOPIC}/poses")) > 10, 60)
         assert subscriber.payloads(f"{TOPIC}/recording") == []
 
 
 def test_other_settings_are_recorded_where_they_begin(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)) as daemon:
-        subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 60)
         recorder = Recorder(tmp_path, daemon.config)
         recording = f"{TOPIC}/recording"
-        eventually(lambda: len(subscriber.payloads(recording)) > 3, 30)
+        eventually(lambda: len(subscriber.payloads(recording)) > 3, 60)
         change = {"settings": {"people.confirm_frames": 7}}
         subscriber.publish(f"{TOPIC}/request/set", json.dumps(change).encode())
         eventually(lambda: any(b'"start"' in one for one in subscriber.payloads(recording)))
@@ -167,11 +167,11 @@ def test_a_daemon_that_is_not_there_is_said(tmp_path, broker):
 
 def test_a_daemon_that_goes_away_ends_it_and_what_came_is_kept(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)) as daemon:
-        subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 60)
         recorder = Recorder(tmp_path, daemon.config)
-        eventually(lambda: len(subscriber.payloads(f"{TOPIC}/recording")) > 3, 30)
+        eventually(lambda: len(subscriber.payloads(f"{TOPIC}/recording")) > 3, 60)
         broker.stop()
-        _, said = recorder.process.communicate(timeout=20)
+        _, said = recorder.process.communicate(timeout=60)
     assert recorder.process.returncode == 6
     assert said == f"mqtt 127.0.0.1:{broker.port}: the connection has ended\n"
     assert len(recorder.out.read_text().splitlines()) > 1
@@ -179,6 +179,6 @@ def test_a_daemon_that_goes_away_ends_it_and_what_came_is_kept(tmp_path, broker)
 
 def test_a_full_disk_is_one_line(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)) as daemon:
-        subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)
+        subscriber.wait_for(f"{TOPIC}/availability", b"online", 60)
         done = posed(tmp_path, "record", "/dev/full", "--config", daemon.config, "--seconds", 3)
     assert (done.returncode, done.stderr) == (4, "/dev/full: cannot be written (No space left on device)\n")

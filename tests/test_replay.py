@@ -164,7 +164,7 @@ def test_ctrl_c_ends_it_with_130(tmp_path, recorded):
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in said
 

@@ -268,3 +268,15 @@ def test_an_edge_tpu_that_hangs_does_not_hold_up_stopping(tmp_path, settings):
         eventually(lambda: asked.read_text().count("invoke") >= 6, 60)  # the first is the probe's
         assert daemon.stop(within_s=5) == 0
     assert "a device hangs and is left behind" in daemon.log()
+
+
+def test_a_pause_feeds_the_watchdog(tmp_path, settings):
+    with Mosquitto(tmp_path) as broker, Listener(tmp_path, watchdog_s=1) as systemd:
+        settings["mqtt"]["port"] = broker.port
+        with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings, systemd.environment()):
+            subscriber.wait_for("posed/hall/availability", b"online", 30)
+            subscriber.publish("posed/hall/request/pause")
+            eventually(lambda: subscriber.payloads("posed/hall/response/pause"), 30)
+            assert b'"paused":true' in subscriber.payloads("posed/hall/response/pause")[0]
+            before = len(systemd.said("WATCHDOG=1"))
+            eventually(lambda: len(systemd.said("WATCHDOG=1")) >= before + 4)
