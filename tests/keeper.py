@@ -14,6 +14,7 @@ from tests.run_posed import Daemon
 from tests.systemd import Listener
 
 RESTART_S = 2.0
+START_S = 90.0
 WATCHDOG_S = 30.0
 ABORT_S = 5.0
 """From SIGABRT to SIGKILL, s: TimeoutStopSec."""
@@ -90,8 +91,11 @@ class Keeper:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return self.process.wait(0.05)
-            heard_at = max(self._listener.heard_at, life.began_at)
-            if time.monotonic() - heard_at > WATCHDOG_S:
+            starting = self._listener.heard_at < life.began_at
+            heard_at, limit_s = (
+                (life.began_at, START_S) if starting else (self._listener.heard_at, WATCHDOG_S)
+            )
+            if time.monotonic() - heard_at > limit_s:
                 self.process.send_signal(signal.SIGABRT)
                 try:
                     return self.process.wait(ABORT_S)
