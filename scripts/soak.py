@@ -344,7 +344,7 @@ def main() -> int:
         clean = process.wait(PATIENCE_S) == 0
         log = (folder / "log").read_text(encoding="utf-8")
     if options.samples:
-        write_samples(options.samples, samples, faults)
+        write_samples(options.samples, samples, faults, began_at)
     bad = report(samples, faults, watcher, lost)
     if not (alive and clean):
         print(f"the daemon {'ended badly' if alive else 'died'}:\n{log[-3000:]}")
@@ -454,10 +454,10 @@ def faults_of(faults: Faults) -> Counter[str]:
     return Counter(name.replace("_", " ") for _, name in faults.done)
 
 
-def write_samples(path: Path, samples: Sequence[Sample], faults: Faults) -> None:
-    """One line of JSON for each."""
+def write_samples(path: Path, samples: Sequence[Sample], faults: Faults, began_at: float) -> None:
+    """One line of JSON for each, and one for the faults."""
     lines = [json.dumps(asdict(one)) for one in samples]
-    lines.append(json.dumps({"faults": faults_of(faults)}))
+    lines.append(json.dumps({"faults": [(round(at - began_at, 2), name) for at, name in faults.done]}))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -501,15 +501,16 @@ def x_of(frames: Any, most: float) -> Any:
 
 
 def panel(title: str, frames: Any, values: Any, ticks: Any, top: int) -> str:
-    """One figure: its range of each moment, and its mean."""
+    """One figure: its range of each moment, and its mean; what is rarer than one in a hundred is cut off."""
     height = PANEL_HEIGHT - 30
-    most = max(float(values.max()) * 1.1, 1.0)
+    least = 0.0 if "memory" not in title else float(np.floor(values.min() - 1))
+    most = max(float(np.percentile(values, 99)) * 1.1, 1.0) if not least else float(np.ceil(values.max() + 1))
     groups = np.array_split(np.arange(len(values)), min(POINTS, len(values)))
     x = [x_of(frames[group].mean(), frames[-1]) for group in groups]
 
     def line(reduce: Callable[[Any], Any]) -> list[str]:
-        heights = [top + height * (1 - float(reduce(values[group])) / most) for group in groups]
-        return [f"{one:.1f},{other:.1f}" for one, other in zip(x, heights, strict=True)]
+        parts = [(min(float(reduce(values[group])), most) - least) / (most - least) for group in groups]
+        return [f"{one:.1f},{top + height * (1 - part):.1f}" for one, part in zip(x, parts, strict=True)]
 
     band = " ".join(line(np.min) + line(np.max)[::-1])
     marks = "".join(f"M{x_of(tick, frames[-1]):.1f},{top + height}v4" for tick in ticks)
@@ -517,8 +518,8 @@ def panel(title: str, frames: Any, values: Any, ticks: Any, top: int) -> str:
         f'<rect x="{LEFT}" y="{top}" width="{WIDTH - LEFT - 20}" height="{height}" fill="none"'
         ' stroke="#ccc"/>'
         f'<text x="{LEFT}" y="{top - 5}">{title}</text>'
-        f'<text x="{LEFT - 6}" y="{top + 10}" text-anchor="end">{most:.3g}</text>'
-        f'<text x="{LEFT - 6}" y="{top + height}" text-anchor="end">0</text>'
+        f'<text x="{LEFT - 6}" y="{top + 10}" text-anchor="end">{most:.0f}</text>'
+        f'<text x="{LEFT - 6}" y="{top + height}" text-anchor="end">{least:.0f}</text>'
         f'<polygon points="{band}" fill="#bcd4ee"/>'
         f'<polyline points="{" ".join(line(np.mean))}" fill="none" stroke="#1f5fa8"/>'
         f'<path d="{marks}" stroke="#c33" stroke-width="1"/>'
@@ -528,9 +529,9 @@ def panel(title: str, frames: Any, values: Any, ticks: Any, top: int) -> str:
 def axis(frames: float, top: int) -> str:
     """How many frames, below all."""
     labels = [
-        f'<text x="{x_of(part * frames, frames):.0f}" y="{top}" text-anchor="middle">'
+        f'<text x="{x_of(part * frames, frames):.0f}" y="{top}" text-anchor="{anchor}">'
         f"{part * frames:,.0f}</text>"
-        for part in (0, 0.25, 0.5, 0.75, 1)
+        for part, anchor in ((0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1, "end"))
     ]
     note = f'<text x="{LEFT}" y="{top + 20}" fill="#c33">a mark for each fault; along: frames</text>'
     return "".join(labels) + note
