@@ -934,7 +934,7 @@ def bad_configurations(bench: Bench) -> dict[str, str]:
         "model.name": good.replace("red.tflite", "none.tflite"),
         "must be settings": "- a list\n",
         "must be a readable YAML file": "\udcff",
-        "control characters": "device: \x01\n",
+        "special characters": "device: \x01\n",
     }
 
 
