@@ -165,7 +165,6 @@ class Daemon:
     ) -> None:
         self._config, self._environment = config, environment
         self._read_config = read_config
-        self._reloading = threading.Event()
         self._refused: tuple[str, ...] = ()
         """What was wrong with a changed configuration, for as long as nothing better came."""
         self._ready = False
@@ -174,7 +173,9 @@ class Daemon:
         self._model_warning = _model_warning(self._pair, config.camera.kind)
         self._topics = Topics.of(config)
         self._sender = Sender.start(config.device)
-        self._stopping = threading.Event()
+        # Plain values, since signal handlers set them: one that interrupts another would wait for its lock.
+        self._stopping: str | None = None
+        self._reloading = False
         self._failure: BaseException | None = None
         handlers: Mapping[str, Callable[[Any], Struct]] = {
             "clear_fall": self._clear_fall,
@@ -266,20 +267,21 @@ class Daemon:
         if self._web is not None:
             self._web.start()
         try:
-            while not self._stopping.is_set():
+            while self._stopping is None:
                 self._step()
+            log.info("%s", self._stopping)
         except CameraEnded as ended:
             log.info("%s", ended)
         finally:
             self._end()
 
-    def stop(self) -> None:
-        """Make `run` return; safe in a signal handler."""
-        self._stopping.set()
+    def stop(self, why: str = "stopping") -> None:
+        """Make `run` return, and say why; safe in a signal handler."""
+        self._stopping = why
 
     def reload(self) -> None:
         """Make `run` read the configuration again; safe in a signal handler."""
-        self._reloading.set()
+        self._reloading = True
 
     @property
     def dropped(self) -> Dropped:
@@ -299,7 +301,7 @@ class Daemon:
         if inferred is not None or self._pipeline.waits:
             self._systemd.progressed()
         self._tell_systemd()
-        if self._reloading.is_set():
+        if self._reloading:
             self._reload()
         self._requests.serve(self._mqtt.publish)
         if self._web is not None:
@@ -325,7 +327,7 @@ class Daemon:
 
     def _reload(self) -> None:
         """Take over what applies at once; a configuration that is not good changes nothing."""
-        self._reloading.clear()
+        self._reloading = False
         if self._read_config is None:
             return
         self._systemd.reloading()
@@ -562,9 +564,8 @@ class Daemon:
         )
 
     def _restart(self, _request: RestartRequest) -> Restarting:
-        log.info("restarting on request")
         self.restarting = True
-        self._stopping.set()
+        self.stop("restarting on request")
         return Restarting(self._sender.run)
 
     def _hear(self, message: Received) -> None:
@@ -793,17 +794,18 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
         Whether it is to be started again.
     """
     daemon: Daemon | None = None
-    changed_meanwhile = threading.Event()
+    changed_meanwhile = False
 
+    # Neither logs: a storm of signals would interrupt the log in the log.
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping on %s", signal.Signals(number).name)
         if daemon is None:  # a model is still being read, or downloaded
             sys.exit(0)
-        daemon.stop()
+        daemon.stop(f"stopping on {signal.Signals(number).name}")
 
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
+        nonlocal changed_meanwhile
         if daemon is None:
-            changed_meanwhile.set()
+            changed_meanwhile = True
         else:
             daemon.reload()
 
@@ -814,7 +816,7 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
     if not sys.stdin.isatty():  # at a terminal it says that the terminal is gone
         signal.signal(signal.SIGHUP, on_hangup)
     daemon = Daemon(config, read_config=read_config)
-    if changed_meanwhile.is_set():
+    if changed_meanwhile:
         daemon.reload()
     daemon.run()
     if not daemon.restarting:

@@ -197,7 +197,7 @@ def test_health_is_good_when_everything_works(desk):
 def test_a_restart_ends_the_daemon_in_order_to_start_again(desk):
     assert desk.ask("restart")["run"] == desk.daemon._sender.run
     assert desk.daemon.restarting
-    assert desk.daemon._stopping.is_set()
+    assert desk.daemon._stopping
 
 
 # Pictures
