@@ -303,12 +303,17 @@ def sandbox(tmp_path_factory) -> Path:
     for name in ("photo.jpg", "other.jpg"):
         shutil.copy(ROOT / "docs/demo.jpg", folder / name)
     shutil.copy(BUNDLED_FOLDER / "drawings_257_353_16.tflite", folder / "FILE.tflite")
-    (folder / "posed.yaml").write_text(yaml.safe_dump(HALL), encoding="utf-8")
     return folder
+
+
+def configure(folder: Path) -> None:
+    """Write the configuration that the commands name, which `posed setup` writes anew."""
+    (folder / "posed.yaml").write_text(yaml.safe_dump(HALL), encoding="utf-8")
 
 
 @pytest.mark.parametrize("line", sorted(set(runnable())))
 def test_every_command_of_posed_runs(line, sandbox, broker):
+    configure(sandbox)
     more = MORE.get(rule(MORE, line) or "", [])
     if line.startswith("posed setup"):
         more = [*more, "--broker", f"127.0.0.1:{broker.port}"]
@@ -401,6 +406,7 @@ def test_mosquitto_runs_as_configured(tmp_path):
 
 
 def test_a_recording_is_made_and_replayed(hall, broker, sandbox):
+    configure(sandbox)
     shutil.copy(sandbox / "posed.yaml", sandbox / "other.yaml")
     lines = [
         str(one)
