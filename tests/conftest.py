@@ -1,13 +1,17 @@
-"""What tests share: the folder ../shared."""
+"""What tests share: the folder ../shared, and Ctrl-C."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+
+# What shells start in the background ignores Ctrl-C, and so would each process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
