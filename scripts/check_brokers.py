@@ -292,11 +292,13 @@ def comes_back(trial: Trial, watcher: Subscriber) -> None:
     trial.broker.stop()
     del watcher.messages[:]
     trial.broker.start()
-    eventually(lambda: watcher.payloads(f"{BASE}/availability")[-1:] == [b"online"], PATIENCE_S)
+    # The watcher may be back later than the daemon, and a wildcard gets what was retained not everywhere.
     comes(watcher, "state")
     if "poses" not in trial.lacks:
         comes(watcher, "poses")
     retained(trial, f"{BASE}/state")
+    with trial.subscriber(f"{BASE}/availability") as late:
+        eventually(lambda: late.payloads(f"{BASE}/availability")[-1:] == [b"online"], 5)
     answered(watcher, "info")
 
 
