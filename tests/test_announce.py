@@ -174,6 +174,16 @@ def test_again_sends_all_of_it_again(file):
     assert broker.topics() == [DEVICE, DEVICE]
 
 
+def test_what_was_gone_again_before_the_broker_had_answered_is_taken_back(file):
+    broker = Broker(file)
+    broker.announcer.announce(announced(**ZONE), BESIDE)
+    broker.announcer.step()
+    broker.announcer.announce(announced(), BESIDE - {"posed/hall/zones/bed"})
+    broker.settle()
+    assert ("posed/hall/zones/bed", b"") in broker.sent
+    assert set(json.loads(file.read_text())) == {DEVICE, "posed/hall/state"}
+
+
 def test_a_connection_before_it_is_known_what_there_is_takes_nothing_back(file):
     first = Broker(file)
     first.announcer.announce(announced(), BESIDE)

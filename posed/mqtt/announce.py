@@ -115,6 +115,8 @@ class Announcer:
         every = {topic: now[topic] | self._known.get(topic, frozenset()) for topic in now}
         self._keep(self._known | every)
         self._steps = deque(plan(self._known, self._now, self._beside))
+        # The broker may have some of it already when something else is announced before the last answer.
+        self._known = self._known | every
         self._finished = self._refused = False
         self._next_at = 0.0
 
