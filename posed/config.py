@@ -53,6 +53,17 @@ _MOST_PROBLEMS: Final = 100
 _LARGEST: Final = 2**63
 """No number of ours is larger; one that is, is not even written into a message."""
 
+_UNREADABLE: Final = (
+    yaml.YAMLError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    LookupError,
+    RecursionError,
+)
+"""What PyYAML raises for what is no YAML, or not of the type that it claims to be (`!!timestamp abc`)."""
+
 _MAY_HOLD_SECRETS: Final = {"password", "source", "token"}
 """Settings whose values are never shown; a camera's URL has its password in it."""
 
@@ -624,11 +635,12 @@ class _PlainLoader(yaml.SafeLoader):
         return value
 
 
+_NO_TAG: Final = "no such tag is known (put text that begins with ! in quotes)"
+
+
 def _refuse_tag(_loader: _PlainLoader, node: Any) -> None:
     """Without its name: it may be a password that begins with an exclamation mark."""
-    raise yaml.constructor.ConstructorError(
-        None, None, "no such tag is known (put text that begins with ! in quotes)", node.start_mark
-    )
+    raise yaml.constructor.ConstructorError(None, None, _NO_TAG, node.start_mark)
 
 
 _PlainLoader.add_constructor(None, _refuse_tag)
@@ -688,8 +700,11 @@ def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ConfigError([f"{path}{place}: {error.problem or error.context}"]) from None
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, LookupError, RecursionError) as error:
+        problem = error.problem or error.context or ""
+        if "tag handle" in problem:  # which may be a part of a password that begins with an exclamation mark
+            problem = _NO_TAG
+        raise ConfigError([f"{path}{place}: {problem}"]) from None
+    except _UNREADABLE as error:
         raise ConfigError([f"{path}: must be YAML, got {type(error).__name__}: {_one_line(error)}"]) from None
     if tree is None:
         return {}
@@ -761,7 +776,7 @@ def _parsed(
 ) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     try:
         yield name, where, yaml.load(text, _PlainLoader)  # noqa: S506 a safe one
-    except (yaml.YAMLError, ValueError, OverflowError, LookupError, RecursionError):
+    except _UNREADABLE:
         problems.append(f"{name}: must be a YAML value, got {_shown(text)}")
 
 

@@ -592,3 +592,13 @@ def test_a_password_file_that_holds_nothing_is_a_problem(tmp_path, content):
     config = load(write(tmp_path, f"mqtt: {{username: u, password_file: {password}}}"), {})
     with pytest.raises(ConfigError, match=r"^mqtt\.password_file: must "):
         mqtt_password(config.mqtt)
+
+
+@pytest.mark.parametrize("text", ["device: !!timestamp abc", "mqtt: {password: !canary!x }"])
+def test_a_tag_that_means_nothing_is_refused_in_one_line_without_what_it_marks(tmp_path, text):
+    path = tmp_path / "posed.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    assert len(caught.value.problems) == 1
+    assert "canary" not in str(caught.value)
