@@ -97,7 +97,10 @@ class Guard:
 
     async def login(self, request: web.Request) -> web.StreamResponse:
         """Take the token from the form."""
-        given = (await request.post()).get("token")
+        try:
+            given = (await request.post()).get("token")
+        except ValueError:  # what says that it is a form and is none
+            return web.Response(status=400, text="must be a form\n")
         return self._try(request, given if isinstance(given, str) else "") or self._welcome("/")
 
     @web.middleware

@@ -6,6 +6,7 @@ import { Editor } from "/static/zones.js";
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 const STALE_MS = 3000;
+const SILENT_MS = 10000; // the state comes every second: a connection without it is dead, whoever noticed
 const MOST_EVENTS = 20;
 const STEADY = 0.1; // of a new value in a mean that is shown
 
@@ -32,6 +33,7 @@ let socket = null;
 let wait = FIRST_WAIT_MS;
 let state = null;
 let frameAt = 0;
+let heardAt = 0;
 let owed = 0;
 let saidEvents = new Set();
 
@@ -60,8 +62,23 @@ function connect() {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   socket = new WebSocket(`${scheme}//${location.host}/live`);
   socket.binaryType = "arraybuffer";
-  socket.addEventListener("message", ({ data }) => (typeof data === "string" ? hear(JSON.parse(data)) : see(data)));
-  socket.addEventListener("close", lost);
+  heardAt = performance.now();
+  const mine = socket;
+  socket.addEventListener("message", ({ data }) => {
+    heardAt = performance.now();
+    if (mine !== socket) return;
+    if (typeof data === "string") hear(JSON.parse(data));
+    else see(data);
+  });
+  socket.addEventListener("close", () => mine === socket && lost());
+}
+
+// Closing waits for the other side, which a silent loss never answers.
+function giveUp() {
+  const dead = socket;
+  socket = null;
+  dead.close();
+  lost();
 }
 
 async function lost() {
@@ -82,7 +99,7 @@ function say(how, text) {
 
 // A frame that was drawn is answered, and the next one comes. A page that nobody sees answers none.
 function settle() {
-  while (!document.hidden && owed > 0 && socket.readyState === WebSocket.OPEN) {
+  while (!document.hidden && owed > 0 && socket?.readyState === WebSocket.OPEN) {
     owed -= 1;
     socket.send("next");
   }
@@ -136,17 +153,18 @@ function average(stages) {
 
 // A picture that is not of now must not look like one.
 function lookAround() {
+  if (socket && !document.hidden && performance.now() - heardAt > SILENT_MS) giveUp();
   const stale = performance.now() - frameAt > STALE_MS;
   const why = reason(stale);
   canvas.classList.toggle("stale", stale);
-  document.querySelector("aside").classList.toggle("stale", socket.readyState !== WebSocket.OPEN);
+  document.querySelector("aside").classList.toggle("stale", socket?.readyState !== WebSocket.OPEN);
   byId("notice").hidden = !why;
   byId("notice").textContent = why;
   showStages();
 }
 
 function reason(stale) {
-  if (socket.readyState !== WebSocket.OPEN) return "No contact with the daemon; trying again.";
+  if (socket?.readyState !== WebSocket.OPEN) return "No contact with the daemon; trying again.";
   if (!state) return stale ? "Waiting for the daemon." : "";
   if (state.paused) return "Paused: the camera is closed.";
   for (const part of ["camera", "engine"]) {
