@@ -93,6 +93,8 @@ def annotate(video: Path, out: Path, config: Config, show: Callable[[Progress], 
 def _check(video: Path, out: Path) -> None:
     if out.suffix.lower() != ".mp4":
         raise ImageError(f"{out}: must end in .mp4, got {out.suffix!r}")
+    if out.is_dir():
+        raise ImageError(f"{out}: must be a file, is a folder")
     if out.exists() and video.exists() and out.samefile(video):
         raise ImageError(f"{out}: must be another file than the video that is drawn")
     if not os.access(out.parent, os.W_OK):

@@ -60,6 +60,8 @@ def run(config: ConfigOption = None) -> None:
     """Run the daemon in the foreground; SIGTERM or Ctrl-C stops it, SIGHUP reads the configuration again."""
     for number in (signal.SIGTERM, signal.SIGINT):  # until the daemon takes over
         signal.signal(number, lambda *_: sys.exit(0))
+    if not sys.stdin.isatty():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the configuration is being read anyway
     from posed import daemon
     from posed.config import Config, kept, load
     from posed.log import start_log
@@ -336,6 +338,8 @@ def replay(
     The same recording and settings give the same events at any speed.
     """
     _end_with_reader()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was published is taken back
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     from contextlib import nullcontext
 
     from posed import report
@@ -424,6 +428,8 @@ def mqtt_forget(
 def _start_again() -> None:
     """Become a new process of the same command, so that nothing of the old one is left; its id stays."""
     logging.shutdown()
+    if not sys.stdin.isatty():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the new process inherits
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 no shell is wanted
 
 

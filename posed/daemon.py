@@ -800,6 +800,7 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if daemon is None:  # a model is still being read, or downloaded
             sys.exit(0)
+        daemon.restarting = False
         daemon.stop(f"stopping on {signal.Signals(number).name}")
 
     def on_hangup(_number: int, _frame: FrameType | None) -> None:

@@ -110,7 +110,7 @@ def _with_settings(config: Config, start: RecordingStart) -> Config:
         return changed(config, start.settings)
     except ConfigError as error:
         raise RecordingError(
-            f"recorded by posed {start.version} with settings that this version does not have: "
+            f"recorded by posed {start.version!r} with settings that this version does not have: "
             f"{error.problems[0]}; give others with --config"
         ) from None
 

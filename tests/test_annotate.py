@@ -176,3 +176,10 @@ def test_a_turned_video_is_turned(tmp_path, video):
     assert done.returncode == 0
     frames, _ = frames_of(tmp_path / "out.mp4")
     assert frames[0].shape == (WIDTH, HEIGHT, 3)
+
+
+def test_a_folder_is_no_video_to_write(tmp_path, video):
+    out = tmp_path / "out.mp4"
+    out.mkdir()
+    done = posed(tmp_path, "draw", video, "-o", out, "--model", MODEL)
+    assert (done.returncode, done.stderr) == (4, f"{out}: must be a file, is a folder\n")

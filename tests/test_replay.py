@@ -59,7 +59,7 @@ def test_a_daemon_that_was_started_anew_counts_people_anew():
 
 def test_settings_of_another_version_are_said():
     with pytest.raises(
-        RecordingError, match=r"recorded by posed 9\.0 with settings .* people\.telepathy: must"
+        RecordingError, match=r"recorded by posed '9\.0' with settings .* people\.telepathy: must"
     ):
         told([start(version="9.0", settings={"people.telepathy": True})])
 
