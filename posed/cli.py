@@ -338,8 +338,8 @@ def replay(
     The same recording and settings give the same events at any speed.
     """
     _end_with_reader()
-    for number in (signal.SIGTERM, signal.SIGHUP):  # what was published is taken back
-        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    for end in (signal.SIGTERM, signal.SIGHUP):  # what was published is taken back
+        signal.signal(end, lambda number, _frame: sys.exit(128 + number))
     from contextlib import nullcontext
 
     from posed import report
