@@ -311,6 +311,8 @@ class Daemon:
 
     def _tell_systemd(self) -> None:
         """That it is ready, once each device has been opened or is being waited for; and how it does."""
+        if not self._systemd.listens:
+            return
         pipeline, mqtt = self._pipeline, self._mqtt
         starting = STARTING in (pipeline.camera, pipeline.engine)
         if not self._ready and (not starting or time.monotonic() - self._started_at > READY_WITHIN_S):

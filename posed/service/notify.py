@@ -41,6 +41,11 @@ class Notifier:
         self._status = ("", "")
         self._told_at = 0.0
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is somebody to tell."""
+        return self._address is not None
+
     def ready(self) -> None:
         """The daemon works, or waits for its devices; also the end of reloading."""
         self._send("READY=1")
