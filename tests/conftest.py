@@ -1,11 +1,14 @@
-"""What tests share: the folder ../shared, and Ctrl-C."""
+"""What tests share: the folder ../shared, a broker, and Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.brokers import Mosquitto
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -20,3 +23,12 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared (real models and pictures), which is not there")
     return SHARED
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A mosquitto of the test's own."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    with Mosquitto(folder) as mosquitto:
+        yield mosquitto

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,6 @@ from tests.run_posed import Daemon, environment
 from tests.standin.standin import Behaviour, built
 
 TOPIC = "posed/hall"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Mosquitto(folder) as mosquitto:
-        yield mosquitto
 
 
 @pytest.fixture

@@ -7,11 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.films import falling, film
@@ -19,14 +16,6 @@ from tests.run_posed import Daemon, environment, posed
 
 TOPIC = "posed/hall"
 ANSWERS = f"{TOPIC}/response/record"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Mosquitto(folder) as mosquitto:
-        yield mosquitto
 
 
 def settings(broker: Mosquitto, **more: Any) -> dict[str, Any]:

@@ -169,14 +169,6 @@ def test_ctrl_c_ends_it_with_130(tmp_path, recorded):
     assert "Traceback" not in said
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Mosquitto(folder) as mosquitto:
-        yield mosquitto
-
-
 def config_of(folder: Path, broker: Mosquitto) -> Path:
     path = folder / "posed.yaml"
     settings = {

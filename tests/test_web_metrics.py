@@ -6,7 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,14 +24,6 @@ from tests.web_site import TOKEN, Site
 
 Samples = dict[tuple[str, str], float]
 """By name and the value of the only label, or nothing."""
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with Mosquitto(folder) as mosquitto:
-        yield mosquitto
 
 
 class Watched:
