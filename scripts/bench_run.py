@@ -1,7 +1,7 @@
 """Measures the whole way, three times over (`--parts`); every figure is of this machine.
 
 1. `posed bench` on 640x480 frames with five people: frames per second against those of bare invokes, on a
-   stand-in for the Edge TPU that holds the chip for 6 and for 12 ms, and on the CPU.
+   stand-in for the Edge TPU that holds the chip for 6 and for 12 ms, and on the CPU with one thread and two.
 2. `posed run` at 30 frames per second on the stand-in, a real mosquitto, and mosquitto_sub as the subscriber:
    the time from capture to receipt and what of it is not the engine's, the time from start to the first
    message, and the daemon's memory. With mosquitto's `set_tcp_nodelay true`, and as it comes: then it keeps a
@@ -101,16 +101,27 @@ def overlap(options: argparse.Namespace, heads: Path) -> int:
         "engine             fps    bare invokes   ratio   busy   people   latency p50 ms   CPU %   memory MB"
     )
     engines = [
-        (f"stand-in {hold_ms:2d} ms", "edgetpu", compiled(options), Behaviour(heads=heads, hold_ms=hold_ms))
+        (
+            f"stand-in {hold_ms:2d} ms",
+            ["--engine", "edgetpu", "--model", str(compiled(options))],
+            Behaviour(heads=heads, hold_ms=hold_ms),
+        )
         for hold_ms in HOLDS_MS
     ]
-    engines.append(("CPU", "cpu", Path(options.model), Behaviour()))
+    engines += [
+        (
+            f"CPU, {threads} thread{'s'[: threads - 1]}",
+            ["--engine", "cpu", "--threads", str(threads), "--model", options.model],
+            Behaviour(),
+        )
+        for threads in (1, 2)
+    ]
     status = 0
-    for name, kind, model, behaviour in engines:
+    for name, chosen, behaviour in engines:
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "posed", "bench", "--json", "--fps", "0", "--engine", kind),
-                *("--model", str(model), "--seconds", str(options.seconds)),
+                *(sys.executable, "-m", "posed", "bench", "--json", "--fps", "0"),
+                *("--seconds", str(options.seconds), *chosen),
             ],
             env={**os.environ, **built().environment(behaviour), **NO_LOOKS},
             stdout=subprocess.PIPE,
