@@ -179,6 +179,8 @@ def test_drawn_frames_come_one_by_one_or_at_their_rate():
         began = time.monotonic()
         assert [camera.read(1) is not None for _ in range(4)] == [True] * 4
         assert time.monotonic() - began >= 3 / 50
+    with DrawnCamera(0.1) as camera:
+        assert camera.read(0) is not None
         assert camera.read(0) is None
     assert PEOPLE == 5
 

@@ -368,8 +368,9 @@ def test_of_two_daemons_with_one_name_the_younger_gives_way(tmp_path, broker, se
     (tmp_path / "other").mkdir()
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as older:
         # Of daemons that start within 2 s of each other, chance decides which one is the older.
-        eventually(lambda: any(one["uptime_s"] >= 3 for one in messages(subscriber, "state")), 60)
-        run = messages(subscriber, "state")[-1]["run"]
+        eventually(lambda: messages(subscriber, "poses"), 60)
+        run = messages(subscriber, "poses")[0]["run"]
+        time.sleep(3)
         with Daemon(tmp_path / "other", at(broker, settings)) as younger:
             eventually(lambda: "was there before: give one of them another `device`" in younger.log(), 60)
             said = len(messages(subscriber, "poses"))
