@@ -206,6 +206,7 @@ def bench(
     Uses the camera of --config, or drawn people; needs no broker and publishes to none.
     """
     _end_with_reader()
+    _clean_up_when_ended()
     from posed.bench.machine import Memory
 
     memory = Memory()
@@ -338,8 +339,7 @@ def replay(
     The same recording and settings give the same events at any speed.
     """
     _end_with_reader()
-    for end in (signal.SIGTERM, signal.SIGHUP):  # what was published is taken back
-        signal.signal(end, lambda number, _frame: sys.exit(128 + number))
+    _clean_up_when_ended()  # what was published is taken back
     from contextlib import nullcontext
 
     from posed import report
@@ -436,6 +436,12 @@ def _start_again() -> None:
 def _end_with_reader() -> None:
     """End as other filters do when nobody reads on (`posed detect … | head`)."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+def _clean_up_when_ended() -> None:
+    """Leave nothing behind where SIGTERM, or a terminal that is gone, ends a command."""
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, lambda number, _frame: sys.exit(128 + number))
 
 
 def _complain(error: PosedError) -> None:

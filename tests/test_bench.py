@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +26,7 @@ from posed.bench.measure import percentiles_ms
 from posed.bench.show import BAR_CELLS, bar
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.make_tflite import make_tflite
-from tests.run_posed import posed
+from tests.run_posed import environment, posed
 from tests.standin.standin import Behaviour, built
 
 STAGES = ["capture", "letterbox", "invoke", "decode", "follow", "encode", "publish", "look"]
@@ -206,6 +211,52 @@ def test_a_sink_ends_with_its_user():
         pass
     with pytest.raises(OSError, match="refused"):
         Client(CallbackAPIVersion.VERSION2).connect("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_measurement_that_is_ended_leaves_nothing_behind(tmp_path, model, number, status):
+    with measuring(tmp_path, model) as (process, children):
+        process.send_signal(number)
+        said = process.communicate(timeout=30)
+        assert (process.returncode, *said) == (status, b"", b"")
+    assert not any(is_running(child) for child in children)
+    assert not list(tmp_path.glob("posed-bench-*"))
+
+
+def test_a_measurement_that_is_killed_leaves_no_process_behind(tmp_path, model):
+    with measuring(tmp_path, model) as (process, children):
+        process.kill()
+        process.communicate(timeout=30)
+    eventually(lambda: not any(is_running(child) for child in children))
+
+
+@contextlib.contextmanager
+def measuring(folder: Path, model: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """`posed bench` at work, its temporary files in the folder, and its children's ids."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "posed", "bench", "--model", model],
+        env=environment(folder, {"TMPDIR": str(folder)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        eventually(lambda: list(folder.glob("posed-bench-*/spool.sqlite")), timeout_s=40)
+        tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+        children = [int(child) for task in tasks for child in task.read_text().split()]
+        assert children
+        yield process, children
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def is_running(process_id: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process_id}/status").read_text()
+    except OSError:
+        return False
 
 
 def thermal(folder: Path, **zones: int) -> Path:

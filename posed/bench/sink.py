@@ -1,7 +1,8 @@
 """A listener on 127.0.0.1 that takes what one MQTT client publishes, in a process of its own.
 
 `posed bench` publishes here, so that it needs no broker and no subscriber hears of it. It answers what a
-client waits for (CONNECT, PINGREQ, a PUBLISH of QoS 1) and throws the rest away. It is no broker.
+client waits for (CONNECT, PINGREQ, a PUBLISH of QoS 1) and throws the rest away. It is no broker. It ends
+with its standard input, which its starter holds: also where that was killed.
 
 Source: MQTT 3.1.1, chapter 3; MQTT 5, chapter 3.
 """
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,7 +28,10 @@ _CONNACK_5: Final = bytes([0x20, 3, 0, 0, 0])
 def running() -> Iterator[int]:
     """A sink in a child process; gives its port."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "posed.bench.sink"], stdout=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-m", "posed.bench.sink"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         assert child.stdout is not None
@@ -36,13 +42,19 @@ def running() -> Iterator[int]:
 
 
 def main() -> None:
-    """Say the port, and serve one client after the other until killed."""
+    """Say the port, and serve one client after the other until standard input ends."""
+    threading.Thread(target=_end_with_user, daemon=True).start()
     with socket.create_server(("127.0.0.1", 0)) as server:
         print(server.getsockname()[1], flush=True)  # noqa: T201 what the parent reads
         while True:
             client, _ = server.accept()
             with client, client.makefile("rwb") as stream, contextlib.suppress(OSError, EOFError):
                 serve(stream)
+
+
+def _end_with_user() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
 
 
 def serve(stream: io.BufferedRWPair) -> None:
