@@ -1,12 +1,9 @@
-"""Polygons in fractions of the frame: what is wrong with one, and whether points are inside."""
+"""Polygons in fractions of the frame: what is wrong with one. Settings need this, and no numpy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 Point = tuple[float, float]
 """(x to the right, y down), fractions of the frame's width and height."""
@@ -40,24 +37,6 @@ def area(polygon: Sequence[Point]) -> float:
     """Of a polygon that does not cross itself, as a fraction of the frame; its sign is the way round."""
     following = [*polygon[1:], polygon[0]]
     return sum(x * b - a * y for (x, y), (a, b) in zip(polygon, following, strict=True)) / 2
-
-
-def contains(polygon: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points are inside: those from which a ray to the right meets an odd number of sides.
-
-    Args:
-        polygon: (M, 2), x first.
-        points: (N, 2), x first; one of nan is in no polygon.
-
-    Returns:
-        (N,)
-    """
-    start, end = polygon, np.roll(polygon, -1, 0)
-    x, y = points[:, :1], points[:, 1:]
-    spans = (start[:, 1] <= y) != (end[:, 1] <= y)
-    rise = np.where(start[:, 1] == end[:, 1], 1.0, end[:, 1] - start[:, 1])
-    meets = start[:, 0] + (y - start[:, 1]) / rise * (end[:, 0] - start[:, 0])
-    return np.asarray((spans & (x < meets)).sum(1) % 2 == 1)
 
 
 def _crossing(polygon: Sequence[Point]) -> tuple[Point, Point] | None:

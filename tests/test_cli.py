@@ -51,15 +51,25 @@ def test_every_command_has_help(tmp_path, command):
     assert posed(tmp_path, command, "--help").returncode == 0
 
 
+def imported_by(folder: Path, *arguments: str) -> set[str]:
+    command = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(folder))
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+
 def test_help_imports_nothing_heavy(tmp_path):
     """All of these together take a Pi seconds; the command line alone takes what typer takes."""
-    command = [sys.executable, "-X", "importtime", "-m", "posed", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment(tmp_path))
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    imported = imported_by(tmp_path, "-m", "posed", "--help")
     assert "posed.cli" in imported
     heavy = {"numpy", "cv2", "yaml", "msgspec", "paho", "flatbuffers", "zeroconf", "ai_edge_litert", "scipy"}
     assert not heavy & {name.partition(".")[0] for name in imported}
     assert not {"posed.config", "posed.daemon", "posed.report", "posed.pipeline"} & imported
+
+
+def test_settings_need_no_numpy(tmp_path):
+    imported = imported_by(tmp_path, "-c", "from posed.config import load; load(None)")
+    assert "posed.config" in imported
+    assert "numpy" not in imported
 
 
 def test_an_unknown_option_is_status_2(tmp_path):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from posed.config import PeopleConfig
-from posed.people.zones import Zones
+from posed.people.zones import Zones, contains
 from tests.performers import SIZE, hide, lasting, part, performed, posing, told, unseen, watched, zone
 
 LOWER_HALF = ((0.0, 0.6), (1.0, 0.6), (1.0, 1.0), (0.0, 1.0))
@@ -122,3 +125,17 @@ def test_counts_are_of_people_who_are_in_a_zone_now():
     assert zones.counts({2}) == {"floor": 1, "left": 0}
     assert zones.forget(1) == ("floor", "left")
     assert zones.counts({1, 2}) == {"floor": 1, "left": 0}
+
+
+def test_a_notch_is_outside():
+    points = np.array([[0.2, 0.5], [0.7, 0.6], [0.99, 0.5], [-0.1, 0.5], [np.nan, 0.5]])
+    notched = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.8, 0.2), (0.0, 1.0)])
+    assert contains(notched, points).tolist() == [True, False, True, False, False]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20))
+def test_every_point_of_the_frame_is_in_exactly_one_of_two_halves(points):
+    inside = np.array([(x, y) for x, y in points if abs(x - y) > 1e-9 and x < 1 and y < 1] or [(0.5, 0.25)])
+    upper = contains(np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)]), inside)
+    lower = contains(np.array([(0.0, 0.0), (1.0, 1.0), (0.0, 1.0)]), inside)
+    assert (upper ^ lower).all()

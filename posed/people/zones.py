@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from posed.config import PeopleConfig, ZoneConfig
 from posed.people.person import Person
 from posed.people.timing import Held
-from posed.polygon import contains
 
 _HIPS: Final = [11, 12]
 _ANKLES: Final = [15, 16]
@@ -137,3 +137,21 @@ class Zones:
     def is_resting_at(self, x: float, y: float) -> bool:
         """Whether a place, in fractions of the frame, is in a `resting` zone."""
         return any(zone.kind == "resting" and zone.has(x, y) for zone in self._places)
+
+
+def contains(polygon: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points are inside: those from which a ray to the right meets an odd number of sides.
+
+    Args:
+        polygon: (M, 2), x first.
+        points: (N, 2), x first; one of nan is in no polygon.
+
+    Returns:
+        (N,)
+    """
+    start, end = polygon, np.roll(polygon, -1, 0)
+    x, y = points[:, :1], points[:, 1:]
+    spans = (start[:, 1] <= y) != (end[:, 1] <= y)
+    rise = np.where(start[:, 1] == end[:, 1], 1.0, end[:, 1] - start[:, 1])
+    meets = start[:, 0] + (y - start[:, 1]) / rise * (end[:, 0] - start[:, 0])
+    return np.asarray((spans & (x < meets)).sum(1) % 2 == 1)
