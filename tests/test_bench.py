@@ -53,7 +53,7 @@ def bench(folder: Path, *arguments: object, **more: Any) -> dict[str, Any]:
 
 
 def test_every_stage_is_measured_in_the_order_of_the_way(tmp_path, model):
-    figures = bench(tmp_path, "--model", model)
+    figures = bench(tmp_path, "--model", model, more={"POSED_PEOPLE__LOOK_TURNED_S": "0"})
     assert [name for name in figures["stages"] if name != "turned"] == STAGES
     for stage in figures["stages"].values():
         assert 0 < stage["p50_ms"] <= stage["p90_ms"] <= stage["p99_ms"]
@@ -62,10 +62,24 @@ def test_every_stage_is_measured_in_the_order_of_the_way(tmp_path, model):
     assert 0 < figures["busy"] <= 1
     assert figures["frames"] == pytest.approx(figures["fps"] * figures["seconds"], rel=0.05)
     assert figures["of_bare"] == pytest.approx(figures["fps"] / figures["bare_fps"], abs=0.002)
+    assert figures["looks"] == 0
+    assert figures["invokes_of_bare"] == pytest.approx(figures["of_bare"], abs=0.002)
     assert (figures["model"]["file"], figures["model"]["stride"]) == ("red.tflite", 16)
     assert figures["engine"]["kind"] == "cpu"
     assert figures["dropped"]["camera"] == 0
-    assert figures["dropped"]["mqtt"] <= 5  # frames before the connection stands
+    assert figures["dropped"]["mqtt"] <= figures["fps"]  # frames before the connection stands
+
+
+def test_turned_looks_count_as_invokes_but_not_as_frames(tmp_path, model):
+    more = {"POSED_PEOPLE__LOOK_TURNED_S": "0.5", "POSED_PEOPLE__LOOK_TURNED_SHARE": "0.5"}
+    figures = bench(tmp_path, "--model", model, "--fps", 30, more=more)
+    assert figures["looks"] > 0
+    assert "turned" in figures["stages"]
+    invokes = figures["frames"] + figures["looks"]
+    assert figures["invokes_per_s"] * figures["seconds"] == pytest.approx(invokes, rel=0.01)
+    assert figures["invokes_of_bare"] == pytest.approx(
+        figures["invokes_per_s"] / figures["bare_fps"], abs=0.002
+    )
 
 
 def test_cpu_and_memory_are_told_apart(tmp_path, model):
@@ -118,6 +132,7 @@ def test_the_configured_camera_is_measured_and_the_broker_hears_nothing(tmp_path
             camera={"kind": "images", "source": str(tmp_path / "red.png"), "loop": True, "realtime": False},
             model={"name": str(model)},
             mqtt={"host": "127.0.0.1", "port": broker.port},
+            web={"enabled": True, "port": broker.port},  # which is taken, so it would be waited for, and said
         )
         figures = bench(tmp_path, "--config", path)
         assert subscriber.messages == []

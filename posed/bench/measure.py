@@ -39,7 +39,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
     """Measure the whole way of the frames, and the engine alone before and after.
 
     Args:
-        config: its broker is not used.
+        config: its broker is not used, nor its live view.
         memory: with what is loaded so far.
         seconds: how long, s.
         fps: of a camera with drawn people, 0 for as fast as the engine; None: the configured camera.
@@ -73,9 +73,12 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
         camera = _opener(config, pair.model.size, fps)
         memory.note("camera")
         watch = _Watch(seconds * (1 - 2 * BARE_SHARE))
-        local = config.mqtt.model_copy(update=_LOCAL | {"port": port})
+        local = {
+            "mqtt": config.mqtt.model_copy(update=_LOCAL | {"port": port}),
+            "web": config.web.model_copy(update={"enabled": False}),
+        }
         daemon = Daemon(
-            config.model_copy(update={"mqtt": local}),
+            config.model_copy(update=local),
             open_camera=_once(camera, CameraLost, CameraError),
             open_engine=_once(lambda: _Kept(engine), EngineLost, EngineError),
             on_processed=watch.note,
@@ -242,6 +245,8 @@ class _Watch:
         spent = self._ended.since(self._began)
         bare_fps = len(bare_s) / sum(bare_s)
         fps = count / spent.at_s
+        turned_s = self._wall_s.get("turned", [])
+        invokes_per_s = (count + len(turned_s)) / spent.at_s
         stages = {
             stage: percentiles_ms(spans) | {"cpu_ms": round(self._cpu_s[stage] / count * 1000, 3)}
             for stage, spans in self._wall_s.items()
@@ -253,7 +258,10 @@ class _Watch:
             "fps": round(fps, 2),
             "bare_fps": round(bare_fps, 2),
             "of_bare": round(fps / bare_fps, 3),
-            "busy": round(sum(self._wall_s["invoke"] + self._wall_s.get("turned", [])) / spent.at_s, 3),
+            "looks": len(turned_s),
+            "invokes_per_s": round(invokes_per_s, 2),
+            "invokes_of_bare": round(invokes_per_s / bare_fps, 3),
+            "busy": round(sum(self._wall_s["invoke"] + turned_s) / spent.at_s, 3),
             "latency": percentiles_ms(self._latencies_s),
             "stages": stages,
             "cpu_percent": self._cpu_percent(spent),
