@@ -103,6 +103,15 @@ def test_the_chip_is_measured_through_its_delegate(tmp_path, shared):
     assert figures["bare_fps"] <= 1000 / 30
 
 
+def test_an_engine_that_takes_longer_than_the_daemon_may_stop_is_measured(tmp_path, shared):
+    compiled = shared / "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder_edgetpu.tflite"
+    more = built().environment(Behaviour(hold_ms=1500))
+    arguments = ["--model", compiled, "--engine", "edgetpu", "--seconds", 4, "--json"]
+    done = posed(tmp_path, "bench", *arguments, more=more)
+    assert done.returncode == 0, done.stderr
+    assert 0.5 < json.loads(done.stdout)["bare_fps"] <= 1 / 1.5
+
+
 def test_a_slower_camera_sets_the_rate(tmp_path, model):
     figures = bench(tmp_path, "--model", model, "--fps", 20)
     assert figures["fps"] <= 25

@@ -54,6 +54,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
 
     memory.note("numpy and OpenCV")
     from posed.daemon import Daemon
+    from posed.pipeline import HANG_S
 
     memory.note("posed and MQTT")
     from posed.engine.tflite import find_runtime
@@ -77,16 +78,18 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
             "mqtt": config.mqtt.model_copy(update=_LOCAL | {"port": port}),
             "web": config.web.model_copy(update={"enabled": False}),
         }
+        kept = _Kept(engine)
         daemon = Daemon(
             config.model_copy(update=local),
             open_camera=_once(camera, CameraLost, CameraError),
-            open_engine=_once(lambda: _Kept(engine), EngineLost, EngineError),
+            open_engine=_once(lambda: kept, EngineLost, EngineError),
             on_processed=watch.note,
             environment={"STATE_DIRECTORY": state},
         )
         watch.on_enough = daemon.stop
         bare = _bare_invokes(engine, seconds * BARE_SHARE)
         daemon.run()
+        kept.left.wait(HANG_S)  # the daemon does not wait for an inference that takes longer than it may stop
         memory.note("frames at work")
         bare += _bare_invokes(engine, seconds * BARE_SHARE)
         used = pair.edgetpu if engine.kind == "edgetpu" else pair.cpu
@@ -141,18 +144,23 @@ def _once(
 
 
 class _Kept:
-    """An engine that the pipeline does not close."""
+    """An engine that the pipeline does not close.
+
+    Attributes:
+        left: set once the pipeline has done with it.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.kind, self.device, self.why = engine.kind, engine.device, engine.why
         self.infer: Callable[[Image], Heads] = engine.infer
         self.invoke: Callable[[], None] = engine.invoke
+        self.left = threading.Event()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self.left.set()
 
 
 def _bare_invokes(engine: Engine, seconds: float) -> list[float]:
