@@ -9,7 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from email.message import Message
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,9 @@ from posed.errors import ConfigError
 from posed.mqtt.spool import Occurrence
 from posed.people.person import Person
 from posed.pose import Pose
+from posed.web import connection
+from posed.web.connection import MOST_CONNECTIONS, MOST_PER_OWNER
 from posed.web.guard import HEADERS, TRIES_AT_ONCE
-from posed.web.server import MOST_CONNECTIONS
 from posed.web.stream import IN_FLIGHT, LONGEST_SIDE_PX
 from tests.brokers import eventually, free_port
 from tests.make_tflite import make_tflite
@@ -107,6 +112,34 @@ def test_every_answer_has_strict_headers(guarded):
         assert headers["Server"] == "posed"
     _, headers, _ = guarded.get("/", Host="evil.example")
     assert {name: headers.get(name) for name in HEADERS} == HEADERS
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nno header\r\n\r\n",
+        b"GET / HTTP/9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"\x16\x03\x01 this is TLS\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nExpect: wonders\r\n\r\n",
+        b"POST /zones HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_answered_with_strict_headers_too(site, request_):
+    status, headers = answered(site, request_)
+    assert 400 <= status < 500
+    assert {name: headers.get(name) for name in HEADERS} == HEADERS
+    assert headers["Server"] == "posed"
+    assert headers["Content-Type"].startswith("text/plain")
+
+
+def answered(site: Site, request: bytes) -> tuple[int, Message]:
+    """Status and headers that come for some bytes."""
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as raw:
+        raw.sendall(request)
+        answer = HTTPResponse(raw)
+        answer.begin()
+        return answer.status, answer.headers
 
 
 def test_the_policy_allows_nothing_from_elsewhere_and_no_inline_script(site):
@@ -553,14 +586,82 @@ def hangs_up(port: int) -> bool:
         return False
 
 
-def test_no_number_of_connections_takes_all_files(site):
-    others = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(MOST_CONNECTIONS)]
-    try:
+def test_no_number_of_connections_takes_all_files(site, monkeypatch):
+    monkeypatch.setattr(connection, "MOST_PER_OWNER", MOST_CONNECTIONS)
+    with crowd(site, MOST_CONNECTIONS):
         eventually(lambda: hangs_up(site.port))
-    finally:
-        for one in others:
-            one.close()
     eventually(lambda: site.get()[0] == 200)
+
+
+def test_one_address_leaves_room_for_others(guarded):
+    with crowd(guarded, MOST_PER_OWNER):
+        eventually(lambda: hangs_up(guarded.port))
+        with socket.create_connection(("127.0.0.1", guarded.port), 5, ("127.0.0.2", 0)) as other:
+            other.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            assert other.recv(100).startswith(b"HTTP/1.0 401")
+    eventually(lambda: guarded.get()[0] == 401)
+
+
+@contextmanager
+def crowd(site: Site, count: int) -> Iterator[None]:
+    """Connections that send nothing."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(socket.create_connection(("127.0.0.1", site.port)))
+        yield
+
+
+FORM = (
+    b"POST /login HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 20\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n\r\ntoken="
+)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET",
+        FORM,
+        FORM.replace(b"Origin: http://localhost", b"Origin: http://evil.example"),
+    ],
+)
+def test_who_ends_no_request_does_not_stay(site, monkeypatch, begun):
+    monkeypatch.setattr(connection, "REQUEST_S", 0.5)
+    with socket.create_connection(("127.0.0.1", site.port), timeout=4) as idle:
+        idle.sendall(begun)
+        with suppress(ConnectionError):
+            while idle.recv(4096):
+                pass
+
+
+def test_headers_that_drip_are_not_waited_for(site, monkeypatch):
+    monkeypatch.setattr(connection, "REQUEST_S", 0.5)
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\n")
+        with pytest.raises(ConnectionError):
+            drip(slow)
+
+
+def drip(slow: socket.socket) -> None:
+    """A header now and then."""
+    for number in range(100):
+        slow.sendall(b"X-%d: 1\r\n" % number)
+        time.sleep(0.05)
+
+
+def test_who_looks_may_be_silent(site, monkeypatch):
+    monkeypatch.setattr(connection, "REQUEST_S", 0.3)
+
+    async def work(client):
+        async with site.look(client) as look:
+            await look.hear("hello")
+            await asyncio.sleep(1)
+            return (await look.shown(NOISE))[0]["frame"]["width"]
+
+    assert site.visit(work) == 320
 
 
 def test_a_bug_in_an_answer_is_logged_and_ends_nothing(site, caplog, monkeypatch):

@@ -59,7 +59,7 @@ STATIC: Final = "/static/"
 
 _WARN_EVERY_S: Final = 60.0
 
-_READS: Final = {"GET", "HEAD"}
+READS: Final = {"GET", "HEAD"}
 _FOREIGN: Final = {"cross-site", "same-site"}
 
 _warn = Throttled(log, _WARN_EVERY_S)
@@ -125,7 +125,7 @@ class Guard:
         if not self._is_ours(host):
             return "Host: must be this machine, or a name of web.names"
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None and (request.method not in _READS or hdrs.UPGRADE in request.headers):
+        if origin is None and (request.method not in READS or hdrs.UPGRADE in request.headers):
             return "Origin: must be there"
         if origin is not None and _netloc_of(origin) != host.lower():
             return "Origin: must be this page"
@@ -156,9 +156,8 @@ class Guard:
         return self._ask(request, 401, "That is not the token.")
 
     def _allowance_of(self, remote: str) -> Allowance:
-        """What an address, or in IPv6 a network of one owner, has left."""
-        address = ipaddress.ip_address(remote.partition("%")[0] or "::")
-        key = str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
+        """What an address has left."""
+        key = owner_of(remote)
         allowance = self._tries.pop(key, None) or Allowance(TRIES_AT_ONCE, TRIES_PER_S)
         self._tries[key] = allowance
         if len(self._tries) > _MOST_ADDRESSES:
@@ -195,6 +194,12 @@ def own_names() -> set[str]:
     full = socket.gethostname().lower()
     short = full.partition(".")[0]
     return {full, short, f"{short}.local"}
+
+
+def owner_of(remote: str) -> str:
+    """An address, or in IPv6 a network of one owner."""
+    address = ipaddress.ip_address(remote.partition("%")[0] or "::")
+    return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
 
 
 def _name_of(host: str) -> str:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from msgspec import Struct
 
 from posed.backoff import Backoff
@@ -25,8 +25,9 @@ from posed.mqtt.messages import EventMessage, Response, State
 from posed.people.events import Observed
 from posed.stages import Stages
 from posed.web import metrics, pages, zones
+from posed.web.connection import Connection, add_headers, in_time
 from posed.web.desk import Desk
-from posed.web.guard import HEADERS, LOGIN, Guard, Handler
+from posed.web.guard import LOGIN, Guard, Handler
 from posed.web.stream import Seen, Stream
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,6 @@ LONGEST_DELAY_S: Final = 30.0
 
 MAX_BYTES: Final = 64 * 1024
 """Of a request: room for the polygons of many zones."""
-
-MOST_CONNECTIONS: Final = 100
-"""At a time: each is an open file, of which a process usually has 1024."""
 
 _HANDLERS_STOP_S: Final = 0.5
 
@@ -120,9 +118,7 @@ class WebServer:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        runner = web.AppRunner(
-            self._app(), access_log=None, logger=_silent(), shutdown_timeout=_HANDLERS_STOP_S
-        )
+        runner = web.AppRunner(self._app(), shutdown_timeout=_HANDLERS_STOP_S)
         await runner.setup()
         streaming = asyncio.create_task(self.stream.run())
         try:
@@ -141,9 +137,11 @@ class WebServer:
         where = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
         said = ""
+        assert runner.server is not None
+        connection = partial(Connection, runner.server)
         while not self._stopping.is_set():
             try:
-                self._server = await self._loop.create_server(partial(_protocol, runner), host, port)
+                self._server = await self._loop.create_server(connection, host, port)
             except OSError as error:
                 if said != str(error):
                     log.warning("live view: waiting for %s: %s", where, os.strerror(error.errno or 0))
@@ -157,7 +155,9 @@ class WebServer:
         return False
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard.middleware, _without_bugs], client_max_size=MAX_BYTES)
+        app = web.Application(
+            middlewares=[in_time, self._guard.middleware, _without_bugs], client_max_size=MAX_BYTES
+        )
         app.on_response_prepare.append(_add_headers)
         app.add_routes(self._routes())
         return app
@@ -173,20 +173,6 @@ class WebServer:
         ]
 
 
-def _protocol(runner: web.AppRunner) -> asyncio.BaseProtocol:
-    """Who answers the next connection: nobody where there are too many, so that files are left for others."""
-    assert runner.server is not None
-    return runner.server() if len(runner.server.connections) < MOST_CONNECTIONS else _Refusal()
-
-
-class _Refusal(asyncio.Protocol):
-    """Hangs up."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
-
-
 @web.middleware
 async def _without_bugs(request: web.Request, handler: Handler) -> web.StreamResponse:
     """A bug in an answer is logged, and ends neither the server nor the daemon, which others rely on."""
@@ -200,12 +186,4 @@ async def _without_bugs(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
-    response.headers[hdrs.SERVER] = "posed"
-
-
-def _silent() -> logging.Logger:
-    """What aiohttp writes to: it quotes requests, in which a token may be."""
-    logger = logging.getLogger(f"{__name__}.aiohttp")
-    logger.disabled = True
-    return logger
+    add_headers(response)
