@@ -277,19 +277,78 @@ def test_wrong_tokens_are_counted_and_then_the_right_one_has_to_wait_too(guarded
     status, headers, text = guarded.get("/", Authorization=f"Bearer {TOKEN}")
     assert (status, text) == (429, "Too many wrong tokens: wait 10 s.\n")
     assert 0 < int(headers["Retry-After"]) <= 10
-    assert guarded.get(f"/?token={TOKEN}")[0] == 429
     assert caplog.text.count("a wrong token from 127.0.0.1") == 1
 
 
-def test_who_has_the_cookie_does_not_wait_for_others_wrong_tokens(guarded):
+@pytest.mark.parametrize(
+    "browser",
+    [
+        {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"},
+        {},  # over plain HTTP browsers do not say whose link it was
+    ],
+)
+def test_links_of_others_lock_neither_programs_nor_the_form_out(guarded, browser):
+    tried = [guarded.get("/?token=wrong", **browser)[0] for _ in range(TRIES_AT_ONCE + 1)]
+    assert tried == [401] * TRIES_AT_ONCE + [429]
+    assert guarded.get(f"/?token={TOKEN}", **browser)[0] == 429
+    assert guarded.get("/", Authorization=f"Bearer {TOKEN}")[0] == 200
+    assert log_in(guarded, TOKEN) == 303
+
+
+def test_links_that_the_browser_calls_foreign_do_not_use_up_the_owners_own(guarded):
+    link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+    for _ in range(TRIES_AT_ONCE + 1):
+        guarded.get("/?token=wrong", **link)
+    assert guarded.get(f"/?token={TOKEN}", Sec_Fetch_Site="none")[0] == 303
+
+
+def test_what_another_page_embeds_is_not_counted(guarded):
+    for _ in range(TRIES_AT_ONCE + 1):
+        embedded = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"}
+        assert guarded.get("/?token=wrong", **embedded)[0] == 403
+        assert log_in(guarded, "wrong", origin="http://evil.example") == 403
+    assert guarded.get(f"/?token={TOKEN}")[0] == 303
+    assert log_in(guarded, TOKEN) == 303
+
+
+def test_wrong_tokens_in_the_form_are_counted(guarded):
+    assert [log_in(guarded, "wrong") for _ in range(TRIES_AT_ONCE)] == [401] * TRIES_AT_ONCE
+    assert log_in(guarded, TOKEN) == 429
+
+
+def test_a_wrong_token_opens_nothing_in_versions_of_aiohttp_whose_answers_are_false(guarded, monkeypatch):
+    monkeypatch.setattr(aiohttp.web.Response, "__bool__", lambda _: False, raising=False)
+    assert guarded.get("/", Authorization="Bearer wrong")[0] == 401
+    assert guarded.get("/?token=wrong")[0] == 401
+    assert log_in(guarded, "wrong") == 401
+
+
+def log_in(site: Site, token: str, origin: str | None = None) -> int:
+    """The status that the form is answered with."""
+
+    async def work(client):
+        headers = {"Origin": origin or site.url}
+        async with client.post(
+            "/login", data={"token": token}, headers=headers, allow_redirects=False
+        ) as answer:
+            return answer.status
+
+    return site.visit(work)
+
+
+def test_who_has_the_cookie_does_not_wait_for_any_wrong_token(guarded):
     async def work(client):
         await client.get("/", params={"token": TOKEN})
         for _ in range(TRIES_AT_ONCE + 1):
-            await client.get("/", headers={"Authorization": "Bearer wrong"})
-        async with client.get("/") as answer:
-            return answer.status
+            async with aiohttp.ClientSession(guarded.url) as other:
+                async with other.get("/", headers={"Authorization": "Bearer wrong"}) as refused:
+                    assert refused.status in {401, 429}
+                async with other.get("/", params={"token": "wrong"}) as refused:
+                    assert refused.status in {401, 429}
+        async with client.get("/") as page, client.get("/", params={"token": "wrong"}) as link:
+            return page.status, link.status, str(link.url)
 
-    assert guarded.visit(work) == 200
+    assert guarded.visit(work) == (200, 200, f"{guarded.url}/")
 
 
 def test_the_right_token_can_be_shown_as_often_as_one_likes(guarded):

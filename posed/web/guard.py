@@ -3,6 +3,10 @@
 - Host, so that a name that somebody else controls cannot be pointed at this machine (DNS rebinding).
 - Origin and Sec-Fetch-Site, so that no other page in the owner's browser reaches this one.
 - The token, once; from then on a signed cookie, which outlives a restart of the daemon and not its own time.
+
+Wrong tokens are counted by the way they come, and the cookie is looked at before all of them: a link that
+somebody else made can use up the tries of links alone, and not those of the form or of programs. Browsers say
+`Sec-Fetch-Site` only over TLS and to this machine itself, so it is no help against that.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -47,15 +51,14 @@ COOKIE_LASTS_S: Final = 30 * 24 * 3600
 
 TRIES_AT_ONCE: Final = 5
 TRIES_PER_S: Final = 0.1
-"""Wrong tokens that an address may send in a moment, and in the long run, per s."""
+"""Wrong tokens that an address may send in one way in a moment, and in the long run, per s."""
 
-_MOST_ADDRESSES: Final = 1000
-"""Addresses whose wrong tokens are counted; who has been quiet for the longest is forgotten first."""
+_MOST_COUNTED: Final = 1000
+"""Addresses and ways that are counted; who has been quiet for the longest is forgotten first."""
 
 LOGIN: Final = "/login"
 STATIC: Final = "/static/"
 """What needs no token: the form that asks for it, and the page's files, which hold nothing of this device."""
-
 
 _WARN_EVERY_S: Final = 60.0
 
@@ -65,6 +68,10 @@ _FOREIGN: Final = {"cross-site", "same-site"}
 _warn = Throttled(log, _WARN_EVERY_S)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+Way = Literal["form", "link", "foreign link", "header"]
+"""How a token comes. Another page can make its reader's browser send a link, and nothing else: its form is
+refused for its Origin, and its header is not sent without asking first, which is refused, too."""
 
 
 class Guard:
@@ -88,7 +95,7 @@ class Guard:
         self._takes_any_address = not config.is_local
         self._ask = ask
         self._clock = clock
-        self._tries: OrderedDict[str, Allowance] = OrderedDict()
+        self._tries: OrderedDict[tuple[str, Way], Allowance] = OrderedDict()
 
     @property
     def middleware(self) -> Middleware:
@@ -101,7 +108,8 @@ class Guard:
             given = (await request.post()).get("token")
         except ValueError:  # what says that it is a form and is none
             return web.Response(status=400, text="must be a form\n")
-        return self._try(request, given if isinstance(given, str) else "") or self._welcome("/")
+        refusal = self._try(request, "form", given if isinstance(given, str) else "")
+        return self._welcome("/") if refusal is None else refusal
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -109,14 +117,18 @@ class Guard:
             return web.Response(status=403, text=f"{problem}\n")
         if not self._token or request.path == LOGIN or request.path.startswith(STATIC):
             return await handler(request)
+        knows = self._knows(request.cookies.get(self._cookie, ""))
         if request.method == "GET" and "token" in request.query:
             there = str(request.rel_url.without_query_params("token")).lstrip("/")
-            return self._try(request, request.query["token"]) or self._welcome(f"/{there}")
+            way: Way = "foreign link" if _is_foreign(request) else "link"
+            refusal = None if knows else self._try(request, way, request.query["token"])
+            return self._welcome(f"/{there}") if refusal is None else refusal
+        if knows:
+            return await handler(request)
         scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() == "bearer":
-            return self._try(request, given.strip()) or await handler(request)
-        if self._knows(request.cookies.get(self._cookie, "")):
-            return await handler(request)
+            refusal = self._try(request, "header", given.strip())
+            return await handler(request) if refusal is None else refusal
         return self._ask(request, 401, "")
 
     def _problem(self, request: web.Request) -> str | None:
@@ -129,7 +141,7 @@ class Guard:
             return "Origin: must be there"
         if origin is not None and _netloc_of(origin) != host.lower():
             return "Origin: must be this page"
-        if request.headers.get("Sec-Fetch-Site", "same-origin") in _FOREIGN and not _is_visit(request):
+        if _is_foreign(request) and not _is_visit(request):
             return "Sec-Fetch-Site: must be this page"
         return None
 
@@ -142,9 +154,12 @@ class Guard:
             return name in self._names
         return self._takes_any_address or address.is_loopback or name in self._names
 
-    def _try(self, request: web.Request, given: str) -> web.Response | None:
-        """None for the right token, else the refusal; the right one is refused too after many wrong ones."""
-        allowance = self._allowance_of(request.remote or "")
+    def _try(self, request: web.Request, way: Way, given: str) -> web.Response | None:
+        """None for the right token, else the refusal; the right one is refused too after many wrong ones.
+
+        Ask `is None`: to aiohttp before 3.12 every answer is an empty mapping, and so false.
+        """
+        allowance = self._allowance_of(request.remote or "", way)
         if (wait_s := math.ceil(allowance.wait_s)) > 0:
             refusal = self._ask(request, 429, f"Too many wrong tokens: wait {wait_s} s.")
             refusal.headers[hdrs.RETRY_AFTER] = str(wait_s)
@@ -155,12 +170,12 @@ class Guard:
         _warn.warning(f"live view: a wrong token from {request.remote}")
         return self._ask(request, 401, "That is not the token.")
 
-    def _allowance_of(self, remote: str) -> Allowance:
+    def _allowance_of(self, remote: str, way: Way) -> Allowance:
         """What an address has left."""
-        key = owner_of(remote)
+        key = owner_of(remote), way
         allowance = self._tries.pop(key, None) or Allowance(TRIES_AT_ONCE, TRIES_PER_S)
         self._tries[key] = allowance
-        if len(self._tries) > _MOST_ADDRESSES:
+        if len(self._tries) > _MOST_COUNTED:
             self._tries.popitem(last=False)
         return allowance
 
@@ -215,6 +230,11 @@ def _netloc_of(origin: str) -> str:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
+
+
+def _is_foreign(request: web.Request) -> bool:
+    """Whether the browser says that another page made it ask."""
+    return request.headers.get("Sec-Fetch-Site", "same-origin") in _FOREIGN
 
 
 def _is_visit(request: web.Request) -> bool:
