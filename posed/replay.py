@@ -5,6 +5,7 @@ Only the frames' own times count, so that a recording tells the same at any spee
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,7 @@ class Played:
     Args:
         start: of the recording, or of this part of it.
         config: the settings that it was played with.
-        since_s: media time since the recording's first frame, s.
+        since_s: media time that passed since the recording's first frame, s; where time leaps back, none did.
         people: everybody of whom something is visible.
     """
 
@@ -59,7 +60,7 @@ def replay(
     Raises:
         RecordingError: the recorded settings are none of this version's.
     """
-    first_s: float | None = None
+    since_s, before_s = 0.0, math.inf
     start: RecordingStart | None = None
     following: Following | None = None
     with TemporaryDirectory(prefix="posed-replay-") as folder:
@@ -76,9 +77,10 @@ def replay(
             assert start is not None, "a recording begins with a start"
             assert following is not None
             frame = _frame(line)
-            first_s = frame.time_s if first_s is None else first_s
+            since_s += max(0.0, frame.time_s - before_s)
+            before_s = frame.time_s
             people = following.update([pose_of(pose) for pose in line.poses], frame)
-            yield Played(start, config, frame, frame.time_s - first_s, people, following)
+            yield Played(start, config, frame, since_s, people, following)
 
 
 def paced(

@@ -310,7 +310,7 @@ def show_event(number: str, event: Occurrence, since_s: float, *, as_json: bool)
     Args:
         number: its id in this replay.
         event: as it is told.
-        since_s: media time since the recording's first frame, s.
+        since_s: media time that passed since the recording's first frame, s.
         as_json: whether as a JSON object.
     """
     if as_json:

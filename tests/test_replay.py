@@ -104,6 +104,10 @@ def test_a_pause_in_a_recording_is_cut_short_and_a_leap_back_waits_for_nothing()
     assert clock.now_s - 50 == pytest.approx(LONGEST_WAIT_S + 0.5)
 
 
+def test_where_time_leaps_back_none_passes():
+    assert [one.since_s for one in played([10, 10.5, 3, 3.25, 1, 2])] == [0, 0.5, 0.5, 0.75, 0.75, 1.75]
+
+
 # The command
 
 
@@ -122,6 +126,14 @@ def test_events_are_printed_with_the_recordings_own_time(tmp_path, recorded):
     assert first == "      0.20 s  entered       person 1   -"
     assert any(" fall          person 2 " in line for line in done.stdout.splitlines()), done.stdout
     assert done.stderr == f"{recorded}: 170 frames, 16.9 s\n"
+
+
+def test_the_length_is_that_of_all_parts_where_the_time_was_set_back(tmp_path):
+    path = tmp_path / "leap.jsonl"
+    times_s = [100 + number / FPS for number in range(20)] + [5 + number / FPS for number in range(20)]
+    recording = [start(), *(frame(number, time_s=time_s) for number, time_s in enumerate(times_s))]
+    path.write_bytes(b"".join(encode(line) + b"\n" for line in recording))
+    assert posed(tmp_path, "replay", path).stderr == f"{path}: 40 frames, 3.8 s\n"
 
 
 @pytest.mark.parametrize("speed", [0, 20, 200])
