@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -313,6 +314,128 @@ async def contact_comes_back_after_a_restart(bench: Bench) -> None:
         assert await page.value("window.sameAsBefore"), "the page was loaded anew"
 
 
+class Cable:
+    """The way to a port, which can be cut in silence: nothing is closed, and nothing comes through any more.
+
+    Args:
+        port: where it leads.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._cut = asyncio.Event()
+        self._carrying: set[asyncio.Task[None]] = set()
+
+    def cut(self) -> None:
+        """From now on: what was connected, and what will be until it is mended."""
+        self._cut.set()
+
+    def mend(self) -> None:
+        """For connections from now on; those before stay dead."""
+        self._cut = asyncio.Event()
+
+    async def __aenter__(self) -> str:
+        """Returns: the URL at this end."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for one in self._carrying:
+            one.cancel()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        for ends in ((reader, back), (there, writer)):
+            task = asyncio.create_task(_carry(*ends, self._cut))
+            self._carrying.add(task)
+            task.add_done_callback(self._carrying.discard)
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event) -> None:
+    """One way, until it ends or is cut."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            if cut.is_set():
+                await asyncio.Event().wait()
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+_SAYS: Final = """['contact', 'notice'].map(id => document.getElementById(id).textContent).concat(
+  document.getElementById('canvas').classList.contains('stale'),
+  document.querySelector('aside').classList.contains('stale'))"""
+
+
+_LOST: Final = {"Nothing comes from the daemon.", "No contact with the daemon; trying again."}
+
+
+async def a_connection_that_dies_in_silence_is_noticed(bench: Bench) -> None:
+    """The picture is marked within seconds, and the page finds back by itself, however long it was away."""
+    cable = Cable(bench.port)
+    with bench.daemon("silence"):
+        await bench.listens()
+        async with cable as url:
+            page = await bench.browser.page()
+            await page.show_as(1280, 800)
+            await page.open(url)
+            await page.until(_LIVE, 40)
+            for away_s in (4, 14, 25):
+                await page.value("window.sameAsBefore = true")
+                cable.cut()
+                began = time.monotonic()
+                await page.until("document.getElementById('canvas').classList.contains('stale')", 5)
+                marked_s = time.monotonic() - began
+                await asyncio.sleep(max(0.0, away_s - marked_s))
+                contact, notice, *stale = await page.value(_SAYS)
+                assert stale == [True, True]
+                assert notice in _LOST, notice
+                await page.screenshot(bench.keep / f"silence-{away_s}.png")
+                cable.mend()
+                mended = time.monotonic()
+                await page.until(_LIVE, 15)
+                back_s = time.monotonic() - mended
+                assert await page.value("window.sameAsBefore"), "the page was loaded anew"
+                print(
+                    f"  away for {away_s} s: marked after {marked_s:.1f} s ({contact!r}, {notice!r}), "
+                    f"back {back_s:.1f} s after the network"
+                )
+
+
+_LIVE: Final = """document.getElementById('contact').textContent === 'live'
+  && document.getElementById('canvas').dataset.sequence
+  && !document.getElementById('canvas').classList.contains('stale')"""
+
+
+async def a_hidden_page_takes_no_frames(bench: Bench) -> None:
+    """Another tab is in front: no picture is sent, and the page goes on as soon as it is seen again."""
+    with bench.daemon("hidden") as daemon:
+        page = await bench.page()
+        other = await bench.browser.page(in_front_of=page)
+        await page.until("document.hidden")
+        await asyncio.sleep(0.5)  # for those on their way
+        before = page.frames
+        await asyncio.sleep(3)
+        assert page.frames == before, f"{page.frames - before} frames in 3 s for nobody"
+        await page.do("Page.bringToFront")
+        await page.until(_LIVE, 3)
+        await asyncio.sleep(3)
+        seen = page.frames - before
+        assert seen > 3, seen
+        print(f"  0 frames in 3 s while hidden, {seen} in 3 s and a little when seen again")
+
+        await other.do("Page.bringToFront")
+        daemon.stop(signal.SIGTERM, within_s=5)
+        await asyncio.sleep(20)  # attempts are as far apart as they get
+        daemon.start()
+        await bench.listens()
+        await page.do("Page.bringToFront")
+        began = time.monotonic()
+        await page.until("document.getElementById('contact').textContent === 'live'", 3)
+        print(f"  after a restart behind another tab: live {time.monotonic() - began:.1f} s after it is seen")
+
+
 async def a_token_is_asked_for(bench: Bench) -> None:
     """A wrong one is refused; the right one is taken once and is in no address and no script's reach."""
     with bench.daemon("token", host="0.0.0.0", token=TOKEN):  # noqa: S104 - that is what asks for one
@@ -458,6 +581,8 @@ CHECKS: Final = {
     "zones are drawn with the mouse": zones_are_drawn_with_the_mouse,
     "zones are drawn with a finger": zones_are_drawn_with_a_finger,
     "contact comes back after a restart": contact_comes_back_after_a_restart,
+    "a connection that dies in silence is noticed": a_connection_that_dies_in_silence_is_noticed,
+    "a hidden page takes no frames": a_hidden_page_takes_no_frames,
     "a token is asked for": a_token_is_asked_for,
     "other pages reach nothing": other_pages_reach_nothing,
     "it can be read anywhere": it_can_be_read_anywhere,

@@ -44,15 +44,24 @@ class BrowserError(AssertionError):
 
 
 class Page:
-    """One tab."""
+    """One tab.
 
-    def __init__(self, browser: Browser, session: str) -> None:
+    Args:
+        browser: whose it is.
+        session: its name in the protocol.
+        context: of the tabs that share its window and cookies.
+    """
+
+    def __init__(self, browser: Browser, session: str, context: str) -> None:
         self._browser = browser
         self._session = session
+        self.context = context
         self.complaints: list[str] = []
         """What the console said: errors, warnings, violations of the policy."""
         self.requests: list[str] = []
         """Every address that was asked for."""
+        self.frames = 0
+        """Binary messages that came over WebSockets."""
 
     async def do(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command."""
@@ -150,6 +159,8 @@ class Page:
             self.requests.append(parameters["request"]["url"])
         elif method == "Network.webSocketCreated":
             self.requests.append(parameters["url"])
+        elif method == "Network.webSocketFrameReceived":
+            self.frames += parameters["response"]["opcode"] == 2
         elif method == "Log.entryAdded" and parameters["entry"]["level"] in {"error", "warning"}:
             self.complaints.append(parameters["entry"]["text"])
         elif method == "Runtime.exceptionThrown":
@@ -192,14 +203,15 @@ class Browser:
         self._process.wait(START_S)
         self._folder.cleanup()
 
-    async def page(self) -> Page:
-        """A new tab that shares no cookies with others."""
-        context = await self.do("Target.createBrowserContext")
-        target = await self.do(
-            "Target.createTarget", url="about:blank", browserContextId=context["browserContextId"]
-        )
+    async def page(self, in_front_of: Page | None = None) -> Page:
+        """A new tab: in front of another, which is hidden by it, or in a window that shares no cookies."""
+        if in_front_of is None:
+            context = (await self.do("Target.createBrowserContext"))["browserContextId"]
+        else:
+            context = in_front_of.context
+        target = await self.do("Target.createTarget", url="about:blank", browserContextId=context)
         attached = await self.do("Target.attachToTarget", targetId=target["targetId"], flatten=True)
-        page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"])
+        page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"], context)
         for domain in ("Page", "Runtime", "Network", "Log"):
             await page.do(f"{domain}.enable")
         return page

@@ -4,7 +4,8 @@ import { Painter } from "/static/draw.js";
 import { Editor } from "/static/zones.js";
 
 const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 8000;
+const LONGEST_WAIT_MS = 5000;
+const OPEN_MS = 4000; // for a connection to come about, and for an answer
 const STALE_MS = 3000;
 const SILENT_MS = 10000; // the state comes every second: a connection without it is dead, whoever noticed
 const MOST_EVENTS = 20;
@@ -31,6 +32,7 @@ const editor = new Editor(canvas, paint);
 const means = new Map();
 let socket = null;
 let wait = FIRST_WAIT_MS;
+let retry = 0;
 let state = null;
 let frameAt = 0;
 let heardAt = 0;
@@ -46,7 +48,7 @@ for (const what of ["skeletons", "boxes", "names", "zones"]) {
   });
 }
 window.addEventListener("resize", paint);
-document.addEventListener("visibilitychange", settle);
+document.addEventListener("visibilitychange", comeBack);
 setInterval(lookAround, 500);
 connect();
 
@@ -59,14 +61,15 @@ function paint() {
 // Contact
 
 function connect() {
+  clearTimeout(retry);
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   socket = new WebSocket(`${scheme}//${location.host}/live`);
   socket.binaryType = "arraybuffer";
   heardAt = performance.now();
   const mine = socket;
   socket.addEventListener("message", ({ data }) => {
-    heardAt = performance.now();
     if (mine !== socket) return;
+    heardAt = performance.now();
     if (typeof data === "string") hear(JSON.parse(data));
     else see(data);
   });
@@ -76,19 +79,19 @@ function connect() {
 // Closing waits for the other side, which a silent loss never answers.
 function giveUp() {
   const dead = socket;
-  socket = null;
-  dead.close();
   lost();
+  dead.close();
 }
 
 async function lost() {
+  socket = null;
   owed = 0;
   say("lost", "no contact");
   byId("edit").disabled = !editor.draft;
-  setTimeout(connect, wait * (0.5 + Math.random() / 2));
+  retry = setTimeout(connect, wait * (0.5 + Math.random() / 2));
   wait = Math.min(wait * 2, LONGEST_WAIT_MS);
   // Whoever has to show a token again is sent to the form.
-  const answer = await fetch("/", { method: "HEAD" }).catch(() => null);
+  const answer = await fetch("/", { method: "HEAD", signal: AbortSignal.timeout(OPEN_MS) }).catch(() => null);
   if (answer?.status === 401) location.reload();
 }
 
@@ -103,6 +106,13 @@ function settle() {
     owed -= 1;
     socket.send("next");
   }
+}
+
+// Somebody looks again; a browser hardly lets a hidden page try.
+function comeBack() {
+  if (document.hidden) return;
+  if (!socket) connect();
+  settle();
 }
 
 function hear(message) {
@@ -153,18 +163,21 @@ function average(stages) {
 
 // A picture that is not of now must not look like one.
 function lookAround() {
-  if (socket && !document.hidden && performance.now() - heardAt > SILENT_MS) giveUp();
+  const silentMs = performance.now() - heardAt;
+  const opening = socket?.readyState === WebSocket.CONNECTING;
+  if (socket && !document.hidden && silentMs > (opening ? OPEN_MS : SILENT_MS)) giveUp();
   const stale = performance.now() - frameAt > STALE_MS;
-  const why = reason(stale);
+  const why = reason(stale, silentMs > STALE_MS);
   canvas.classList.toggle("stale", stale);
-  document.querySelector("aside").classList.toggle("stale", socket?.readyState !== WebSocket.OPEN);
+  document.querySelector("aside").classList.toggle("stale", socket?.readyState !== WebSocket.OPEN || silentMs > STALE_MS);
   byId("notice").hidden = !why;
   byId("notice").textContent = why;
   showStages();
 }
 
-function reason(stale) {
+function reason(stale, silent) {
   if (socket?.readyState !== WebSocket.OPEN) return "No contact with the daemon; trying again.";
+  if (silent) return "Nothing comes from the daemon.";
   if (!state) return stale ? "Waiting for the daemon." : "";
   if (state.paused) return "Paused: the camera is closed.";
   for (const part of ["camera", "engine"]) {
