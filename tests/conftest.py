@@ -1,14 +1,18 @@
-"""What tests share: the folder ../shared, a broker, and Ctrl-C."""
+"""What tests share: the folder ../shared, a broker, settings of a daemon, and Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.brokers import Mosquitto
+from tests.make_tflite import make_tflite
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -32,3 +36,18 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     folder.mkdir()
     with Mosquitto(folder) as mosquitto:
         yield mosquitto
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """A daemon on a tiny model, which takes red for people, and a folder of one red picture."""
+    (tmp_path / "red.tflite").write_bytes(make_tflite())
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "1.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
+    return {
+        "device": "hall",
+        "camera": {"kind": "images", "source": str(pictures), "loop": True, "fps": 20},
+        "model": {"name": str(tmp_path / "red.tflite")},
+        "mqtt": {"host": "127.0.0.1"},
+    }

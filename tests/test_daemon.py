@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,26 +21,10 @@ from posed.mqtt.store import Fall, Moment, Store, StoredEvent
 from posed.paths import spool_file
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.films import falling, film
-from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, environment
 from tests.standin.standin import Behaviour, built
 
 TOPIC = "posed/hall"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> dict[str, Any]:
-    """A daemon on a tiny model, which takes red for people, and a folder of one red picture."""
-    (tmp_path / "red.tflite").write_bytes(make_tflite())
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    cv2.imwrite(str(pictures / "1.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
-    return {
-        "device": "hall",
-        "camera": {"kind": "images", "source": str(pictures), "loop": True, "fps": 20},
-        "model": {"name": str(tmp_path / "red.tflite")},
-        "mqtt": {"host": "127.0.0.1"},
-    }
 
 
 def at(broker: Mosquitto, settings: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,6 @@ from posed.web.connection import MOST_CONNECTIONS, MOST_PER_OWNER
 from posed.web.guard import HEADERS, TRIES_AT_ONCE
 from posed.web.stream import IN_FLIGHT, LONGEST_SIDE_PX
 from tests.brokers import eventually, free_port
-from tests.make_tflite import make_tflite
 from tests.performers import posing
 from tests.run_posed import Daemon
 from tests.web_site import TOKEN, Look, Site
@@ -761,16 +760,9 @@ def test_a_port_that_is_taken_is_waited_for(tmp_path, caplog):
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> dict[str, Any]:
-    """A daemon on a tiny model, which takes red for people, a folder of one red picture, and no broker."""
-    (tmp_path / "red.tflite").write_bytes(make_tflite())
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    cv2.imwrite(str(pictures / "1.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
-    return {
-        "device": "hall",
-        "camera": {"kind": "images", "source": str(pictures), "loop": True, "fps": 20},
-        "model": {"name": str(tmp_path / "red.tflite")},
+def settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of a daemon that shows what it sees, without a broker."""
+    return settings | {
         "mqtt": {"host": "127.0.0.1", "port": free_port()},
         "privacy": {"pictures": "full"},
         "web": {"enabled": True, "port": free_port()},
