@@ -167,9 +167,11 @@ function lookAround() {
   const opening = socket?.readyState === WebSocket.CONNECTING;
   if (socket && !document.hidden && silentMs > (opening ? OPEN_MS : SILENT_MS)) giveUp();
   const stale = performance.now() - frameAt > STALE_MS;
-  const why = reason(stale, silentMs > STALE_MS);
+  const silent = silentMs > STALE_MS;
+  const why = reason(stale, silent);
+  if (silent && socket?.readyState === WebSocket.OPEN) say("lost", "silent");
   canvas.classList.toggle("stale", stale);
-  document.querySelector("aside").classList.toggle("stale", socket?.readyState !== WebSocket.OPEN || silentMs > STALE_MS);
+  document.querySelector("aside").classList.toggle("stale", socket?.readyState !== WebSocket.OPEN || silent);
   byId("notice").hidden = !why;
   byId("notice").textContent = why;
   showStages();
@@ -191,6 +193,7 @@ function reason(stale, silent) {
 
 function tell(now) {
   state = now;
+  say("live", "live");
   if (!editor.draft) editor.take(now.settings["people.zones"] ?? {});
   const { camera, engine, model } = now;
   const size = camera.width ? ` ${camera.width}×${camera.height}` : "";
