@@ -24,12 +24,11 @@ from msgspec import UNSET, Struct
 
 from posed import __version__, camera, engine
 from posed.attention import Attention
-from posed.bench.machine import temperature_c
 from posed.camera.base import Camera
 from posed.config import Config, changed, keep, live_values, mqtt_password, overriding
 from posed.decode import describe
 from posed.engine.base import Engine
-from posed.engine.temperature import Thermometer
+from posed.engine.temperature import Thermometer, processor_c
 from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
 from posed.files import replace_file
 from posed.following import Following
@@ -403,7 +402,7 @@ class Daemon:
             falls=len(self._spool.falls),
             broker_connected=self._mqtt.connected,
             broker_connections=self._connections,
-            processor_c=temperature_c(),
+            processor_c=processor_c(),
         )
 
     def _on_event(self, event: EventMessage) -> None:

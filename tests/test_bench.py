@@ -283,24 +283,6 @@ def is_running(process_id: int) -> bool:
         return False
 
 
-def thermal(folder: Path, **zones: int) -> Path:
-    for number, (kind, millidegrees) in enumerate(zones.items()):
-        zone = folder / f"class/thermal/thermal_zone{number}"
-        zone.mkdir(parents=True)
-        (zone / "type").write_text(f"{kind}\n")
-        (zone / "temp").write_text(f"{millidegrees}\n")
-    return folder
-
-
-def test_the_processors_temperature_is_read(tmp_path):
-    assert machine.temperature_c(thermal(tmp_path, acpitz=27800, cpu_thermal=61322)) == 61.322
-
-
-def test_without_a_sensor_there_is_no_temperature(tmp_path):
-    assert machine.temperature_c(tmp_path) is None
-    assert machine.temperature_c(thermal(tmp_path, acpitz=27800)) is None
-
-
 @pytest.mark.parametrize(
     ("word", "expected"),
     [

@@ -1,4 +1,4 @@
-"""The Edge TPU's temperature, as the PCIe driver shows it."""
+"""Temperatures: the Edge TPU's, as the PCIe driver shows it, and the processor's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from posed.engine.temperature import INTERVAL_S, Thermometer
+from posed.engine.temperature import INTERVAL_S, Thermometer, processor_c
 
 
 class Clock:
@@ -53,3 +53,21 @@ def test_it_is_looked_at_now_and_then(folder):
 def test_a_driver_that_says_something_else_is_no_obstacle(folder, text):
     (folder / "apex_0" / "temp").write_text(text, encoding="latin-1")
     assert Thermometer(folder).read("edgetpu", "pci") is None
+
+
+def thermal(folder: Path, **zones: int) -> Path:
+    for number, (kind, millidegrees) in enumerate(zones.items()):
+        zone = folder / f"class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(f"{kind}\n")
+        (zone / "temp").write_text(f"{millidegrees}\n")
+    return folder
+
+
+def test_the_processors_temperature_is_read(tmp_path):
+    assert processor_c(thermal(tmp_path, acpitz=27800, cpu_thermal=61322)) == 61.322
+
+
+def test_without_a_sensor_there_is_no_temperature(tmp_path):
+    assert processor_c(tmp_path) is None
+    assert processor_c(thermal(tmp_path, acpitz=27800)) is None

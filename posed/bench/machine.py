@@ -1,4 +1,4 @@
-"""What the machine says of itself: memory, temperature, throttling; its name."""
+"""What the machine says of itself: memory, throttling; its name."""
 
 from __future__ import annotations
 
@@ -51,15 +51,6 @@ def resident_mb(proc: Path = PROC) -> float:
     """Memory of this process that is in RAM, shared libraries included, MB (10^6 bytes)."""
     pages = int((proc / "self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def temperature_c(sys: Path = SYS) -> float | None:
-    """Of the processor, °C; None where the kernel does not tell."""
-    for zone in sorted((sys / "class/thermal").glob("thermal_zone*")):
-        with contextlib.suppress(OSError, ValueError):
-            if (zone / "type").read_text(encoding="ascii").startswith(("cpu", "soc", "x86_pkg")):
-                return int((zone / "temp").read_text(encoding="ascii")) / 1000
-    return None
 
 
 def throttling(sys: Path = SYS) -> list[str] | None:

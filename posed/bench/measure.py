@@ -62,6 +62,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
     runtime = find_runtime().name
     memory.note("TFLite runtime")
     from posed.engine import open_engine
+    from posed.engine.temperature import processor_c
     from posed.model.pair import load_pair
 
     pair = load_pair(config.model.name, pull_missing=config.model.pull)
@@ -104,7 +105,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
             **watch.figures(bare),
             "dropped": {"camera": daemon.dropped.camera, "mqtt": daemon.dropped.mqtt},
             "memory_mb": {"total": memory.total_mb, **memory.parts_mb},
-            "temperature_c": machine.temperature_c(),
+            "temperature_c": processor_c(),
             "throttling": machine.throttling(),
         }
 

@@ -1,13 +1,16 @@
-"""How hot the Edge TPU is: PCIe modules tell, the USB stick has no way to."""
+"""How hot the processor and an Edge TPU are: modules on PCIe tell, the USB stick has no way to."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-APEX: Final = Path("/sys/class/apex")
+SYS: Final = Path("/sys")
+
+APEX: Final = SYS / "class/apex"
 """Where the driver shows each module. Source: https://www.coral.ai/docs/pcie-parameters/."""
 
 INTERVAL_S: Final = 10.0
@@ -48,3 +51,12 @@ class Thermometer:
             return int(text) / 1000
         except (OSError, ValueError):
             return None
+
+
+def processor_c(sys: Path = SYS) -> float | None:
+    """Of the processor, °C; None where the kernel does not tell."""
+    for zone in sorted((sys / "class/thermal").glob("thermal_zone*")):
+        with contextlib.suppress(OSError, ValueError):
+            if (zone / "type").read_text(encoding="ascii").startswith(("cpu", "soc", "x86_pkg")):
+                return int((zone / "temp").read_text(encoding="ascii")) / 1000
+    return None
