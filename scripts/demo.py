@@ -68,7 +68,7 @@ def main() -> int:
                 env={**os.environ, "XDG_STATE_HOME": folder, **daemon_settings(options, port)},
             )
             processes.append(daemon)
-            print(f"broker on 127.0.0.1:{port}; messages of posed/demo/#; Ctrl-C ends", flush=True)
+            say(f"broker on 127.0.0.1:{port}; messages of posed/demo/#; Ctrl-C ends")
             return watch(subscriber, daemon, options.seconds)
         except KeyboardInterrupt:
             return 0
@@ -113,6 +113,15 @@ def model_of_real_people() -> dict[str, str]:
             return {"POSED_MODEL__NAME": str(MODEL_BESIDE)}
         return {"POSED_MODEL__NAME": MODEL_OF_REAL_PEOPLE, "POSED_MODEL__PULL": "true"}
     return {"POSED_MODEL__NAME": MODEL_OF_REAL_PEOPLE}
+
+
+def say(line: str) -> None:
+    """Print it at once; that nobody reads any more ends the demo, as SIGTERM does."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be said
+        signal.raise_signal(signal.SIGTERM)
 
 
 def free_port() -> int:
@@ -177,19 +186,19 @@ class Subscriber:
             self.first.set()
             self._print_poses(msgspec.json.decode(message.payload))
         elif name == "state":
-            print(state_line(msgspec.json.decode(message.payload)), flush=True)
+            say(state_line(msgspec.json.decode(message.payload)))
         else:
-            print(f"{name:6s} {message.payload.decode()}", flush=True)
+            say(f"{name:6s} {message.payload.decode()}")
 
     def _print_poses(self, poses: dict[str, Any]) -> None:
         people = poses["people"]
         count = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
-        print(f"poses  {poses['sequence']:6d}  {poses['inference_ms']:5.1f} ms  {count}", flush=True)
+        say(f"poses  {poses['sequence']:6d}  {poses['inference_ms']:5.1f} ms  {count}")
         for person in people:
             error_px = self._truth and self._truth.error_px(poses["sequence"], person)
             if error_px is not None:
                 self.errors_px.append(error_px)
-            print(f"         {person_text(person)}{error_text(error_px)}", flush=True)
+            say(f"         {person_text(person)}{error_text(error_px)}")
 
 
 def state_line(state: dict[str, Any]) -> str:
@@ -223,9 +232,9 @@ def watch(subscriber: Subscriber, daemon: subprocess.Popen[bytes], seconds: floa
         if running_s >= FIRST_MESSAGE_S and not subscriber.first.is_set():
             break
         time.sleep(0.05)
-    print(f"{subscriber.poses} poses messages received", flush=True)
+    say(f"{subscriber.poses} poses messages received")
     if subscriber.errors_px:
-        print(f"median distance from the truth: {np.median(subscriber.errors_px):.1f} px", flush=True)
+        say(f"median distance from the truth: {np.median(subscriber.errors_px):.1f} px")
     if not subscriber.poses:
         print("demo: no poses message came", file=sys.stderr)
     return daemon.poll() or int(not subscriber.poses)

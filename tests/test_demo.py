@@ -1,13 +1,17 @@
-"""Which model scripts/demo runs on what."""
+"""scripts/demo: which model it runs on what, and how it ends."""
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from posed.config import load
 from scripts import demo
+from tests.run_posed import environment
 
 
 def settings(**options: str) -> dict[str, str]:
@@ -30,3 +34,21 @@ def test_real_people_are_not_left_to_a_model_of_drawings(source: dict[str, str])
 
 def test_a_model_that_is_named_is_taken() -> None:
     assert model_of(settings(video="people.mp4", model="drawings-257x353-32")) == "drawings-257x353-32"
+
+
+def test_it_ends_quietly_when_nobody_reads_it_any_more(tmp_path: Path) -> None:
+    """As `scripts/demo | head` does. All its processes share a stderr, which ends with the last one."""
+    process = subprocess.Popen(
+        [sys.executable, str(demo.ROOT / "scripts/demo.py"), "--seconds", "60"],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("poses"):
+            assert process.poll() is None
+        process.stdout.close()
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
