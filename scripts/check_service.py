@@ -38,6 +38,9 @@ engine: {threads: 1}
 mqtt: {host: 127.0.0.1}
 """
 
+GONE: Final = "lib/python3*/site-packages/posed/py.typed"
+"""A file that newer packages do not have, below /opt/posed."""
+
 LEFT_ALONE: Final = (
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/root", "/etc/machine-id", "/var/tmp", "/var/log"),  # noqa: S108
     *("/var/lib/dpkg", "/var/lib/systemd", "/var/lib/mosquitto", "/var/cache/ldconfig"),
@@ -338,6 +341,48 @@ def upgrade_not_ready(machine: Machine) -> str:
     return "dpkg fails, the version before runs, also after a restart"
 
 
+def put_back_is_not_the_new_one(machine: Machine) -> str:
+    """What dpkg did not configure it does not configure later either: the version before is in its place."""
+    pid = machine.pid()
+    done = machine.run("dpkg --configure posed")
+    hold(done.returncode != 0 and "install either again" in done.stderr, done.stderr[-300:])
+    status = machine.do("dpkg-query -W -f '${Status}' posed")
+    hold(status == "install ok half-configured", status)
+    hold(machine.pid() == pid, "it was restarted")
+    return f"dpkg --configure fails, too, the process that runs goes on; {status}"
+
+
+def install_while_starting(machine: Machine, deb: str) -> subprocess.CompletedProcess[str]:
+    """Over a service that is not ready yet, and would be while the package is configured."""
+    machine.do("systemctl restart --no-block posed")
+    wait_for("starting", lambda: machine.show("SubState") == "start" and machine.pid(), START_S)
+    pid = machine.pid()
+    machine.do(f"kill -STOP {pid}")
+    asked = "[ ]start posed.service|[ ]restart posed.service"
+    wait = f"timeout 120 sh -c 'until pgrep -f \"{asked}\"; do sleep 0.1; done'"
+    machine.do(f"({wait}; sleep 1; kill -CONT {pid}) >/dev/null 2>&1 &")
+    hold(machine.show("SubState") == "start", f"it is {machine.show('SubState')}")
+    done = install_over(machine, deb)
+    hold(machine.pid() != pid, "the process of the old version runs on")
+    return done
+
+
+def upgrade_starting_not_ready(machine: Machine) -> str:
+    """The same over a service that is itself not ready yet."""
+    hold(install_while_starting(machine, "unready").returncode != 0, "dpkg did not fail")
+    old_version_runs(machine, machine.pid())
+    return "dpkg fails, the version before runs, also after a restart"
+
+
+def upgrade_starting(machine: Machine) -> str:
+    """A package over a service that is not ready yet: the version that is on the disk runs."""
+    done = install_while_starting(machine, "newer")
+    hold(done.returncode == 0, done.stdout[-300:] + done.stderr[-300:])
+    hold(runs(machine), "it is not ready")
+    sees_people(machine)
+    return "the process that was starting gives way to one of the new version"
+
+
 def old_version_runs(machine: Machine, pid: int) -> None:
     """As this process, and as another one after a restart; nothing of the new version is left."""
     hold(machine.pid() == pid and runs(machine), "it does not run any more")
@@ -354,7 +399,8 @@ def upgrade(machine: Machine) -> str:
     hold(done.returncode == 0, done.stdout[-300:] + done.stderr[-300:])
     hold(machine.do("dpkg-query -W -f '${Version}' posed").endswith("+newer"), "the version is the old one")
     took_s = comes_back(machine, pid)
-    hold(machine.says("ls -d /opt/posed/newer /opt/posed.before") == "/opt/posed/newer", "not its files")
+    hold(machine.says("ls -d /opt/posed/newer /opt/posed.*") == "/opt/posed/newer", "not its files")
+    hold(not machine.says(f"ls /opt/posed/put-back /opt/posed/{GONE}"), "files of the old version are left")
     hold(machine.do("cat /etc/posed/posed.yaml") == CONFIG + "# mine", "posed.yaml has changed")
     hold(machine.says("stat -c %U:%G:%a /etc/posed/posed.yaml") == "root:posed:640", "posed.yaml's owner")
     hold(machine.says("stat -c %U:%G:%a /etc/posed") == "root:posed:750", "the folder's owner")
@@ -364,6 +410,7 @@ def upgrade(machine: Machine) -> str:
 
 def uninstall(machine: Machine, before: set[str]) -> str:
     """Removal stops it and keeps the configuration; purge leaves nothing."""
+    machine.do("mkdir -p /opt/posed.failed/lib")  # of an upgrade that failed, and then the power did
     machine.do("dpkg -r posed")
     hold(not machine.says("pgrep -f '[/]opt/posed/bin'"), "something runs")
     hold(not machine.says("ls -d /opt/posed /usr/bin/posed"), "files are left")
@@ -402,7 +449,10 @@ ROWS: Final = {
     "upgrade, cut short": upgrade_cut_short,
     "upgrade, does not start": upgrade_does_not_start,
     "upgrade, never ready": upgrade_not_ready,
+    "upgrade, put back": put_back_is_not_the_new_one,
+    "upgrade, both not ready": upgrade_starting_not_ready,
     "upgrade": upgrade,
+    "upgrade, starting": upgrade_starting,
 }
 
 
@@ -426,6 +476,7 @@ def make_debs(deb: Path | None, folder: Path) -> None:
     tree = folder / "tree"
     subprocess.run(["dpkg-deb", "-R", str(folder / "posed.deb"), str(tree)], check=True)
     (tree / "opt/posed/newer").touch()
+    next(iter((tree / "opt/posed").glob(GONE))).unlink()
     with (tree / "etc/posed/posed.yaml").open("a") as file:
         file.write("# new\n")
     pack(tree, folder / "newer.deb")
