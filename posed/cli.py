@@ -63,16 +63,17 @@ def run(config: ConfigOption = None) -> None:
     if not sys.stdin.isatty():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the configuration is being read anyway
     from posed import daemon
-    from posed.config import Config, kept, load
-    from posed.log import start_log
+    from posed.config import Config, load_for_daemon
+    from posed.log import set_level, start_log
     from posed.paths import overlay_file
 
     def read_config() -> Config:
-        return load(config, overlay=overlay_file())
+        return load_for_daemon(config, overlay_file())[0]
 
-    settings = read_config()
-    start_log(settings.log.level)
-    if names := kept(overlay_file()):
+    start_log("info")
+    settings, names = load_for_daemon(config, overlay_file())
+    set_level(settings.log.level)
+    if names:
         log.info("%s, changed by requests, goes before the file: %s", overlay_file(), ", ".join(names))
     if daemon.run(settings, read_config):
         _start_again()

@@ -6,14 +6,16 @@ folder, the environment (`POSED_MQTT__HOST`), a command's own options.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import ipaddress
+import logging
 import math
 import os
 import re
 import socket
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
 
@@ -35,6 +37,8 @@ from pydantic_core import ErrorDetails
 from posed.errors import ConfigError
 from posed.files import replace_file
 from posed.polygon import problem_of
+
+log = logging.getLogger(__name__)
 
 ENVIRONMENT_PREFIX: Final = "POSED_"
 
@@ -510,10 +514,69 @@ def load(
         ConfigError: with every problem, one line each.
     """
     problems: list[str] = []
-    tree: dict[str, Any] = {}
+    file = {} if path is None else _read_yaml(path, problems)
+    return _assembled(file, problems, environment, overlay, options or {})
+
+
+def load_for_daemon(path: Path | None, overlay: Path) -> tuple[Config, list[str]]:
+    """The configuration, without the overlay where that is damaged: it is set aside, with a warning.
+
+    A worn SD card damages what a request has changed, and nobody is there to read why posed does not start.
+
+    Args:
+        path: a YAML file, or None for the defaults.
+        overlay: a YAML file of settings that were changed at run time; need not exist.
+
+    Returns:
+        The configuration, and the names of the settings that come from the overlay.
+
+    Raises:
+        ConfigError: with every problem of the configuration without the overlay, one line each.
+    """
+    problems: list[str] = []
+    file = {} if path is None else _read_yaml(path, problems)
+    try:
+        return _assembled(file, problems, os.environ, overlay, {}), kept(overlay)
+    except ConfigError as error:
+        damage = "; ".join(error.problems)
+    except OSError as error:
+        damage = _reason(error)
+    config = _assembled(file, problems, os.environ, None, {})
+    _set_aside(overlay, damage)
+    return config, []
+
+
+def damaged_file(overlay: Path) -> Path:
+    """Where an overlay that was damaged is."""
+    return overlay.with_name(f"{overlay.name}.damaged")
+
+
+def _set_aside(overlay: Path, damage: str) -> None:
+    """Rename an overlay that cannot be used; where the disk does not take that, it stays and is left out."""
+    try:
+        overlay.replace(damaged_file(overlay))
+        now = f"now {damaged_file(overlay).name}"
+    except OSError as error:
+        now = f"cannot be renamed: {_reason(error)}"
+    log.warning("%s: damaged, so what requests changed is left out (%s): %s", overlay, now, damage)
+
+
+def _assembled(
+    file: Mapping[str, Any],
+    problems: Sequence[str],
+    environment: Mapping[str, str],
+    overlay: Path | None,
+    options: Mapping[str, tuple[str, Any]],
+) -> Config:
+    """The configuration from a file that was read, with these problems, and from the sources after it.
+
+    Raises:
+        ConfigError: with every problem, one line each.
+        OSError: it cannot be seen whether there is an overlay.
+    """
+    problems = list(problems)
+    tree: dict[str, Any] = copy.deepcopy(dict(file))
     origins: dict[tuple[str, ...], str] = {}
-    if path is not None:
-        _merge(tree, _read_yaml(path, problems))
     if overlay is not None and overlay.exists():
         settings = _read_yaml(overlay, problems)
         _merge(tree, settings)
@@ -521,7 +584,7 @@ def load(
     for name, where, value in _environment_settings(environment, problems):
         _merge(tree, _nest(where, value))
         origins[where] = name
-    for name, (flag, value) in (options or {}).items():
+    for name, (flag, value) in options.items():
         if value is not None:
             where = tuple(name.split("."))
             _merge(tree, _nest(where, value))
@@ -853,7 +916,7 @@ def kept(overlay: Path) -> list[str]:
 
 
 def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
-    """Write settings into the overlay, beside those that are there.
+    """Write settings into the overlay, beside those that are there; a damaged one is set aside.
 
     Args:
         overlay: the file.
@@ -861,10 +924,13 @@ def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
         names: of the settings, dotted.
 
     Raises:
-        ConfigError: the file is there and cannot be read.
         OSError: it cannot be written.
     """
-    tree = _read_yaml(overlay, []) if overlay.exists() else {}
+    try:
+        tree = _read_yaml(overlay, []) if overlay.exists() else {}
+    except ConfigError as error:
+        _set_aside(overlay, "; ".join(error.problems))
+        tree = {}
     values = live_values(config)
     for name in names:
         _merge(tree, _nest(tuple(name.split(".")), values[name]))

@@ -905,6 +905,16 @@ def read_only_at_start(bench: Bench) -> str:
     return "in memory meanwhile; `durable: false`"
 
 
+def overlay_damaged(bench: Bench) -> str:
+    """What requests had changed is zeros after a crash."""
+    bench.start()
+    (bench.folder / "state/posed/overlay.yaml").write_bytes(bytes(4096))
+    bench.keeper.kill(signal.SIGKILL)
+    bench.dies()
+    bench.says("overlay.yaml: damaged")
+    return "set aside as `overlay.yaml.damaged`; starts without it"
+
+
 HOUR: Final = 3600
 YEAR: Final = 365 * 24 * HOUR
 
@@ -1025,6 +1035,7 @@ ROWS: Final[dict[str, Callable[[Bench], str]]] = {
     "disk: full": disk_full,
     "disk: turns read-only": read_only,
     "disk: read-only at start": read_only_at_start,
+    "disk: damaged overlay.yaml": overlay_damaged,
     "clock: ±1 h": clock_jumps(HOUR),
     "clock: ±1 year": clock_jumps(YEAR),
     "configuration: bad reloads": bad_reloads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import tracemalloc
 from pathlib import Path
@@ -23,6 +24,7 @@ from posed.config import (
     live_settings,
     live_values,
     load,
+    load_for_daemon,
     mqtt_password,
 )
 from posed.errors import ConfigError
@@ -161,6 +163,66 @@ def test_an_overlay_that_is_none_has_no_settings(tmp_path, content):
     if content is not None:
         overlay.write_text(content)
     assert kept(overlay) == []
+
+
+DAMAGED = [
+    b"\xff\xfe",
+    b"\0" * 4096,
+    b"decode: [",
+    b"- 1",
+    b"decode: {max_people: 0}",
+    b"decode: 3",
+    b"!secret x",
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_overlay_is_set_aside(tmp_path, monkeypatch, caplog, content):
+    monkeypatch.setattr(os, "environ", {})
+    file, overlay = write(tmp_path, "decode: {max_people: 7}\n"), tmp_path / "overlay.yaml"
+    for _ in range(2):  # again, in place of the one before
+        overlay.write_bytes(content)
+        config, names = load_for_daemon(file, overlay)
+        assert (config.decode.max_people, names) == (7, [])
+        assert (tmp_path / "overlay.yaml.damaged").read_bytes() == content
+        assert not overlay.exists()
+    assert caplog.messages[-1].startswith(
+        f"{overlay}: damaged, so what requests changed is left out (now overl"
+    )
+
+
+def test_an_overlay_that_cannot_even_be_renamed_is_left_out(tmp_path, monkeypatch, caplog):
+    """As on a read-only disk, which root's tests cannot have otherwise."""
+    monkeypatch.setattr(os, "environ", {})
+    overlay = write(tmp_path, "decode: [", "overlay.yaml")
+    (tmp_path / "overlay.yaml.damaged").mkdir()
+    assert load_for_daemon(None, overlay) == (Config(), [])
+    assert overlay.exists()
+    assert "cannot be renamed: Is a directory" in caplog.text
+
+
+def test_a_bad_configuration_is_not_the_overlays_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    file, overlay = write(tmp_path, "camera: {fps: 0}"), write(tmp_path, "decode: [", "overlay.yaml")
+    with pytest.raises(ConfigError) as raised:
+        load_for_daemon(file, overlay)
+    assert raised.value.problems == ("camera.fps: must be at least 1, got 0",)
+    assert overlay.exists()
+
+
+def test_a_good_overlay_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    overlay = write(tmp_path, "decode: {max_people: 3}", "overlay.yaml")
+    config, names = load_for_daemon(None, overlay)
+    assert (config.decode.max_people, names) == (3, ["decode.max_people"])
+    assert overlay.exists()
+
+
+def test_a_change_is_kept_beside_a_damaged_overlay(tmp_path):
+    overlay = write(tmp_path, "decode: [", "overlay.yaml")
+    keep(overlay, Config(), ["decode.max_people"])
+    assert kept(overlay) == ["decode.max_people"]
+    assert (tmp_path / "overlay.yaml.damaged").read_text() == "decode: ["
 
 
 def test_settings_that_change_at_run_time_are_those_that_are_marked():

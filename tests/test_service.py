@@ -240,6 +240,22 @@ def test_sighup_refuses_a_bad_file_with_its_problems_and_goes_on_as_before(tmp_p
     assert "Traceback" not in daemon.log()
 
 
+def test_a_damaged_overlay_keeps_nothing_from_starting(tmp_path, settings):
+    overlay = tmp_path / "state" / "posed" / "overlay.yaml"
+    overlay.parent.mkdir(parents=True)
+    overlay.write_bytes(b"\0\0\0")
+    with Listener(tmp_path) as systemd, Daemon(tmp_path, settings, systemd.environment()) as daemon:
+        eventually(lambda: systemd.said("READY=1"), 60)
+        assert f"WARNING {overlay}: damaged, so what requests changed is left out" in daemon.log()
+        assert overlay.with_name("overlay.yaml.damaged").exists()
+        # And so it is when it is damaged later.
+        overlay.write_text("decode: {max_people: 0}")
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "INFO reloaded" in daemon.log())
+        assert "decode.max_people: must be at least 1, got 0 (set by" in daemon.log()
+        assert daemon.stop() == 0
+
+
 def test_a_restart_on_request_is_no_stop_to_systemd(tmp_path, settings):
     """It would kill, some seconds later, what says that it stops and does not."""
     with Mosquitto(tmp_path) as broker, Listener(tmp_path) as systemd:
