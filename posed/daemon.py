@@ -319,10 +319,12 @@ class Daemon:
             self._systemd.ready()
         waiting = {"camera": pipeline.camera.why, "engine": pipeline.engine.why, "broker": mqtt.why or ""}
         conditions = [f"waiting for the {part}: {why}" for part, why in waiting.items() if why]
-        people, engine = len(self._following.people), pipeline.opened_engine
+        if pipeline.paused:
+            conditions.append("paused on request")
+        people, engine, fps = len(self._following.people), pipeline.opened_engine, self._fps()
         self._systemd.status(
             "; ".join([*self._refused, *conditions]),
-            f"{self._fps():.0f} fps, {people} {'person' if people == 1 else 'people'}"
+            f"{fps:{'.0f' if fps >= 1 else 'g'}} fps, {people} {'person' if people == 1 else 'people'}"
             + (f", {engine.kind} {engine.device}" if engine else ""),
         )
 

@@ -22,11 +22,14 @@ from posed.doctor.checks import (
     check_disk,
     check_edgetpu,
     check_model,
+    check_numpy,
+    check_overlay,
     check_power,
     check_service,
     with_credentials,
 )
 from posed.doctor.examine import show
+from posed.setup import check
 from tests.brokers import Mosquitto, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import posed
@@ -171,6 +174,96 @@ def test_a_camera_is_tried_unless_the_service_has_it():
     assert check_camera(drawn, RUNNING).found == "synthetic: in use by the service, 30 fps"
 
 
+def said(text: str, **more: Any) -> Service:
+    """A service that runs and says so much."""
+    return Service("loaded", "active", text, "success", "0", "0", **more)
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "found"),
+    [
+        ("0 fps, 0 people, cpu ai-edge-litert", "warning", ", without frames"),
+        ("", "warning", ", without frames"),
+        ("0.5 fps, 0 people, cpu ai-edge-litert", "ok", ", 0.5 fps"),
+        ("paused on request; 0 fps, 0 people", "ok", ", paused on request"),
+        ("waiting for the engine: no Edge TPU; 0 fps, 0 people", "ok", ", which waits for its engine"),
+    ],
+)
+def test_a_service_without_frames_is_asked_why(text, status, found):
+    check = check_camera(config(camera={"kind": "synthetic"}), said(text))
+    assert (check.status, check.found) == (status, f"synthetic: in use by the service{found}")
+    assert bool(check.remedy) == (status == "warning")
+
+
+def test_a_service_that_ends_again_and_again_has_no_camera():
+    looping = Service("loaded", "activating", "30 fps, 1 person", "exit-code", "5", "7", "auto-restart")
+    drawn = config(camera={"kind": "synthetic"})
+    assert check_camera(drawn, looping).found == "camera synthetic:0: gives frames of 640×480 px"
+
+
+def test_a_service_with_another_configuration_is_not_asked():
+    other = said("30 fps, 0 people, edgetpu usb:0", of_this=False)
+    drawn, device = config(camera={"kind": "synthetic"}), config(camera={"kind": "video", "source": 0})
+    assert check_camera(drawn, other).found == "camera synthetic:0: gives frames of 640×480 px"
+    check = check_camera(device, other)
+    assert (check.status, check.remedy) == ("unused", "sudo systemctl stop posed, and posed doctor again")
+    assert check.found.startswith("video: not tried, ")
+
+
+@pytest.mark.parametrize(
+    ("service", "status", "found"),
+    [
+        (said("30 fps, 1 person, edgetpu usb:0"), "ok", "in use by the service"),
+        (said("30 fps, 1 person, cpu ai-edge-litert"), "warning", "the service runs on the CPU"),
+        (said("waiting for the engine: the TPU is gone; 0 fps, 0 people"), "failed", "the TPU is gone"),
+        (said("30 fps, 1 person, edgetpu usb:0", of_this=False), "unused", "not tried"),
+    ],
+)
+def test_the_service_is_asked_what_it_runs_on(bus, tmp_path, service, status, found):
+    (tmp_path / "red.tflite").write_bytes(make_tflite(edgetpu=True))
+    model, pair = check_model(config(model={"name": str(tmp_path / "red.tflite")}))
+    assert model.status == "ok"
+    bus.plug("18d1", "9302", "5000")
+    library = check_edgetpu(config(), pair, service, **bus.folders)[-1]
+    assert (library.name, library.status) == ("libedgetpu", status)
+    assert found in library.found
+
+
+def test_a_camera_that_hangs_is_said(tmp_path, monkeypatch):
+    """Nobody ever writes into this pipe."""
+    os.mkfifo(tmp_path / "1.jpg")
+    monkeypatch.setattr(check, "OPEN_S", 0.5)
+    hung = config(camera={"kind": "images", "source": str(tmp_path / "1.jpg"), "timeout_s": 0.5})
+    found = check_camera(hung, STOPPED)
+    assert (found.status, found.found) == ("failed", "camera images: hangs, nothing came of it within 1 s")
+    assert found.remedy.startswith("unplug the camera")
+    os.close(os.open(tmp_path / "1.jpg", os.O_WRONLY))  # it may go
+
+
+def test_a_library_that_hangs_is_said(tmp_path, monkeypatch):
+    (tmp_path / "picamera2.py").write_text("import time\ntime.sleep(60)")
+    (tmp_path / "simplejpeg.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(checks, "IMPORT_S", 0.5)
+    found = check_numpy()
+    assert (found.status, found.found.partition("; ")[2]) == (
+        "failed",
+        "importing picamera2 hangs, nothing came of it within 0.5 s",
+    )
+
+
+def test_what_became_of_kept_settings_is_said(tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    assert check_overlay(overlay, "").status == "unused"
+    overlay.touch()
+    assert check_overlay(overlay, "").status == "ok"
+    damaged = check_overlay(overlay, "no YAML")
+    assert (damaged.status, damaged.found) == ("warning", f"{overlay} is damaged: no YAML")
+    overlay.rename(tmp_path / "overlay.yaml.damaged")
+    assert check_overlay(overlay, "").found == f"{overlay}.damaged: was damaged and is left out"
+
+
 def test_a_camera_that_is_not_there_is_a_failure_with_the_services_reason():
     gone = config(camera={"kind": "video", "source": "/dev/video77"})
     assert check_camera(gone, STOPPED).status == "failed"
@@ -227,6 +320,17 @@ def test_a_pi_that_is_held_back_says_by_what(tmp_path, word, status, found):
         (RUNNING, "ok", "runs: 30 fps, 1 person, cpu ai-edge-litert 2.3.0"),
         (Service("loaded", "failed", "", "exit-code", "2", "0"), "failed", "failed: exit-code, status 2"),
         (Service("loaded", "inactive", restarts="0"), "warning", "inactive"),
+        (
+            Service("loaded", "activating", "30 fps", "exit-code", "5", "7", "auto-restart"),
+            "failed",
+            "ends again and again: exit-code, status 5, started again 7 times",
+        ),
+        (
+            said("waiting for the engine: no Edge TPU; 0 fps, 0 people"),
+            "warning",
+            "runs: waiting for the engine: no Edge TPU; 0 fps, 0 people",
+        ),
+        (said("not reloaded: no YAML; 9 fps"), "warning", "runs: not reloaded: no YAML; 9 fps"),
         (
             Service("loaded", "activating", "", "watchdog", "6", "3"),
             "warning",
@@ -286,6 +390,20 @@ def test_a_configuration_that_may_not_be_looked_at_is_said(tmp_path, monkeypatch
     assert found["configuration"].found == f"{tmp_path}/posed.yaml: Permission denied"
     assert found["configuration"].remedy == "sudo posed doctor"
     assert found["configuration"].status == "failed"
+
+
+def test_a_damaged_overlay_is_said_and_the_rest_is_checked(tmp_path):
+    overlay = tmp_path / "state" / "posed" / "overlay.yaml"
+    overlay.parent.mkdir(parents=True)
+    overlay.write_text("decode: {max_people: 0}")
+    path = tmp_path / "posed.yaml"
+    path.write_text(yaml.safe_dump({"camera": {"kind": "synthetic"}, "mqtt": {"port": free_port()}}))
+    done = posed(tmp_path, "doctor", "--config", path, "--json", timeout_s=120)
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert (found["configuration"]["status"], found["camera"]["status"]) == ("ok", "ok")
+    assert found["kept settings"]["status"] == "warning"
+    assert "decode.max_people: must be at least 1, got 0" in found["kept settings"]["found"]
+    assert overlay.exists()
 
 
 def test_a_configuration_that_is_not_good_is_said_and_the_rest_is_checked(tmp_path):

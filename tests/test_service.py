@@ -296,3 +296,4 @@ def test_a_pause_feeds_the_watchdog(tmp_path, settings):
             assert b'"paused":true' in subscriber.payloads("posed/hall/response/pause")[0]
             before = len(systemd.said("WATCHDOG=1"))
             eventually(lambda: len(systemd.said("WATCHDOG=1")) >= before + 4)
+            eventually(lambda: any("paused on request; " in line for line in systemd.said("STATUS=")))

@@ -11,12 +11,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from posed.bench.machine import throttling
-from posed.config import Config, mqtt_password
+from posed.config import CameraConfig, Config, damaged_file, mqtt_password
 from posed.engine.fit import LIBRARY, Delegate, check_fit, library_version
 from posed.engine.tflite import find_runtime
 from posed.errors import BrokerError, CameraError, ConfigError, EngineError, ModelError
@@ -24,7 +24,7 @@ from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.pair import Pair, load_pair
 from posed.mqtt.visit import NotReached
 from posed.paths import cache_folder
-from posed.setup.check import try_broker, try_camera
+from posed.setup.check import CameraHangs, try_broker, try_camera
 from posed.setup.find import find_cameras
 
 Status = Literal["ok", "warning", "failed", "unused"]
@@ -40,6 +40,11 @@ FULL_DISK_MB: Final = 20
 
 HOT_C: Final = 85.0
 """From here on the driver slows a PCIe Edge TPU down. Source: Coral, PCIe parameters, trip point 0."""
+
+IMPORT_S: Final = 60.0
+"""How long importing a Pi camera's library may take until it is taken for hung, s."""
+
+_RESTART: Final = "unplug the camera and plug it in again, or restart the machine"
 
 _USB_2_MBIT: Final = 480
 _TIME_ERROR: Final = 5
@@ -89,17 +94,41 @@ class Service:
     result: str = ""
     exit_status: str = ""
     restarts: str = ""
+    substate: str = ""
+    of_this: bool = field(default=True, kw_only=True)
+    """Whether it runs with the configuration that is checked."""
 
     @property
     def runs(self) -> bool:
         """Whether it holds the devices."""
-        waits_for_its_model = self.text.startswith("waiting for the model: ")
-        return self.active in ("active", "activating", "reloading") and not waits_for_its_model
+        works = self.active in ("active", "activating", "reloading") and not self.ends_again_and_again
+        return works and not self.waits_for("model")
+
+    @property
+    def ends_again_and_again(self) -> bool:
+        """Whether systemd is about to start it again after a failure."""
+        return self.substate.startswith("auto-restart")
+
+    @property
+    def fps(self) -> float:
+        """How many frames per second it says that it processes; 0 also where it does not say."""
+        said = re.findall(r"(\d+(?:\.\d+)?) fps\b", self.text)
+        return float(said[-1]) if said else 0
+
+    @property
+    def engine(self) -> str:
+        """What kind of engine it says it has; empty where it does not say."""
+        said = re.search(r" fps, \d+ (?:person|people), (\w+)", self.text)
+        return said[1] if said else ""
+
+    def waits_for(self, part: str) -> str:
+        """Why it says that it waits for a part; empty where it does not."""
+        return self.text.partition(f"waiting for the {part}: ")[2].partition("; ")[0]
 
 
 def ask_systemd() -> Service:
     """The state of posed.service."""
-    names = ("LoadState", "ActiveState", "StatusText", "Result", "ExecMainStatus", "NRestarts")
+    names = ("LoadState", "ActiveState", "StatusText", "Result", "ExecMainStatus", "NRestarts", "SubState")
     said = _said("systemctl", "show", "posed.service", *(f"--property={name}" for name in names))
     values = dict(line.partition("=")[::2] for line in said.splitlines())
     return Service(*(values.get(name, "") for name in names))
@@ -142,9 +171,13 @@ def check_numpy() -> Check:
     if importlib.util.find_spec("picamera2") is None:
         return Check("numpy", "ok", found)
     program = "import simplejpeg, picamera2"
-    done = subprocess.run(  # noqa: S603 ours; a crash in there is an answer
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 ours; a crash in there is an answer
+            [sys.executable, "-c", program], capture_output=True, text=True, timeout=IMPORT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        why = f"importing picamera2 hangs, nothing came of it within {IMPORT_S:g} s"
+        return Check("numpy", "failed", f"{found}; {why}", _RESTART)
     if done.returncode == 0:
         return Check("numpy", "ok", f"{found}, which picamera2 fits")
     why = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
@@ -279,27 +312,67 @@ def _check_library(config: Config, pair: Pair | None, service: Service) -> Check
         found = "no model compiled for it, so it was not tried"
         return Check("libedgetpu", "warning", found, "a model with an _edgetpu.tflite, such as coral-353x481")
     if service.runs:
-        return Check("libedgetpu", "ok", f"{version or LIBRARY}: in use by the service")
+        return _library_of(service, version or LIBRARY)
     try:
         check_fit(pair.edgetpu, Delegate(config.engine.device, cache_folder()))
     except EngineError as error:
-        return Check("libedgetpu", "failed", str(error), "feranick's libedgetpu1-std, 16.0TF2.17.1 or later")
+        return Check("libedgetpu", "failed", str(error), _LIBRARY)
     return Check("libedgetpu", "ok", f"{version or LIBRARY}: fits the runtime")
+
+
+_LIBRARY: Final = "feranick's libedgetpu1-std, 16.0TF2.17.1 or later"
+
+
+def _library_of(service: Service, library: str) -> Check:
+    """What the service says of the Edge TPU."""
+    if not service.of_this:
+        found = f"{library}: not tried, the service, with another configuration, may have it"
+        return Check("libedgetpu", "unused", found, _STOP)
+    if why := service.waits_for("engine"):
+        return Check("libedgetpu", "failed", why, _LIBRARY)
+    if service.engine == "cpu":
+        found = f"{library}: not in use, the service runs on the CPU"
+        return Check("libedgetpu", "warning", found, "journalctl -u posed -e says why")
+    return Check("libedgetpu", "ok", f"{library}: in use by the service")
+
+
+_STOP: Final = "sudo systemctl stop posed, and posed doctor again"
 
 
 def check_camera(config: Config, service: Service) -> Check:
     """Whether the camera delivers; to the service, where that has it."""
-    if service.runs:
-        _, waits, why = service.text.partition("waiting for the camera: ")
-        if waits:
-            return Check("camera", "failed", why.partition("; ")[0], _camera_remedy(config))
-        figures = re.search(r"\d+ fps", service.text)
-        delivers = f", {figures[0]}" if figures else ""
-        return Check("camera", "ok", f"{config.camera.kind}: in use by the service{delivers}")
+    if service.runs and service.of_this:
+        return _camera_of(service, config)
+    if service.runs and _is_device(config.camera):
+        found = f"{config.camera.kind}: not tried, the service, with another configuration, may have it"
+        return Check("camera", "unused", found, _STOP)
     try:
         return Check("camera", "ok", try_camera(config.camera))
+    except CameraHangs as error:
+        return Check("camera", "failed", str(error), _RESTART)
     except CameraError as error:
         return Check("camera", "failed", str(error), _camera_remedy(config))
+
+
+def _is_device(camera: CameraConfig) -> bool:
+    """Whether only one can have it."""
+    if camera.kind == "video":
+        return camera.source.isdecimal() or camera.source.startswith("/dev/")
+    return camera.kind == "picamera2"
+
+
+def _camera_of(service: Service, config: Config) -> Check:
+    """What the service says of its camera."""
+    if why := service.waits_for("camera"):
+        return Check("camera", "failed", why, _camera_remedy(config))
+    found = f"{config.camera.kind}: in use by the service"
+    if service.fps:
+        return Check("camera", "ok", f"{found}, {service.fps:g} fps")
+    if "paused on request" in service.text:
+        return Check("camera", "ok", f"{found}, paused on request")
+    if service.waits_for("engine"):
+        return Check("camera", "ok", f"{found}, which waits for its engine")
+    return Check("camera", "warning", f"{found}, without frames", "journalctl -u posed -e; again in a moment")
 
 
 def _camera_remedy(config: Config) -> str:
@@ -309,6 +382,25 @@ def _camera_remedy(config: Config) -> str:
     if config.camera.kind == "picamera2":
         return "a camera's cable and `rpicam-hello --list-cameras`; or another camera.kind"
     return "check the cable, the address, and that nothing else uses it"
+
+
+def check_overlay(overlay: Path, damage: str) -> Check:
+    """Whether what requests changed can be used.
+
+    Args:
+        overlay: the file that keeps it.
+        damage: what is wrong with it; empty where nothing is.
+    """
+    aside = damaged_file(overlay)
+    if damage:
+        remedy = f"posed renames it to {aside.name} when it starts; set again what it held"
+        return Check("kept settings", "warning", f"{overlay} is damaged: {damage}", remedy)
+    if aside.exists():
+        remedy = "set again what it held, then delete it"
+        return Check("kept settings", "warning", f"{aside}: was damaged and is left out", remedy)
+    if not overlay.exists():
+        return Check("kept settings", "unused", "requests have changed nothing for good")
+    return Check("kept settings", "ok", str(overlay))
 
 
 def check_broker(config: Config) -> Check:
@@ -379,6 +471,13 @@ def check_service(service: Service) -> Check:
     if service.loaded != "loaded":
         return Check("service", "unused", "posed.service is not installed")
     restarts = "" if service.restarts in ("", "0") else f", started again {service.restarts} times"
+    if service.ends_again_and_again:
+        found = f"ends again and again: {service.result}, status {service.exit_status}{restarts}"
+        return Check("service", "failed", found, "journalctl -u posed -e says why")
+    if service.active == "active" and re.search(r"waiting for the |not reloaded: ", service.text):
+        return Check(
+            "service", "warning", f"runs{restarts}: {service.text}", "what it says; journalctl -u posed -e"
+        )
     if service.active == "active":
         return Check("service", "ok", f"runs{restarts}: {service.text}")
     if service.active in ("activating", "reloading"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from posed.doctor.checks import (
     check_edgetpu,
     check_model,
     check_numpy,
+    check_overlay,
     check_power,
     check_python,
     check_runtime,
@@ -54,14 +56,18 @@ def examine(path: Path | None) -> Iterator[Check]:
     config: Config | None = None
     try:
         path = path or (SERVICE_CONFIG if SERVICE_CONFIG.exists() else None)
-        state = SERVICE_STATE if path == SERVICE_CONFIG else state_folder()
-        config = load(path, overlay=state / overlay_file().name)
+        is_service = path is not None and path.resolve() == SERVICE_CONFIG.resolve()
+        service = replace(service, of_this=is_service)
+        overlay = (SERVICE_STATE if is_service else state_folder()) / overlay_file().name
+        config, damage = _loaded(path, overlay)
+        kept = check_overlay(overlay, damage)
     except PermissionError as error:
         yield Check("configuration", "failed", f"{error.filename}: {error.strerror}", "sudo posed doctor")
     except ConfigError as error:
         yield Check("configuration", "failed", "; ".join(error.problems), f"posed check --config {path}")
     else:
         yield Check("configuration", "ok", str(path or "the defaults"))
+        yield kept
     if config is not None:
         model, pair = check_model(config)
         yield model
@@ -72,6 +78,19 @@ def examine(path: Path | None) -> Iterator[Check]:
     yield check_disk(SERVICE_STATE if SERVICE_STATE.is_dir() else state_folder())
     yield check_power()
     yield check_service(service)
+
+
+def _loaded(path: Path | None, overlay: Path) -> tuple[Config, str]:
+    """The configuration, and what is wrong with an overlay that is damaged, without which it is then.
+
+    Raises:
+        ConfigError: the configuration without the overlay has problems.
+        PermissionError: it cannot be seen whether there is an overlay.
+    """
+    try:
+        return load(path, overlay=overlay), ""
+    except ConfigError as error:
+        return load(path), "; ".join(error.problems)
 
 
 def show(checks: Sequence[Check], *, as_json: bool) -> int:

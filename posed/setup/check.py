@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Final
 
 from posed.camera import open_camera
 from posed.config import CameraConfig, MqttConfig
@@ -10,6 +13,13 @@ from posed.errors import CameraLost
 from posed.model.catalogue import CATALOGUE
 from posed.mqtt.client import ONLINE
 from posed.mqtt.visit import CONNECT_S, visiting
+
+OPEN_S: Final = 20.0
+"""How much longer than its `timeout_s` a camera may take to open and close until it is taken for hung, s."""
+
+
+class CameraHangs(CameraLost):
+    """A camera whose driver or library never returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,27 @@ def try_camera(config: CameraConfig) -> str:
 
     Raises:
         CameraError: it cannot be opened, or gives nothing within `timeout_s`.
+        CameraHangs: it never returns; a thread is left behind in it.
     """
+    outcome: Future[str] = Future()
+
+    def attempt() -> None:
+        try:
+            outcome.set_result(_first_frame(config))
+        except BaseException as error:  # noqa: BLE001 whoever waits gets it
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(config.timeout_s + OPEN_S)
+    if not outcome.done():
+        raise CameraHangs(
+            f"camera {config.kind}: hangs, nothing came of it within {config.timeout_s + OPEN_S:g} s"
+        )
+    return outcome.result()
+
+
+def _first_frame(config: CameraConfig) -> str:
     with open_camera(config, CATALOGUE[0].size) as camera:
         frame = camera.read(config.timeout_s)
         if frame is None:
