@@ -71,6 +71,9 @@ _UNREADABLE: Final = (
 _MAY_HOLD_SECRETS: Final = {"password", "source", "token"}
 """Settings whose values are never shown; a camera's URL has its password in it."""
 
+CREDENTIAL_STORES: Final = tuple(map(Path, ("/etc/credstore", "/run/credstore", "/usr/lib/credstore")))
+"""Where systemd looks for what a service is to have, first one first."""
+
 LIVE: Final = "live"
 """Marks a setting that can be changed while the daemon runs."""
 
@@ -738,10 +741,27 @@ def _secret(name: str, folder: Path) -> str:
             return value
         if value is not None:
             raise ConfigError([f"!secret {name}: must be text in {secrets}: put it in quotes"])
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and re.fullmatch(r"[\w.-]+", name) and (Path(credentials) / name).is_file():
-        return _first_line(f"!secret {name}", Path(credentials) / name)
-    raise ConfigError([f"!secret {name}: must be in {secrets} or a systemd credential, got neither"])
+    got = "neither"
+    for credential in _credentials(name):
+        try:
+            if credential.is_file():
+                return _first_line(f"!secret {name}", credential)
+        except PermissionError:
+            got = f"neither; {credential.parent} only root may look into"
+    raise ConfigError([f"!secret {name}: must be in {secrets} or a systemd credential, got {got}"])
+
+
+def _credentials(name: str) -> Iterator[Path]:
+    """Where a credential may be: what systemd gave us, else from where it would give it to the service.
+
+    Source: systemd.exec(5), LoadCredential; posed.service loads NAME from posed.NAME.
+    """
+    if not re.fullmatch(r"[\w.-]+", name):
+        return
+    if given := os.environ.get("CREDENTIALS_DIRECTORY"):
+        yield Path(given) / name
+    else:
+        yield from (store / f"posed.{name}" for store in CREDENTIAL_STORES)
 
 
 def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+import posed.config
 from posed.config import (
     Config,
     bounds_of,
@@ -618,6 +619,29 @@ def test_a_secret_comes_from_a_systemd_credential(tmp_path, monkeypatch):
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     config = load(write(tmp_path, "mqtt: {username: u, password: !secret mqtt}"), {})
     assert mqtt_password(config.mqtt) == "s3cret"
+
+
+def test_root_reads_a_credential_where_systemd_takes_it_from(tmp_path, monkeypatch):
+    """As `posed doctor` and `posed check` do while the service is down."""
+    empty, store = tmp_path / "etc", tmp_path / "run"
+    store.mkdir()
+    write(store, "s3cret\n", "posed.mqtt")
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr(posed.config, "CREDENTIAL_STORES", (empty, store))
+    config = load(write(tmp_path, "mqtt: {username: u, password: !secret mqtt}"), {})
+    assert mqtt_password(config.mqtt) == "s3cret"
+    assert "got neither" in problems(write(tmp_path, "mqtt: {username: u, password: !secret web}"))[0]
+
+
+def test_a_store_of_credentials_that_may_not_be_looked_into_is_said(tmp_path, monkeypatch):
+    class Closed(type(tmp_path)):
+        def is_file(self, **_: object) -> bool:
+            raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr(posed.config, "CREDENTIAL_STORES", (Closed(tmp_path / "etc"),))
+    (line,) = problems(write(tmp_path, "mqtt: {username: u, password: !secret mqtt}"))
+    assert line.endswith(f"got neither; {tmp_path}/etc only root may look into")
 
 
 def test_a_missing_secret_is_said(tmp_path):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from posed import config as posed_config
 from posed.config import Config
 from posed.doctor import checks, examine
 from posed.doctor.checks import (
@@ -390,6 +391,20 @@ def test_a_configuration_that_may_not_be_looked_at_is_said(tmp_path, monkeypatch
     assert found["configuration"].found == f"{tmp_path}/posed.yaml: Permission denied"
     assert found["configuration"].remedy == "sudo posed doctor"
     assert found["configuration"].status == "failed"
+
+
+def test_a_password_in_the_store_is_found_while_the_service_is_down(tmp_path, monkeypatch):
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr(posed_config, "CREDENTIAL_STORES", (tmp_path,))
+    path = tmp_path / "posed.yaml"
+    path.write_text("mqtt: {username: hall, password: !secret mqtt}\ncamera: {kind: synthetic}\n")
+    found = {check.name: check for check in examine.examine(path)}
+    assert "got neither" in found["configuration"].found
+    assert found["configuration"].remedy.endswith("can be read only while the service runs")
+    (tmp_path / "posed.mqtt").write_text("c4nary\n")
+    found = {check.name: check for check in examine.examine(path)}
+    assert found["configuration"].status == "ok"
+    assert "c4nary" not in repr(found)
 
 
 def test_a_damaged_overlay_is_said_and_the_rest_is_checked(tmp_path):

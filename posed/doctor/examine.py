@@ -64,7 +64,10 @@ def examine(path: Path | None) -> Iterator[Check]:
     except PermissionError as error:
         yield Check("configuration", "failed", f"{error.filename}: {error.strerror}", "sudo posed doctor")
     except ConfigError as error:
-        yield Check("configuration", "failed", "; ".join(error.problems), f"posed check --config {path}")
+        remedy = f"posed check --config {path}"
+        if "systemd credential" in str(error) and "CREDENTIALS_DIRECTORY" not in os.environ:
+            remedy += "; an encrypted credential can be read only while the service runs"
+        yield Check("configuration", "failed", "; ".join(error.problems), remedy)
     else:
         yield Check("configuration", "ok", str(path or "the defaults"))
         yield kept
