@@ -48,8 +48,8 @@ LEAST_IDLE_FPS: Final = 0.5
 _LONGEST_SHOWN: Final = 60
 """Characters of a wrong value that a problem shows."""
 
-_MOST_BYTES: Final = 256 * 1024
-"""Of a YAML file: 50 zones of 100 points are 80 KB. Reading so many takes a second or two, and no more."""
+_MOST_BYTES: Final = 64 * 1024
+"""Of a YAML file: 50 zones of 50 points are 40 KB. Reading so many takes a second or two, and no more."""
 
 _MOST_PROBLEMS: Final = 100
 """That are told at once."""
@@ -669,7 +669,10 @@ def _reason(error: Exception) -> str:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML with no repeated keys, no huge numbers, and no aliases, whose expansion has no bound."""
+    """Safe YAML with no repeated keys, no aliases, whose expansion has no bound, and no odd numbers.
+
+    Those are huge ones, and YAML 1.1's `1:30` for 90, of which 64 KiB take seconds.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -693,12 +696,24 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: Any) -> int:
+        _refuse_colons(node)
         value = int(super().construct_yaml_int(node))
         if abs(value) >= _LARGEST:
             raise yaml.constructor.ConstructorError(
                 None, None, "a number must have at most 18 digits", node.start_mark
             )
         return value
+
+    def construct_yaml_float(self, node: Any) -> float:
+        _refuse_colons(node)
+        return float(super().construct_yaml_float(node))
+
+
+def _refuse_colons(node: Any) -> None:
+    if ":" in node.value:
+        raise yaml.constructor.ConstructorError(
+            None, None, "a number must have no colons (put text in quotes)", node.start_mark
+        )
 
 
 _NO_TAG: Final = "no such tag is known (put text that begins with ! in quotes)"
@@ -711,6 +726,7 @@ def _refuse_tag(_loader: _PlainLoader, node: Any) -> None:
 
 _PlainLoader.add_constructor(None, _refuse_tag)
 _PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yaml_int)
+_PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.construct_yaml_float)
 
 
 class _Loader(_PlainLoader):
@@ -718,12 +734,30 @@ class _Loader(_PlainLoader):
 
     folder = Path()
     problems: list[str]
+    _secrets: dict[str, Any] | ConfigError | None = None
+
+    def secrets(self) -> dict[str, Any]:
+        """What is in `secrets.yaml`, which is read once.
+
+        Raises:
+            ConfigError: it cannot be read or is no YAML.
+        """
+        if self._secrets is None:
+            try:
+                self._secrets = _read_yaml(self.folder / "secrets.yaml", None)
+            except ConfigError as error:
+                self._secrets = error
+        if isinstance(self._secrets, ConfigError):
+            raise self._secrets
+        return self._secrets
 
 
 def _construct_secret(loader: _Loader, node: Any) -> str:
     try:
-        return _secret(str(loader.construct_scalar(node)), loader.folder)
+        return _secret(str(loader.construct_scalar(node)), loader)
     except ConfigError as error:
+        if len(loader.problems) >= _MOST_PROBLEMS:
+            return "one more secret that is missing"
         place = f"{node.start_mark.line + 1}:{node.start_mark.column + 1}"
         loader.problems += [f"{loader.name}:{place}: {problem}" for problem in error.problems]
         return "a secret that is missing"
@@ -732,11 +766,11 @@ def _construct_secret(loader: _Loader, node: Any) -> str:
 _Loader.add_constructor("!secret", _construct_secret)
 
 
-def _secret(name: str, folder: Path) -> str:
+def _secret(name: str, loader: _Loader) -> str:
     """A secret by name: from `secrets.yaml` beside the configuration, else a systemd credential."""
-    secrets = folder / "secrets.yaml"
+    secrets = loader.folder / "secrets.yaml"
     if secrets.exists():
-        value = _read_yaml(secrets, []).get(name)
+        value = loader.secrets().get(name)
         if isinstance(value, str):
             return value
         if value is not None:
@@ -764,8 +798,12 @@ def _credentials(name: str) -> Iterator[Path]:
         yield from (store / f"posed.{name}" for store in CREDENTIAL_STORES)
 
 
-def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
+def _read_yaml(path: Path, problems: list[str] | None) -> dict[str, Any]:
     """The settings of a file; a secret that is missing becomes one more problem.
+
+    Args:
+        path: of the file.
+        problems: takes what is said of secrets; None where `!secret` is not allowed.
 
     Raises:
         ConfigError: the file cannot be read or is no YAML.
@@ -798,9 +836,13 @@ def _read_yaml(path: Path, problems: list[str]) -> dict[str, Any]:
     return tree
 
 
-def _parse(text: str, path: Path, problems: list[str]) -> Any:
-    loader = _Loader(text)
-    loader.folder, loader.name, loader.problems = path.parent, str(path), problems
+def _parse(text: str, path: Path, problems: list[str] | None) -> Any:
+    loader: _PlainLoader
+    if problems is None:
+        loader = _PlainLoader(text)
+    else:
+        loader = _Loader(text)
+        loader.folder, loader.name, loader.problems = path.parent, str(path), problems
     try:
         return loader.get_single_data()
     finally:
@@ -944,6 +986,7 @@ def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
         names: of the settings, dotted.
 
     Raises:
+        ConfigError: it would be too large.
         OSError: it cannot be written.
     """
     try:
@@ -955,7 +998,10 @@ def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
     for name in names:
         _merge(tree, _nest(tuple(name.split(".")), values[name]))
     comment = "# Settings that were changed by requests. Later than the file, earlier than the environment.\n"
-    replace_file(overlay, comment + yaml.safe_dump(tree, sort_keys=False))
+    text = comment + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None)
+    if len(text) > _MOST_BYTES:
+        raise ConfigError([f"{overlay}: must be at most {_MOST_BYTES} bytes, got {len(text)}"])
+    replace_file(overlay, text)
 
 
 def overriding(environment: Mapping[str, str], names: Collection[str]) -> list[str]:

@@ -506,6 +506,8 @@ class Daemon:
         if request.persist:
             try:
                 keep(self._overlay, self._config, request.settings)
+            except ConfigError as error:
+                raise RequestError(f"persist: changed, but not kept: {error}") from None
             except OSError as error:
                 raise RequestError(
                     f"persist: changed, but not kept: {self._overlay}: {error.strerror}"
