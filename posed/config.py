@@ -57,16 +57,11 @@ _MOST_PROBLEMS: Final = 100
 _LARGEST: Final = 2**63
 """No number of ours is larger; one that is, is not even written into a message."""
 
-_UNREADABLE: Final = (
-    yaml.YAMLError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    LookupError,
-    RecursionError,
-)
-"""What PyYAML raises for what is no YAML, or not of the type that it claims to be (`!!timestamp abc`)."""
+_NO_VALUE: Final = (ValueError, TypeError, AttributeError, OverflowError, LookupError)
+"""What PyYAML raises for what is not of the type that it claims to be (`!!timestamp abc`)."""
+
+_UNREADABLE: Final = (yaml.YAMLError, RecursionError, *_NO_VALUE)
+"""What it raises for what is no YAML."""
 
 _MAY_HOLD_SECRETS: Final = {"password", "source", "token"}
 """Settings whose values are never shown; a camera's URL has its password in it."""
@@ -78,8 +73,23 @@ LIVE: Final = "live"
 """Marks a setting that can be changed while the daemon runs."""
 
 LooseTuple = Annotated[tuple[int, int], Strict(False)]
-LoosePath = Annotated[Path, Strict(False)]
 FramePoint = Annotated[tuple[float, float], Strict(False)]
+
+
+def _no_url(value: object) -> object:
+    """A URL in the wrong place would be shown as a name of what cannot be found, its password, too."""
+    if isinstance(value, str) and "://" in value:
+        raise ValueError("must be a name or a path, not a URL")
+    return value
+
+
+LoosePath = Annotated[Path, Strict(False), BeforeValidator(_no_url)]
+
+
+def _broker_host(value: str) -> str:
+    if re.search(r"[\s/@]", value):
+        raise ValueError("must be a host's name or address alone (port, username and tls are settings)")
+    return value
 
 
 def _topic_level(value: str) -> str:
@@ -187,6 +197,8 @@ class CameraConfig(Section):
     def _check(self) -> Self:
         if self.kind in ("video", "images") and not self.source:
             raise ValueError(f"source: needed by kind {self.kind}, got nothing")
+        if self.kind != "video" and "://" in self.source:
+            raise ValueError(f"source: must be a URL with kind video alone, got one with kind {self.kind}")
         if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
             raise ValueError(f"size: both sides must be 16 to 8192, got {list(self.size)}")
         return self
@@ -195,7 +207,9 @@ class CameraConfig(Section):
 class ModelConfig(Section):
     """Which PoseNet runs."""
 
-    name: str = Field(default="coral-353x481", min_length=1, max_length=4096)
+    name: Annotated[str, BeforeValidator(_no_url)] = Field(
+        default="coral-353x481", min_length=1, max_length=4096
+    )
     """A name of `posed model list`, or the path of a .tflite."""
 
     pull: bool = False
@@ -348,7 +362,7 @@ class TlsConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.key is not None and self.certificate is None:
-            raise ValueError(f"key: needs tls.certificate beside it, got {self.key} alone")
+            raise ValueError("key: needs tls.certificate beside it, got it alone")
         return self
 
 
@@ -376,7 +390,9 @@ class MqttPosesConfig(Section):
 class MqttConfig(Section):
     """The broker, and the topics below which everything is published."""
 
-    host: str = Field(default="localhost", min_length=1, max_length=255)
+    host: Annotated[str, AfterValidator(_broker_host)] = Field(
+        default="localhost", min_length=1, max_length=255
+    )
     """Name or address of the broker."""
 
     port: int = Field(default=1883, ge=1, le=65535)
@@ -658,7 +674,9 @@ def _first_line(where: str, path: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{where}: must be a readable text file, got {path} ({_reason(error)})"]) from None
+        # What is no whole path may be a password that stands where its file should.
+        got = f"{path if path.is_absolute() else 'a relative path'} ({_reason(error)})"
+        raise ConfigError([f"{where}: must be a readable text file, got {got}"]) from None
     if not lines or not lines[0]:
         raise ConfigError([f"{where}: must hold a first line, got {path} (empty)"])
     return lines[0]
@@ -675,10 +693,20 @@ class _PlainLoader(yaml.SafeLoader):
     """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.get_mark()
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        # Not by name: it may be a password.
+        if getattr(event, "anchor", None) is not None:
+            rule = "anchors and aliases are not allowed (put text that begins with & or * in quotes)"
+            raise yaml.composer.ComposerError(None, None, rule, event.start_mark)
         return super().compose_node(parent, index)
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except _NO_VALUE:
+            # Without the reason, which shows the value.
+            rule = "must be a value of its type (put text in quotes)"
+            raise yaml.constructor.ConstructorError(None, None, rule, node.start_mark) from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[Any] = set()
@@ -690,7 +718,7 @@ class _PlainLoader(yaml.SafeLoader):
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
+                    None, None, f"the key {_masked(key)!r} stands here twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -729,6 +757,15 @@ _PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yam
 _PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.construct_yaml_float)
 
 
+class _Secret(str):
+    """A secret, by whatever setting it stands: shown nowhere."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "a secret"
+
+
 class _Loader(_PlainLoader):
     """The same with `!secret NAME`."""
 
@@ -754,7 +791,7 @@ class _Loader(_PlainLoader):
 
 def _construct_secret(loader: _Loader, node: Any) -> str:
     try:
-        return _secret(str(loader.construct_scalar(node)), loader)
+        return _Secret(_secret(str(loader.construct_scalar(node)), loader))
     except ConfigError as error:
         if len(loader.problems) >= _MOST_PROBLEMS:
             return "one more secret that is missing"
@@ -825,8 +862,10 @@ def _read_yaml(path: Path, problems: list[str] | None) -> dict[str, Any]:
         if "tag handle" in problem:  # which may be a part of a password that begins with an exclamation mark
             problem = _NO_TAG
         raise ConfigError([f"{path}{place}: {problem}"]) from None
+    except yaml.reader.ReaderError as error:
+        raise ConfigError([f"{path}: must be YAML, got {_one_line(error)}"]) from None
     except _UNREADABLE as error:
-        raise ConfigError([f"{path}: must be YAML, got {type(error).__name__}: {_one_line(error)}"]) from None
+        raise ConfigError([f"{path}: must be YAML, got {type(error).__name__}"]) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -1045,7 +1084,8 @@ def _problem(detail: ErrorDetails, origins: Mapping[tuple[str, ...], str]) -> st
     if _is_rule_across_fields(detail):
         rule = rule.partition(": ")[2]
     elif shows_value:
-        rule += ", got " + (type(value).__name__ if _MAY_HOLD_SECRETS & {*where} else _shown(value))
+        hidden = _MAY_HOLD_SECRETS & {*where} or detail["type"] in _OF_SECTIONS
+        rule += ", got " + (type(value).__name__ if hidden and value is not None else _shown(value))
     origin = origins.get(where)
     return f"{'.'.join(map(_printable, where))}: {rule}" + (f" (set by {origin})" if origin else "")
 
@@ -1063,8 +1103,18 @@ def _is_rule_across_fields(detail: ErrorDetails) -> bool:
 
 
 def _printable(name: str) -> str:
+    name = _masked(name)
     return name if name.isprintable() else repr(name)
 
+
+def _masked(text: str) -> str:
+    """Text of which nothing is left that could be a user, a password or a key in a URL."""
+    text = re.sub(r"://.*", "://…", text, flags=re.DOTALL)
+    return re.sub(r".*@", "…@", text, flags=re.DOTALL)
+
+
+_OF_SECTIONS: Final = {"model_type", "dict_type"}
+"""Rules that a value breaks where settings should stand: it may be a secret whose name was forgotten."""
 
 _TYPES: Final = {
     "int": "a whole number",
@@ -1133,5 +1183,11 @@ def _number(value: float) -> str:
 def _shown(value: Any) -> str:
     if value is None:
         return "nothing"
+    if isinstance(value, dict) and value:
+        return "settings"
+    if isinstance(value, list | tuple) and not all(isinstance(part, int | float) for part in value):
+        return "a list"
+    if isinstance(value, str) and not isinstance(value, _Secret):
+        value = _masked(value)
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from posed.config import Config, TlsConfig, _known_settings, _nest, load
+from posed.daemon import check
+from posed.errors import ConfigError
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, posed
@@ -136,6 +139,9 @@ def test_the_environments_secret_is_not_shown_either(tmp_path, settings):
         (f"- {CANARY}", "got a list"),
         (f"mqtt: !{CANARY}", "no such tag"),
         (f"mqtt: *{CANARY}", "aliases are not allowed"),
+        (f"mqtt: &{CANARY}\nweb: &{CANARY}", "aliases are not allowed"),
+        (f"mqtt: !!int {CANARY}", "must be a value of its type"),
+        (f"mqtt: !!timestamp {CANARY}", "must be a value of its type"),
         (f"mqtt: {{{CANARY}: 1}}", "must be text in"),
         (f"mqtt: {CANARY}: {CANARY}", "mapping values are not allowed here"),
         (f"mqtt: '{CANARY}", "found unexpected end of stream"),
@@ -151,6 +157,52 @@ def test_a_broken_file_of_secrets_shows_none(tmp_path, settings, secrets, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert CANARY not in done.stdout + done.stderr
+
+
+URL = f"rtsp://me:{CANARY}@camera/live?key={CANARY}"
+
+
+def odd_places() -> Iterator[str]:
+    """Configurations with a secret, or a URL that holds one, where it does not belong."""
+    places = [name for name in _known_settings(Config) if name not in SECRET_OR_FREE]
+    for odd in (URL, f"http://camera/?password={CANARY}", [URL], {URL: URL}):
+        yield from (yaml.safe_dump(_nest(name, odd)) for name in places)
+    for name in places:
+        if name not in PATHS:
+            yield yaml.safe_dump(_nest(name, f"me:{CANARY}@camera"))
+            for odd in ("!secret it", "[!secret it]", "{a: !secret it}"):
+                yield yaml.safe_dump(_nest(name, "@")).replace("'@'", odd)
+    for section in ("camera", "mqtt", "web", "people", "mqtt.tls", "mqtt.poses", "people.zones"):
+        for odd in (CANARY, [CANARY], [[CANARY]]):
+            yield yaml.safe_dump(_nest(tuple(section.split(".")), odd))
+    yield f"'{URL}': 1"
+    yield f"'{URL}': 1\n'{URL}': 2"
+    yield f"camera: {{kind: images, source: '{URL}'}}"
+    yield f"camera: {{kind: picamera2, source: '{URL}'}}"
+    yield f"mqtt: {{username: a, password_file: {CANARY}}}"
+
+
+SECRET_OR_FREE = {("camera", "source"), ("mqtt", "username"), ("mqtt", "password"), ("web", "token")}
+"""Where a secret is right, and where any text is."""
+
+PATHS = {
+    ("model", "name"),
+    ("mqtt", "password_file"),
+    *(("mqtt", "tls", name) for name in TlsConfig.model_fields),
+}
+"""Where any text may be a file's name, and is shown where there is none."""
+
+
+def test_no_odd_place_shows_a_secret(tmp_path):
+    (tmp_path / "secrets.yaml").write_text(f"it: {CANARY} of it")
+    path, refused = tmp_path / "posed.yaml", 0
+    for text in odd_places():
+        path.write_text(text)
+        with pytest.raises(ConfigError) as raised:
+            check(load(path, {}))
+        assert CANARY not in str(raised.value), text
+        refused += 1
+    assert refused > 300
 
 
 @pytest.mark.parametrize("source", [["rtsp://me:{}@host/"], "rtsp://me:{}@host/" + "x" * 5000])
