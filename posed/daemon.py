@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -338,9 +339,13 @@ class Daemon:
             wanted = self._read_config()
             check(wanted)
         except ConfigError as error:
-            for problem in (*error.problems, "not reloaded: the configuration stays as it was"):
-                log.error("%s", problem)  # noqa: TRY400 expected: no traceback
-            self._refused = (f"not reloaded: {', '.join(error.problems)}",)
+            self._refuse(error.problems)
+        except Exception as error:  # noqa: BLE001 whatever it is, people are still seen
+            # Without its words, unless they are the system's: they may hold what was in the file.
+            why = (isinstance(error, OSError) and error.strerror) or "a fault inside posed"
+            where = traceback.format_tb(error.__traceback__)
+            log.error("%s at:\n%s", type(error).__name__, "".join(where).rstrip())  # noqa: TRY400
+            self._refuse([f"{type(error).__name__}: {why}"])
         else:
             self._refused = ()
             done = reload(self._config, wanted)
@@ -349,6 +354,11 @@ class Daemon:
             if done.waiting:
                 log.warning("new after a restart only: %s", ", ".join(done.waiting))
         self._systemd.ready()
+
+    def _refuse(self, problems: Sequence[str]) -> None:
+        for problem in (*problems, "not reloaded: the configuration stays as it was"):
+            log.error("%s", problem)
+        self._refused = (f"not reloaded: {', '.join(problems)}",)
 
     def _process(self, inferred: Inferred) -> None:
         frame, stages = inferred.frame, inferred.stages
@@ -825,8 +835,17 @@ def run(config: Config, read_config: Callable[[], Config]) -> bool:
     if changed_meanwhile:
         daemon.reload()
     daemon.run()
-    if not daemon.restarting:
+    _leave_signals(daemon)
+    return daemon.restarting
+
+
+def _leave_signals(daemon: Daemon) -> None:
+    """Hear signals no longer, now that the daemon has ended."""
+    if daemon.restarting:
+        # Whoever asks it to end from here on ends the process, until the new one listens: nothing is lost.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+    if not daemon.restarting:  # as a signal may have had it meanwhile
         # All is done: whoever asks again need not kill what is only leaving.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-    return daemon.restarting

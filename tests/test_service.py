@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
+from posed import daemon as posed_daemon
 from posed.config import Config
 from posed.service.notify import STATUS_INTERVAL_S, Notifier
 from posed.service.reload import reload
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
-from tests.run_posed import Daemon
+from tests.run_posed import Daemon, environment
 from tests.standin.standin import Behaviour, built
 from tests.systemd import Listener
 
@@ -271,6 +274,58 @@ def test_a_restart_on_request_is_no_stop_to_systemd(tmp_path, settings):
             assert daemon.process.poll() is None
             assert not systemd.said("STOPPING=1")
             assert len(systemd.said("RELOADING=1")) == 1
+
+
+SLOW_RESTART = """
+import os, sys, time
+real, os.execv = os.execv, lambda *command: (print("LEAVING", flush=True), time.sleep(5), real(*command))
+sys.argv = ["posed", "run", "--config", sys.argv[1]]
+from posed.cli import main
+main()
+"""
+
+
+def test_a_sigterm_just_before_it_starts_again_ends_it(tmp_path, settings):
+    with Mosquitto(tmp_path) as broker, Subscriber(broker.port) as subscriber:
+        settings["mqtt"]["port"] = broker.port
+        path = tmp_path / "posed.yaml"
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        command = [sys.executable, "-c", SLOW_RESTART, str(path)]
+        with subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.PIPE) as process:
+            try:
+                subscriber.wait_for("posed/hall/availability", b"online", 60)
+                subscriber.publish("posed/hall/request/restart")
+                assert process.stdout.readline() == b"LEAVING\n"
+                process.terminate()
+                assert process.wait(2) == -signal.SIGTERM
+            finally:
+                process.kill()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError(5, "Input/output error", "/c4nary"), "OSError: Input/output error"),
+        (RuntimeError("c4nary"), "RuntimeError: a fault inside posed"),
+        (MemoryError(), "MemoryError: a fault inside posed"),
+    ],
+)
+def test_whatever_goes_wrong_with_a_reload_the_daemon_goes_on(tmp_path, settings, caplog, error, why):
+    def read_config() -> Config:
+        raise error
+
+    path = tmp_path / "state"
+    running = config(**{name: part for name, part in settings.items() if name != "device"})
+    with Listener(tmp_path) as systemd:
+        own = systemd.environment() | {"STATE_DIRECTORY": str(path)}
+        one = posed_daemon.Daemon(running, read_config=read_config, environment=own)
+        one.reload()
+        one._reload()
+        one._tell_systemd()
+        eventually(lambda: systemd.said(f"STATUS=not reloaded: {why}; "))
+    assert caplog.messages[-2:] == [why, "not reloaded: the configuration stays as it was"]
+    assert "in read_config" in caplog.text
+    assert "c4nary" not in caplog.text + "".join(systemd.messages)
 
 
 def test_an_edge_tpu_that_hangs_does_not_hold_up_stopping(tmp_path, settings):
