@@ -38,6 +38,12 @@ def posed(
     )
 
 
+def complaints(stderr: str) -> str:
+    """What a command said, less the warning of a slow runtime, which is right where there is no other."""
+    lines = stderr.splitlines(keepends=True)
+    return "".join(line for line in lines if "is the only TFLite runtime here" not in line)
+
+
 class Daemon:
     """`posed run` in the background.
 

@@ -136,7 +136,9 @@ def test_an_edge_tpu_that_can_never_work_is_looked_for_no_more(
     def refuse() -> Engine:
         raise EngineError("they do not fit together")
 
-    with Substitute(open_cpu(plain, 1, "away"), refuse, Backoff(0.01, 0.01, lambda: 1.0)) as engine:
+    cpu = open_cpu(plain, 1, "away")
+    caplog.clear()
+    with Substitute(cpu, refuse, Backoff(0.01, 0.01, lambda: 1.0)) as engine:
         eventually(lambda: not engine._thread.is_alive())
     assert caplog.messages == ["the Edge TPU is not looked for any more: they do not fit together"]
 

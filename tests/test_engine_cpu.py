@@ -196,7 +196,8 @@ def test_a_runtime_without_fast_kernels_is_warned_of(
 ) -> None:
     """The other runtime's package, with this one's interpreter in it: no Python has both for all numpys."""
     with opened(make_tflite()):
-        assert caplog.messages == []
+        assert len(caplog.messages) == find_runtime().slow
+    caplog.clear()
     package = tmp_path / "tflite_runtime"
     package.mkdir()
     (package / "__init__.py").write_text("__version__ = '2.14.0'\n")
