@@ -10,6 +10,7 @@
    every frame waits for the engine.
 
 Capture is the message's `time` (ms), receipt the time mosquitto_sub notes; all on this machine's clock.
+Stolen is what a virtual machine's host gave to others meanwhile: where it is much, the rest says little.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ def overlap(options: argparse.Namespace, heads: Path) -> int:
     """Frames per second against bare invokes; returns 1 if `posed bench` fails."""
     print(
         "engine             fps    bare invokes   ratio   busy   people   latency p50 ms   CPU %   memory MB"
+        "   stolen %"
     )
     engines = [
         (
@@ -118,6 +120,7 @@ def overlap(options: argparse.Namespace, heads: Path) -> int:
     ]
     status = 0
     for name, chosen, behaviour in engines:
+        before = Stolen()
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "posed", "bench", "--json", "--fps", "0"),
@@ -134,7 +137,8 @@ def overlap(options: argparse.Namespace, heads: Path) -> int:
         print(
             f"{name:14s} {figures['fps']:7.1f} {figures['bare_fps']:15.1f} {figures['of_bare']:7.3f} "
             f"{figures['busy']:6.3f} {figures['people']:8.1f} {figures['latency']['p50_ms']:16.1f} "
-            f"{figures['cpu_percent']['total']:7.1f} {figures['memory_mb']['total']:11.1f}",
+            f"{figures['cpu_percent']['total']:7.1f} {figures['memory_mb']['total']:11.1f} "
+            f"{before.percent_since():10.1f}",
             flush=True,
         )
     return status
@@ -160,18 +164,36 @@ def measure(
             subscriber = subprocess.Popen(
                 ["mosquitto_sub", "-p", str(port), "-t", "posed/bench/poses", "-F", "%U %p"], stdout=sink
             )
-        started_at = time.time()
+        started_at, before = time.time(), Stolen()
         daemon = subprocess.Popen(
             [sys.executable, "-m", "posed", "run", "--config", str(config)],
             env={**os.environ, "XDG_STATE_HOME": folder, **more},
         )
         time.sleep(options.seconds)
-        memory_mb = resident_mb(daemon.pid)
+        memory_mb, stolen_percent = resident_mb(daemon.pid), before.percent_since()
         for process in (daemon, subscriber, broker):
             process.send_signal(signal.SIGTERM)
             process.wait()
         lines = received_file.read_text(encoding="utf-8").splitlines()
-    return report(title, [received(line) for line in lines], started_at, memory_mb)
+    status = report(title, [received(line) for line in lines], started_at, memory_mb)
+    print(f"stolen, % of a core       {stolen_percent:8.1f}")
+    return status
+
+
+class Stolen:
+    """CPU time that the host takes from a virtual machine, from now on. Source: proc(5), /proc/stat."""
+
+    def __init__(self) -> None:
+        self._began_at, self._before_s = time.monotonic(), self._total_s()
+
+    def percent_since(self) -> float:
+        """Of one core, %."""
+        return 100 * (self._total_s() - self._before_s) / (time.monotonic() - self._began_at)
+
+    @staticmethod
+    def _total_s() -> float:
+        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+        return int(first.split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mb(process_id: int) -> float:
