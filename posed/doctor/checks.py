@@ -326,8 +326,7 @@ _LIBRARY: Final = "feranick's libedgetpu1-std, 16.0TF2.17.1 or later"
 def _library_of(service: Service, library: str) -> Check:
     """What the service says of the Edge TPU."""
     if not service.of_this:
-        found = f"{library}: not tried, the service, with another configuration, may have it"
-        return Check("libedgetpu", "unused", found, _STOP)
+        return _in_other_hands("libedgetpu", library)
     if why := service.waits_for("engine"):
         return Check("libedgetpu", "failed", why, _LIBRARY)
     if service.engine == "cpu":
@@ -336,7 +335,10 @@ def _library_of(service: Service, library: str) -> Check:
     return Check("libedgetpu", "ok", f"{library}: in use by the service")
 
 
-_STOP: Final = "sudo systemctl stop posed, and posed doctor again"
+def _in_other_hands(name: str, what: str) -> Check:
+    """A device that is left alone: the service, which does not run with this configuration, may hold it."""
+    found = f"{what}: not tried, the service, with another configuration, may have it"
+    return Check(name, "unused", found, "sudo systemctl stop posed, and posed doctor again")
 
 
 def check_camera(config: Config, service: Service) -> Check:
@@ -344,8 +346,7 @@ def check_camera(config: Config, service: Service) -> Check:
     if service.runs and service.of_this:
         return _camera_of(service, config)
     if service.runs and _is_device(config.camera):
-        found = f"{config.camera.kind}: not tried, the service, with another configuration, may have it"
-        return Check("camera", "unused", found, _STOP)
+        return _in_other_hands("camera", config.camera.kind)
     try:
         return Check("camera", "ok", try_camera(config.camera))
     except CameraHangs as error:
