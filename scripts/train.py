@@ -53,6 +53,10 @@ HELD_OUT_SEED: Final = 10_000_000
 HELD_OUT_PEOPLE: Final = (1, 2, 3)
 """How many people are in the drawings for measuring, in turn."""
 
+LOW_EVERY: Final = 2
+"""In each how-manieth drawing to learn from most people lie, fall or bend down: they look in more ways than
+those who stand, and a room has few of them."""
+
 HELD_OUT_EVERY: Final = 20
 """Of COCO's pictures each how-manieth is only for measuring."""
 
@@ -225,12 +229,12 @@ def prepare(arguments: argparse.Namespace, folders: Folders) -> None:
             "drawings to measure with": (
                 arguments.held_out,
                 draw_pool(
-                    folders.held_out, arguments.held_out, size, HELD_OUT_SEED, HELD_OUT_PEOPLE, workers
+                    folders.held_out, arguments.held_out, size, HELD_OUT_SEED, HELD_OUT_PEOPLE, 0, workers
                 ),
             ),
             "drawings to learn from": (
                 arguments.pictures,
-                draw_pool(folders.pool, arguments.pictures, size, 0, None, workers),
+                draw_pool(folders.pool, arguments.pictures, size, 0, None, LOW_EVERY, workers),
             ),
         }
     with _bar() as bar:

@@ -30,7 +30,7 @@ from scripts.training.pool import (
     drawing,
     sample_of,
 )
-from scripts.training.targets import Targets, mirrored, targets_of, varied
+from scripts.training.targets import Targets, lying, mirrored, targets_of, varied
 from tests.conftest import ROOT
 from tests.heads import person
 from tests.make_tflite import make_tflite
@@ -133,6 +133,14 @@ def test_a_drawing_says_which_keypoints_are_in_it() -> None:
     for points, states in zip(one.points, one.states, strict=True):
         inside = ((points >= -0.5) & (points <= (SIZE[1] - 0.5, SIZE[0] - 0.5))).all(axis=1)
         assert inside[states > 0].all()
+
+
+def test_more_people_lie_in_pictures_for_that() -> None:
+    def lying_people(low_every: int) -> int:
+        return sum(int(lying(drawing(seed, SIZE, (2,), low_every)).sum()) for seed in range(0, 120, 2))
+
+    assert lying_people(2) > 2 * lying_people(0)
+    np.testing.assert_array_equal(drawing(3, SIZE, (2,), 2).image, drawing(3, SIZE, (2,)).image)
 
 
 def test_perfect_poses_get_perfect_figures() -> None:

@@ -146,6 +146,11 @@ _TAME_ACTIONS: Final = {
     "fall_forwards": 1, "fall_backwards": 1, "fall_sideways": 1, "bend_down": 2, "pick_up": 2,
     "raise_left_hand": 5, "raise_right_hand": 5, "raise_both_hands": 4,
 }  # fmt: skip
+_LOW_ACTIONS: Final = {
+    "stand": 6, "walk": 6, "sit": 6, "sit_on_floor": 4, "sit_down": 3, "stand_up": 3, "get_up": 4,
+    "lie": 10, "lie_on_front": 8, "lie_on_side": 9, "lie_stretched": 8, "lie_down_slowly": 5, "slump": 5,
+    "fall_forwards": 5, "fall_backwards": 5, "fall_sideways": 5, "bend_down": 5, "pick_up": 5, "tie_shoes": 5,
+}  # fmt: skip
 _LOOSE: Final = np.array([0.0 if name in ("pitch", "roll", "ahead", "aside") else 1.0 for name in CHANNELS])
 _ARMS: Final = [
     CHANNEL[f"{side}_{name}"]
@@ -175,7 +180,7 @@ def _still_channels(rng: np.random.Generator, name: str) -> tuple[Floats, Postur
 
 
 def random_still(
-    seed: int, size: tuple[int, int], people: int | None = None, *, tame: bool = False
+    seed: int, size: tuple[int, int], people: int | None = None, *, tame: bool = False, low: bool = False
 ) -> Rendered:
     """A picture like no other, for training.
 
@@ -186,6 +191,7 @@ def random_still(
         tame: as a camera in a room sees people: side by side, from about half of the frame high to all of
             it when they stand, from the front, or lying across the picture, mostly before a room, through a
             fair lens; else from a tenth, from anywhere, over each other, before anything, with any lens.
+        low: more of them lie, fall or bend down than stand.
     """
     rng = np.random.default_rng([seed, 1])
     height = size[1]
@@ -199,7 +205,7 @@ def random_still(
             rng.normal(0, 4) if rng.random() < (0.99 if tame else 0.85) else rng.uniform(-180, 180)
         ),
     )
-    names = _chosen(rng, _TAME_ACTIONS if tame else _STILL_ACTIONS, count)
+    names = _chosen(rng, _LOW_ACTIONS if low else _TAME_ACTIONS if tame else _STILL_ACTIONS, count)
     plain = tame and rng.random() < 0.7
     image = backdrop(rng, size, rng.uniform(0.25, 0.85) * height if plain else None)
     light, lens = _light(rng), Lens.random(rng, height, harsh=0.35 if tame else 1)

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from posed.errors import ModelError
 from scripts.training.pool import Pool
 from scripts.training.posenet import PoseNet, losses
-from scripts.training.targets import lying, targets_of, varied
+from scripts.training.targets import targets_of, varied
 
 TRAINED_STRIDES: Final = (16, 32)
 """Output strides that are learned; 8 is the 16 of the same weights with finer steps."""
@@ -106,16 +106,13 @@ class _Varied(Dataset[tuple[Tensor, ...]]):
     def __init__(self, settings: Settings) -> None:
         self._pool = Pool(settings.pool)
         self._settings = settings
-        # Few lie, and it takes many of them to learn how that looks.
-        rare = [1 + bool(lying(self._pool[index]).any()) for index in range(len(self._pool))]
-        self._indices = np.repeat(np.arange(len(self._pool)), rare)
 
     def __getitem__(self, what: tuple[int, tuple[int, int]]) -> tuple[Tensor, ...]:
         number, size = what
-        epoch, index = divmod(number, len(self._indices))
-        order = _order(self._settings.seed, epoch, len(self._indices))
+        epoch, index = divmod(number, len(self._pool))
+        order = _order(self._settings.seed, epoch, len(self._pool))
         rng = np.random.default_rng([self._settings.seed, number, 1])
-        sample = varied(self._pool[int(self._indices[order[index]])], size, rng)
+        sample = varied(self._pool[int(order[index])], size, rng)
         targets = (array for stride in TRAINED_STRIDES for array in targets_of(sample, stride).arrays())
         image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))
         return image, *(torch.from_numpy(array) for array in targets)
@@ -123,7 +120,7 @@ class _Varied(Dataset[tuple[Tensor, ...]]):
 
 @functools.lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """In which order all pictures are seen once, those with somebody who lies twice."""
+    """In which order all pictures are seen once."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 

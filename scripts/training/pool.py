@@ -126,6 +126,7 @@ def draw_pool(  # noqa: PLR0913, PLR0917 each is a decision of the caller's
     size: tuple[int, int],
     first_seed: int,
     people: Sequence[int] | None,
+    low_every: int,
     workers: int,
 ) -> Iterator[int]:
     """Fill a folder with drawings; what is there already stays.
@@ -136,29 +137,39 @@ def draw_pool(  # noqa: PLR0913, PLR0917 each is a decision of the caller's
         size: (width, height), px.
         first_seed: of the first picture; each has the next one.
         people: how many people are in the pictures, in turn; None for the renderer's own mixture.
+        low_every: in each how-manieth picture most people lie, fall or bend down; 0 for none.
         workers: processes.
 
     Yields:
         How many pictures are there.
     """
     jobs = [(_chunk_path(folder, index), first_seed + index * CHUNK) for index in range(_chunks_for(count))]
-    yield from _fill(folder, jobs, partial(_draw_chunk, size=size, people=people), workers)
+    draw = partial(_draw_chunk, size=size, people=people, low_every=low_every)
+    yield from _fill(folder, jobs, draw, workers)
 
 
-def _draw_chunk(job: tuple[Path, int], size: tuple[int, int], people: Sequence[int] | None) -> None:
+def _draw_chunk(
+    job: tuple[Path, int], size: tuple[int, int], people: Sequence[int] | None, low_every: int
+) -> None:
     path, first_seed = job
-    _write_chunk(path, [drawing(first_seed + index, size, people) for index in range(CHUNK)])
+    seeds = range(first_seed, first_seed + CHUNK)
+    _write_chunk(path, [drawing(seed, size, people, low_every) for seed in seeds])
 
 
-def drawing(seed: int, size: tuple[int, int], people: Sequence[int] | None = None) -> Sample:
+def drawing(
+    seed: int, size: tuple[int, int], people: Sequence[int] | None = None, low_every: int = 0
+) -> Sample:
     """One drawn picture.
 
     Args:
         seed: decides everything.
         size: (width, height), px.
         people: how many people there are, by the seed in turn; None for the renderer's own mixture.
+        low_every: as `draw_pool` has it.
     """
-    rendered = random_still(seed, size, None if people is None else people[seed % len(people)], tame=True)
+    count = None if people is None else people[seed % len(people)]
+    low = bool(low_every) and seed % low_every == 0
+    rendered = random_still(seed, size, count, tame=True, low=low)
     points = [person.points for person in rendered.people]
     states = [_states(person.points, person.visible | person.self_hidden, size) for person in rendered.people]
     return sample_of(rendered.image, points, states)
