@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -248,6 +249,7 @@ def model_info(
     model: Annotated[str, typer.Argument(metavar="M", help="A known name, or a .tflite.")],
 ) -> None:
     """Say what a model holds."""
+    _end_with_reader()
     from posed import report
     from posed.model.pair import load_pair
 
@@ -274,6 +276,7 @@ def model_export(
     ] = None,
 ) -> None:
     """Make a .tflite of any stride, size and precision; needs TensorFlow, the extra `export`."""
+    from posed import report
     from posed.model.export import export_tfjs, parsed_precision, parsed_size
 
     made = export_tfjs(
@@ -285,7 +288,7 @@ def model_export(
         out=output,
     )
     for line in made.lines():
-        typer.echo(line)
+        report.print_line(line)
 
 
 @app.command()
@@ -456,6 +459,8 @@ def _complain(error: PosedError) -> None:
 
 def main() -> None:
     """Run a command; an expected failure is one line and an exit status, never a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # for files whose names are no text
     try:
         app()
     except PosedError as error:

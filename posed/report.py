@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 import cv2
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -44,6 +45,7 @@ from posed.model.pull import pull
 from posed.model.tflite import Model, Tensor
 from posed.mqtt.messages import Sender, encode, rfc3339
 from posed.pose import KEYPOINTS
+from posed.text import one_line
 
 if TYPE_CHECKING:
     from posed.annotate import Progress as Drawn
@@ -71,13 +73,12 @@ def show_detection(detection: Detection, sequence: int, settings: Config, *, as_
         print_line(encode(detection.message(_sender(settings.device), sequence, threshold)).decode())
         return
     count = len(detection.poses)
-    _console().print(
+    print_line(
         f"{detection.path}: {count} {'person' if count == 1 else 'people'} "
-        f"(inference {detection.inference_s * 1000:.1f} ms)",
-        markup=False,
+        f"(inference {detection.inference_s * 1000:.1f} ms)"
     )
     if count:
-        _console().print(_people_table(detection, threshold))
+        _print_table(_console(), _people_table(detection, threshold))
 
 
 def _people_table(detection: Detection, threshold: float) -> Table:
@@ -101,12 +102,26 @@ def print_line(text: str) -> None:
     Raises:
         ImageError: it cannot be written.
     """
-    try:
+    with _printing():
         print(text, flush=True)  # noqa: T201
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         # What is still buffered would be tried again when Python ends, and fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise ImageError(f"standard output: cannot be written ({error.strerror})") from None
+
+
+def _print_table(console: Console, table: Table, *, wrap: bool = True) -> None:
+    with _printing():
+        if wrap:
+            console.print(table)
+        else:
+            console.print(table, no_wrap=True, overflow="ignore", crop=False)
 
 
 def drawn_files(pictures: Sequence[Path], out: Path | None) -> list[Path]:
@@ -165,11 +180,11 @@ def show_catalogue() -> None:
         weights.add_row(one.name, f"{one.multiplier:.2f}", "yes" if one.files else "by hand", one.url)
     console = Console(highlight=False, width=240)
     for rows in (table, weights):
-        console.print(rows, no_wrap=True, overflow="ignore", crop=False)
-        console.print()
+        _print_table(console, rows, wrap=False)
+        print_line("")
     for source, licence in dict.fromkeys((entry.source, entry.licence) for entry in CATALOGUE):
-        console.print(f"source: {source}, licence: {licence}", markup=False)
-    console.print(f"downloads are kept in: {models_folder()}", markup=False)
+        print_line(f"source: {source}, licence: {licence}")
+    print_line(f"downloads are kept in: {models_folder()}")
 
 
 def show_model(pair: Pair) -> None:
@@ -179,15 +194,13 @@ def show_model(pair: Pair) -> None:
         if model is None:
             continue
         table = Table(show_header=False, box=None)
-        for name, value in _facts(model):
-            table.add_row(name, value)
+        facts = _facts(model)
         if entry is not None:
-            table.add_row("source", entry.source)
-            table.add_row("licence", entry.licence)
-        for name, value in card_of(model.path).items():
-            table.add_row(name, value)
-        _console().print(str(model.path), markup=False, soft_wrap=True)
-        _console().print(table)
+            facts += [("source", entry.source), ("licence", entry.licence)]
+        for name, value in (*facts, *card_of(model.path).items()):
+            table.add_row(escape(name), escape(value))
+        print_line(str(model.path))
+        _print_table(_console(), table)
 
 
 def _facts(model: Model) -> list[tuple[str, str]]:
@@ -198,7 +211,8 @@ def _facts(model: Model) -> list[tuple[str, str]]:
     heads += list(zip(mid_names, model.mid_offsets, strict=True))
     decoder = "none"
     if model.decoder is not None:
-        options = ", ".join(f"{name} {value:g}" for name, value in model.decoder.items() if name[0] != "_")
+        shown = {one_line(name): value for name, value in model.decoder.items() if not name.startswith("_")}
+        options = ", ".join(f"{name} {value:g}" for name, value in shown.items())
         decoder = f"PosenetDecoderOp, not used ({options})"
     return [
         ("input", f"{height}×{width} px, {_tensor(model.input)}"),

@@ -179,9 +179,18 @@ def test_several_pictures_are_not_drawn_into_one_file(tmp_path, model):
     assert done.stderr == f"{out}: must be a folder for several pictures, got the name of a file\n"
 
 
-def test_an_output_that_cannot_be_written_is_one_line(tmp_path, model):
-    path = picture(tmp_path / "a.png")
-    command = [sys.executable, "-m", "posed", "detect", path, "--model", model, "--json"]
+@pytest.mark.parametrize(
+    "words",
+    [
+        "detect {picture} --model {model} --json",
+        "detect {picture} --model {model}",
+        "model info {model}",
+        "model list",
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path, model, words):
+    words = words.format(picture=picture(tmp_path / "a.png"), model=model)
+    command = [sys.executable, "-m", "posed", *words.split()]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 4
@@ -202,6 +211,9 @@ def test_a_name_that_is_no_text_does_not_stop_detect(tmp_path, model):
     done = posed(tmp_path, "detect", path, "--model", model, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["image"].endswith("/\ufffd.png")
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}  # as in most locales
+    done = posed(tmp_path, "detect", path, "--model", model, more=strict)
+    assert (done.returncode, "/\\udcff.png: " in done.stdout) == (0, True)
 
 
 def test_detect_refuses_to_draw_into_what_is_no_picture_format(tmp_path, model):
@@ -245,6 +257,15 @@ def test_info_says_what_a_model_holds(tmp_path):
     assert done.returncode == 0
     for fact in ("49×65 px, uint8", "16 px", "17 channels", "logits", "nms_radius 10", "Edge TPU  no"):
         assert fact in done.stdout
+
+
+def test_info_shows_brackets_of_a_card_as_they_are(tmp_path):
+    (tmp_path / "m.tflite").write_bytes(make_tflite(decoder={"": 1.0, "a[/b]": 2.0}))
+    (tmp_path / "card.json").write_text('{"all": {"trained on": "pictures of [/b] and [red]x.json"}}')
+    done = posed(tmp_path, "model", "info", tmp_path / "m.tflite")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pictures of [/b] and [red]x.json" in done.stdout
+    assert "a[/b] 2" in done.stdout
 
 
 @pytest.mark.parametrize(

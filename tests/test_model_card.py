@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -26,6 +28,21 @@ def test_a_card_has_what_goes_for_all_files_and_for_this_one() -> None:
 def test_a_card_that_is_none_says_nothing(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / CARD).write_bytes(content)
+    assert card_of(tmp_path / FILE) == {}
+
+
+def test_what_a_card_says_is_text_on_one_line(tmp_path: Path) -> None:
+    facts = {"a\x1b[2J": "b\nc\x1b[31m\ud800 [red]"}
+    (tmp_path / CARD).write_text(json.dumps({"all": facts}), encoding="utf-8")
+    assert card_of(tmp_path / FILE) == {"a[2J": "b c[31m [red]"}
+
+
+def test_a_card_that_is_a_pipe_or_huge_says_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / CARD)
+    assert card_of(tmp_path / FILE) == {}
+    (tmp_path / CARD).unlink()
+    facts = {"people": "drawn", "more": "x" * 100_000}
+    (tmp_path / CARD).write_text(json.dumps({"all": facts}), encoding="utf-8")
     assert card_of(tmp_path / FILE) == {}
 
 

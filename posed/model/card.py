@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Final
 
+from posed.files import read_file
+from posed.text import one_line
+
 CARD: Final = "card.json"
 """Maps `all`, and the name of each file it is about, to facts by name."""
 
@@ -15,13 +18,17 @@ PEOPLE: Final = "people"
 DRAWN: Final = "drawn"
 """Of `people`: only drawings; the model finds nobody else."""
 
+_LIMIT_BYTES: Final = 1 << 16
+
 
 def card_of(path: Path) -> dict[str, str]:
     """Every fact about a model file; empty where nobody wrote a card that can be read."""
     try:
-        card = json.loads(path.with_name(CARD).read_bytes())
+        card = json.loads(read_file(path.with_name(CARD), _LIMIT_BYTES))
         return {
-            str(name): str(fact) for part in ("all", path.name) for name, fact in card.get(part, {}).items()
+            one_line(name): one_line(fact)
+            for part in ("all", path.name)
+            for name, fact in card.get(part, {}).items()
         }
     except (OSError, ValueError, AttributeError, RecursionError):
         return {}

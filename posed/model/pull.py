@@ -24,6 +24,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from posed import __version__
 from posed.errors import DownloadError
 from posed.model.catalogue import ModelFile
+from posed.text import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -269,7 +270,7 @@ class _Pull:
             case Exception():
                 return _reason(cause)
             case _:
-                return _one_line(cause)
+                return one_line(cause)
 
 
 class _Redirects(HTTPRedirectHandler):
@@ -318,13 +319,7 @@ def _answered(status: int) -> str:
 
 def _reason(error: Exception) -> str:
     strerror = error.strerror if isinstance(error, OSError) else None
-    return _one_line(strerror or str(error) or type(error).__name__)
-
-
-def _one_line(text: object) -> str:
-    """Some text comes from the server, which must not write to the terminal."""
-    line = " ".join(str(text).split())
-    return "".join(letter for letter in line if letter.isprintable())
+    return one_line(strerror or str(error) or type(error).__name__)
 
 
 def _write(part: FileIO, chunk: bytes) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 from flatbuffers import flexbuffers
 
 from posed.errors import ModelError
+from posed.files import read_file
 
 STRIDES: Final = (8, 16, 32)
 """Output strides that PoseNet is trained for."""
@@ -40,6 +41,7 @@ _LOGISTIC: Final = 14
 _DEQUANTIZE, _QUANTIZE, _RESHAPE = 6, 114, 22
 _DECODER_OPTIONS_LIMIT: Final = 4096
 _LARGEST_SIDE_PX: Final = 8192
+_LIMIT_BYTES: Final = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def read_model(path: Path) -> Model:
         ModelError: the file is missing, damaged, or holds no PoseNet.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, _LIMIT_BYTES)
     except OSError as error:
         raise ModelError(f"{path}: must be a readable .tflite ({error.strerror})") from None
     try:
