@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,45 @@ def test_damaged_numbers_in_the_json_are_refused(tmp_path):
         change(tmp_path, edit)
         with pytest.raises(ModelError):
             read_tfjs(tmp_path)
+
+
+@pytest.mark.parametrize("stride", ["8", "-1"])
+def test_a_graph_with_strides_of_no_mobilenet_is_refused(tmp_path, stride):
+    def edit(model):
+        attributes = model["modelTopology"]["node"][1]["attr"]
+        attributes["strides"]["list"]["i"] = ["1", stride, stride, "1"]
+
+    write_tfjs(tmp_path, random_weights(SMALL))
+    change(tmp_path, edit)
+    with pytest.raises(ModelError, match=rf"every layer must stride by 1 or 2, got \(2, {stride}, 2, "):
+        read_tfjs(tmp_path)
+
+
+def test_a_shard_that_is_named_again_and_again_is_refused(tmp_path):
+    write_tfjs(tmp_path, random_weights(SMALL))
+    change(tmp_path, lambda model: model["weightsManifest"][0].update(paths=["group1-shard1of5.bin"] * 1000))
+    with pytest.raises(ModelError, match="shards: must be named once each"):
+        read_tfjs(tmp_path)
+
+
+def test_a_shard_that_is_a_pipe_is_not_waited_for(tmp_path):
+    write_tfjs(tmp_path, random_weights(SMALL))
+    shard = next(tmp_path.glob("*.bin"))
+    shard.unlink()
+    os.mkfifo(shard)
+    with pytest.raises(ModelError, match=r"must be beside it \(no file, but a pipe or device\)"):
+        read_tfjs(tmp_path)
+
+
+def test_names_in_the_json_do_not_write_over_the_terminal(tmp_path):
+    def edit(model):
+        model["weightsManifest"][0]["weights"][0].update(name="a\x1b[2Jb", shape=[0])
+
+    write_tfjs(tmp_path, random_weights(SMALL))
+    change(tmp_path, edit)
+    with pytest.raises(ModelError) as caught:
+        read_tfjs(tmp_path)
+    assert "a[2Jb: sides must be" in str(caught.value)
 
 
 def test_a_shard_outside_the_folder_is_not_read(tmp_path):

@@ -20,11 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.errors import ModelError
+from posed.files import read_file
 from posed.model.network import HEADS, Network
+from posed.text import one_line
 
 _MANIFEST: Final = "model-stride*.json"
 _TYPES: Final = {"float32": "<f4", "int32": "<i4", "uint8": "u1", "uint16": "<u2"}
 _BODY_LAYERS: Final = 14
+_LIMIT_BYTES: Final = 100_000_000
+"""Of a file; all weights of the largest network have 13 MB."""
+
 _SIDE_LIMIT: Final = 4096
 """More channels than any MobileNet has; keeps damaged shapes from asking for all memory."""
 
@@ -59,8 +64,8 @@ def read_tfjs(folder: Path) -> tuple[dict[str, NDArray[np.float32]], Network]:
         network = _network(weights, strides)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         if isinstance(error, ModelError):
-            raise ModelError(f"{path}: {error}") from None
-        what = f"{type(error).__name__}: {error}"
+            raise ModelError(f"{path}: {one_line(error)}") from None
+        what = one_line(f"{type(error).__name__}: {error}")
         raise ModelError(f"{path}: must be a TF.js graph model of a MobileNetV1 PoseNet ({what})") from None
     return weights, network
 
@@ -81,7 +86,7 @@ def _manifest(folder: Path) -> Path:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        model = json.loads(path.read_bytes())
+        model = json.loads(read_file(path, _LIMIT_BYTES))
     except OSError as error:
         raise ModelError(f"{path}: must be readable ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
@@ -96,6 +101,8 @@ def _weights(
 ) -> Iterator[tuple[str | None, NDArray[np.float32]]]:
     """Every array with its name here; None for the name of one that no layer of PoseNet has."""
     for group in manifest:
+        if len(set(group["paths"])) < len(group["paths"]):
+            raise ModelError("shards: must be named once each")
         stream = b"".join(_shard(folder, name) for name in group["paths"])
         at = 0
         for entry in group["weights"]:
@@ -109,7 +116,7 @@ def _shard(folder: Path, name: str) -> bytes:
     if Path(name).name != name:
         raise ModelError(f"shard {name!r}: must be a file's name")
     try:
-        return (folder / name).read_bytes()
+        return read_file(folder / name, _LIMIT_BYTES)
     except OSError as error:
         raise ModelError(f"shard {name}: must be beside it ({error.strerror})") from None
 
@@ -133,7 +140,8 @@ def _array(entry: Mapping[str, Any], stream: bytes, at: int) -> tuple[NDArray[np
         if not math.isfinite(scale) or not math.isfinite(lowest):
             raise ModelError(f"{entry['name']}: scale and min must be finite, got {scale} and {lowest}")
         values = values * scale + lowest
-    return values.astype(np.float32), end
+    with np.errstate(over="ignore"):  # infinity is refused with the layer's name
+        return values.astype(np.float32), end
 
 
 def _name(name: str) -> str | None:
@@ -159,10 +167,13 @@ def _native_strides(nodes: list[dict[str, Any]]) -> tuple[int, ...]:
     if 0 in strides:
         raise ModelError(f"graph: must have the layer depthwise_{strides.index(0)} of MobileNetV1, got none")
     dilations[_BODY_LAYERS] = dilations[_BODY_LAYERS - 1]
-    return tuple(
+    native = tuple(
         stride * max(1, after // here)
         for stride, here, after in zip(strides, dilations, dilations[1:], strict=False)
     )
+    if not set(native) <= {1, 2}:
+        raise ModelError(f"graph: every layer must stride by 1 or 2, got {native}")
+    return native
 
 
 def _network(weights: Mapping[str, NDArray[np.float32]], strides: tuple[int, ...]) -> Network:
