@@ -213,7 +213,7 @@ class ModelConfig(Section):
     """A name of `posed model list`, or the path of a .tflite."""
 
     pull: bool = False
-    """Whether a catalogue model that is not there yet is downloaded at start, and waited for."""
+    """Whether a catalogue model that is not there yet, or damaged, is downloaded at start, and waited for."""
 
 
 class EngineConfig(Section):

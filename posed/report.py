@@ -41,7 +41,7 @@ from posed.model.catalogue import (
     unknown,
 )
 from posed.model.pair import Pair
-from posed.model.pull import pull
+from posed.model.pull import is_whole, pull
 from posed.model.tflite import Model, Tensor
 from posed.mqtt.messages import Sender, encode, rfc3339
 from posed.pose import KEYPOINTS
@@ -163,7 +163,6 @@ def show_catalogue() -> None:
         for engine, file in (("cpu", entry.cpu), ("edgetpu", entry.edgetpu)):
             if file is None:
                 continue
-            here = "yes" if file.path().is_file() else "no"
             size_bytes = "?" if file.size_bytes is None else f"{file.size_bytes}"
             table.add_row(
                 entry.name,
@@ -172,7 +171,7 @@ def show_catalogue() -> None:
                 engine,
                 file.name,
                 size_bytes,
-                here,
+                _here(file),
                 file.sha256,
             )
     weights = Table("weights for posed model export", "MobileNetV1", "pull", "from", box=None)
@@ -185,6 +184,16 @@ def show_catalogue() -> None:
     for source, licence in dict.fromkeys((entry.source, entry.licence) for entry in CATALOGUE):
         print_line(f"source: {source}, licence: {licence}")
     print_line(f"downloads are kept in: {models_folder()}")
+
+
+def _here(file: ModelFile) -> str:
+    path = file.path()
+    try:
+        if not path.is_file():
+            return "no"
+        return "yes" if is_whole(file, path) else "damaged"
+    except OSError:
+        return "unreadable"
 
 
 def show_model(pair: Pair) -> None:

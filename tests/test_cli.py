@@ -295,6 +295,25 @@ def test_list_names_every_file_with_its_checksum(tmp_path):
     assert "Apache-2.0" in done.stdout
 
 
+def test_list_tells_whole_files_from_damaged_ones(tmp_path):
+    name = "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
+    path = tmp_path / "cache" / "posed" / "models" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"cut short")
+    listed = " ".join(posed(tmp_path, "model", "list").stdout.split())
+    assert f"{name} 1475200 damaged" in listed
+    assert "drawings_257_353_16.tflite 849824 yes" in listed
+
+
+def test_a_download_that_was_damaged_since_says_how_to_get_it_again(tmp_path):
+    path = tmp_path / "cache/posed/models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(make_tflite()[:1000])
+    done = posed(tmp_path, "model", "info", "coral-353x481")
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert done.stderr.endswith("; get it again with: posed model pull coral-353x481\n")
+
+
 def test_list_names_the_weights_for_export(tmp_path):
     done = posed(tmp_path, "model", "list")
     assert "tfjs-quant2-075" in done.stdout

@@ -163,6 +163,13 @@ def test_a_model_that_is_missing_says_how_to_get_it():
     assert check_model(config(model={"pull": True}))[0].status == "warning"
 
 
+@pytest.mark.parametrize("name", ["/nowhere/net.tflite", "coral-1x1"])
+def test_a_model_that_nobody_publishes_is_not_to_be_pulled(name):
+    for pull in (False, True):
+        check, _ = check_model(config(model={"name": name, "pull": pull}))
+        assert (check.status, check.remedy) == ("failed", "model.name: a name of `posed model list`")
+
+
 def test_a_model_of_drawings_is_right_for_drawn_people_only():
     model = {"name": "drawings-257x353-16"}
     assert check_model(config(model=model))[0].status == "warning"

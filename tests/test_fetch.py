@@ -44,6 +44,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, *bodies: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.bodies = list(bodies)
+        self.url = f"http://127.0.0.1:{self.server_port}"
 
     def __enter__(self) -> Server:
         Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -61,13 +62,30 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_a_model_is_downloaded_however_often_that_fails(tmp_path, monkeypatch):
+def entry_of(server: Server, edgetpu: bytes | None = None) -> Entry:
+    """A model whose files that server has."""
+    cpu, compiled = (
+        None
+        if content is None
+        else ModelFile(name, f"{server.url}/{name}", hashlib.sha256(content).hexdigest(), len(content))
+        for name, content in (("net.tflite", MODEL), ("net_edgetpu.tflite", edgetpu))
+    )
+    return Entry("net", 16, (33, 33), "", "", cpu, compiled)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "models"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_model_is_downloaded_however_often_that_fails(tmp_path, monkeypatch):
     waited: list[float] = []
     with Server(b"", b"something else", MODEL) as server, Listener(tmp_path, watchdog_s=30) as systemd:
-        url = f"http://127.0.0.1:{server.server_port}/net.tflite"
-        file = ModelFile("net.tflite", url, hashlib.sha256(MODEL).hexdigest(), len(MODEL))
-        monkeypatch.setattr(catalogue, "CATALOGUE", (Entry("net", 16, (33, 33), "", "", file, None),))
+        monkeypatch.setattr(catalogue, "CATALOGUE", (entry_of(server),))
         pair = wait_for_model(
             ModelConfig(name="net", pull=True), Notifier(systemd.environment()), waited.append
         )
@@ -82,6 +100,37 @@ def test_a_model_is_downloaded_however_often_that_fails(tmp_path, monkeypatch):
     ]
     (why,) = systemd.said("STATUS=waiting for the model: net.tflite: ")[:1]
     assert why.endswith("cannot be downloaded from 127.0.0.1: the server answered 503 Service Unavailable")
+
+
+def test_a_download_that_was_damaged_since_comes_again(cache: Path, monkeypatch):
+    (cache / "net.tflite").write_bytes(MODEL[:1000])
+    with Server(MODEL) as server:
+        monkeypatch.setattr(catalogue, "CATALOGUE", (entry_of(server),))
+        with pytest.raises(ModelError, match=r"get it again with: posed model pull net$"):
+            wait_for_model(ModelConfig(name="net"), Notifier({}), pytest.fail)
+        pair = wait_for_model(ModelConfig(name="net", pull=True), Notifier({}), pytest.fail)
+    assert pair.cpu is not None
+    assert (cache / "net.tflite").read_bytes() == MODEL
+
+
+def test_the_other_file_of_a_pair_is_fetched_too(cache: Path, monkeypatch):
+    compiled = make_tflite(edgetpu=True)
+    (cache / "net.tflite").write_bytes(MODEL)
+    with Server(compiled) as server:
+        monkeypatch.setattr(catalogue, "CATALOGUE", (entry_of(server, compiled),))
+        pair = wait_for_model(ModelConfig(name="net", pull=True), Notifier({}), pytest.fail)
+    assert pair.is_whole
+    assert pair.edgetpu is not None
+
+
+def test_one_file_of_a_pair_is_enough_to_start_with(cache: Path, monkeypatch, caplog):
+    (cache / "net.tflite").write_bytes(MODEL)
+    with Server(b"") as server:
+        monkeypatch.setattr(catalogue, "CATALOGUE", (entry_of(server, b"compiled"),))
+        pair = wait_for_model(ModelConfig(name="net", pull=True), Notifier({}), pytest.fail)
+    assert pair.cpu is not None
+    assert not pair.is_whole
+    assert "model net: runs without this file: net_edgetpu.tflite: cannot be downloaded" in caplog.text
 
 
 @pytest.mark.parametrize(

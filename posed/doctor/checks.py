@@ -21,6 +21,7 @@ from posed.engine.fit import LIBRARY, Delegate, check_fit, library_version
 from posed.engine.tflite import find_runtime
 from posed.errors import BrokerError, CameraError, ConfigError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
+from posed.model.catalogue import find
 from posed.model.pair import Pair, load_pair
 from posed.mqtt.visit import NotReached
 from posed.paths import cache_folder
@@ -192,6 +193,9 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
     try:
         pair = load_pair(config.model.name)
     except ModelError as error:
+        entry = find(config.model.name)
+        if entry is None or not entry.is_published:
+            return Check("model", "failed", str(error), "model.name: a name of `posed model list`"), None
         if config.model.pull:
             return Check("model", "warning", str(error), "it is downloaded when posed starts"), None
         return Check("model", "failed", str(error), f"posed model pull {config.model.name}"), None

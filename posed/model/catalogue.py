@@ -71,6 +71,11 @@ class Entry:
         """The files there are, the plain one first."""
         return tuple(file for file in (self.cpu, self.edgetpu) if file is not None)
 
+    @property
+    def is_published(self) -> bool:
+        """Whether its files can be downloaded; else they come with posed."""
+        return any(file.url for file in self.files)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:

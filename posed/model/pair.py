@@ -37,25 +37,44 @@ class Pair:
         assert model is not None
         return model
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every file is there that the catalogue has."""
+        entry = self.entry
+        return entry is None or (
+            (self.cpu is not None or entry.cpu is None)
+            and (self.edgetpu is not None or entry.edgetpu is None)
+        )
+
 
 def load_pair(name: str, *, pull_missing: bool = False) -> Pair:
     """Read the model of that name and the other file of its pair.
 
     Args:
         name: of the catalogue, or a path.
-        pull_missing: download a catalogue model of which nothing is there.
+        pull_missing: download a catalogue model of which nothing is there, or something damaged.
 
     Raises:
         ModelError: nothing is there, a file is damaged or no PoseNet, or the two do not belong together.
     """
     try:
-        files = locate(name)
+        return _read_pair(name)
     except ModelError:
         if not pull_missing or find(name) is None:
             raise
-        pull_entry(name)
-        files = locate(name)
-    models = [read_model(path) for path in (files.cpu, files.edgetpu) if path is not None]
+    pull_entry(name)
+    return _read_pair(name)
+
+
+def _read_pair(name: str) -> Pair:
+    files = locate(name)
+    entry = find(name)
+    try:
+        models = [read_model(path) for path in (files.cpu, files.edgetpu) if path is not None]
+    except ModelError as error:
+        if entry is None or not entry.is_published:
+            raise
+        raise ModelError(f"{error}; get it again with: posed model pull {name}") from None
     cpu = next((model for model in models if not model.edgetpu), None)
     edgetpu = next((model for model in models if model.edgetpu), None)
     if cpu and edgetpu and (cpu.size, cpu.grid) != (edgetpu.size, edgetpu.grid):
@@ -63,7 +82,7 @@ def load_pair(name: str, *, pull_missing: bool = False) -> Pair:
             f"{edgetpu.path}: must have the size and grid of {cpu.path.name} beside it ({_shape(cpu)}), "
             f"got {_shape(edgetpu)}"
         )
-    return Pair(name if find(name) else Path(name).stem, cpu, edgetpu, find(name))
+    return Pair(name if entry else Path(name).stem, cpu, edgetpu, entry)
 
 
 def pull_entry(name: str) -> None:

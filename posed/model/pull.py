@@ -95,6 +95,19 @@ def pull(
         raise _error(file, f"cannot keep it in {folder}: {_reason(error)}") from error
 
 
+def is_whole(file: ModelFile, path: Path) -> bool:
+    """Whether a file is there, and the one that was published.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as found:
+            return _sha256(found) == file.sha256
+    except FileNotFoundError:
+        return False
+
+
 def _error(file: ModelFile, reason: str) -> DownloadError:
     return DownloadError(f"{file.name}: cannot be downloaded from {urlsplit(file.url).hostname}: {reason}")
 
@@ -120,23 +133,16 @@ class _Pull:
         self._limit_bytes = LIMIT_BYTES if file.size_bytes is None else file.size_bytes
 
     def run(self) -> Path:
-        if self._is_there():
+        if is_whole(self._file, self._target):
             return self._target
         self._part.parent.mkdir(parents=True, exist_ok=True)
         with self._locked_part() as part:
-            if not self._is_there():
+            if not is_whole(self._file, self._target):
                 self._fill(part)
                 os.fsync(part.fileno())
                 self._part.replace(self._target)
                 _sync(self._target.parent)
         return self._target
-
-    def _is_there(self) -> bool:
-        try:
-            with self._target.open("rb") as target:
-                return self._is_right(target)
-        except FileNotFoundError:
-            return False
 
     def _is_right(self, stream: BufferedReader | FileIO) -> bool:
         return _sha256(stream) == self._file.sha256

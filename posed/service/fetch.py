@@ -11,7 +11,7 @@ from typing import Final
 from posed.backoff import Backoff
 from posed.config import ModelConfig
 from posed.errors import DownloadError, ModelError
-from posed.model.catalogue import find, locate
+from posed.model.catalogue import find
 from posed.model.pair import Pair, load_pair, pull_entry
 from posed.service.notify import Notifier
 
@@ -28,7 +28,7 @@ DOWNLOAD_S: Final = 1800.0
 def wait_for_model(
     config: ModelConfig, systemd: Notifier, wait: Callable[[float], object] = time.sleep
 ) -> Pair:
-    """Read the model; where `pull` allows it, download it first, however often that takes.
+    """Read the model; where `pull` allows it, download what is missing or damaged, however often that takes.
 
     Args:
         config: which model.
@@ -38,20 +38,31 @@ def wait_for_model(
     Raises:
         ModelError: it is missing and not to be downloaded, damaged, or no PoseNet.
     """
-    if config.pull and find(config.name) is not None and _is_missing(config.name):
-        systemd.ready()
-        systemd.feed_within(DOWNLOAD_S)
+    pair = None
+    try:
+        pair = load_pair(config.name)
+    except ModelError:
+        entry = find(config.name)
+        if not config.pull or entry is None or not entry.is_published:
+            raise
+    if pair is not None and (pair.is_whole or not config.pull):
+        return pair
+    systemd.ready()
+    systemd.feed_within(DOWNLOAD_S)
+    if pair is None:
         _download(config.name, systemd, wait)
-        systemd.feed_within(None)
+    else:
+        _complete(config.name)
+    systemd.feed_within(None)
     return load_pair(config.name)
 
 
-def _is_missing(name: str) -> bool:
+def _complete(name: str) -> None:
+    """Try once for the other file of a pair: one is enough to run with."""
     try:
-        locate(name)
-    except ModelError:
-        return True
-    return False
+        pull_entry(name)
+    except DownloadError as error:
+        log.warning("model %s: runs without this file: %s", name, error)
 
 
 def _download(name: str, systemd: Notifier, wait: Callable[[float], object]) -> None:
