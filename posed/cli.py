@@ -258,7 +258,7 @@ def model_info(
 
 @model_app.command("pull")
 def model_pull(model: Annotated[str, typer.Argument(metavar="M", help="A known name.")]) -> None:
-    """Download a known model, for CPU and Edge TPU, and check it."""
+    """Download a known model, for CPU and Edge TPU, or weights for export, and check them."""
     from posed import report
 
     report.pull_with_progress(model)
@@ -266,7 +266,9 @@ def model_pull(model: Annotated[str, typer.Argument(metavar="M", help="A known n
 
 @model_app.command("export")
 def model_export(
-    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="A folder of Google's TF.js weights.")],
+    weights: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="A folder of Google's TF.js weights, or a known name.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite to write.")],
     stride: Annotated[int, typer.Option(help="Output stride: 8, 16 or 32 px.")] = 16,
     size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the input, px.")] = "481x353",
@@ -277,10 +279,11 @@ def model_export(
 ) -> None:
     """Make a .tflite of any stride, size and precision; needs TensorFlow, the extra `export`."""
     from posed import report
+    from posed.model.catalogue import locate_weights
     from posed.model.export import export_tfjs, parsed_precision, parsed_size
 
     made = export_tfjs(
-        weights,
+        locate_weights(weights),
         stride=stride,
         size=parsed_size(size),
         quantize=parsed_precision(quantize),

@@ -37,6 +37,7 @@ from posed.model.catalogue import (
     WEIGHTS,
     ModelFile,
     find,
+    find_weights,
     models_folder,
     unknown,
 )
@@ -267,12 +268,15 @@ def _files_to_pull(name: str) -> list[tuple[ModelFile, Path]]:
     entry = find(name)
     if entry is not None:
         return [(file, file.path().parent) for file in entry.files]
-    weights = next((one for one in WEIGHTS if one.name == name), None)
+    weights = find_weights(name)
     if weights is None:
         raise unknown(name)
     if not weights.files:
-        raise ModelError(f"model {name}: its checksums are not known; download it by hand from {weights.url}")
-    return [(file, models_folder() / name) for file in weights.files]
+        raise ModelError(
+            f"weights {name}: their checksums are not known; download {weights.url} and what it names "
+            f"into {weights.folder()} by hand"
+        )
+    return [(file, weights.folder()) for file in weights.files]
 
 
 def _progress(*columns: ProgressColumn) -> Progress:

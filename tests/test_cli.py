@@ -323,7 +323,8 @@ def test_list_names_the_weights_for_export(tmp_path):
 def test_pulling_weights_without_known_checksums_says_where_they_are(tmp_path):
     done = posed(tmp_path, "model", "pull", "tfjs-float-100")
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
-    assert "by hand from https://" in done.stderr
+    assert "download https://" in done.stderr
+    assert f"into {tmp_path}/cache/posed/models/tfjs-float-100 by hand" in done.stderr
 
 
 def test_pulling_an_unknown_model_names_the_known(tmp_path):

@@ -17,6 +17,7 @@ from posed.model.catalogue import (
     ModelFiles,
     find,
     locate,
+    locate_weights,
     models_folder,
     unknown,
 )
@@ -103,6 +104,29 @@ def test_known_weights_are_those_that_are_published(shared: Path) -> None:
     for file in one.files:
         content = (shared / "models" / "tfjs-quant2-075-stride16" / file.name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == file.sha256
+
+
+def test_weights_are_found_by_name_where_they_were_downloaded(environment: dict[str, str]) -> None:
+    folder = models_folder(environment) / "tfjs-quant2-075"
+    with pytest.raises(ModelError) as caught:
+        locate_weights("tfjs-quant2-075", environment)
+    assert str(caught.value) == (
+        f"weights tfjs-quant2-075: not in {folder}; get them with: posed model pull tfjs-quant2-075"
+    )
+    folder.mkdir(parents=True)
+    assert locate_weights("tfjs-quant2-075", environment) == folder
+
+
+def test_weights_without_known_checksums_are_to_be_put_there_by_hand(environment: dict[str, str]) -> None:
+    with pytest.raises(ModelError, match=r"download https://\S+/float/100/\S+ and what it names into"):
+        locate_weights("tfjs-float-100", environment)
+
+
+def test_other_weights_are_a_path(environment: dict[str, str], tmp_path: Path, monkeypatch) -> None:
+    assert locate_weights("nowhere/weights", environment) == Path("nowhere/weights")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tfjs-quant2-075").mkdir()
+    assert locate_weights("tfjs-quant2-075", environment) == Path("tfjs-quant2-075")
 
 
 @pytest.mark.parametrize("entry", [e for e in CATALOGUE if e.source != "posed"], ids=lambda entry: entry.name)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -56,8 +57,11 @@ def test_what_is_wrong_with_the_wishes_is_said_before_tensorflow_is_missed(tmp_p
         export_small(tmp_path, stride=4)
     with pytest.raises(ModelError, match=r"out.tflite: must be in a folder that is there"):
         export_small(tmp_path, out=tmp_path / "missing" / "out.tflite")
-    with pytest.raises(ModelError, match=r"must be a file, got a folder"):
+    with pytest.raises(ModelError, match=r"must be a file, got a folder or device"):
         export_small(tmp_path, out=tmp_path)
+    os.mkfifo(tmp_path / "pipe")  # as /dev/null, which would no longer be one
+    with pytest.raises(ModelError, match=r"must be a file, got a folder or device"):
+        export_small(tmp_path, out=tmp_path / "pipe")
     with pytest.raises(ModelError, match=r"cannot be looked at \(File name too long\)"):
         export_small(tmp_path, out=tmp_path / ("x" * 300) / "out.tflite")
 

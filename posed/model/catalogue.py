@@ -170,6 +170,10 @@ class Weights:
     url: str
     files: tuple[ModelFile, ...] = ()
 
+    def folder(self, environment: Mapping[str, str] = os.environ) -> Path:
+        """Where they are, or will be once they are downloaded."""
+        return models_folder(environment) / self.name
+
 
 def _weights(multiplier: int, precision: str, **sha256_of: str) -> Weights:
     folder = f"{_WEIGHTS_URL}/{precision}/{multiplier:03d}/"
@@ -202,6 +206,35 @@ WEIGHTS: Final = (
 def find(name: str) -> Entry | None:
     """The model of that name, or None if the catalogue has none."""
     return next((entry for entry in CATALOGUE if entry.name == name), None)
+
+
+def find_weights(name: str) -> Weights | None:
+    """The weights of that name, or None if the catalogue has none."""
+    return next((weights for weights in WEIGHTS if weights.name == name), None)
+
+
+def locate_weights(name: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder of weights that are on this machine; never downloads.
+
+    Args:
+        name: of the catalogue, or a path, which is not looked at here.
+        environment: names the cache folder of catalogue weights.
+
+    Raises:
+        ModelError: nothing of the known weights is there.
+    """
+    weights = find_weights(name)
+    if weights is None or Path(name).exists():
+        return Path(name)
+    folder = weights.folder(environment)
+    if folder.is_dir():
+        return folder
+    how = (
+        f"get them with: posed model pull {name}"
+        if weights.files
+        else f"download {weights.url} and what it names into that folder by hand"
+    )
+    raise ModelError(f"weights {name}: not in {folder}; {how}")
 
 
 def unknown(name: str) -> ModelError:

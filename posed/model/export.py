@@ -201,8 +201,8 @@ def _check_out(out: Path) -> None:
     try:
         if not out.parent.is_dir():
             raise ModelError(f"{out}: must be in a folder that is there")
-        if out.is_dir():
-            raise ModelError(f"{out}: must be a file, got a folder")
+        if out.exists() and not out.is_file():
+            raise ModelError(f"{out}: must be a file, got a folder or device")
     except OSError as error:
         raise ModelError(f"{out}: cannot be looked at ({error.strerror})") from None
     if not os.access(out.parent, os.W_OK):
