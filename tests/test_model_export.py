@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import flatbuffers
@@ -184,6 +185,13 @@ def test_outputs_are_named_for_what_they_are_without_moving_a_byte():
     assert model.heatmaps.name == "heatmaps"
     assert model.short_offsets.name == "short_offsets"
     assert [tensor.name for tensor in model.mid_offsets] == ["mid_offsets"]
+
+
+def test_a_full_temporary_folder_is_named():
+    """TensorFlow 2.21 then leaves out the way over a SavedModel, which names outputs at length."""
+    heads = [renamed(head, f"Identity_{index}") for index, head in enumerate(CORAL)]
+    with pytest.raises(ModelError, match=rf"must have room in {tempfile.gettempdir()} .* or another TMPDIR"):
+        _finish(bytearray(make_tflite(heads, dtype="float32")), (65, 49), 16)
 
 
 def test_the_edge_tpu_maps_every_convolution_of_a_uint8_model():

@@ -354,10 +354,19 @@ def _producer(graph: Any, tensor: int) -> Any:
 
 
 def _rename(content: bytearray, old: bytes, new: bytes) -> None:
-    """Write a shorter name over a tensor's, which stands in the file with its length before it."""
+    """Write a shorter name over a tensor's, which stands in the file with its length before it.
+
+    Raises:
+        ModelError: it is not shorter: TensorFlow had no room for the network in the temporary folder, and
+            converted it in another way, without a word, that names outputs `Identity`.
+    """
+    if len(new) > len(old):
+        raise ModelError(
+            f"export: TensorFlow must have room in {tempfile.gettempdir()} for a copy of the network, "
+            f"or another TMPDIR; it named {new.decode()} {old.decode()}"
+        )
     before = struct.pack("<I", len(old)) + old + b"\0"
     after = (struct.pack("<I", len(new)) + new).ljust(len(before), b"\0")
-    assert len(after) == len(before), old
     at = content.index(before)
     content[at : at + len(before)] = after
 
