@@ -61,8 +61,7 @@ def main() -> int:
             if not wait_for_broker(port, broker):
                 print("demo: the embedded broker did not start", file=sys.stderr)
                 return 1
-            drawn = options.video is None and options.camera is None
-            subscriber = Subscriber(port, Truth() if drawn else None)
+            subscriber = Subscriber(port, Truth() if source_of(options) is None else None)
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "posed", "run", "--config", str(CONFIG)],
                 env={**os.environ, "XDG_STATE_HOME": folder, **daemon_settings(options, port)},
@@ -91,10 +90,16 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def source_of(options: argparse.Namespace) -> str | None:
+    """The camera or video instead of drawn people."""
+    source: str | None = options.camera if options.video is None else options.video
+    return source
+
+
 def daemon_settings(options: argparse.Namespace, port: int) -> dict[str, str]:
     """What the demo decides for the daemon, over its configuration file."""
     settings = {"POSED_MQTT__HOST": "127.0.0.1", "POSED_MQTT__PORT": str(port)}
-    source = options.video or options.camera
+    source = source_of(options)
     if source is not None:
         settings |= {"POSED_CAMERA__KIND": "video", "POSED_CAMERA__SOURCE": source}
     if options.model is not None:
@@ -203,9 +208,19 @@ class Subscriber:
 
 def state_line(state: dict[str, Any]) -> str:
     """One line for a state: what runs, or what is waited for."""
-    parts = [f"{name} {state[name]['status']}" for name in ("camera", "engine")]
+    camera, engine = (status_text(state[name]) for name in ("camera", "engine"))
     people = "?" if state["people"] is None else state["people"]
-    return f"state  people {people}, {state['fps']} fps, {', '.join(parts)} ({state['engine']['kind']})"
+    warning = state["model"].get("warning")
+    return (
+        f"state  people {people}, {state['fps']} fps, camera {camera}, engine {engine} "
+        f"({state['engine']['kind']})" + (f", model {state['model']['name']} {warning}" if warning else "")
+    )
+
+
+def status_text(device: dict[str, Any]) -> str:
+    """Whether it works, or why it is waited for."""
+    status: str = device["status"]
+    return f"{status} ({device['why']})" if status == "waiting" and device.get("why") else status
 
 
 def person_text(person: dict[str, Any]) -> str:

@@ -6,10 +6,12 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from posed.config import load
+from posed.errors import ConfigError
 from scripts import demo
 from tests.run_posed import environment
 
@@ -34,6 +36,26 @@ def test_real_people_are_not_left_to_a_model_of_drawings(source: dict[str, str])
 
 def test_a_model_that_is_named_is_taken() -> None:
     assert model_of(settings(video="people.mp4", model="drawings-257x353-32")) == "drawings-257x353-32"
+
+
+def test_a_source_without_a_name_does_not_become_drawn_people() -> None:
+    """As by `--video "$FILE"`, which is set nowhere."""
+    with pytest.raises(ConfigError, match=r"camera\.source: needed by kind video, got nothing"):
+        model_of(settings(video=""))
+
+
+def test_a_state_says_why_something_is_waited_for_and_what_the_model_cannot_do() -> None:
+    state: dict[str, Any] = {
+        "people": None,
+        "fps": 0.0,
+        "camera": {"status": "waiting", "why": "no such device"},
+        "engine": {"status": "ok", "kind": "cpu", "why": "engine.kind: cpu"},
+        "model": {"name": "drawings", "warning": "hardly sees real people"},
+    }
+    assert demo.state_line(state) == (
+        "state  people ?, 0.0 fps, camera waiting (no such device), engine ok (cpu), "
+        "model drawings hardly sees real people"
+    )
 
 
 def test_it_ends_quietly_when_nobody_reads_it_any_more(tmp_path: Path) -> None:
