@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,8 +35,9 @@ from posed.config import DecodeConfig, EngineConfig  # noqa: E402
 from posed.detect import Detection, detect  # noqa: E402
 from posed.engine import open_engine  # noqa: E402
 from posed.engine.base import Heads  # noqa: E402
-from posed.errors import ImageError, PosedError  # noqa: E402
+from posed.errors import ImageError, ModelError, PosedError  # noqa: E402
 from posed.model.card import CARD, DRAWN, PEOPLE  # noqa: E402
+from posed.model.export import export, parsed_size  # noqa: E402
 from posed.model.network import check_size  # noqa: E402
 from posed.model.tflite import Model, read_model  # noqa: E402
 from posed.pose import Pose  # noqa: E402
@@ -104,16 +106,31 @@ def main() -> None:
         kind = f"{'coco' if arguments.coco else 'drawings'}-{_text(arguments.size)}"
         folders = Folders(arguments.work, kind, _origin(arguments.coco))
         folders.work.mkdir(parents=True, exist_ok=True)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        check_files(arguments, folders)
         prepare(arguments, folders)
         if arguments.minutes > 0:
             train(arguments, folders)
         model, progress = learn.load(folders.checkpoint)
         finish(arguments, folders, model, progress)
-    except PosedError as error:
+    except (PosedError, OSError) as error:
         sys.exit(f"train: {error}")
     except KeyboardInterrupt:
         print("train: stopped; the same command with --resume goes on", file=sys.stderr)
         sys.exit(130)
+
+
+def check_files(arguments: argparse.Namespace, folders: Folders) -> None:
+    """Read what is needed only later, since preparing and training take hours.
+
+    Raises:
+        PosedError: something is missing or no good.
+    """
+    start = folders.checkpoint if arguments.resume or not arguments.minutes else arguments.start
+    if start is not None:
+        learn.load(start)
+    if arguments.reference is not None:
+        poses_in(arguments.reference, arguments.photographs)
 
 
 def _origin(coco: Path | None) -> str:
@@ -132,7 +149,7 @@ def _arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--out", type=Path, default=Path("models"), help="folder for the files (default: %(default)s)")
-    add("--name", default="drawings", help="what the files' names begin with (default: %(default)s)")
+    add("--name", help="what the files' names begin with (default: drawings, or coco)")
     add("--work", type=Path, default=cache / "posed-check" / "train", help="folder for everything else")
     add("--coco", type=Path, help="COCO keypoint annotations, instead of drawings")
     add("--images", type=Path, help="folder with the pictures of --coco")
@@ -151,7 +168,7 @@ def _arguments() -> argparse.Namespace:
         default=(257, 257),
         help="WIDTHxHEIGHT to train at last (default: 257x257)",
     )
-    add("--minutes", type=float, default=100, help="to train, with those before a --resume (default: 100)")
+    add("--minutes", type=_minutes, default=100, help="to train, with those before a --resume (default: 100)")
     add(
         "--seen",
         type=_count,
@@ -160,13 +177,13 @@ def _arguments() -> argparse.Namespace:
     )
     add("--batch", type=_count, default=16, help="pictures per step (default: %(default)s)")
     add("--rate", type=float, default=3e-3, help="highest learning rate (default: %(default)s)")
-    add("--seed", type=int, default=1, help="of everything by chance (default: %(default)s)")
+    add("--seed", type=_whole, default=1, help="of everything by chance (default: %(default)s)")
     add(
         "--processes",
         type=_count,
         help="on the CPU (default: as many as cores, that divide --batch)",
     )
-    add("--loaders", type=int, default=0, help="processes that prepare pictures; 8 or so with a GPU")
+    add("--loaders", type=_whole, default=0, help="processes that prepare pictures; 8 or so with a GPU")
     add("--photographs", type=Path, nargs="+", help="pictures of real people to measure with, too")
     add("--reference", type=Path, help="a .tflite trained on real people, which says where they are there")
     add("--start", type=Path, help="checkpoint of another training to take the first weights from")
@@ -176,6 +193,8 @@ def _arguments() -> argparse.Namespace:
         parser.error("--coco and --images: must be given together")
     if (arguments.photographs is None) != (arguments.reference is None):
         parser.error("--photographs and --reference: must be given together")
+    if arguments.name is None:
+        arguments.name = "coco" if arguments.coco else "drawings"
     if arguments.processes is None:
         cores = os.cpu_count() or 1
         arguments.processes = max(count for count in range(1, cores + 1) if arguments.batch % count == 0)
@@ -187,15 +206,27 @@ def _arguments() -> argparse.Namespace:
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    return int(width), int(height)
+    try:
+        return parsed_size(text)
+    except ModelError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("size: ")) from None
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {count}")
-    return count
+    return _whole(text, 1)
+
+
+def _whole(text: str, least: int = 0) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+    return int(text)
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 <= minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
+    return minutes
 
 
 def _text(size: tuple[int, int]) -> str:
@@ -273,12 +304,8 @@ def train(arguments: argparse.Namespace, folders: Folders) -> None:
 
 def finish(arguments: argparse.Namespace, folders: Folders, model: PoseNet, progress: learn.Progress) -> None:
     """Measure, write the files, measure those, and write the card."""
-    # TensorFlow is needed, and slow to import, only here.
-    from posed.model.export import export
-
     held_out, pool = Pool(folders.held_out), Pool(folders.pool)
     pictures = [pool[index].image for index in range(min(CALIBRATION, len(pool)))]
-    arguments.out.mkdir(parents=True, exist_ok=True)
     width, height = arguments.size
     card = {"all": _card_of_all(arguments, len(pool), len(held_out), progress)}
     for stride in STRIDES:

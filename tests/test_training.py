@@ -238,6 +238,12 @@ def test_a_person_without_numbers_is_refused(coco: Path) -> None:
         coco_sample(coco / "0.png", [person], SIZE)
 
 
+def test_a_person_nowhere_is_refused(coco: Path) -> None:
+    person = {"keypoints": [float("nan")] * 51, "bbox": [0, 0, 1, 1]}
+    with pytest.raises(ImageError, match="keypoints and bbox must be finite, got"):
+        coco_sample(coco / "0.png", [person], SIZE)
+
+
 def test_a_missing_picture_is_named(coco: Path) -> None:
     (coco / "1.png").unlink()
     with pytest.raises(ImageError, match=r"1\.png: must be a picture"):
@@ -396,6 +402,30 @@ def test_whoever_stops_a_training_loses_nothing(coco: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         learn.learn(settings, resume=False, report=stop)
     assert learn.load(coco / "checkpoint.pt")[1].pictures == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--resume"], "must be a checkpoint to go on from, got no file"),
+        (["--minutes", "0"], "must be a checkpoint to go on from, got no file"),
+        (["--start", "nowhere.pt"], "nowhere.pt: must be a checkpoint to go on from, got no file"),
+        (["--out", "0.png"], "File exists: '0.png'"),
+        (["--photographs", "0.png", "--reference", "people.json"], "people.json: must be a whole .tflite"),
+        (["--size", "100x100"], "size: width - 1 and height - 1 must be multiples of the stride 32"),
+        (["--size", "large"], "argument --size: must be WIDTHxHEIGHT, got 'large'"),
+        (["--minutes", "nan"], "argument --minutes: must be at least 0, got nan"),
+        (["--seed", "-1"], "argument --seed: must be a whole number of at least 0, got '-1'"),
+    ],
+)
+def test_what_is_wrong_is_said_before_hours_of_work(coco: Path, options: list[str], problem: str) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    command = [sys.executable, str(ROOT / "scripts/train.py"), "--coco", "people.json", "--images", "."]
+    command += ["--work", "work", *options]
+    done = subprocess.run(command, cwd=coco, capture_output=True, text=True, check=False)
+    assert done.returncode in {1, 2}
+    assert problem in done.stderr.splitlines()[-1]
+    assert not list(coco.glob("work/*"))
 
 
 def test_the_whole_way_from_coco_to_files(coco: Path) -> None:

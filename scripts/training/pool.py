@@ -292,6 +292,8 @@ def coco_sample(path: Path, people: Sequence[dict[str, Any]], size: tuple[int, i
             x, y, width, height = map(float, person["bbox"])
         except (TypeError, ValueError) as error:
             raise ImageError(f"{path}: keypoints and bbox must be numbers, got {person}") from error
+        if not (np.isfinite(marks).all() and np.isfinite([x, y, width, height]).all()):
+            raise ImageError(f"{path}: keypoints and bbox must be finite, got {person}")
         if not marks.any():
             corners = (np.array([[y, x], [y + height, x + width]]) - origin) / (unit - origin)
             ignored.append((*corners[0], *(corners[1] - corners[0])))
