@@ -122,6 +122,13 @@ def test_weights_without_known_checksums_are_to_be_put_there_by_hand(environment
         locate_weights("tfjs-float-100", environment)
 
 
+def test_weights_are_no_model_but_say_what_they_are_for(environment: dict[str, str]) -> None:
+    assert refusal("tfjs-float-100", environment) == (
+        "model tfjs-float-100: are weights; make a model of them with: posed model export tfjs-float-100"
+    )
+    assert "did you mean tfjs-quant2-075 or " in str(unknown("tfjs-quant2-75"))
+
+
 def test_other_weights_are_a_path(environment: dict[str, str], tmp_path: Path, monkeypatch) -> None:
     assert locate_weights("nowhere/weights", environment) == Path("nowhere/weights")
     monkeypatch.chdir(tmp_path)

@@ -238,9 +238,12 @@ def locate_weights(name: str, environment: Mapping[str, str] = os.environ) -> Pa
 
 
 def unknown(name: str) -> ModelError:
-    """The error for a name that is neither in the catalogue nor a file: says which ones come near."""
+    """The error for a name that is neither a model of the catalogue nor a file: says which ones come near."""
+    if find_weights(name) is not None:
+        return ModelError(f"model {name}: are weights; make a model of them with: posed model export {name}")
     names = [entry.name for entry in CATALOGUE]
-    near = difflib.get_close_matches(name, names, cutoff=0.5)
+    weights = [one.name for one in WEIGHTS]
+    near = difflib.get_close_matches(name, names, cutoff=0.5) or difflib.get_close_matches(name, weights)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return ModelError(f"model {name}: must be a known name or the path of a .tflite; {hint}")
 
