@@ -290,6 +290,7 @@ def model_export(
         calibrate=calibrate,
         out=output,
     )
+    _end_with_reader()  # not before: TensorFlow may have pipes of its own
     for line in made.lines():
         report.print_line(line)
 
