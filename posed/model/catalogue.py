@@ -227,8 +227,11 @@ def locate_weights(name: str, environment: Mapping[str, str] = os.environ) -> Pa
     if weights is None or Path(name).exists():
         return Path(name)
     folder = weights.folder(environment)
-    if folder.is_dir():
-        return folder
+    try:
+        if folder.is_dir():
+            return folder
+    except OSError as error:
+        raise ModelError(f"weights {name}: {folder} cannot be looked at: {error.strerror}") from error
     how = (
         f"get them with: posed model pull {name}"
         if weights.files
