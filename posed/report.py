@@ -38,6 +38,7 @@ from posed.model.catalogue import (
     ModelFile,
     find,
     find_weights,
+    locate,
     models_folder,
     unknown,
 )
@@ -245,7 +246,7 @@ def pull_with_progress(name: str) -> None:
     """Download every file of a known model, or known weights, with a progress bar.
 
     Raises:
-        ModelError: the name is unknown, or the checksums of those weights are.
+        ModelError: the name is unknown, or the checksums of those weights are; or it should be there already.
         DownloadError: a file could not be had.
     """
     columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), TimeRemainingColumn())
@@ -267,6 +268,8 @@ def _files_to_pull(name: str) -> list[tuple[ModelFile, Path]]:
     """Each file that belongs to a name, and the folder where it is kept."""
     entry = find(name)
     if entry is not None:
+        if not entry.is_published:
+            locate(name)
         return [(file, file.path().parent) for file in entry.files]
     weights = find_weights(name)
     if weights is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from posed.errors import ModelError
+from posed.model import catalogue
 from posed.model.catalogue import (
     BUNDLED_FOLDER,
     CATALOGUE,
@@ -22,6 +23,7 @@ from posed.model.catalogue import (
     unknown,
 )
 from posed.model.pair import load_pair
+from posed.report import pull_with_progress
 
 FILES = [file for known in (*CATALOGUE, *WEIGHTS) for file in known.files]
 PUBLISHED = [file for file in FILES if file.url]
@@ -104,6 +106,19 @@ def test_known_weights_are_those_that_are_published(shared: Path) -> None:
     for file in one.files:
         content = (shared / "models" / "tfjs-quant2-075-stride16" / file.name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == file.sha256
+
+
+def test_a_model_that_should_have_come_with_posed_is_not_to_be_pulled(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "BUNDLED_FOLDER", tmp_path)
+    missing = f"model drawings-257x353-16: not in {tmp_path}; install posed again"
+    assert refusal("drawings-257x353-16", environment) == missing
+    with pytest.raises(ModelError, match="install posed again"):
+        pull_with_progress("drawings-257x353-16")
+    (tmp_path / "drawings_257_353_16.tflite").write_bytes(b"cut short")
+    with pytest.raises(ModelError, match=r"must be a whole .tflite, .*; install posed again"):
+        load_pair("drawings-257x353-16")
 
 
 def test_weights_are_found_by_name_where_they_were_downloaded(environment: dict[str, str]) -> None:

@@ -279,7 +279,8 @@ def _known(entry: Entry, environment: Mapping[str, str]) -> ModelFiles:
     )
     if cpu is None and edgetpu is None:
         folder = entry.files[0].path(environment).parent
-        raise ModelError(f"model {entry.name}: not in {folder}; get it with: posed model pull {entry.name}")
+        how = f"get it with: posed model pull {entry.name}" if entry.is_published else "install posed again"
+        raise ModelError(f"model {entry.name}: not in {folder}; {how}")
     return ModelFiles(cpu, edgetpu)
 
 

@@ -72,9 +72,10 @@ def _read_pair(name: str) -> Pair:
     try:
         models = [read_model(path) for path in (files.cpu, files.edgetpu) if path is not None]
     except ModelError as error:
-        if entry is None or not entry.is_published:
+        if entry is None:
             raise
-        raise ModelError(f"{error}; get it again with: posed model pull {name}") from None
+        how = f"get it again with: posed model pull {name}" if entry.is_published else "install posed again"
+        raise ModelError(f"{error}; {how}") from None
     cpu = next((model for model in models if not model.edgetpu), None)
     edgetpu = next((model for model in models if model.edgetpu), None)
     if cpu and edgetpu and (cpu.size, cpu.grid) != (edgetpu.size, edgetpu.grid):
