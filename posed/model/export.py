@@ -73,7 +73,7 @@ class Export:
         (width, height), path = self.model.size, self.model.path
         yield (
             f"{path}: {self.network.name}, {height}×{width} at stride {self.model.stride}, "
-            f"{self.model.input.dtype}, {path.stat().st_size / 1e6:.2f} MB"
+            f"{self.model.input.dtype}, {len(self.model.content) / 1e6:.2f} MB"
         )
         yield from compiler_lines(self.operators, path)
 
