@@ -184,7 +184,10 @@ def test_damaged_numbers_in_the_json_are_refused(tmp_path):
     def unknown_type(model):
         model["weightsManifest"][0]["weights"][0]["quantization"]["dtype"] = "float64"
 
-    for edit in (no_dilation, no_scale, huge, negative, unknown_type):
+    def overflowing(model):
+        model["weightsManifest"][0]["weights"][0]["quantization"]["scale"] = 1e308
+
+    for edit in (no_dilation, no_scale, overflowing, huge, negative, unknown_type):
         write_tfjs(tmp_path, random_weights(SMALL), dtype="uint8")
         change(tmp_path, edit)
         with pytest.raises(ModelError):

@@ -139,9 +139,9 @@ def _array(entry: Mapping[str, Any], stream: bytes, at: int) -> tuple[NDArray[np
         scale, lowest = float(quantisation["scale"]), float(quantisation["min"])
         if not math.isfinite(scale) or not math.isfinite(lowest):
             raise ModelError(f"{entry['name']}: scale and min must be finite, got {scale} and {lowest}")
-        values = values * scale + lowest
-    with np.errstate(over="ignore"):  # infinity is refused with the layer's name
-        return values.astype(np.float32), end
+        with np.errstate(over="ignore"):  # infinity is refused with the layer's name
+            values = (values * scale + lowest).astype(np.float32)
+    return values.astype(np.float32), end
 
 
 def _name(name: str) -> str | None:
