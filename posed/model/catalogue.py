@@ -105,9 +105,9 @@ def _drawings(stride: int, sha256: str, size_bytes: int) -> Entry:
 
 
 CATALOGUE: Final = (
-    _drawings(32, "1a5522cd395b205e2b04fe5694371da0fdfac2ccc44969a1d52b79d79a0e700d", 849824),
-    _drawings(16, "727880d06bc7cfb70b2765b385c850453a3a5cd1480e5ae7e83347cb10855428", 849824),
-    _drawings(8, "71a960c824cb9b55bf63aba46cf06fc74dbda4c939822f702ee07e726a26069d", 849904),
+    _drawings(32, "3f09b110b6c01c6976c765262d38577c18a64cefe5d16df0ce5ce0b2e1d6be9a", 849824),
+    _drawings(16, "1a9a0d613bc943b0e112c394d8a58ab339b76323169124755dee5df430d7f63c", 849824),
+    _drawings(8, "0902cc03045968bf8849c6c551cfedc56b33bdd3b849845ef8647a502930c159", 849904),
     _coral(
         353,
         481,
