@@ -126,7 +126,13 @@ def check_files(arguments: argparse.Namespace, folders: Folders) -> None:
     Raises:
         PosedError: something is missing or no good.
     """
-    start = folders.checkpoint if arguments.resume or not arguments.minutes else arguments.start
+    goes_on = arguments.resume or not arguments.minutes
+    if not goes_on and folders.checkpoint.exists():
+        raise ModelError(
+            f"{folders.checkpoint}: must not be there when a training begins, which writes it anew; "
+            "--resume goes on with it, another --work leaves it"
+        )
+    start = folders.checkpoint if goes_on else arguments.start
     if start is not None:
         learn.load(start)
     if arguments.reference is not None:

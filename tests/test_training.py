@@ -428,6 +428,18 @@ def test_what_is_wrong_is_said_before_hours_of_work(coco: Path, options: list[st
     assert not list(coco.glob("work/*"))
 
 
+def test_a_new_training_leaves_the_checkpoint_of_an_old_one(coco: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch")
+    checkpoint = coco / "work/coco-353x257.checkpoint.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"hours of work")
+    command = [sys.executable, str(ROOT / "scripts/train.py"), "--coco", "people.json", "--images", "."]
+    done = subprocess.run([*command, "--work", "work"], cwd=coco, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "must not be there when a training begins" in done.stderr
+    assert checkpoint.read_bytes() == b"hours of work"
+
+
 def test_the_whole_way_from_coco_to_files(coco: Path) -> None:
     pytest.importorskip("torch", reason="needs torch")
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
