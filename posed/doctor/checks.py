@@ -21,7 +21,7 @@ from posed.engine.fit import LIBRARY, Delegate, check_fit, library_version
 from posed.engine.tflite import find_runtime
 from posed.errors import BrokerError, CameraError, ConfigError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
-from posed.model.catalogue import find
+from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair
 from posed.mqtt.visit import NotReached
 from posed.paths import cache_folder
@@ -193,8 +193,7 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
     try:
         pair = load_pair(config.model.name)
     except ModelError as error:
-        entry = find(config.model.name)
-        if entry is None or not entry.is_published:
+        if not is_published(config.model.name):
             return Check("model", "failed", str(error), "model.name: a name of `posed model list`"), None
         if config.model.pull:
             return Check("model", "warning", str(error), "it is downloaded when posed starts"), None

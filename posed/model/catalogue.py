@@ -208,6 +208,12 @@ def find(name: str) -> Entry | None:
     return next((entry for entry in CATALOGUE if entry.name == name), None)
 
 
+def is_published(name: str) -> bool:
+    """Whether that is a model of the catalogue that can be downloaded."""
+    entry = find(name)
+    return entry is not None and entry.is_published
+
+
 def find_weights(name: str) -> Weights | None:
     """The weights of that name, or None if the catalogue has none."""
     return next((weights for weights in WEIGHTS if weights.name == name), None)

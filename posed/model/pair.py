@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posed.errors import ModelError
-from posed.model.catalogue import Entry, find, locate, models_folder
+from posed.model.catalogue import Entry, find, is_published, locate, models_folder
 from posed.model.pull import pull
 from posed.model.tflite import Model, read_model
 
@@ -60,7 +60,7 @@ def load_pair(name: str, *, pull_missing: bool = False) -> Pair:
     try:
         return _read_pair(name)
     except ModelError:
-        if not pull_missing or find(name) is None:
+        if not pull_missing or not is_published(name):
             raise
     pull_entry(name)
     return _read_pair(name)

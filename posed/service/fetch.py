@@ -11,7 +11,7 @@ from typing import Final
 from posed.backoff import Backoff
 from posed.config import ModelConfig
 from posed.errors import DownloadError, ModelError
-from posed.model.catalogue import find
+from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair, pull_entry
 from posed.service.notify import Notifier
 
@@ -42,8 +42,7 @@ def wait_for_model(
     try:
         pair = load_pair(config.name)
     except ModelError:
-        entry = find(config.name)
-        if not config.pull or entry is None or not entry.is_published:
+        if not config.pull or not is_published(config.name):
             raise
     if pair is not None and (pair.is_whole or not config.pull):
         return pair
