@@ -182,7 +182,21 @@ def test_a_person_behind_another_is_not_visible() -> None:
 
     assert near.visible.sum() > 13
     assert far.visible.sum() < 6
+    assert 0 < far.area_px < 0.6 * near.area_px
     assert not far.self_hidden[5:7].any()
+
+
+def test_the_area_of_a_person_is_what_the_picture_shows_of_it() -> None:
+    image = np.zeros((400, 400, 3), np.uint8)
+    view = View.of((400, 400), 450, np.array([0.0, 1.2, 4.0]), 5)
+    painter = Painter(image, view, Light((0, 0), 0.9, 0))
+    painter.people([Body.of(Build())], placed(ACTIONS["stand"].channels(0.3), 20), [MARKED])
+    whole = painter.seen()[0].area_px
+    painted = (image[..., 1] > 60).sum()
+
+    assert abs(whole - painted) < 0.05 * painted
+    painter.hide_behind(np.array([[0, 0], [400, 0], [400, 200], [0, 200]]), (1, 1, 1))
+    assert 0.3 * whole < painter.seen()[0].area_px < 0.7 * whole
 
 
 def test_the_back_of_a_chair_hides_who_sits_before_it() -> None:
@@ -332,6 +346,20 @@ def test_in_an_endless_scene_people_come_and_go_under_new_ids() -> None:
     for number in set().union(*seen):
         there = [number in ids for ids in seen]
         assert sum(a != b for a, b in zip([False, *there], [*there, False], strict=True)) == 2
+
+
+def test_in_an_endless_scene_people_do_all_there_is_and_nobody_leaves_lying() -> None:
+    scene = Scene(0, (32, 24), people=2)
+    seen: dict[int, list[tuple[str, str]]] = {}
+    for time_s in np.arange(0, 900, 0.5):
+        for person in scene.render(float(time_s)).people:
+            seen.setdefault(person.id, []).append((person.action, person.posture))
+
+    ways = {one for mine in seen.values() for one in mine}
+    assert {posture for _, posture in ways} == {"standing", "sitting", "lying", "unknown"}
+    wanted = {"walk", "sit", "lie", "lie_down_slowly", "fall_backwards", "get_up", "bend_down"}
+    assert wanted <= {action for action, _ in ways}
+    assert all(mine[-1][0] == "walk" for mine in list(seen.values())[:-2])
 
 
 def test_actions_follow_each_other_for_their_usual_time() -> None:

@@ -17,8 +17,8 @@ from posed.decode import decode_many
 from posed.engine.base import Head, Heads
 from posed.errors import ImageError, ModelError
 from posed.model.tflite import read_model
-from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, MIRRORED, Pose
-from scripts.training.figures import Figures, figures_of
+from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, MIRRORED, SIGMAS, Pose
+from scripts.training.figures import Figures, figures_of, truths
 from scripts.training.pool import (
     HIDDEN,
     SHOWN,
@@ -184,6 +184,34 @@ def test_figures_come_from_decoded_heads() -> None:
     assert figures_of([(one, as_heads(targets_of(one, 16), 16))]).summary()["recall"] == 1
 
 
+def area_of(points: NDArray[np.float64], off_px: float, area_px: float) -> float:
+    people = sample_of(np.zeros((257, 353, 3), np.uint8), [points], [[SHOWN] * KEYPOINT_COUNT], (), [area_px])
+    return truths(people)[0].similarity(pose(points + np.array([off_px, 0])))
+
+
+def test_similarity_is_by_the_area_that_shows_the_person() -> None:
+    # Source: COCO's evaluation: exp(-d² / (2 area (2 sigma)²)), the mean over keypoints.
+    points, sigmas = person((130, 170), 200), np.array(SIGMAS)
+    wanted = np.exp(-(8.0**2) / (2 * 5000 * (2 * sigmas) ** 2)).mean()
+    assert area_of(points, 8, 5000) == pytest.approx(wanted, abs=1e-6)
+    assert area_of(points, 8, 2500) < wanted < area_of(points, 8, 10000)
+
+
+def test_where_nobody_knows_the_area_the_box_around_the_keypoints_says_it() -> None:
+    points = person((130, 170), 200)
+    height, width = points.max(axis=0) - points.min(axis=0)
+    boxed = area_of(points, 8, float("nan"))
+    assert boxed == pytest.approx(area_of(points, 8, 0.53 * height * max(width, 0.25 * height)), abs=1e-6)
+
+
+def test_drawings_know_how_much_of_everybody_they_show() -> None:
+    one = drawing(3, SIZE, [2])
+    assert len(one.areas) == len(one.points) == 2
+    assert (one.areas > 100).all()
+    moved = varied(one, SIZE, np.random.default_rng(1))
+    assert moved.areas.shape == moved.points.shape[:1]
+
+
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
     """Three pictures with white keypoints on black, and annotations in COCO's format."""
@@ -198,6 +226,7 @@ def coco(tmp_path: Path) -> Path:
         annotations.append(
             {"image_id": 100 + number, "category_id": 1, "keypoints": marks, "bbox": [60, 30, 100, 180]}
         )
+    annotations[1]["area"], annotations[2]["area"] = 9000.0, 0
     crowd = {"image_id": 100, "keypoints": [0] * 51, "bbox": [0, 0, 48, 320], "iscrowd": 1}
     content = {"images": images, "annotations": [*annotations, crowd]}
     (tmp_path / "people.json").write_text(json.dumps(content), encoding="utf-8")
@@ -214,6 +243,23 @@ def test_coco_annotations_end_up_where_they_were_made(coco: Path) -> None:
         assert one.states.tolist() == [[SHOWN] * 16 + [0]]
         for y, x in one.points[0, :16]:
             assert one.image[round(float(y)), round(float(x))].min() > 200
+
+
+def test_areas_of_coco_are_those_of_the_prepared_picture(coco: Path) -> None:
+    list(coco_pool(coco / "pool", coco_pictures(coco / "people.json"), coco, SIZE, 1))
+    pool = Pool(coco / "pool")
+    scale = 257 / 240
+    assert pool[1].areas.tolist() == pytest.approx([9000 * scale**2], rel=0.02)
+    assert np.isnan([*pool[0].areas, *pool[2].areas]).all()
+
+
+def test_pictures_prepared_before_areas_were_kept_can_still_be_read(coco: Path) -> None:
+    list(coco_pool(coco / "pool", coco_pictures(coco / "people.json"), coco, SIZE, 1))
+    (path,) = (coco / "pool").glob("*.people.npz")
+    with np.load(path) as people:
+        kept = {name: people[name] for name in people.files if name != "areas"}
+    np.savez(path, **kept)
+    assert np.isnan(Pool(coco / "pool")[1].areas).all()
 
 
 def test_nobody_is_sure_of_the_heatmaps_inside_a_crowd(coco: Path) -> None:
@@ -234,7 +280,7 @@ def test_annotations_of_another_format_are_refused(tmp_path: Path, content: str)
 
 def test_a_person_without_numbers_is_refused(coco: Path) -> None:
     person = {"keypoints": "none", "bbox": [0, 0, 1, 1]}
-    with pytest.raises(ImageError, match="keypoints and bbox must be numbers, got"):
+    with pytest.raises(ImageError, match="keypoints, bbox and area must be numbers, got"):
         coco_sample(coco / "0.png", [person], SIZE)
 
 

@@ -227,6 +227,7 @@ class Seen:
         in_frame: (17,) inside the picture.
         free: (17,) not hidden by somebody or something else; only of meaning inside the picture.
         self_hidden: (17,) behind the person's own body.
+        area_px: pixels of the picture that show the person.
         box: (x, y, width, height) px around the whole drawn body, also outside the picture.
     """
 
@@ -234,6 +235,7 @@ class Seen:
     in_frame: NDArray[np.bool_]
     free: NDArray[np.bool_]
     self_hidden: NDArray[np.bool_]
+    area_px: int
     box: tuple[float, float, float, float]
 
 
@@ -332,10 +334,25 @@ class Painter:
         towards = np.stack([figure.face.towards for figure in self._figures])
         hidden[:, :5] |= towards @ FEATURES.T <= _FEATURE_SHOWS
         free = own | (labels == 0)
+        areas = self._areas_px()
         return [
-            Seen(points[index, :, ::-1].copy(), in_frame[index], free[index], hidden[index], figure.box)
+            Seen(
+                points[index, :, ::-1].copy(),
+                in_frame[index],
+                free[index],
+                hidden[index],
+                areas[index],
+                figure.box,
+            )
             for index, figure in enumerate(self._figures)
         ]
+
+    def _areas_px(self) -> list[int]:
+        """How many pixels show each."""
+        counts = cv2.calcHist([self.labels], [0], None, [256], [0, 256]).ravel()
+        last = 1 + LABELS_PER_PERSON * len(self._figures)
+        per_person = counts[1:last].reshape(-1, LABELS_PER_PERSON).sum(1)
+        return [int(count) for count in per_person]
 
     def shadows(self, posed: Posed, ground_m: Floats, lean: tuple[float, float], strength: float) -> None:
         """Darken the ground where people take its light; before they are drawn.

@@ -36,6 +36,7 @@ class RenderedPerson:
         points: (17, 2) float64 px, y first; also those that cannot be seen.
         visible: (17,): inside the picture and hidden by nothing, the own body included.
         self_hidden: (17,): inside the picture and hidden by nothing but the own body.
+        area_px: pixels of the picture that show the person.
         posture: `standing`, `sitting`, `lying`; `unknown` between two of them.
         action: what the person does, a name of `ACTIONS`.
         box: (x, y, width, height) px around the drawn body, also where it leaves the picture.
@@ -45,6 +46,7 @@ class RenderedPerson:
     points: Floats
     visible: NDArray[np.bool_]
     self_hidden: NDArray[np.bool_]
+    area_px: int
     posture: Posture
     action: str
     box: tuple[float, float, float, float]
@@ -280,7 +282,14 @@ def _foreground(rng: np.random.Generator, painter: Painter, size: tuple[int, int
 def _person(number: int, seen: Seen, posture: Posture, action: str) -> RenderedPerson:
     clear = seen.in_frame & seen.free
     return RenderedPerson(
-        number, seen.points, clear & ~seen.self_hidden, clear & seen.self_hidden, posture, action, seen.box
+        number,
+        seen.points,
+        clear & ~seen.self_hidden,
+        clear & seen.self_hidden,
+        seen.area_px,
+        posture,
+        action,
+        seen.box,
     )
 
 

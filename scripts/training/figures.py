@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,7 +35,7 @@ _SIGMAS: Final = np.array(
 """How exactly people mark each keypoint; from COCO's evaluation (cocoapi, cocoeval.py)."""
 
 _BODY_SHARE: Final = 0.53
-"""Of a box around a person, what the person fills; OKS measures by the person's area."""
+"""Of a box around a person, what the person fills, where the person's area is not known."""
 
 _THIN: Final = 0.25
 """Least width of that box over its height: somebody seen from the side is no line."""
@@ -54,10 +55,12 @@ class Truth:
     Args:
         points: (17, 2) px, y first.
         shown: (17,): those that count.
+        area_px: how much of the picture shows the person, px²; nan where nobody knows.
     """
 
     points: NDArray[np.float32]
     shown: NDArray[np.bool_]
+    area_px: float = math.nan
 
     @property
     def counts(self) -> bool:
@@ -78,11 +81,15 @@ class Truth:
         return float(max(*diagonals, _FORESHORTENED * self.sides_px[1]))
 
     def similarity(self, pose: Pose) -> float:
-        """OKS of a pose, 0-1. Source: COCO's keypoint evaluation."""
-        shorter, longer = self.sides_px
-        area = _BODY_SHARE * longer * max(shorter, _THIN * longer, 1.0)
+        """OKS of a pose, 0-1, by the area that shows the person. Source: COCO's keypoint evaluation."""
+        area = self._boxed_area_px if math.isnan(self.area_px) else self.area_px
         squared = ((pose.points - self.points) ** 2).sum(axis=1)[self.shown]
         return float(np.exp(-squared / (2 * area * (2 * _SIGMAS[self.shown]) ** 2 + 1e-9)).mean())
+
+    @property
+    def _boxed_area_px(self) -> float:
+        shorter, longer = self.sides_px
+        return float(_BODY_SHARE * longer * max(shorter, _THIN * longer, 1.0))
 
     def right(self, pose: Pose) -> int:
         """How many of the keypoints that show a pose has right."""
@@ -162,7 +169,8 @@ def _group(person: Truth, height: int) -> str:
 def truths(sample: Sample) -> list[Truth]:
     """Everybody of whom something shows."""
     shown = sample.states == SHOWN
-    return [Truth(points, mine) for points, mine in zip(sample.points, shown, strict=True) if mine.any()]
+    people = zip(sample.points, shown, sample.areas.tolist(), strict=True)
+    return [Truth(points, mine, area) for points, mine, area in people if mine.any()]
 
 
 def matched(people: Sequence[Truth], poses: Sequence[Pose]) -> dict[int, int]:

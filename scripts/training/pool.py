@@ -46,12 +46,14 @@ class Sample:
         points: (people, 17, 2) float32, y first, px of the picture.
         states: (people, 17) uint8: 0, HIDDEN or SHOWN.
         ignored: (boxes, 4) float32 y, x, height, width px: where people are whose keypoints nobody marked.
+        areas: (people,) float32 px²: how much of the picture shows each; nan where nobody knows.
     """
 
     image: Image
     points: NDArray[np.float32]
     states: NDArray[np.uint8]
     ignored: NDArray[np.float32]
+    areas: NDArray[np.float32]
 
 
 class Pool:
@@ -86,6 +88,8 @@ class _Chunk:
         self._images = np.load(path, mmap_mode="r")
         with np.load(_people_path(path)) as people:
             self._people = {name: people[name] for name in people.files}
+        # Pictures that an earlier version prepared have none.
+        self._people.setdefault("areas", np.full(len(self._people["owner"]), np.nan, np.float32))
 
     def __len__(self) -> int:
         return len(self._images)
@@ -93,9 +97,8 @@ class _Chunk:
     def sample(self, index: int) -> Sample:
         mine = self._people["owner"] == index
         ignored = self._people["ignored"][self._people["ignored_owner"] == index]
-        return Sample(
-            self._images[index], self._people["points"][mine], self._people["states"][mine], ignored
-        )
+        points, states, areas = (self._people[name][mine] for name in ("points", "states", "areas"))
+        return Sample(self._images[index], points, states, ignored, areas)
 
 
 def _people_path(images: Path) -> Path:
@@ -113,6 +116,7 @@ def _write_chunk(path: Path, samples: Sequence[Sample]) -> None:
         states=np.concatenate([sample.states for sample in samples]),
         ignored_owner=np.array(ignored_owners, np.int32),
         ignored=np.concatenate([sample.ignored for sample in samples]),
+        areas=np.concatenate([sample.areas for sample in samples]),
     )
     part = path.with_suffix(".part")
     with part.open("wb") as file:
@@ -172,11 +176,15 @@ def drawing(
     rendered = random_still(seed, size, count, tame=True, low=low)
     points = [person.points for person in rendered.people]
     states = [_states(person.points, person.visible | person.self_hidden, size) for person in rendered.people]
-    return sample_of(rendered.image, points, states)
+    return sample_of(rendered.image, points, states, areas=[person.area_px for person in rendered.people])
 
 
 def sample_of(
-    image: Image, points: Sequence[Any], states: Sequence[Any], ignored: Sequence[Any] = ()
+    image: Image,
+    points: Sequence[Any],
+    states: Sequence[Any],
+    ignored: Sequence[Any] = (),
+    areas: Sequence[float] | None = None,
 ) -> Sample:
     """A sample out of lists with one entry per person (per box)."""
     return Sample(
@@ -184,6 +192,7 @@ def sample_of(
         np.array(points, np.float32).reshape(-1, KEYPOINT_COUNT, 2),
         np.array(states, np.uint8).reshape(-1, KEYPOINT_COUNT),
         np.array(ignored, np.float32).reshape(-1, 4),
+        np.array([math.nan] * len(points) if areas is None else areas, np.float32),
     )
 
 
@@ -253,7 +262,11 @@ def coco_pictures(annotations: Path) -> list[Picture]:
         people: dict[Any, list[dict[str, Any]]] = defaultdict(list)
         for person in content["annotations"]:
             people[person["image_id"]].append(
-                {"keypoints": person.get("keypoints", ()), "bbox": person["bbox"]}
+                {
+                    "keypoints": person.get("keypoints", ()),
+                    "bbox": person["bbox"],
+                    "area": person.get("area", math.nan),
+                }
             )
         return [(names[image], people[image]) for image in names if image in people]
     except OSError as error:
@@ -272,8 +285,9 @@ def coco_sample(path: Path, people: Sequence[dict[str, Any]], size: tuple[int, i
 
     Args:
         path: of the picture.
-        people: each with `keypoints` (x, y, v times 17; COCO's order is PoseNet's) and `bbox` (x, y, width,
-            height); one without a marked keypoint (a crowd, or somebody far away) is ignored.
+        people: each with `keypoints` (x, y, v times 17; COCO's order is PoseNet's), `bbox` (x, y, width,
+            height) and, where it is known, `area`; one without a marked keypoint (a crowd, or somebody far
+            away) is ignored.
         size: (width, height) to fit it into, px.
 
     Raises:
@@ -285,13 +299,15 @@ def coco_sample(path: Path, people: Sequence[dict[str, Any]], size: tuple[int, i
     letterbox = Letterbox((picture.shape[1], picture.shape[0]), size)
     image = letterbox.apply(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8))
     origin, unit = letterbox.to_source(np.array([[0.0, 0.0], [1.0, 1.0]]))
-    points, states, ignored = [], [], []
+    px_per_px = float(np.prod(1 / (unit - origin)))
+    points, states, ignored, areas = [], [], [], []
     for person in people:
         try:
             marks = np.array(person["keypoints"], np.float64)
             x, y, width, height = map(float, person["bbox"])
+            area = float(person.get("area", math.nan))
         except (TypeError, ValueError) as error:
-            raise ImageError(f"{path}: keypoints and bbox must be numbers, got {person}") from error
+            raise ImageError(f"{path}: keypoints, bbox and area must be numbers, got {person}") from error
         if not (np.isfinite(marks).all() and np.isfinite([x, y, width, height]).all()):
             raise ImageError(f"{path}: keypoints and bbox must be finite, got {person}")
         if not marks.any():
@@ -303,4 +319,5 @@ def coco_sample(path: Path, people: Sequence[dict[str, Any]], size: tuple[int, i
         marks = marks.reshape(KEYPOINT_COUNT, 3)
         points.append((marks[:, 1::-1] - origin) / (unit - origin))
         states.append(np.where(marks[:, 2] > 0, SHOWN, 0))
-    return sample_of(image, points, states, ignored)
+        areas.append(area * px_per_px if area > 0 else math.nan)
+    return sample_of(image, points, states, ignored, areas)
