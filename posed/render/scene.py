@@ -559,17 +559,18 @@ class Scene:
         gate = side * (self.view.size[0] / 2 / self.view.focal_px * distance + 0.7)
         spot = (float(rng.uniform(-0.5, 0.5)) * abs(gate), distance)
         acts = [Act("walk", start, abs(gate - spot[0]) / _SPEED_M_S, to=spot)]
-        facing: float | None = float(rng.normal(0, 30))
+        facing = float(rng.normal(0, 30))
         leave_s = start + _VISIT_S - 3 - 2 * abs(gate) / _SPEED_M_S
         while True:
             things = _THINGS[int(rng.integers(len(_THINGS)))]
+            # Whoever lies does so across the picture.
+            heading = facing - 90 * side if things in _LOW_THINGS else facing
             now = acts[-1].start_s + acts[-1].duration_s
             if now + sum(ACTIONS[name].usual_s for name in things) > leave_s:
                 break
             for name in things:
-                acts.append(Act(name, now, ACTIONS[name].usual_s, heading_deg=facing))
+                acts.append(Act(name, now, ACTIONS[name].usual_s, heading_deg=heading))
                 now += ACTIONS[name].usual_s
-            facing = None
         now = acts[-1].start_s + acts[-1].duration_s
         exit_x = gate if rng.random() < 0.4 else -gate
         acts.append(Act("walk", now, abs(exit_x - spot[0]) / _SPEED_M_S, to=(exit_x, distance)))
@@ -580,7 +581,12 @@ class Scene:
 
 _VISIT_S: Final = 32.0
 _SPEED_M_S: Final = 1.15
+_LOW_THINGS: Final = (
+    ("lie_down_slowly", "lie", "get_up"),
+    ("fall_backwards", "lie", "lie", "get_up"),
+)
 _THINGS: Final = (
+    *_LOW_THINGS,
     ("stand",),
     ("raise_left_hand",),
     ("raise_right_hand",),
