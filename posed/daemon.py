@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+import cv2
 from msgspec import UNSET, Struct
 
 from posed import __version__, camera, engine
@@ -259,6 +260,7 @@ class Daemon:
         threading.excepthook = self._on_thread_failure
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.freeze()  # or a full collection, 30 ms in which no frame goes on, looks at all that was imported
+        cv2.setNumThreads(1)  # its others spin for longer than they help, on cores that the engine may want
         if self._model_warning:
             log.warning("model %s: %s", self._pair.name, self._model_warning)
         self._spool.start()

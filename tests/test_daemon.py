@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -76,6 +77,21 @@ def test_state_warns_of_a_model_of_drawings_before_a_real_camera(tmp_path, broke
         model = messages(subscriber, "state")[-1]["model"]
     assert "trained on drawn people" in model["warning"]
     assert model["warning"] in daemon.log()
+
+
+def test_opencv_takes_no_cores_from_the_engine(tmp_path, broker, settings):
+    settings["engine"] = {"kind": "cpu", "threads": 1}
+
+    def threads(width: int, height: int) -> int:
+        cv2.imwrite(str(tmp_path / "pictures/1.png"), np.zeros((height, width, 3), np.uint8))
+        before = len(messages(subscriber, "poses"))
+        with Daemon(tmp_path, at(broker, settings)) as daemon:
+            eventually(lambda: len(messages(subscriber, "poses")) > before + 5, 20)
+            return len(list(Path(f"/proc/{daemon.process.pid}/task").iterdir()))
+
+    with Subscriber(broker.port) as subscriber:
+        # It would share the work on large pictures alone.
+        assert threads(1280, 960) == threads(64, 48)
 
 
 def test_a_model_of_drawings_is_right_for_drawn_people(tmp_path, broker, settings):
