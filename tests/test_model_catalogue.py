@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from posed.errors import ModelError
-from posed.model import catalogue
+from posed.model import catalogue, pair
 from posed.model.catalogue import (
     BUNDLED_FOLDER,
     CATALOGUE,
@@ -116,9 +116,12 @@ def test_a_model_that_should_have_come_with_posed_is_not_to_be_pulled(
     assert refusal("drawings-257x353-16", environment) == missing
     with pytest.raises(ModelError, match="install posed again"):
         pull_with_progress("drawings-257x353-16")
+    monkeypatch.setattr(pair, "pull_entry", lambda name: pytest.fail(f"{name} was to be downloaded"))
+    with pytest.raises(ModelError, match="install posed again"):
+        load_pair("drawings-257x353-16", pull_missing=True)
     (tmp_path / "drawings_257_353_16.tflite").write_bytes(b"cut short")
     with pytest.raises(ModelError, match=r"must be a whole .tflite, .*; install posed again"):
-        load_pair("drawings-257x353-16")
+        load_pair("drawings-257x353-16", pull_missing=True)
 
 
 def test_weights_are_found_by_name_where_they_were_downloaded(environment: dict[str, str]) -> None:
