@@ -1,12 +1,10 @@
-"""Measures the whole way, three times over (`--parts`); every figure is of this machine.
+"""Measures the whole way, twice (`--parts`); every figure is of this machine.
 
-1. `posed bench` on 640x480 frames with five people: frames per second against those of bare invokes, on a
-   stand-in for the Edge TPU that holds the chip for 6 and for 12 ms, and on the CPU with one thread and two.
-2. `posed run` at 30 frames per second on the stand-in, a real mosquitto, and mosquitto_sub as the subscriber:
-   the time from capture to receipt and what of it is not the engine's, the time from start to the first
-   message, and the daemon's memory. With mosquitto's `set_tcp_nodelay true`, and as it comes: then it keeps a
-   message back until the subscriber has acknowledged the one before, for up to 40 ms.
-3. The same on a video and the CPU: at the video's own rate, as a camera would, and as fast as possible, where
+1. `posed run` at 30 frames per second on a stand-in for the Edge TPU, a real mosquitto, and mosquitto_sub as
+   the subscriber: the time from capture to receipt and what of it is not the engine's, the time from start to
+   the first message, and the daemon's memory. With mosquitto's `set_tcp_nodelay true`, and as it comes: then
+   it keeps a message back until the subscriber has acknowledged the one before, for up to 40 ms.
+2. The same on a video and the CPU: at the video's own rate, as a camera would, and as fast as possible, where
    every frame waits for the engine.
 
 Capture is the message's `time` (ms), receipt the time mosquitto_sub notes; all on this machine's clock.
@@ -41,8 +39,8 @@ from tests.standin.standin import Behaviour, built, write_heads  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
 WARM_UP_MESSAGES = 10
-HOLDS_MS = (6, 12)
-"""How long the stand-in holds the chip: about what 353x481 and 481x641 take on a real one."""
+HOLD_MS = 6
+"""How long the stand-in holds the chip: about what 353x481 takes on a real one."""
 
 NODELAY = "set_tcp_nodelay true\n"
 """For mosquitto.conf: each message goes out at once."""
@@ -57,26 +55,25 @@ def main() -> int:
     print(f"{platform.machine()}, {os.cpu_count()} cores; {Path(options.model).name}, {options.seconds:g} s")
     with tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
         heads = five_people(options, Path(folder))
-        status = overlap(options, heads) if 1 in options.parts else 0
-        standin = built().environment(Behaviour(heads=heads, hold_ms=HOLDS_MS[0])) | NO_LOOKS
+        standin = built().environment(Behaviour(heads=heads, hold_ms=HOLD_MS)) | NO_LOOKS
         on_chip = {
             "camera": {"kind": "synthetic", "fps": 30},
             "model": {"name": str(compiled(options))},
             "engine": {"kind": "edgetpu"},
         }
-        title = f"drawn people at 30 fps, stand-in of {HOLDS_MS[0]} ms, heads of five people"
+        title = f"drawn people at 30 fps, stand-in of {HOLD_MS} ms, heads of five people"
         runs = []
-        if 2 in options.parts:
+        if 1 in options.parts:
             runs = [
                 (title, on_chip, standin, NODELAY),
                 (f"{title}, mosquitto as it comes", on_chip, standin, ""),
             ]
-        for realtime in (True, False) if 3 in options.parts else ():
+        for realtime in (True, False) if 2 in options.parts else ():
             rate = "at its own rate" if realtime else "as fast as possible, frames wait for the engine"
             camera = {"kind": "video", "source": options.video, "loop": True, "realtime": realtime}
             on_cpu = {"camera": camera, "model": {"name": options.model}, "engine": {"kind": "cpu"}}
             runs.append((f"{Path(options.video).name} {rate}, CPU", on_cpu, {}, NODELAY))
-        return max([status] + [measure(options, *run) for run in runs])
+        return max(measure(options, *run) for run in runs)
 
 
 def compiled(options: argparse.Namespace) -> Path:
@@ -94,54 +91,6 @@ def five_people(options: argparse.Namespace, folder: Path) -> Path:
     ]
     heads = in_steps(heads_of(people, model.size, model.stride), model)
     return write_heads(folder / "heads", heads)
-
-
-def overlap(options: argparse.Namespace, heads: Path) -> int:
-    """Frames per second against bare invokes; returns 1 if `posed bench` fails."""
-    print(
-        "engine             fps    bare invokes   ratio   busy   people   latency p50 ms   CPU %   memory MB"
-        "   stolen %"
-    )
-    engines = [
-        (
-            f"stand-in {hold_ms:2d} ms",
-            ["--engine", "edgetpu", "--model", str(compiled(options))],
-            Behaviour(heads=heads, hold_ms=hold_ms),
-        )
-        for hold_ms in HOLDS_MS
-    ]
-    engines += [
-        (
-            f"CPU, {threads} thread{'s'[: threads - 1]}",
-            ["--engine", "cpu", "--threads", str(threads), "--model", options.model],
-            Behaviour(),
-        )
-        for threads in (1, 2)
-    ]
-    status = 0
-    for name, chosen, behaviour in engines:
-        before = Stolen()
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "posed", "bench", "--json", "--fps", "0"),
-                *("--seconds", str(options.seconds), *chosen),
-            ],
-            env={**os.environ, **built().environment(behaviour), **NO_LOOKS},
-            stdout=subprocess.PIPE,
-            check=False,
-        )
-        if done.returncode:
-            status = 1
-            continue
-        figures = json.loads(done.stdout)
-        print(
-            f"{name:14s} {figures['fps']:7.1f} {figures['bare_fps']:15.1f} {figures['of_bare']:7.3f} "
-            f"{figures['busy']:6.3f} {figures['people']:8.1f} {figures['latency']['p50_ms']:16.1f} "
-            f"{figures['cpu_percent']['total']:7.1f} {figures['memory_mb']['total']:11.1f} "
-            f"{before.percent_since():10.1f}",
-            flush=True,
-        )
-    return status
 
 
 def measure(
@@ -206,7 +155,7 @@ def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench_run", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="how long each run lasts (default 20)")
-    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 3], help="1, 2, 3 (default all)")
+    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2], choices=[1, 2], help="default: both")
     parser.add_argument("--video", default=str(SHARED / "testdata/walkers_768x576.mp4"))
     parser.add_argument(
         "--model",
