@@ -35,6 +35,7 @@ from posed.config import load  # noqa: E402
 from posed.daemon import Daemon  # noqa: E402
 from posed.engine import open_engine  # noqa: E402
 from posed.engine.base import Engine, Heads  # noqa: E402
+from posed.errors import PosedError  # noqa: E402
 from posed.frame import Image  # noqa: E402
 from posed.log import start_log  # noqa: E402
 from posed.model.pair import load_pair  # noqa: E402
@@ -90,7 +91,9 @@ def main() -> int:
                 text=True,
                 check=False,
             )
-            status |= done.returncode != 0
+            if done.returncode:
+                status = 1
+                continue
             print(f"{name:16s} {done.stdout.rstrip()}   {before.percent_since():8.1f}", flush=True)
     return status
 
@@ -203,4 +206,7 @@ class InTurns:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except PosedError as error:
+        sys.exit(f"bench_overlap: {error}")

@@ -33,6 +33,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from posed.errors import PosedError  # noqa: E402
 from posed.model.tflite import read_model  # noqa: E402
 from tests.heads import heads_of, in_steps, person  # noqa: E402
 from tests.standin.standin import Behaviour, built, write_heads  # noqa: E402
@@ -215,4 +216,7 @@ def report(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except PosedError as error:
+        sys.exit(f"bench_run: {error}")
