@@ -230,6 +230,13 @@ def test_a_sink_answers_what_a_client_waits_for():
             client.loop_stop()
 
 
+def test_a_sink_takes_no_module_from_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "socket.py").write_text("raise SystemExit('the wrong one')\n")
+    monkeypatch.chdir(tmp_path)
+    with sink.running() as port:
+        assert port > 0
+
+
 def test_a_sink_ends_with_its_user():
     with sink.running() as port:
         pass
