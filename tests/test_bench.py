@@ -131,6 +131,27 @@ def test_people_read_a_table_with_a_bar_per_stage(tmp_path, model):
         assert title in rows
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path, model, form):
+    command = [sys.executable, "-m", "posed", "bench", "--seconds", "3", "--model", model, *form]
+    more = environment(tmp_path, {"PYTHONUNBUFFERED": "1"})
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=more, check=False)
+    assert done.returncode == 4
+    assert done.stderr == "standard output: cannot be written (No space left on device)\n"
+
+
+def test_a_standard_output_that_is_closed_is_no_fault(tmp_path, model):
+    command = [sys.executable, "-m", "posed", "bench", "--seconds", "3", "--model", str(model)]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command],
+        env=environment(tmp_path),
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_the_configured_camera_is_measured_and_the_broker_hears_nothing(tmp_path, model):
     cv2.imwrite(str(tmp_path / "red.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
     folder = tmp_path / "broker"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any, Final
 
@@ -24,15 +25,15 @@ def show(figures: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_line(json.dumps(figures))
         return
-    console = Console(highlight=False, width=100)
-    with console.capture() as capture:
-        for line in _heading(figures):
-            console.print(line, markup=False, soft_wrap=True)
-        console.print()
-        console.print(_stages(figures))
-        for line in _summary(figures):
-            console.print(line, markup=False, soft_wrap=True)
-    print_line(capture.get().rstrip())
+    text = io.StringIO()  # Console.capture touches standard output, which may be full
+    console = Console(file=text, force_terminal=Console().is_terminal, highlight=False, width=100)
+    for line in _heading(figures):
+        console.print(line, markup=False, soft_wrap=True)
+    console.print()
+    console.print(_stages(figures))
+    for line in _summary(figures):
+        console.print(line, markup=False, soft_wrap=True)
+    print_line(text.getvalue().rstrip())
 
 
 def _heading(figures: dict[str, Any]) -> list[str]:
