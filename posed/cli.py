@@ -199,7 +199,7 @@ def bench(
     seconds: Annotated[float, typer.Option(min=3, max=3600, help="How long to measure, s.")] = 10,
     fps: Annotated[
         float | None,
-        typer.Option(min=0, max=240, help="Of drawn people as the camera; 0: as fast as the engine."),
+        typer.Option(min=0, max=240, help="Of drawn people as the camera, from 1; 0: as fast as the engine."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -209,6 +209,8 @@ def bench(
     """
     _end_with_reader()
     _clean_up_when_ended()
+    if fps is not None and 0 < fps < 1:  # would count as a camera that is lost, as camera.fps has it, too
+        raise typer.BadParameter(f"must be 0, or at least 1, got {fps:g}", param_hint="'--fps'")
     from posed.bench.machine import Memory
 
     memory = Memory()

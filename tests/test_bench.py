@@ -218,6 +218,13 @@ def test_too_short_a_time_is_a_usage_error(tmp_path, seconds):
     assert posed(tmp_path, "bench", "--seconds", seconds).returncode == 2
 
 
+@pytest.mark.parametrize("fps", [-1, 0.1, 0.99, 241])
+def test_a_rate_that_no_camera_has_is_a_usage_error(tmp_path, model, fps):
+    done = posed(tmp_path, "bench", "--model", model, "--seconds", 3, "--fps", fps)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Invalid value for '--fps'" in done.stderr
+
+
 def test_drawn_frames_come_one_by_one_or_at_their_rate():
     with DrawnCamera(0) as camera:
         frames = [camera.read(0) for _ in range(3)]
