@@ -6,7 +6,8 @@ The tensors are made up: people drawn into uint8 heads with noise, on the grids 
 and 1073x1921 at stride 16. Times are the fastest of many, in µs: whatever else a machine does only adds
 to them. ours: from uint8 heads to a list of poses. plain: that file uncompiled. tfjs: TF.js's decoder in
 node, from real numbers on, so without dequantising. All are timed in one run, ours and the peer's in turns;
-compare the ratios, not runs. Where node or npm is missing TF.js is left out, and said.
+compare the ratios, not runs. The peer has found what stands behind its time. Where node or npm is missing
+TF.js is left out, and said.
 
 Below the table: both curves of our time as straight lines (least squares), and how far any time is off its
 line. Against people: found ones, on each grid. Against cells: for each number of people.
@@ -75,6 +76,7 @@ class Row:
         width: cells.
         people: drawn.
         found: by our decoder.
+        peer_found: by the peer: one that finds others is no measure.
         ours: compiled, or None where it is not.
         plain: the same file uncompiled.
         dequantise: all three heads, for the peer.
@@ -90,6 +92,7 @@ class Row:
     plain: float
     dequantise: float | None = None
     peer: float | None = None
+    peer_found: int | None = None
     tfjs: float | None = None
 
     def ratio(self) -> float | None:
@@ -147,7 +150,6 @@ def pointer(array: NDArray[Any]) -> ctypes.c_void_p:
 def main() -> None:
     """Measure and print."""
     settings = arguments()
-    library = ctypes.CDLL(str(settings.peer.resolve())) if settings.peer else None
     plain = load_plain()
     rows, cases = [], []
     for height, width in GRIDS:
@@ -155,7 +157,7 @@ def main() -> None:
             heads = crowd(count, height, width)
             max_people = max(count, CONFIG.max_people)
             cases.append((heads, max_people))
-            rows.append(measured(heads, max_people, count, plain, library, settings.repeats))
+            rows.append(measured(heads, max_people, count, plain, settings.peer, settings.repeats))
     for row, took in zip(rows, tfjs_times(cases) or [None] * len(rows), strict=True):
         row.tfjs = took
     if settings.json:
@@ -170,13 +172,39 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--peer", type=Path, metavar="LIB.so", help="a C library, see above")
-    parser.add_argument("--people", default="0,1,2,5,10,20,50", help="how many, default %(default)s")
-    parser.add_argument("--repeats", type=int, default=200, help="of the fast ones, default %(default)s")
+    parser.add_argument("--peer", type=peer_library, metavar="LIB.so", help="a C library, see above")
+    parser.add_argument(
+        "--people", type=counts, default="0,1,2,5,10,20,50", help="how many, default %(default)s"
+    )
+    parser.add_argument("--repeats", type=repeats, default=200, help="of the fast ones, default %(default)s")
     parser.add_argument("--json", action="store_true", help="for comparing")
-    settings = parser.parse_args()
-    settings.people = [int(count) for count in settings.people.split(",")]
-    return settings
+    return parser.parse_args()
+
+
+def peer_library(text: str) -> ctypes.CDLL:
+    """A library that has the entry."""
+    try:
+        library = ctypes.CDLL(str(Path(text).resolve()))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"must be a library that can be loaded, got {error}") from None
+    if not hasattr(library, "decode_all_poses"):
+        raise argparse.ArgumentTypeError(f"must have decode_all_poses, got {text} without it")
+    return library
+
+
+def counts(text: str) -> list[int]:
+    """Whole numbers with commas between."""
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"must be whole numbers with commas between, got {text!r}")
+    return [int(part) for part in parts]
+
+
+def repeats(text: str) -> int:
+    """A whole number of at least 1."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def load_plain() -> Any:
@@ -217,17 +245,17 @@ def measured(  # noqa: PLR0913, PLR0917
     """One case, the fast decoders in turns."""
     settings = (heads, max_people, CONFIG.score_threshold, CONFIG.nms_radius_px)
     fast: dict[str, Callable[[], object]] = {}
+    peer = Peer(library, heads, max_people) if library else None
     if many.COMPILED:
         fast["ours"] = lambda: many.decode_many(*settings)
-    if library:
-        peer = Peer(library, heads, max_people)
+    if peer:
         fast |= {"dequantise": peer.dequantise, "peer": peer.decode}
     took = fastest(fast, repeats)
     slow = fastest({"plain": lambda: plain.decode_many(*settings)}, SLOW_REPEATS)
     height, width, _ = heads.heatmaps.data.shape
     return Row(
         height, width, count, len(many.decode_many(*settings)), took.get("ours"), slow["plain"],
-        took.get("dequantise"), took.get("peer"),
+        took.get("dequantise"), took.get("peer"), peer and peer.decode(),
     )  # fmt: skip
 
 
@@ -276,12 +304,15 @@ def as_real(heads: Heads) -> Heads:
 
 def print_table(rows: Sequence[Row]) -> None:
     """One line per case."""
-    print("   grid people found     ours    plain dequantise     peer  ours/(both)     tfjs   tfjs/ours   µs")
+    print(
+        "   grid people found     ours    plain "
+        "dequantise     peer    found  ours/(both)     tfjs   tfjs/ours   µs"
+    )
     for row in rows:
         ratio, tfjs = row.ratio(), row.tfjs / row.ours if row.tfjs and row.ours else None
         print(
             f"{row.height:3}x{row.width:<3} {row.people:6} {row.found:5} {cell(row.ours)} {cell(row.plain)} "
-            f"{cell(row.dequantise):>10} {cell(row.peer)} {cell(ratio, 2):>12} "
+            f"{cell(row.dequantise):>10} {cell(row.peer)} {cell(row.peer_found, 0)} {cell(ratio, 2):>12} "
             f"{cell(row.tfjs)} {cell(tfjs, 0):>11}"
         )
 
