@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from bench_run import NO_LOOKS, SHARED, Stolen, compiled, five_people
+from bench_run import NO_LOOKS, SHARED, Stolen, compiled, five_people, seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -105,7 +105,7 @@ def parse_options() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=60, help="for each row (default 60)")
+    parser.add_argument("--seconds", type=seconds, default=60, help="for each row (default 60)")
     parser.add_argument("--engines", nargs="+", default=["edgetpu", "cpu"], choices=["edgetpu", "cpu"])
     parser.add_argument(
         "--model",

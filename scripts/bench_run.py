@@ -155,7 +155,7 @@ def resident_mb(process_id: int) -> float:
 def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench_run", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20, help="how long each run lasts (default 20)")
+    parser.add_argument("--seconds", type=seconds, default=20, help="how long each run lasts (default 20)")
     parser.add_argument("--parts", type=int, nargs="+", default=[1, 2], choices=[1, 2], help="default: both")
     parser.add_argument("--video", default=str(SHARED / "testdata/walkers_768x576.mp4"))
     parser.add_argument(
@@ -164,6 +164,13 @@ def parse_options() -> argparse.Namespace:
         help="a .tflite of Coral's with its _edgetpu beside it",
     )
     return parser.parse_args()
+
+
+def seconds(text: str) -> float:
+    """A time that ends, s."""
+    if not 1 <= float(text) <= 86400:
+        raise argparse.ArgumentTypeError(f"must be 1 to 86400, got {text}")
+    return float(text)
 
 
 def free_port() -> int:

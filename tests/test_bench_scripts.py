@@ -1,0 +1,60 @@
+"""`scripts/bench_decode`, `bench_run` and `bench_overlap`: what they do not take."""
+
+from __future__ import annotations
+
+import _ctypes
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--people", "2,x"], "argument --people: must be whole numbers with commas between, got '2,x'"),
+        (["--people", ""], "argument --people: must be whole numbers with commas between, got ''"),
+        (["--people=-1"], "argument --people: must be whole numbers with commas between, got '-1'"),
+        (["--repeats", "0"], "argument --repeats: must be a whole number of at least 1, got '0'"),
+        (
+            ["--peer", "/nowhere.so"],
+            "argument --peer: must be a library that can be loaded, got /nowhere.so: ",
+        ),
+        (["--peer", __file__], f"argument --peer: must be a library that can be loaded, got {__file__}: "),
+        (["--peer", _ctypes.__file__], f"must have decode_all_poses, got {_ctypes.__file__} without it"),
+    ],
+)
+def test_a_decoder_that_cannot_be_measured_is_a_usage_error(arguments: list[str], line: str) -> None:
+    done = run("bench_decode.py", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert line in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("script", ["bench_run", "bench_overlap"])
+@pytest.mark.parametrize("seconds", ["nan", "-1", "x"])
+def test_a_time_that_never_ends_is_a_usage_error(script: str, seconds: str) -> None:
+    done = run(f"{script}.py", "--seconds", seconds)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: argument --seconds: " in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("script", ["bench_run", "bench_overlap"])
+def test_a_model_that_is_not_there_is_one_line(script: str) -> None:
+    done = run(f"{script}.py", "--model", "/nowhere.tflite")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"{script}: /nowhere_edgetpu.tflite: must be a readable .tflite (No such file or directory)\n"
+    )
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, SCRIPTS / script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
