@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from posed.bench.machine import processor  # noqa: E402
 from posed.engine.tflite import find_runtime  # noqa: E402
+from posed.errors import PosedError  # noqa: E402
 from posed.model.tflite import Model, read_model  # noqa: E402
 
 MODELS = ROOT.parent / "shared/models"
@@ -29,13 +30,16 @@ PLAIN_INVOKES = 5
 def main() -> int:
     """Print the table; returns 1 if a row is missing."""
     options = parse_options()
+    paths = options.models or sorted(MODELS.rglob("*.tflite"))
+    if not paths:
+        raise SystemExit(f"bench_cpu: no model: name some, there is none in {MODELS}")
     print(f"{processor()}; {find_runtime().name}; {options.seconds:g} s for each row\n")
     print(
         "| file | type | size | stride | threads | inference p50 / p99 ms | frames/s | of bare | "
         "memory MB | without XNNPACK, ms |\n" + "|---" * 10 + "|"
     )
     status = 0
-    for path in options.models or sorted(MODELS.rglob("*.tflite")):
+    for path in paths:
         model = read_model(path)
         if model.edgetpu:
             continue
@@ -94,4 +98,7 @@ def row(figures: dict[str, Any], without_ms: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except PosedError as error:
+        sys.exit(f"bench_cpu: {error}")

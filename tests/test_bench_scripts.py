@@ -1,4 +1,4 @@
-"""`scripts/bench_decode`, `bench_run` and `bench_overlap`: what they do not take."""
+"""The benchmarks of speed in `scripts`: what they do not take."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
     ],
 )
 def test_a_decoder_that_cannot_be_measured_is_a_usage_error(arguments: list[str], line: str) -> None:
-    done = run("bench_decode.py", *arguments)
+    done = run("bench_decode", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert line in done.stderr.splitlines()[-1]
 
@@ -36,23 +36,28 @@ def test_a_decoder_that_cannot_be_measured_is_a_usage_error(arguments: list[str]
 @pytest.mark.parametrize("script", ["bench_run", "bench_overlap"])
 @pytest.mark.parametrize("seconds", ["nan", "-1", "x"])
 def test_a_time_that_never_ends_is_a_usage_error(script: str, seconds: str) -> None:
-    done = run(f"{script}.py", "--seconds", seconds)
+    done = run(script, "--seconds", seconds)
     assert (done.returncode, done.stdout) == (2, "")
     assert "error: argument --seconds: " in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("script", ["bench_run", "bench_overlap"])
-def test_a_model_that_is_not_there_is_one_line(script: str) -> None:
-    done = run(f"{script}.py", "--model", "/nowhere.tflite")
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["bench_run", "--model", "/nowhere.tflite"], "/nowhere_edgetpu.tflite"),
+        (["bench_overlap", "--model", "/nowhere.tflite"], "/nowhere_edgetpu.tflite"),
+        (["bench_cpu", "/nowhere.tflite"], "/nowhere.tflite"),
+    ],
+)
+def test_a_model_that_is_not_there_is_one_line(words: list[str], name: str) -> None:
+    done = run(*words)
     assert done.returncode == 1
-    assert done.stderr == (
-        f"{script}: /nowhere_edgetpu.tflite: must be a readable .tflite (No such file or directory)\n"
-    )
+    assert done.stderr == f"{words[0]}: {name}: must be a readable .tflite (No such file or directory)\n"
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, SCRIPTS / script, *arguments],
+        [sys.executable, SCRIPTS / f"{script}.py", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
