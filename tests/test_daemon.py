@@ -458,6 +458,22 @@ def test_an_empty_scene_is_processed_at_the_idle_rate(tmp_path, broker, settings
         assert len(messages(subscriber, "poses")) in expected
 
 
+def test_who_steps_into_an_empty_scene_is_seen_in_every_frame(tmp_path, broker, settings):
+    """Four seconds of nothing at 10 frames per second, the last two of them idle; then two of somebody."""
+    path = tmp_path / "enters.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (130, 98))
+    for number in range(60):
+        writer.write(np.full((98, 130, 3), (0, 0, 0 if number < 40 else 255), np.uint8))
+    writer.release()
+    settings |= {"camera": {"kind": "video", "source": str(path)}, "engine": {"idle_fps": 0.5}}
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        assert daemon.wait() == 0
+        subscriber.wait_for(f"{TOPIC}/availability", b"offline")
+        occupied = [bool(one["people"]) for one in messages(subscriber, "poses")]
+    assert occupied.count(False) <= 30
+    assert occupied.count(True) >= 12
+
+
 def test_a_camera_that_is_not_there_is_waited_for_and_said(tmp_path, broker, settings):
     settings["camera"] = {"kind": "video", "source": "/dev/video77"}
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
