@@ -112,6 +112,10 @@ def test_an_engine_that_takes_longer_than_the_daemon_may_stop_is_measured(tmp_pa
     assert 0 < json.loads(done.stdout)["bare_fps"] <= 1 / 0.8
 
 
+def test_drawn_people_are_found_by_the_model_that_comes_with_posed_and_without_a_warning(tmp_path):
+    assert bench(tmp_path, "--model", "drawings-257x353-16")["people"] > 1  # and nothing on standard error
+
+
 def test_a_slower_camera_sets_the_rate(tmp_path, model):
     figures = bench(tmp_path, "--model", model, "--fps", 20)
     assert figures["fps"] <= 25

@@ -78,6 +78,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
         local = {
             "mqtt": config.mqtt.model_copy(update=_LOCAL | {"port": port}),
             "web": config.web.model_copy(update={"enabled": False}),
+            "camera": config.camera.model_copy(update={} if fps is None else {"kind": "synthetic"}),
         }
         kept = _Kept(engine)
         daemon = Daemon(
