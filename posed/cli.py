@@ -449,9 +449,10 @@ def _end_with_reader() -> None:
 
 
 def _clean_up_when_ended() -> None:
-    """Leave nothing behind where SIGTERM, or a terminal that is gone, ends a command."""
+    """Leave nothing behind where SIGTERM, or a terminal that is gone, ends a command; `nohup` keeps it."""
     for end in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(end, lambda number, _frame: sys.exit(128 + number))
+        if signal.getsignal(end) != signal.SIG_IGN:
+            signal.signal(end, lambda number, _frame: sys.exit(128 + number))
 
 
 def _complain(error: PosedError) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +288,14 @@ def test_a_measurement_that_is_ended_leaves_nothing_behind(tmp_path, model, numb
     assert not list(tmp_path.glob("posed-bench-*"))
 
 
+def test_a_measurement_that_nohup_began_outlives_its_terminal(tmp_path, model):
+    with measuring(tmp_path, model, before=["nohup"]) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"frames/s" in said
+
+
 def test_a_measurement_that_is_killed_leaves_no_process_behind(tmp_path, model):
     with measuring(tmp_path, model) as (process, children):
         process.kill()
@@ -296,10 +304,12 @@ def test_a_measurement_that_is_killed_leaves_no_process_behind(tmp_path, model):
 
 
 @contextlib.contextmanager
-def measuring(folder: Path, model: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+def measuring(
+    folder: Path, model: Path, before: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     """`posed bench` at work, its temporary files in the folder, and its children's ids."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "posed", "bench", "--model", model],
+        [*before, sys.executable, "-m", "posed", "bench", "--model", model],
         env=environment(folder, {"TMPDIR": str(folder)}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
