@@ -35,12 +35,14 @@ class HeadSpec:
         biases: real value of each channel where red is 0; multiples of `scale`.
         weight: what full red adds and none takes away.
         scale: of the quantised tensor.
+        stride: of its convolution, px; other than the grid that the file says where it is not None.
     """
 
     name: str
     biases: tuple[float, ...]
     weight: float = 0.0
     scale: float = HEAD_SCALE
+    stride: int | None = None
 
 
 def ramp(start: int, channels: int) -> tuple[float, ...]:
@@ -90,7 +92,7 @@ def make_tflite(
         outputs = [maker.activation(head.name, (1, *grid, len(head.biases)), head.scale) for head in heads]
         maker.custom("edgetpu-custom-op", [image], outputs, b"compiled for nothing")
     else:
-        outputs = [maker.convolution(image, head, grid, stride) for head in heads]
+        outputs = [maker.convolution(image, head, grid, head.stride or stride) for head in heads]
     if sigmoid:
         outputs = [maker.logistic(output) if output.shape[3] == 17 else output for output in outputs]
     if decoder is not None:

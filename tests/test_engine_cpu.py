@@ -167,6 +167,16 @@ def test_a_model_that_the_runtime_cannot_run_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("head", [0, 1, 2])
+@pytest.mark.parametrize("stride", [8, 32])
+def test_a_model_that_gives_other_shapes_than_it_says_is_refused(head: int, stride: int) -> None:
+    specs = list(CORAL)
+    specs[head] = replace(specs[head], stride=stride)
+    said = rf"^pose.tflite: '{specs[head].name}' must be \(1, 4, 5, \d+\) as the file says, got \(1, "
+    with pytest.raises(ModelError, match=said):
+        opened(make_tflite(specs))
+
+
 def test_a_model_whose_weights_are_missing_is_refused_when_it_is_opened(shared: Path) -> None:
     path = shared / "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
     content = bytearray(path.read_bytes())

@@ -180,7 +180,23 @@ def open_cpu(model: Model, threads: int, why: str) -> TfliteEngine:
         raise ModelError(
             f"{model.path}: must be a model that {runtime.name} can run, got: {told(error)}"
         ) from None
+    check_heads(model, interpreter)
     return TfliteEngine(model, interpreter, kind="cpu", device=runtime.name, why=why)
+
+
+def check_heads(model: Model, interpreter: Any) -> None:
+    """The network gives the shapes that its file says: the decoder reads no others.
+
+    Raises:
+        ModelError: it gives others.
+    """
+    outputs = interpreter.get_output_details()
+    shapes = {output["index"]: tuple(map(int, output["shape"])) for output in outputs}
+    for tensor in (model.heatmaps, model.short_offsets, *model.mid_offsets):
+        if (shape := shapes.get(tensor.index)) != tensor.shape:
+            raise ModelError(
+                f"{model.path}: {tensor.name[:60]!r} must be {tensor.shape} as the file says, got {shape}"
+            )
 
 
 def _ready(runtime: Runtime, content: bytes, threads: int) -> Any:
