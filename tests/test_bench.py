@@ -24,6 +24,8 @@ from posed.bench import machine, sink
 from posed.bench.camera import PEOPLE, SIZE, DrawnCamera
 from posed.bench.measure import percentiles_ms
 from posed.bench.show import BAR_CELLS, bar
+from posed.config import DecodeConfig
+from posed.decode import describe
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.make_tflite import make_tflite
 from tests.run_posed import environment, posed
@@ -83,7 +85,8 @@ def test_turned_looks_count_as_invokes_but_not_as_frames(tmp_path, model):
 
 
 def test_cpu_and_memory_are_told_apart(tmp_path, model):
-    figures = bench(tmp_path, "--model", model)
+    figures = bench(tmp_path, "--model", model, more={"POSED_DECODE__PEOPLE": "one"})
+    assert figures["decoder"] == "one person"
     total, *parts = figures["memory_mb"].values()
     assert sum(parts) == pytest.approx(total, abs=1)
     assert {"TFLite runtime", "model and engine", "frames at work"} <= set(figures["memory_mb"])
@@ -127,6 +130,7 @@ def test_people_read_a_table_with_a_bar_per_stage(tmp_path, model):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[1] == "red.tflite: 49×65 px, stride 16, uint8"
+    assert lines[3] == f"decoder {describe(DecodeConfig())}"
     rows = {line.split()[0]: line for line in lines if line.strip()}
     for stage in STAGES:
         assert len(rows[stage].split()) >= 6

@@ -54,6 +54,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
 
     memory.note("numpy and OpenCV")
     from posed.daemon import Daemon
+    from posed.decode import describe
     from posed.pipeline import HANG_S
 
     memory.note("posed and MQTT")
@@ -102,6 +103,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
             "runtime": runtime,
             "engine": {"kind": engine.kind, "device": engine.device, "threads": config.engine.threads},
             "model": _model_facts(pair.name, used),
+            "decoder": describe(config.decode),
             "camera": "drawn" if fps is not None else config.camera.kind,
             **watch.figures(bare),
             "dropped": {"camera": daemon.dropped.camera, "mqtt": daemon.dropped.mqtt},

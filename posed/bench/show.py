@@ -44,6 +44,7 @@ def _heading(figures: dict[str, Any]) -> list[str]:
         f"{model['file']}: {model['height']}×{model['width']} px, stride {model['stride']}, {model['type']}",
         f"engine {engine['kind']} ({engine['device']}{threads}); camera {figures['camera']}, "
         f"{figures['people']:g} people found in a frame",
+        f"decoder {figures['decoder']}",
     ]
 
 
