@@ -208,8 +208,15 @@ def test_drawings_know_how_much_of_everybody_they_show() -> None:
     one = drawing(3, SIZE, [2])
     assert len(one.areas) == len(one.points) == 2
     assert (one.areas > 100).all()
-    moved = varied(one, SIZE, np.random.default_rng(1))
-    assert moved.areas.shape == moved.points.shape[:1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_areas_grow_with_a_picture_that_is_scaled(seed: int) -> None:
+    points = person((130, 170), 120)
+    one = sample_of(np.zeros((257, 353, 3), np.uint8), [points], [[SHOWN] * KEYPOINT_COUNT], (), [4000])
+    moved = varied(one, SIZE, np.random.default_rng(seed))
+    spread = np.linalg.norm(moved.points[0] - moved.points[0, 0]) / np.linalg.norm(points - points[0])
+    assert moved.areas.tolist() == pytest.approx([4000 * spread**2], rel=1e-3)
 
 
 @pytest.fixture

@@ -264,7 +264,8 @@ def _moved(sample: Sample, matrix: NDArray[np.float64], size: tuple[int, int]) -
     states = np.where(inside, sample.states, 0).astype(np.uint8)
     there = states.any(axis=1)
     image = np.broadcast_to(np.uint8(0), (size[1], size[0], 3))
-    return Sample(image, points[there], states[there], _moved_boxes(sample.ignored, matrix))
+    areas = sample.areas[there] * abs(float(np.linalg.det(matrix[:, :2])))
+    return Sample(image, points[there], states[there], _moved_boxes(sample.ignored, matrix), areas)
 
 
 def _moved_boxes(boxes: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
