@@ -291,10 +291,25 @@ def test_a_person_without_numbers_is_refused(coco: Path) -> None:
         coco_sample(coco / "0.png", [person], SIZE)
 
 
-def test_a_person_nowhere_is_refused(coco: Path) -> None:
-    person = {"keypoints": [float("nan")] * 51, "bbox": [0, 0, 1, 1]}
-    with pytest.raises(ImageError, match="keypoints and bbox must be finite, got"):
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300])
+def test_a_person_nowhere_is_refused(coco: Path, number: float) -> None:
+    person = {"keypoints": [number] * 51, "bbox": [0, 0, 1, 1]}
+    with pytest.raises(ImageError, match="keypoints and bbox must be at most 1000000, got"):
         coco_sample(coco / "0.png", [person], SIZE)
+
+
+@pytest.mark.parametrize("field", ["keypoints", "bbox", "area"])
+def test_numbers_too_large_for_any_computer_are_refused(coco: Path, field: str) -> None:
+    person: dict[str, Any] = {"keypoints": [9, 9, 2] * 17, "bbox": [0, 0, 1, 1], "area": 1}
+    person[field] = 10**400 if field == "area" else [10**400] * len(person[field])
+    with pytest.raises(ImageError, match="keypoints, bbox and area must be numbers, got"):
+        coco_sample(coco / "0.png", [person], SIZE)
+
+
+@pytest.mark.parametrize("area", [None, 0, -5, float("nan"), float("inf"), 1e300, 320 * 240 + 1])
+def test_an_area_that_nobody_can_have_is_not_known(coco: Path, area: float | None) -> None:
+    person = {"keypoints": [9, 9, 2] * 17, "bbox": [0, 0, 9, 9], "area": area}
+    assert np.isnan(coco_sample(coco / "0.png", [person], SIZE).areas).all()
 
 
 def test_a_missing_picture_is_named(coco: Path) -> None:

@@ -32,6 +32,8 @@ anybody. 0 is one that is outside the picture or that nobody marked."""
 SHOWN: Final = 2
 """State of a keypoint that counts: visible, or behind the own body only, as COCO's annotators mark them."""
 
+_FARTHEST_PX: Final = 1e6
+"""From the corner of a picture to anything that annotations mark, far beyond any picture."""
 
 Picture = tuple[str, list[dict[str, Any]]]
 """A file's name and what is said of the people in it."""
@@ -265,7 +267,7 @@ def coco_pictures(annotations: Path) -> list[Picture]:
                 {
                     "keypoints": person.get("keypoints", ()),
                     "bbox": person["bbox"],
-                    "area": person.get("area", math.nan),
+                    "area": person.get("area"),
                 }
             )
         return [(names[image], people[image]) for image in names if image in people]
@@ -305,11 +307,11 @@ def coco_sample(path: Path, people: Sequence[dict[str, Any]], size: tuple[int, i
         try:
             marks = np.array(person["keypoints"], np.float64)
             x, y, width, height = map(float, person["bbox"])
-            area = float(person.get("area", math.nan))
-        except (TypeError, ValueError) as error:
+            area = float(person.get("area") or math.nan)
+        except (TypeError, ValueError, OverflowError) as error:
             raise ImageError(f"{path}: keypoints, bbox and area must be numbers, got {person}") from error
-        if not (np.isfinite(marks).all() and np.isfinite([x, y, width, height]).all()):
-            raise ImageError(f"{path}: keypoints and bbox must be finite, got {person}")
+        if not (np.abs(np.append(marks, (x, y, width, height))) <= _FARTHEST_PX).all():
+            raise ImageError(f"{path}: keypoints and bbox must be at most {_FARTHEST_PX:.0f}, got {person}")
         if not marks.any():
             corners = (np.array([[y, x], [y + height, x + width]]) - origin) / (unit - origin)
             ignored.append((*corners[0], *(corners[1] - corners[0])))
@@ -319,5 +321,6 @@ def coco_sample(path: Path, people: Sequence[dict[str, Any]], size: tuple[int, i
         marks = marks.reshape(KEYPOINT_COUNT, 3)
         points.append((marks[:, 1::-1] - origin) / (unit - origin))
         states.append(np.where(marks[:, 2] > 0, SHOWN, 0))
-        areas.append(area * px_per_px if area > 0 else math.nan)
+        # Nobody takes more than the picture: whoever says so says nothing.
+        areas.append(area * px_per_px if 0 < area <= picture.shape[0] * picture.shape[1] else math.nan)
     return sample_of(image, points, states, ignored, areas)
