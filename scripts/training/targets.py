@@ -28,11 +28,11 @@ _LEAST_PERSON_PX: Final = 16.0
 _AT_SOMEBODY: Final = 0.75
 """Share of the pictures that are cut around somebody."""
 
-_LYING_MORE: Final = 2.0
+_LYING_MORE: Final = 4.0
 """How much more often than somebody upright somebody who lies is chosen for that."""
 
 _ANYHOW: Final = 0.03
-_ON_ITS_SIDE: Final = 0.12
+_ON_ITS_SIDE: Final = 0.1
 """Shares of the pictures that are turned by any angle, and by about a right one."""
 
 _PERSON_SHARES: Final = (0.45, 1.2)
