@@ -277,11 +277,20 @@ def test_nobody_is_sure_of_the_heatmaps_inside_a_crowd(coco: Path) -> None:
     assert weight[-1, :, -1].all()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"images": [], "annotations": [{}]}'])
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, '{"images": [], "annotations": [{}]}'])
 def test_annotations_of_another_format_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "people.json"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ImageError, match="must be COCO keypoint annotations, got"):
+        coco_pictures(path)
+
+
+@pytest.mark.parametrize("people", [[], [{"image_id": 1, "bbox": [0, 0, 9, 9], "category_id": 3}]])
+def test_annotations_without_keypoints_are_refused(tmp_path: Path, people: list[dict[str, Any]]) -> None:
+    path = tmp_path / "instances.json"
+    content = {"images": [{"id": 1, "file_name": "1.png"}], "annotations": people}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ImageError, match=r"instances\.json: must mark somebody's keypoints, got none"):
         coco_pictures(path)
 
 

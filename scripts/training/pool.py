@@ -256,7 +256,7 @@ def coco_pictures(annotations: Path) -> list[Picture]:
     """Every picture with at least one person that the annotations name.
 
     Raises:
-        ImageError: no such file, or one of another format.
+        ImageError: no such file, one of another format, or one without keypoints.
     """
     try:
         content = json.loads(annotations.read_text(encoding="utf-8"))
@@ -270,11 +270,15 @@ def coco_pictures(annotations: Path) -> list[Picture]:
                     "area": person.get("area"),
                 }
             )
-        return [(names[image], people[image]) for image in names if image in people]
+        pictures = [(names[image], people[image]) for image in names if image in people]
     except OSError as error:
         raise ImageError(f"{annotations}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ImageError(f"{annotations}: must be COCO keypoint annotations, got {error!r}") from error
+    # Those of COCO's objects have the same format.
+    if not any(person["keypoints"] for _, everybody in pictures for person in everybody):
+        raise ImageError(f"{annotations}: must mark somebody's keypoints, got none")
+    return pictures
 
 
 def _coco_chunk(job: tuple[Path, Sequence[Picture]], images: Path, size: tuple[int, int]) -> None:
