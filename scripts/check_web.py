@@ -417,7 +417,7 @@ async def a_hidden_page_takes_no_frames(bench: Bench) -> None:
         page = await bench.page()
         other = await bench.browser.page(in_front_of=page)
         await page.until("document.hidden")
-        await asyncio.sleep(0.5)  # for those on their way
+        await asyncio.sleep(2)  # for those on their way
         before = page.frames
         await asyncio.sleep(3)
         assert page.frames == before, f"{page.frames - before} frames in 3 s for nobody"

@@ -312,8 +312,9 @@ def measuring(
     folder: Path, model: Path, before: Sequence[str] = ()
 ) -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
     """`posed bench` at work, its temporary files in the folder, and its children's ids."""
+    as_in_a_terminal = ["env", "--default-signal=HUP"]  # also where nohup runs the tests
     process = subprocess.Popen(
-        [*before, sys.executable, "-m", "posed", "bench", "--model", model],
+        [*as_in_a_terminal, *before, sys.executable, "-m", "posed", "bench", "--model", model],
         env=environment(folder, {"TMPDIR": str(folder)}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
