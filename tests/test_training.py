@@ -184,7 +184,7 @@ def test_figures_come_from_decoded_heads() -> None:
     assert figures_of([(one, as_heads(targets_of(one, 16), 16))]).summary()["recall"] == 1
 
 
-def area_of(points: NDArray[np.float64], off_px: float, area_px: float) -> float:
+def similarity_of(points: NDArray[np.float64], off_px: float, area_px: float) -> float:
     people = sample_of(np.zeros((257, 353, 3), np.uint8), [points], [[SHOWN] * KEYPOINT_COUNT], (), [area_px])
     return truths(people)[0].similarity(pose(points + np.array([off_px, 0])))
 
@@ -193,15 +193,17 @@ def test_similarity_is_by_the_area_that_shows_the_person() -> None:
     # Source: COCO's evaluation: exp(-d² / (2 area (2 sigma)²)), the mean over keypoints.
     points, sigmas = person((130, 170), 200), np.array(SIGMAS)
     wanted = np.exp(-(8.0**2) / (2 * 5000 * (2 * sigmas) ** 2)).mean()
-    assert area_of(points, 8, 5000) == pytest.approx(wanted, abs=1e-6)
-    assert area_of(points, 8, 2500) < wanted < area_of(points, 8, 10000)
+    assert similarity_of(points, 8, 5000) == pytest.approx(wanted, abs=1e-6)
+    assert similarity_of(points, 8, 2500) < wanted < similarity_of(points, 8, 10000)
 
 
 def test_where_nobody_knows_the_area_the_box_around_the_keypoints_says_it() -> None:
     points = person((130, 170), 200)
     height, width = points.max(axis=0) - points.min(axis=0)
-    boxed = area_of(points, 8, float("nan"))
-    assert boxed == pytest.approx(area_of(points, 8, 0.53 * height * max(width, 0.25 * height)), abs=1e-6)
+    boxed = similarity_of(points, 8, float("nan"))
+    assert boxed == pytest.approx(
+        similarity_of(points, 8, 0.53 * height * max(width, 0.25 * height)), abs=1e-6
+    )
 
 
 def test_drawings_know_how_much_of_everybody_they_show() -> None:

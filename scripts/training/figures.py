@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from posed.config import DecodeConfig
 from posed.decode import decode
 from posed.engine.base import Heads
-from posed.pose import KEYPOINTS, Pose
+from posed.pose import KEYPOINTS, SIGMAS, Pose
 from scripts.training.pool import SHOWN, Sample
 
 PCK_SHARE: Final = 0.2
@@ -28,10 +28,7 @@ LEAST_SHOWN: Final = 5
 GROUPS: Final = {"small": (0.0, 0.25), "middle": (0.25, 0.5), "large": (0.5, np.inf)}
 """Sizes of people: the longer side of the box around their keypoints over the picture's height."""
 
-_SIGMAS: Final = np.array(
-    [0.026]  # nose
-    + [side for each in (0.025, 0.035, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089) for side in (each, each)]
-)
+_SIGMAS: Final = np.array(SIGMAS)
 """How exactly people mark each keypoint; from COCO's evaluation (cocoapi, cocoeval.py)."""
 
 _BODY_SHARE: Final = 0.53
