@@ -138,10 +138,14 @@ def test_an_unknown_verb_is_answered_with_those_there_are(desk):
     [
         (b"{", "request: must be JSON in UTF-8 (Input data was truncated)"),
         (b"{} {}", "request: must be JSON in UTF-8 (JSON is malformed: trailing characters (byte 4))"),
-        (b"\xff\xfe", "request: must be JSON in UTF-8 (JSON is malformed: invalid character (byte 0))"),
+        (
+            b"\xff\xfe",
+            "request: must be JSON in UTF-8 ('utf-8' codec can't decode byte 0xff in position 0: "
+            "invalid start byte)",
+        ),
         (
             b'{"transaction": "\xff"}',
-            "request: must be JSON in UTF-8 ('utf-8' codec can't decode byte 0xff in position 0: "
+            "request: must be JSON in UTF-8 ('utf-8' codec can't decode byte 0xff in position 17: "
             "invalid start byte)",
         ),
         (b"[]", "request: expected `object`, got `array`"),

@@ -150,4 +150,13 @@ def _decode(payload: bytes, kind: type[S]) -> S:
     except RecursionError:
         raise RequestError("request: nested too deeply") from None
     except (msgspec.DecodeError, ValueError) as error:
-        raise RequestError(f"request: must be JSON in UTF-8 ({error})") from None
+        raise RequestError(f"request: must be JSON in UTF-8 ({_reason(payload, error)})") from None
+
+
+def _reason(payload: bytes, error: Exception) -> str:
+    """Why it is none; in Python's words where it is no UTF-8, since msgspec's differ by version."""
+    try:
+        payload.decode()
+    except UnicodeDecodeError as undecodable:
+        return str(undecodable)
+    return str(error)
