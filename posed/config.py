@@ -312,6 +312,10 @@ class PeopleConfig(Section):
     posture_hold_s: Annotated[float, LIVE] = Field(default=0.6, gt=0, le=10)
     """About how long a new posture must last."""
 
+    pitch_deg: Annotated[float | None, LIVE] = Field(default=None, ge=0, le=89)
+    """How far the camera looks down from level, in the middle of its picture, degrees. null: learned from
+    people who stand and walk."""
+
     gestures: Annotated[bool, LIVE] = True
     """Whether raised hands are told."""
 

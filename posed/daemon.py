@@ -86,7 +86,7 @@ from posed.mqtt.retained import Retained
 from posed.mqtt.rivals import Rivals
 from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.topics import Topics
-from posed.paths import announced_file, falls_file, overlay_file, paused_file, spool_file
+from posed.paths import announced_file, falls_file, overlay_file, paused_file, pitch_file, spool_file
 from posed.people.events import Observed
 from posed.picture import jpeg, picture
 from posed.pipeline import STARTING, Inferred, Part, Pipeline
@@ -218,7 +218,9 @@ class Daemon:
             on_event=self._on_event,
         )
         settle = partial(self._spool.flush, FALL_SETTLES_S)
-        self._following = Following(config, self._spool.add, falls_file(environment), settle)
+        self._following = Following(
+            config, self._spool.add, falls_file(environment), settle, pitch_file(environment)
+        )
         size = self._pair.model.size
         self._pipeline = Pipeline(
             open_camera=open_camera or (lambda: camera.open_camera(config.camera, size)),
@@ -366,9 +368,9 @@ class Daemon:
         frame, stages = inferred.frame, inferred.stages
         with stages.time("decode"):
             poses = poses_of(inferred, self._config)
-        self._recording.take(frame, poses)
+        self._recording.take(frame, poses, dark=inferred.dark)
         with stages.time("follow"):
-            people = self._following.update(poses, frame)
+            people = self._following.update(poses, frame, dark=inferred.dark)
         # Who is only seen in turned looks is there in the frames between them, too.
         self._pipeline.attention.heed(max(len(poses), len(self._following.people)), frame.captured_at)
         now = time.monotonic()
@@ -709,6 +711,8 @@ class Daemon:
             width=size and size[0],
             height=size and size[1],
             sight=self._pipeline.sight,
+            pitch_deg=self._following.pitch.deg,
+            postures=self._following.pitch.told,
         )
 
     def _engine_state(self) -> EngineState:

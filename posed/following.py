@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from posed.config import Config
 from posed.files import replace_file
@@ -14,12 +16,16 @@ from posed.mqtt.messages import person_message
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Event, Observed, Observer
 from posed.people.person import Person
+from posed.people.pitch import Pitch, Told
 from posed.people.posture import Posture
 from posed.people.track import Ended, Tracker
 from posed.people.turned import Looks
 from posed.pose import Pose
 
 log = logging.getLogger(__name__)
+
+PITCH_KEPT_S: Final = 3600.0
+"""How often the pitch is written at most, for the sake of an SD card, s."""
 
 
 class Following:
@@ -33,6 +39,7 @@ class Following:
         tell: takes an event over for ever and returns its id.
         file: for who is down.
         settle: waits until what was told is on disk.
+        pitch_file: for how far the camera looks down; None: that is not kept.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class Following:
         tell: Callable[[Occurrence], str],
         file: Path,
         settle: Callable[[], object] = lambda: None,
+        pitch_file: Path | None = None,
     ) -> None:
         self._threshold = config.decode.keypoint_threshold
         self._tells_falls = config.people.falls
@@ -56,6 +64,11 @@ class Following:
         """Numbers of those who went down in a run before: ids of people begin anew with each."""
         self._kept: tuple[list[tuple[int, bool]], dict[int, str]] = ([], {})
         self._restore()
+        self._pitch_file = pitch_file
+        self._pitch_kept: tuple[float | None, float] = None, 0.0
+        self._pitch_kept_s = -math.inf
+        self._pitch_told: Told = "learning"
+        self._restore_pitch()
 
     def configure(self, config: Config) -> None:
         """Go on with other settings; everybody stays who they are."""
@@ -75,26 +88,33 @@ class Following:
         """Of whoever is there for the longest; None where there is nobody."""
         return self.people[0].posture if self.people else None
 
+    @property
+    def pitch(self) -> Pitch:
+        """How far the camera looks down."""
+        return self._observer.pitch
+
     def zone_counts(self) -> Mapping[str, int]:
         """By zone, how many people are in it."""
         return self._observer.zone_counts()
 
-    def update(self, poses: Sequence[Pose], frame: Frame) -> Sequence[Observed]:
+    def update(self, poses: Sequence[Pose], frame: Frame, *, dark: bool = False) -> Sequence[Observed]:
         """Take one frame.
 
         Args:
             poses: px of the frame.
             frame: whose they are.
+            dark: whether it is too dark for them to be believed.
 
         Returns:
             Everybody of whom something is visible.
         """
         size = frame.image.shape[1], frame.image.shape[0]
         people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
-        for event in self._observer.update(people, ended, frame.time_s, size):
+        for event in self._observer.update(people, ended, frame.time_s, size, dark=dark):
             self._pass_on(event, frame.time)
         self._newest = people, ended, frame.time_s, size
         self._keep()
+        self._keep_pitch(frame.time_s)
         return [one for one in self.people if True in one.person.visible.tolist()]
 
     def next_look(self) -> Look | None:
@@ -138,11 +158,12 @@ class Following:
     def _restore(self) -> None:
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
+            ids = {int(number): str(one) for number, one in kept["ids"].items()}
             self._observer.restore(kept["falls"])
-            self._ids_of_falls = {int(number): str(one) for number, one in kept["ids"].items()}
+            self._ids_of_falls = ids
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning(
                 "%s: cannot be read, so falls from before do not end by themselves: %s", self._file, error
             )
@@ -161,3 +182,33 @@ class Following:
             replace_file(self._file, json.dumps({"falls": self._observer.dump(), "ids": self._ids_of_falls}))
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._file, error.strerror)
+
+    def _restore_pitch(self) -> None:
+        if self._pitch_file is None:
+            return
+        try:
+            self.pitch.restore(json.loads(self._pitch_file.read_text(encoding="utf-8")))
+            self._pitch_kept = self.pitch.learned_deg, self.pitch.learned_s
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("%s: cannot be read, so the pitch is learned anew: %s", self._pitch_file, error)
+
+    def _keep_pitch(self, time_s: float) -> None:
+        """Write the pitch when it is believed, is another, or is known much better; tell what comes of it."""
+        pitch = self.pitch
+        if pitch.told != self._pitch_told:
+            self._pitch_told = pitch.told
+            level = logging.WARNING if pitch.told == "too_steep" else logging.INFO
+            log.log(level, "camera: %s", pitch.words)
+        deg, learned_s = pitch.learned_deg, pitch.learned_s
+        kept_deg, kept_s = self._pitch_kept
+        if self._pitch_file is None or deg is None or (deg == kept_deg and learned_s < 2 * kept_s):
+            return
+        if abs(time_s - self._pitch_kept_s) < PITCH_KEPT_S:
+            return
+        self._pitch_kept, self._pitch_kept_s = (deg, learned_s), time_s
+        try:
+            replace_file(self._pitch_file, json.dumps(pitch.dump()))
+        except OSError as error:
+            log.warning("%s: cannot be written: %s", self._pitch_file, error.strerror)

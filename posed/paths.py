@@ -56,6 +56,11 @@ def falls_file(environment: Mapping[str, str] = os.environ) -> Path:
     return state_folder(environment) / "falls.json"
 
 
+def pitch_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """How far the camera looks down, as it was learned."""
+    return state_folder(environment) / "pitch.json"
+
+
 def paused_file(environment: Mapping[str, str] = os.environ) -> Path:
     """It is there while the camera is to stay closed."""
     return state_folder(environment) / "paused"

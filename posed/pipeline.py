@@ -26,7 +26,7 @@ from typing import Final, Generic, Literal, TypeVar
 from posed.attention import Attention
 from posed.backoff import Backoff
 from posed.camera.base import Camera
-from posed.camera.sight import Sight
+from posed.camera.sight import Sight, View, is_due
 from posed.engine.base import Engine, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost, PosedError
 from posed.frame import Frame, Image, Letterbox, Look, Turned
@@ -43,9 +43,6 @@ FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 4.0
 """Between attempts to open a device that is absent, or fails soon after it was opened: whoever plugs it in
 again sees poses within 10 s, an attempt that was just under way included."""
-
-SIGHT_INTERVAL_S: Final = 0.2
-"""How often a live camera's picture is judged at most, s; what is wrong with it must last for seconds."""
 
 LOOK_LATER: Final = 3
 """Of a recording, how many frames after the one that is asked upon the look is made. The first whose turn
@@ -97,11 +94,12 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Captured:
-    """A frame on its way to the engine, with the model input made from it."""
+    """A frame on its way to the engine, with the model input made from it, and whether that is too dark."""
 
     frame: Frame
     letterbox: Letterbox
     input: Image
+    dark: bool
     live: bool
     stages: Stages
 
@@ -118,7 +116,8 @@ class Looked:
 class Inferred:
     """What the network says of a frame, and what that took: the stages capture, letterbox, invoke, turned.
 
-    `looked` is None, and the stage `turned` is not there, unless it was looked at turned as well.
+    `looked` is None, and the stage `turned` is not there, unless it was looked at turned as well. `dark` says
+    that its poses are not to be believed.
     """
 
     frame: Frame
@@ -126,6 +125,7 @@ class Inferred:
     heads: Heads
     stages: Stages
     looked: Looked | None = None
+    dark: bool = False
 
 
 class Slot(Generic[T]):
@@ -228,7 +228,7 @@ class Pipeline:
         self._replaced_count = 0
         self.camera = STARTING
         self.engine = STARTING
-        self.sight: Literal["ok", "dark", "covered", "frozen"] | None = None
+        self.sight: View | None = None
         self.frame_size: tuple[int, int] | None = None
         self.opened_engine: Engine | None = None
 
@@ -378,21 +378,24 @@ class Pipeline:
         letterbox = self._letterbox_for(frame)
         with stages.time("letterbox"):
             network_input = letterbox.apply(frame.image)
-        captured = Captured(frame, letterbox, network_input, live, stages)
+        dark = self._is_dark(letterbox.inside(network_input), frame.time_s, live)
+        captured = Captured(frame, letterbox, network_input, dark, live, stages)
         self._captured_count += 1
         if live:
             self._replaced_count += self._captured.put(captured)
-            self._look_for_sight(captured)
         else:
             while not self._captured.put_if_free(captured, POLL_S) and not self._stopping.is_set():
                 pass
 
-    def _look_for_sight(self, captured: Captured) -> None:
-        """Judge what the camera sees, after the frame is on its way: nobody waits for that."""
-        time_s = captured.frame.time_s
-        if not 0 <= time_s - self._judged_s < SIGHT_INTERVAL_S:
-            image = captured.letterbox.inside(captured.input)
-            self.sight, self._judged_s = self._sight_of_camera.update(image, time_s), time_s
+    def _is_dark(self, image: Image, time_s: float, live: bool) -> bool:
+        """Judge what the camera sees; returns whether that is too dark.
+
+        Nothing else is said of a recording, which may well show one and the same picture for long.
+        """
+        if is_due(time_s, self._judged_s):
+            view, self._judged_s = self._sight_of_camera.update(image, time_s), time_s
+            self.sight = view if live else None
+        return self._sight_of_camera.dark
 
     def _letterbox_for(self, frame: Frame) -> Letterbox:
         size = frame.image.shape[1], frame.image.shape[0]
@@ -432,7 +435,7 @@ class Pipeline:
             self._engine_call.begin(self._hang_s)  # for closing it
             raise
         self._engine_call.end()
-        inferred = Inferred(captured.frame, captured.letterbox, heads, captured.stages, looked)
+        inferred = Inferred(captured.frame, captured.letterbox, heads, captured.stages, looked, captured.dark)
         while not self._inferred.put_if_free(inferred, POLL_S) and not self._stopping.is_set():
             pass
 

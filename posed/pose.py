@@ -31,6 +31,10 @@ KEYPOINTS: Final = (
 
 KEYPOINT_COUNT: Final = len(KEYPOINTS)
 
+LEFT_SHOULDER, RIGHT_SHOULDER = 5, 6
+LEFT_HIP, RIGHT_HIP = 11, 12
+"""Indices of some of them."""
+
 
 def _pairs(*names: str) -> tuple[tuple[int, int], ...]:
     pairs = (name.split(">") for name in names)

@@ -64,13 +64,13 @@ def replay(
     start: RecordingStart | None = None
     following: Following | None = None
     with TemporaryDirectory(prefix="posed-replay-") as folder:
-        falls = Path(folder) / "falls.json"
+        falls, pitch = Path(folder) / "falls.json", Path(folder) / "pitch.json"
         for line in lines:
             if isinstance(line, RecordingStart):
                 config = _with_settings(config, line) if as_recorded else config
                 if following is None or start is None or line.run != start.run:
                     # The daemon was started anew, so that ids begin anew and falls go on.
-                    following = Following(config, tell, falls)
+                    following = Following(config, tell, falls, pitch_file=pitch)
                 following.configure(config)
                 start = line
                 continue
@@ -79,7 +79,7 @@ def replay(
             frame = _frame(line)
             since_s += max(0.0, frame.time_s - before_s)
             before_s = frame.time_s
-            people = following.update([pose_of(pose) for pose in line.poses], frame)
+            people = following.update([pose_of(pose) for pose in line.poses], frame, dark=line.dark)
             yield Played(start, config, frame, since_s, people, following)
 
 

@@ -155,7 +155,11 @@ class Republisher:
             posture=played.following.posture,
             fps=self._fps(),
             latency_ms=None,
-            camera=CameraState("ok", KIND, *_size(played.frame), None),
+            camera=CameraState(
+                *("ok", KIND, *_size(played.frame), None),
+                pitch_deg=played.following.pitch.deg,
+                postures=played.following.pitch.told,
+            ),
             engine=EngineState("ok", KIND, None, "a recording", None, None),
             model=played.start.model,
             dropped=Dropped(camera=0, mqtt=0),

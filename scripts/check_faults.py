@@ -62,7 +62,7 @@ from posed.model.tflite import parse_model  # noqa: E402
 from tests.brokers import Mosquitto, Pki, free_port  # noqa: E402
 from tests.heads import heads_of, in_steps, person  # noqa: E402
 from tests.keeper import Keeper  # noqa: E402
-from tests.make_tflite import make_tflite  # noqa: E402
+from tests.make_tflite import UPRIGHT, make_tflite  # noqa: E402
 from tests.picture_server import PictureServer  # noqa: E402
 from tests.run_posed import Daemon  # noqa: E402
 from tests.standin.standin import Behaviour, built, write_heads  # noqa: E402
@@ -119,7 +119,7 @@ class Bench:
         self._account: Account | None = None
         (folder / "broker").mkdir()
         (folder / "pictures").mkdir()
-        (folder / "red.tflite").write_bytes(make_tflite())
+        (folder / "red.tflite").write_bytes(make_tflite(UPRIGHT))
         for number in range(3 * FPS):
             name = folder / f"pictures/{number}.jpg"
             name.write_bytes(red(number) if number < 1.5 * FPS else blue(number))

@@ -40,9 +40,9 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
     """A daemon on a tiny model, which takes red for people, and a folder of one red picture."""
-    from tests.make_tflite import make_tflite  # which skips the test where there is no schema
+    from tests.make_tflite import UPRIGHT, make_tflite  # which skips the test where there is no schema
 
-    (tmp_path / "red.tflite").write_bytes(make_tflite())
+    (tmp_path / "red.tflite").write_bytes(make_tflite(UPRIGHT))
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     cv2.imwrite(str(pictures / "1.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
@@ -50,5 +50,6 @@ def settings(tmp_path: Path) -> dict[str, Any]:
         "device": "hall",
         "camera": {"kind": "images", "source": str(pictures), "loop": True, "fps": 20},
         "model": {"name": str(tmp_path / "red.tflite")},
+        "decode": {"max_people": 1},
         "mqtt": {"host": "127.0.0.1"},
     }

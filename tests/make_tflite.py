@@ -17,6 +17,8 @@ import pytest
 from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
+from posed.pose import EDGES, KEYPOINTS
+
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated", reason="needs ai-edge-litert's schema")
 
 QUANTISED = {"uint8": (3, 128), "int8": (9, 0)}
@@ -59,6 +61,24 @@ BACKWARD = HeadSpec("displacement_bwd", ramp(0, 32))
 
 CORAL = (HEATMAPS, SHORT_OFFSETS, MID_OFFSETS)
 SEPARATE = (HEATMAPS, SHORT_OFFSETS, FORWARD, BACKWARD)
+
+
+_DOWN_PX = {("nose", "shoulder"): 16.0, ("shoulder", "hip"): 16.0, ("knee", "ankle"): 16.0}
+
+
+def _down(edge: tuple[int, int]) -> float:
+    """How far the end of an edge is below its beginning, px, in somebody upright."""
+    start, end = (KEYPOINTS[index].rpartition("_")[2] for index in edge)
+    return _DOWN_PX.get((start, end), 0.0)
+
+
+_WAYS = tuple(map(_down, EDGES))
+UPRIGHT = (
+    HeadSpec("heatmap", tuple(-channel / 8 for channel in range(17)), weight=6),
+    HeadSpec("short_offsets", (0.0,) * 34),
+    HeadSpec("mid_offsets", (*_WAYS, *(0.0,) * 16, *(-way for way in _WAYS), *(0.0,) * 16)),
+)
+"""Heads in which whoever is found stands, from the nose at the top of the picture down."""
 
 
 def make_tflite(

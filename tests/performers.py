@@ -104,11 +104,14 @@ def watched(
     spoil: Callable[[float, Person], Person | None] = lambda _, person: person,
     lost_after_s: float = 2,
     observer: Observer | None = None,
+    *,
+    dark: Callable[[float], bool] = lambda _: False,
 ) -> list[Event]:
     """All events of a scene, in which people have tracks that end when they are not seen for long.
 
     Args:
         spoil: what becomes of a person in a frame; None: not found.
+        dark: when it is.
     """
     observer = observer or Observer(config or PeopleConfig())
     tracks: dict[int, tuple[Person, float]] = {}
@@ -137,7 +140,7 @@ def watched(
                 ended.append(Ended(last, side))
             elif seen_s < time_s:
                 people.append(unseen(last))
-        events += observer.update(people, ended, time_s, SIZE)
+        events += observer.update(people, ended, time_s, SIZE, dark=dark(time_s))
     return events
 
 

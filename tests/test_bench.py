@@ -27,7 +27,7 @@ from posed.bench.show import BAR_CELLS, bar
 from posed.config import DecodeConfig
 from posed.decode import describe
 from tests.brokers import Mosquitto, Subscriber, eventually
-from tests.make_tflite import make_tflite
+from tests.make_tflite import UPRIGHT, make_tflite
 from tests.run_posed import environment, posed
 from tests.standin.standin import Behaviour, built
 
@@ -37,7 +37,7 @@ STAGES = ["capture", "letterbox", "invoke", "decode", "follow", "encode", "publi
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "red.tflite"
-    path.write_bytes(make_tflite())
+    path.write_bytes(make_tflite(UPRIGHT))
     return path
 
 
@@ -195,7 +195,7 @@ def test_the_configured_camera_is_measured_and_the_broker_hears_nothing(tmp_path
     ],
 )
 def test_what_cannot_be_measured_is_one_line_and_a_status(tmp_path, arguments, camera, status, line):
-    (tmp_path / "red.tflite").write_bytes(make_tflite())
+    (tmp_path / "red.tflite").write_bytes(make_tflite(UPRIGHT))
     path = config(tmp_path, camera=camera, model={"name": str(tmp_path / "red.tflite")})
     done = posed(tmp_path, "bench", "--config", path, *arguments)
     assert (done.returncode, done.stdout) == (status, "")

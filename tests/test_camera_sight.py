@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from posed.camera.images import read_image
-from posed.camera.sight import FROZEN_S, HOLD_S, Sight
+from posed.camera.sight import DARK_LUMA, FROZEN_S, HOLD_S, LIGHT_LUMA, Sight
 from posed.frame import Image, Letterbox
 
 SIZE = (481, 353)
@@ -79,10 +79,46 @@ def test_black_without_noise_is_dark_rather_than_frozen() -> None:
     assert view_after_16_s(plain(0), 0) == "dark"
 
 
+@pytest.mark.parametrize("name", ["couple_640x480.bmp", "squat.bmp"])
+def test_a_room_too_dark_for_its_poses_is_dark(shared: Path, name: str) -> None:
+    room = scaled(read_image(shared / "testdata" / name))
+    assert view_after_16_s(room * 0.1) == "dark"
+
+
 def test_a_status_light_in_the_dark_is_dark() -> None:
     night = plain(2)
     night[40:60, 40:60] = 250
     assert view_after_16_s(night) == "dark"
+
+
+def test_a_television_in_the_dark_is_dark(shared: Path) -> None:
+    room = scaled(read_image(shared / "testdata" / "squat.bmp")) * 0.08
+    room[60:200, 40:240] = 200
+    assert view_after_16_s(room) == "dark"
+
+
+def test_the_night_picture_of_an_infrared_camera_is_ok(shared: Path) -> None:
+    """Grey, lit from the camera, and black towards the corners."""
+    room = scaled(read_image(shared / "testdata" / "couple_640x480.bmp")).mean(axis=2, keepdims=True)
+    rows, columns = np.mgrid[-1 : 1 : room.shape[0] * 1j, -1 : 1 : room.shape[1] * 1j]
+    lamp = np.exp(-1.5 * (rows**2 + columns**2))[..., None]
+    assert view_after_16_s(np.repeat(room * lamp, 3, axis=2), 8) == "ok"
+
+
+def test_a_frame_is_dark_at_once() -> None:
+    sight = Sight()
+    sight.update(checkers(), 0)
+    assert not sight.dark
+    sight.update(noisy(plain(2), 3), 0.2)
+    assert sight.dark
+
+
+@pytest.mark.parametrize("before", [5, 200])
+def test_dusk_changes_nothing_between_its_two_limits(before: float) -> None:
+    sight = Sight()
+    sight.update(noisy(plain(before), 1), 0)
+    sight.update(noisy(plain((DARK_LUMA + LIGHT_LUMA) / 2), 1), 0.2)
+    assert sight.dark == (before < DARK_LUMA)
 
 
 @pytest.mark.parametrize("level", [60, 120, 220])

@@ -62,7 +62,15 @@ def test_state_says_what_runs(tmp_path, broker, settings):
         eventually(lambda: any(state["people"] for state in messages(subscriber, "state")), 20)
         state = messages(subscriber, "state")[-1]
     assert state["occupied"] is True
-    assert state["camera"] == {"status": "ok", "kind": "images", "width": 130, "height": 98, "sight": None}
+    assert state["camera"] == {
+        "status": "ok",
+        "kind": "images",
+        "width": 130,
+        "height": 98,
+        "sight": None,
+        "pitch_deg": None,
+        "postures": "learning",
+    }
     assert (state["engine"]["status"], state["engine"]["kind"]) == ("ok", "cpu")
     assert state["engine"]["why"] == "no compiled model for an Edge TPU"
     assert state["model"] == {"name": "red", "stride": 16, "width": 65, "height": 49}
@@ -146,7 +154,7 @@ def test_state_and_availability_are_retained_and_poses_are_not(tmp_path, broker,
 
 def test_somebody_who_comes_is_an_event_and_occupies_a_zone(tmp_path, broker, settings):
     everywhere = [[0, 0], [1, 0], [1, 1], [0, 1]]
-    nowhere = [[0, 0.9], [0.1, 0.9], [0, 1]]
+    nowhere = [[1, 0.9], [0.9, 0.9], [1, 1]]
     settings["people"] = {"zones": {"room": {"polygon": everywhere}, "corner": {"polygon": nowhere}}}
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
         eventually(lambda: any(one["people"] for one in messages(subscriber, "zones/room")), 20)
@@ -536,6 +544,7 @@ def test_a_mirrored_picture_keeps_left_and_right_the_persons_own(tmp_path, broke
     for mirror in (False, True):
         settings |= {
             "camera": {"kind": "images", "source": str(picture), "mirror": mirror, "loop": True},
+            "decode": {},
             "model": {"name": str(model)},
         }
         with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:

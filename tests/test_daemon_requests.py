@@ -22,13 +22,16 @@ from hypothesis import strategies as st
 
 from posed.config import Config, live_settings, load
 from posed.daemon import Daemon
+from posed.frame import Frame, Letterbox
 from posed.mqtt.attempt import Received
 from posed.mqtt.messages import Response
 from posed.people.events import Observed
 from posed.people.person import Person
-from posed.pipeline import Part
+from posed.pipeline import Inferred, Part
+from posed.stages import Stages
 from tests.make_tflite import make_tflite
 from tests.performers import posing
+from tests.test_pipeline import FakeEngine
 
 CONTRACT = jsonschema.Draft202012Validator(msgspec.json.schema(Response))
 
@@ -43,6 +46,7 @@ class Desk:
         self.daemon = Daemon(config, environment={"STATE_DIRECTORY": str(self.state)})
         self.published: dict[str, bytes] = {}
         self.daemon._mqtt.publish = self.daemon._retained._publish = self._publish
+        self.daemon._recording._publish = self._publish
 
     def _publish(self, topic: str, payload: bytes, **_: object) -> bool:
         self.published[topic] = payload
@@ -166,6 +170,26 @@ def test_a_pause_makes_people_unknown_at_once(desk):
     desk.ask("pause")
     state = desk.daemon._state()
     assert (state.people, state.occupied, state.posture) == (None, None, None)
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_whether_a_frame_is_dark_is_recorded_and_counts(desk, monkeypatch, dark):
+    counted = []
+    update = desk.daemon._following.update
+    monkeypatch.setattr(
+        desk.daemon._following,
+        "update",
+        lambda *frame, **how: counted.append(how["dark"]) or update(*frame, **how),
+    )
+    desk.ask("record", seconds=5)
+    image, stages = np.zeros((17, 33, 3), np.uint8), Stages()
+    with stages.time("invoke"):
+        heads = FakeEngine().infer(image)
+    desk.daemon._process(
+        Inferred(Frame(image, 0, 1, 1, 1), Letterbox((33, 17), (33, 17)), heads, stages, dark=dark)
+    )
+    assert json.loads(desk.published["posed/hall/recording"])["dark"] is dark
+    assert counted == [dark]
 
 
 @pytest.mark.parametrize("sight", ["dark", "covered", "frozen"])

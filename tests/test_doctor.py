@@ -25,6 +25,7 @@ from posed.doctor.checks import (
     check_model,
     check_numpy,
     check_overlay,
+    check_pitch,
     check_power,
     check_service,
     with_credentials,
@@ -297,6 +298,22 @@ def test_a_broker_is_connected_to(tmp_path):
     assert "c4nary" not in repr(wrong)
     away = check_broker(config(mqtt={"host": "127.0.0.1", "port": free_port()}))
     assert (away.status, away.found.rpartition(": ")[2]) == ("failed", "connection refused")
+
+
+def test_the_pitch_is_found_where_the_daemon_keeps_it(tmp_path):
+    file = tmp_path / "pitch.json"
+    assert check_pitch(config(), file).status == "unused"
+    file.write_text(json.dumps({"seconds": [0.0] * 30 + [20.0] + [0.0] * 45}))
+    assert check_pitch(config(), file) == Check("pitch", "ok", "the camera looks down by about 30 degrees")
+    assert check_pitch(config(people={"pitch_deg": 5}), file).found.endswith("about 5 degrees")
+    file.write_text("{")
+    assert check_pitch(config(), file).status == "warning"
+
+
+def test_a_camera_that_looks_down_too_steeply_should_be_mounted_lower(tmp_path):
+    check = check_pitch(config(people={"pitch_deg": 70}), tmp_path / "pitch.json")
+    assert (check.status, "too steep for postures" in check.found) == ("warning", True)
+    assert "mount it lower" in check.remedy
 
 
 @pytest.mark.parametrize(("free_mb", "status"), [(10_000, "ok"), (150, "warning"), (5, "failed")])

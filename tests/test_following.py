@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from posed.config import Config, load
-from posed.following import Following
+from posed.following import PITCH_KEPT_S, Following
 from posed.frame import Frame, Region
 from posed.mqtt.spool import Occurrence
 from posed.pose import KEYPOINT_COUNT, Pose
@@ -213,3 +213,40 @@ def test_other_settings_apply_to_those_who_are_there(tmp_path):
     play(following, [[]] * 6, last_s + 0.1)
     assert following.people == []
     assert told.of("left") == []
+
+
+THREE: list[list[Pose]] = [[upright(110), upright(320), upright(530)]] * (8 * FPS)
+
+
+def test_the_pitch_outlives_a_restart_and_is_written_once(config, file, tmp_path, caplog):
+    kept = tmp_path / "state" / "pitch.json"
+    before = Following(config, Told(), file, pitch_file=kept)
+    with caplog.at_level("INFO"):
+        last_s = play(before, THREE)
+    assert before.pitch.told == "ok"
+    assert "camera: looks down by about" in caplog.text
+    after = Following(config, Told(), file, pitch_file=kept)
+    assert (after.pitch.deg, after.pitch.learned_s) == (before.pitch.deg, pytest.approx(15))
+    kept.unlink()
+    play(before, THREE, last_s + 10)
+    assert not kept.exists()
+    play(before, THREE, last_s + PITCH_KEPT_S)
+    assert kept.exists()
+
+
+def test_a_damaged_pitch_is_said_and_learned_anew(config, file, tmp_path, caplog):
+    kept = tmp_path / "pitch.json"
+    kept.write_text('{"seconds": "many"}')
+    following = Following(config, Told(), file, pitch_file=kept)
+    assert "pitch.json: cannot be read, so the pitch is learned anew" in caplog.text
+    assert following.pitch.told == "learning"
+    play(following, THREE)
+    assert Following(config, Told(), file, pitch_file=kept).pitch.told == "ok"
+
+
+def test_a_given_pitch_is_told_and_kept_nowhere(file, tmp_path, caplog):
+    following = Following(Config(people={"pitch_deg": 60}), Told(), file, pitch_file=tmp_path / "pitch.json")
+    play(following, THREE)
+    assert following.pitch.told == "too_steep"
+    assert "which is too steep for postures" in caplog.text
+    assert not (tmp_path / "pitch.json").exists()

@@ -108,7 +108,15 @@ def test_a_poses_message_is_as_in_the_contract():
 def test_state_is_as_in_the_contract():
     message = plain(state())
     assert message["schema"] == 1
-    assert message["camera"] == {"status": "ok", "kind": "video", "width": 640, "height": 480, "sight": "ok"}
+    assert message["camera"] == {
+        "status": "ok",
+        "kind": "video",
+        "width": 640,
+        "height": 480,
+        "sight": "ok",
+        "pitch_deg": None,
+        "postures": "learning",
+    }
     assert message["model"] == {"name": "coral-353x481", "stride": 16, "width": 481, "height": 353}
 
 
@@ -128,6 +136,7 @@ def test_why_is_there_when_something_is_waited_for():
         ({"paused": True}, False),
         ({"settings": {"decode.score_threshold": 0.5}}, False),
         ({"camera": CameraState("ok", "video", 640, 480, "dark")}, False),
+        ({"camera": CameraState("ok", "video", 640, 480, "ok", pitch_deg=60, postures="too_steep")}, False),
         ({"engine": EngineState("waiting", "cpu", "x", "gone", 5.9, None)}, False),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import msgspec
@@ -114,6 +115,58 @@ def test_a_fall_tells_its_zone():
     config = PeopleConfig(zones={"kitchen": zone(*EVERYWHERE)})
     (fall,) = told(watched(performed([falling()], 20), config), "fall")
     assert fall.zone == "kitchen"
+
+
+def since(start_s: float, end_s: float = math.inf):
+    return lambda at: start_s <= at < end_s
+
+
+@pytest.mark.parametrize("action", FALLS)
+@pytest.mark.parametrize("after_s", [0.7, math.inf])
+def test_nobody_goes_down_in_the_dark(action, after_s):
+    spoil = vanishing(FALLS_AT_S + after_s)
+    assert kinds(watched(performed([falling(action)], 20), spoil=spoil, dark=since(FALLS_AT_S))) == []
+
+
+@pytest.mark.parametrize("action", FALLS)
+def test_who_vanishes_leaning_as_the_light_goes_out_has_not_fallen(action):
+    out_s = FALLS_AT_S + 0.7
+    events = watched(performed([falling(action)], 20), spoil=vanishing(out_s), dark=since(out_s + 0.2))
+    assert kinds(events) == []
+
+
+@pytest.mark.parametrize("after_s", [4, math.inf])
+def test_who_went_down_before_the_dark_has_fallen(after_s):
+    spoil = vanishing(FALLS_AT_S + after_s)
+    events = watched(performed([falling()], 20), spoil=spoil, dark=since(FALLS_AT_S + 4))
+    assert kinds(events) == ["fall"]
+
+
+def test_who_gets_up_in_the_dark_is_down_no_more():
+    get_up = falling("fall_backwards", lasting("lie", 12), "get_up")
+    events = watched(performed([get_up], 30), dark=since(FALLS_AT_S + 14))
+    assert kinds(events) == ["fall", "fall_cleared"]
+    up_early = falling("fall_backwards", "get_up")
+    assert kinds(watched(performed([up_early], 25), dark=since(FALLS_AT_S + 3))) == []
+
+
+@pytest.mark.parametrize("hidden_s", [0, 2, 3])
+def test_who_lies_when_the_light_comes_back_has_not_fallen(hidden_s):
+    """Seen meanwhile, not seen, and so lost before it was dark."""
+
+    def spoil(at, one):
+        return None if FALLS_AT_S <= at < FALLS_AT_S + hidden_s else one
+
+    dark = since(FALLS_AT_S + 1.5 if hidden_s == 3 else FALLS_AT_S, FALLS_AT_S + 2)
+    assert kinds(watched(performed([falling()], 20), spoil=spoil, lost_after_s=1, dark=dark)) == []
+
+
+def test_who_only_stood_in_the_dark_has_not_fallen():
+    assert kinds(watched(performed([falling()], 20, fps=2), dark=since(0, FALLS_AT_S + 0.75))) == []
+
+
+def test_who_falls_after_the_dark_has_fallen():
+    assert kinds(watched(performed([falling()], 20), dark=since(0, 1))) == ["fall"]
 
 
 def test_times_are_configured():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from posed.people.posture import (
@@ -12,17 +14,24 @@ from posed.people.posture import (
     Gestures,
     PostureFilter,
     Shape,
+    Stood,
     hands_raised,
+    joints_of,
     shape_of,
+    surely_upright,
 )
-from tests.performers import hide, posing
+from tests.performers import SIZE, hide, person_at, posing
 
 HEADINGS = [0, 45, 90, 135, 180, -90]
 STANDING, SITTING, LYING = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
 
+def shaped(person, shortening: float = 1.0) -> Shape:
+    return shape_of(joints_of(person), person.size_px, shortening)
+
+
 def posture_of(person) -> str:
-    scores = shape_of(person).scores
+    scores = shaped(person).scores
     return POSTURES[scores.index(max(scores))] if max(scores) >= 0.5 else "unknown"
 
 
@@ -63,13 +72,48 @@ def test_shoulders_stand_for_a_face_that_is_turned_away():
 
 def test_without_hips_or_legs_the_posture_is_not_known():
     legs = ("left_knee", "right_knee", "left_ankle", "right_ankle")
-    assert shape_of(hide(posing("stand", 0.5), "left_hip", "right_hip")).scores == NOT_KNOWN
-    assert shape_of(hide(posing("stand", 0.5), *legs)).scores == NOT_KNOWN
+    assert shaped(hide(posing("stand", 0.5), "left_hip", "right_hip")).scores == NOT_KNOWN
+    assert shaped(hide(posing("stand", 0.5), *legs)).scores == NOT_KNOWN
 
 
 def test_halfway_between_two_postures_both_fit_half():
     assert Shape(trunk=0.4, legs=0.33, height=1, lean_deg=0).scores == pytest.approx((0.5, 0.5, 0))
     assert math.isclose(sum(Shape(trunk=0.24, legs=0.1, height=1, lean_deg=0).scores), 1)
+
+
+def test_short_legs_are_long_to_a_camera_that_looks_down():
+    seen = Shape(trunk=0.4, legs=0.27, height=0.7, lean_deg=0, thighs=1)
+    assert seen.scores == pytest.approx(SITTING)
+    assert replace(seen, shortening=0.7).scores == pytest.approx(STANDING)
+
+
+@pytest.mark.parametrize("change", [{"thighs": 0.4}, {"beside_before": 0.6}])
+def test_thighs_or_legs_before_say_that_somebody_sits(change):
+    long = Shape(trunk=0.4, legs=0.4, height=0.8, lean_deg=0, thighs=1)
+    assert (long.scores, replace(long, **change).scores) == (STANDING, SITTING)
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_only_who_stands_or_walks_is_surely_upright(heading):
+    found = {
+        action
+        for action in ("stand", "walk", "sit", "sit_on_floor", "lie", "lie_on_front", "bend_down")
+        if surely_upright(joints_of(one := posing(action, 0.5, heading)), shaped(one), one.size_px, SIZE[1])
+    }
+    assert found >= {"stand"}
+    assert found <= {"stand", "walk"}
+
+
+def test_legs_are_compared_while_the_feet_stay():
+    standing, stood = posing("stand", 0.5), Stood()
+    stood.compared(joints_of(standing), shaped(standing), standing.size_px, SIZE[1])
+    points = standing.pose.points.copy()
+    points[:15, 0] = points[15:, 0].mean() - 0.6 * (points[15:, 0].mean() - points[:15, 0])
+    smaller = person_at(points, 0.6 * standing.size_px)
+    shape = stood.compared(joints_of(smaller), shaped(smaller), smaller.size_px, SIZE[1])
+    assert shape.beside_before == pytest.approx(0.6, abs=0.05)
+    away = person_at(points + np.array([0, standing.size_px]), smaller.size_px)
+    assert stood.compared(joints_of(away), shaped(away), away.size_px, SIZE[1]).beside_before == 1
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])

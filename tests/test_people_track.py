@@ -160,8 +160,10 @@ def test_the_assignment_is_the_best_of_all(people: int, seen: int, seed: int) ->
     before = [pose(float(x)) for x in rng.uniform(300, 460, people)]
     tracks = _begun(people, 0.0)
     crowd = Crowd.of(before, THRESHOLD)
-    _see(tracks, crowd, 0.0, FRAME, Smoother(CONFIG, THRESHOLD), THRESHOLD)
+    sizes = body_sizes(crowd.points, crowd.scores >= THRESHOLD)
+    _see(tracks, crowd, sizes, 0.0, FRAME, Smoother(CONFIG, THRESHOLD), THRESHOLD)
     poses = Crowd.of([pose(float(x)) for x in rng.uniform(300, 460, seen)], THRESHOLD)
+    sizes_px, _ = body_sizes(poses.points, poses.scores >= THRESHOLD)
     worth = similarity(crowd, tracks["size_px"], poses, np.zeros(people)) - _LEAST_ALIKE
 
     def sum_of(chosen: Sequence[int | None]) -> float:
@@ -173,7 +175,7 @@ def test_the_assignment_is_the_best_of_all(people: int, seen: int, seed: int) ->
         if len(taken := [column for column in choice if column is not None]) == len(set(taken))
     ]
     best = max(sum_of(choice) for choice in choices)
-    assert sum_of(_assign(tracks, poses, 0.0)) == pytest.approx(best)
+    assert sum_of(_assign(tracks, poses, sizes_px, 0.0)) == pytest.approx(best)
 
 
 def walk_of(random: np.random.Generator, x: float, frames: int) -> list[Pose | None]:
@@ -406,3 +408,38 @@ def test_the_same_pose_is_most_alike() -> None:
     assert alike[0, 0] > 0.95
     assert alike[0, 2] < 1e-6
     np.testing.assert_allclose(alike, alike.T)
+
+
+def test_whoever_sits_down_stays_as_large_as_they_were() -> None:
+    frames = [[pose(400)]] * 20 + [[pose(400, shape=figure("sit", heading=0.0))]] * 100
+    people = play(tracker(), frames)
+
+    assert people[-1][0].size_px == pytest.approx(people[19][0].size_px, rel=0.05)
+
+
+def test_whoever_walks_away_becomes_smaller() -> None:
+    frames = [[pose(400, shape=STANDING * (1 - 0.004 * number))] for number in range(120)]
+    people = play(tracker(), frames)
+
+    assert people[-1][0].size_px < 0.65 * people[10][0].size_px
+
+
+def test_a_pose_twice_as_large_is_somebody_else() -> None:
+    frames = [[pose(400)]] * 20 + [[pose(400, shape=STANDING * 2)]] * 20
+    people = play(tracker(), frames)
+
+    assert ids(people[-1]) == [1, 2]
+
+
+def test_whoever_lies_keeps_the_id_through_long_gaps() -> None:
+    lying = figure("lie_on_side", heading=np.pi / 2)
+    frames = [[pose(400, shape=lying)] if number % 150 < 5 else [] for number in range(600)]
+
+    assert {number for there in play(tracker(), frames) for number in ids(there)} == {1}
+
+
+def test_whoever_lies_and_sits_up_unseen_keeps_the_id() -> None:
+    lying = figure("lie_on_side", heading=np.pi / 2)
+    frames = [[pose(400, shape=lying)]] * 5 + [[]] * 50 + [[pose(400, shape=figure("sit_on_floor"))]] * 5
+
+    assert {number for there in play(tracker(), frames) for number in ids(there)} == {1}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -175,13 +177,29 @@ def test_nothing_is_looked_at_where_looks_are_off():
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
 def test_looks_take_no_more_of_the_engine_than_their_share(share):
     people = [somebody(90, 1), somebody(-90, 2, middle=(240, 100)), somebody(60, 3, middle=(240, 500))]
-    down = [Down(number, 9, Place(0.1 * number, 0.6, 0.4), at_s=0.0) for number in range(5)]
+    down = [Down(number, 9, Place(0.1 * number, 0.6, 0.4), at_s=0.0, confirmed=True) for number in range(5)]
     seconds = 120
     config = PeopleConfig(look_turned_s=0.1, look_turned_share=share)
     looks = len(looked(config, seconds, people=people, down=down))
     saved = 2 * IN_A_ROW
     assert (looks - saved) / (looks - saved + seconds * FPS) <= share
     assert looks / (looks + seconds * FPS) > 0.9 * share
+
+
+def test_half_of_the_engine_searches_until_a_fall_is_told():
+    seconds, down = 60, [Down(1, 9, Place(0.5, 0.6, 0.4), at_s=0.0)]
+    config = PeopleConfig(look_turned_share=0.05)
+    looks = looked(config, seconds, down=down)
+    assert 0.8 * seconds * FPS < len(looks) <= seconds * FPS
+    assert {look.turn_deg for _, look in looks} == set(SEARCH_TURNS)
+
+
+def test_who_is_hidden_inside_the_frame_is_searched_for():
+    looks = Looks(PeopleConfig(look_turned_s=3600))
+    hidden = replace(somebody(0), seen=False)
+    asked = [looks.next([somebody(0)], (), (), frame / FPS, SIZE) for frame in range(FPS * 12)]
+    asked = [looks.next([hidden], (), (), 12 + frame / FPS, SIZE) for frame in range(FPS * 2)]
+    assert any(look is not None and look.region != Region.whole(SIZE) for look in asked)
 
 
 def test_time_that_jumps_back_stops_no_looks():

@@ -364,6 +364,28 @@ def test_a_live_cameras_sight_is_told(started):
     eventually(lambda: pipeline.sight == "ok")
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_whether_it_is_dark_comes_with_each_frame(live):
+    images = [np.full((17, 33, 3), level, np.uint8) for level in (3, 3, 200)]
+    frames = [still(number, image, number) for number, image in enumerate(images)]
+    taken = threading.Semaphore(1)
+    pipeline = Pipeline(lambda: TimedCamera(frames, live=live, taken=taken), FakeEngine, SIZE, 5)
+    pipeline.start()
+    seen = []
+    for _ in frames:
+        inferred = pipeline.next(5)
+        seen.append((inferred.frame.sequence, inferred.dark))
+        taken.release()
+    assert pipeline.stop(5)
+    assert seen == [(0, True), (1, True), (2, False)]
+
+
+def test_a_recording_has_no_sight(started):
+    pipeline = started([FakeCamera([20, CameraEnded("over")], live=False)])
+    work(pipeline)
+    assert pipeline.sight is None
+
+
 def still(time_s: float, image: np.ndarray, sequence: int) -> Frame:
     return Frame(image, sequence, captured_at=time_s, time_s=time_s, time=time_s)
 
@@ -371,9 +393,18 @@ def still(time_s: float, image: np.ndarray, sequence: int) -> Frame:
 class TimedCamera(FakeCamera):
     """Gives these frames, then none."""
 
-    def __init__(self, frames: Iterable[Frame], *, live: bool) -> None:
+    def __init__(
+        self, frames: Iterable[Frame], *, live: bool, taken: threading.Semaphore | None = None
+    ) -> None:
         super().__init__([], live=live)
         self._steps = itertools.chain(frames, itertools.repeat(None))
+        self._taken = taken
+
+    def read(self, wait_s: float) -> Frame | None:
+        """Waits with each until the one before is taken."""
+        if self._taken is not None and not self._taken.acquire(timeout=wait_s):
+            return None
+        return super().read(wait_s)
 
 
 @pytest.mark.parametrize(("live", "processed"), [(True, 20 + 8), (False, 100)])

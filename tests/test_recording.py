@@ -76,6 +76,16 @@ def test_a_pose_comes_back_to_the_last_bit():
     assert back.score == pose.score
 
 
+def test_a_frame_that_does_not_say_so_is_not_dark():
+    lines = lines_of(file_of(start(), frame(), frame(dark=True)), "x")
+    next(lines)
+    assert [line.dark for line in lines] == [False, True]
+    old = file_of(start(), frame())
+    assert b'"dark":false' in old.getvalue()
+    bare = io.BytesIO(old.getvalue().replace(b',"dark":false', b""))
+    assert [line.dark for line in list(lines_of(bare, "x"))[1:]] == [False]
+
+
 def as_json(**changes: Any) -> bytes:
     """A frame with something else in it."""
     plain = json.loads(encode(frame()))

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from posed.config import Config
 from posed.errors import RecordingError
-from posed.mqtt.messages import Recorded, encode
+from posed.mqtt.messages import Recorded, RecordedFrame, encode
 from posed.replay import LONGEST_WAIT_S, Numbered, Played, paced, replay
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.run_posed import environment, posed
@@ -72,6 +73,11 @@ def test_a_fall_that_is_over_names_the_event_of_the_fall():
     events = dict(numbered.take())
     number = next(number for number, one in events.items() if one.type == "fall")
     assert next(one for one in events.values() if one.type == "fall_cleared").detail["fall"] == number
+
+
+def test_a_fall_that_was_recorded_in_the_dark_is_none():
+    recording = [replace(one, dark=True) if isinstance(one, RecordedFrame) else one for one in lines(fall())]
+    assert "fall" not in dict(told(recording))
 
 
 class Clock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import json
 import os
 import pwd
 import re
@@ -25,6 +26,7 @@ from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair
 from posed.mqtt.visit import NotReached
 from posed.paths import cache_folder
+from posed.people.pitch import Pitch
 from posed.setup.check import CameraHangs, try_broker, try_camera
 from posed.setup.find import find_cameras
 
@@ -405,6 +407,28 @@ def check_overlay(overlay: Path, damage: str) -> Check:
     if not overlay.exists():
         return Check("kept settings", "unused", "requests have changed nothing for good")
     return Check("kept settings", "ok", str(overlay))
+
+
+def check_pitch(config: Config, file: Path) -> Check:
+    """Whether the camera looks down too steeply for postures.
+
+    Args:
+        config: may say how far it looks down.
+        file: keeps what was learned.
+    """
+    pitch = Pitch(config.people.pitch_deg)
+    if pitch.deg is None:
+        try:
+            pitch.restore(json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return Check("pitch", "unused", "not learned yet: nobody was seen upright for long enough")
+        except (OSError, ValueError) as error:
+            remedy = "posed learns it anew; or people.pitch_deg"
+            return Check("pitch", "warning", f"{file}: cannot be read: {error}", remedy)
+    if pitch.told == "too_steep":
+        remedy = "mount it lower, or let it look more level; at 1.3 to 2.5 m, looking ahead"
+        return Check("pitch", "warning", f"the camera {pitch.words}, and falls may be missed", remedy)
+    return Check("pitch", "ok", f"the camera {pitch.words}")
 
 
 def check_broker(config: Config) -> Check:

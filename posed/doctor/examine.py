@@ -26,6 +26,7 @@ from posed.doctor.checks import (
     check_model,
     check_numpy,
     check_overlay,
+    check_pitch,
     check_power,
     check_python,
     check_runtime,
@@ -33,7 +34,7 @@ from posed.doctor.checks import (
     with_credentials,
 )
 from posed.errors import ConfigError
-from posed.paths import overlay_file, state_folder
+from posed.paths import overlay_file, pitch_file, state_folder
 
 SERVICE_CONFIG: Final = Path("/etc/posed/posed.yaml")
 SERVICE_STATE: Final = Path("/var/lib/posed")
@@ -58,7 +59,8 @@ def examine(path: Path | None) -> Iterator[Check]:
         path = path or (SERVICE_CONFIG if SERVICE_CONFIG.exists() else None)
         is_service = path is not None and path.resolve() == SERVICE_CONFIG.resolve()
         service = replace(service, of_this=is_service)
-        overlay = (SERVICE_STATE if is_service else state_folder()) / overlay_file().name
+        kept_in = SERVICE_STATE if is_service else state_folder()
+        overlay = kept_in / overlay_file().name
         config, damage = _loaded(path, overlay)
         kept = check_overlay(overlay, damage)
     except PermissionError as error:
@@ -76,6 +78,7 @@ def examine(path: Path | None) -> Iterator[Check]:
         yield model
         yield from check_edgetpu(config, pair, service)
         yield check_camera(config, service)
+        yield check_pitch(config, kept_in / pitch_file().name)
         yield check_broker(config)
     yield check_clock()
     yield check_disk(SERVICE_STATE if SERVICE_STATE.is_dir() else state_folder())

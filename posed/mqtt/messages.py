@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from posed.people.events import EventType, Observed
+from posed.people.pitch import Told
 from posed.people.posture import Posture
 from posed.pose import KEYPOINTS, Pose
 
@@ -88,7 +89,11 @@ class Poses(Struct, frozen=True, kw_only=True):
 
 
 class CameraState(Struct, frozen=True):
-    """How the camera does; `sight` is null until a frame has been seen."""
+    """How the camera does; `sight` is null until a frame has been seen.
+
+    `pitch_deg`, how far it looks down, is null until that is believed. Until then (`postures`: `learning`)
+    postures are told as of a level camera; where the view is `too_steep` none is.
+    """
 
     status: PartName
     kind: str
@@ -96,6 +101,8 @@ class CameraState(Struct, frozen=True):
     height: int | None
     sight: Sight | None
     why: str | UnsetType = UNSET
+    pitch_deg: float | None = None
+    postures: Told = "learning"
 
 
 class EngineState(Struct, frozen=True):
@@ -259,6 +266,7 @@ class RecordedFrame(Struct, frozen=True, kw_only=True, tag_field="line", tag="fr
         time: wall clock at capture, s since 1970.
         size: [width, height], px.
         poses: best first.
+        dark: whether it was too dark for them to be believed; false in recordings that do not say so.
     """
 
     schema: Literal[1] = SCHEMA
@@ -268,6 +276,7 @@ class RecordedFrame(Struct, frozen=True, kw_only=True, tag_field="line", tag="fr
     time: Annotated[float, Meta(ge=0, le=2e11)]
     size: tuple[Side, Side]
     poses: list[RawPose]
+    dark: bool = False
 
 
 Recorded = RecordingStart | RecordedFrame

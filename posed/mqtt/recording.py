@@ -52,12 +52,13 @@ class Recording:
         self._until = max(self._until, self._clock() + request.seconds)
         return self._describe()
 
-    def take(self, frame: Frame, poses: Sequence[Pose]) -> None:
+    def take(self, frame: Frame, poses: Sequence[Pose], *, dark: bool = False) -> None:
         """One frame.
 
         Args:
             frame: whose poses they are.
             poses: as decoded, px of the frame.
+            dark: whether it is too dark for them to be believed.
         """
         if not self._is_on():
             return
@@ -71,6 +72,7 @@ class Recording:
                 time_s=frame.time_s,
                 time=frame.time,
                 size=(width, height),
+                dark=dark,
                 poses=raw,
             )
         )

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from posed.config import PeopleConfig
-from posed.people.falls import Change, Departed, Falls
+from posed.people.falls import Change, Departed, Falls, Seeing
 from posed.people.person import Person
+from posed.people.pitch import Pitch
 from posed.people.posture import (
+    NOT_KNOWN,
     Gestures,
     Posture,
     PostureFilter,
     Shape,
+    Stood,
     hands_raised,
+    joints_of,
     shape_of,
 )
+from posed.people.presence import Presence
 from posed.people.timing import Elapsed
 from posed.people.zones import Zones
 
@@ -37,7 +42,9 @@ class Event:
         zone: the zone it is about, or the first that the person is in; None outside all.
         detail: by type. left: `how` (`border`, `exit`, `lost`). posture: `posture`, `before`, `confidence`.
             gesture: `gesture`. fall: `fall` (its number), `seen` (`lying`, `vanished`), `ago_s` (since they
-            went down). fall_cleared: `fall`, `by` (`upright`, `left`, `request`).
+            went down), `lying_s` (for how long they were seen lying), `before` (from which posture), `speed`
+            (of the head's way down, statures per second). fall_cleared: `fall`, `by` (`upright`, `left`,
+            `request`).
         evidence: the person at that time, or as last seen; None where it was not seen in this run.
     """
 
@@ -86,8 +93,12 @@ class Observer:
         self._config = config
         self._elapsed = Elapsed()
         self._zones = Zones(config)
+        self._presence = Presence()
         self._falls = Falls(config, self._zones)
+        self.pitch = Pitch(config.pitch_deg)
+        """How far the camera looks down."""
         self._known: dict[int, _Known] = {}
+        self._stood: dict[int, Stood] = {}
         self._time_s = 0.0
         self.people: list[Observed] = []
         """Everybody who is reported in the last frame."""
@@ -97,6 +108,7 @@ class Observer:
         self._config = config
         self._zones.configure(config)
         self._falls.configure(config)
+        self.pitch.given_deg = config.pitch_deg
         for known in self._known.values():
             known.posture.hold_s, known.gestures.hold_s = config.posture_hold_s, config.gesture_hold_s
 
@@ -115,6 +127,8 @@ class Observer:
         ended: Iterable[Departed],
         time_s: float,
         frame_size: tuple[int, int],
+        *,
+        dark: bool = False,
     ) -> list[Event]:
         """Take one frame.
 
@@ -123,24 +137,36 @@ class Observer:
             ended: whose tracks ended with this frame.
             time_s: of the frame; may jump.
             frame_size: (width, height), px.
+            dark: whether it is too dark for what is seen to be believed.
         """
         self._time_s = time_s
         self._elapsed.advance(time_s)
         ended = list(ended)
-        reported = self._zones.reported(people, frame_size)
-        shapes = {person.id: shape_of(person) for person in reported if person.seen}
+        inside = self._zones.reported(people, frame_size)
+        seen = {person.id: self._seeing(person, frame_size) for person in inside if person.seen}
+        for track, seeing in seen.items():
+            self._presence.update(track, seeing.joints, seeing.person.size_px, self._elapsed.now_s)
+        reported = [person for person in inside if self._presence.is_somebody(person.id)]
+        if not dark:
+            known = [seen[person.id] for person in reported if person.seen]
+            self.pitch.learn(known, self._elapsed.now_s, frame_size)
         events: list[Event] = []
         for person in reported:
-            events += self._look_at(person, shapes.get(person.id), frame_size)
+            shape = seen[person.id].shape if person.id in seen else None
+            events += self._look_at(person, shape, frame_size)
         if self._config.falls:
-            self._falls.forget({person.id for person in people} - {person.id for person in reported})
-            seen = [(person, shapes[person.id]) for person in reported if person.seen]
-            changes = self._falls.update(seen, ended, self._elapsed.now_s, frame_size)
+            self._falls.forget({person.id for person in people} - {person.id for person in inside})
+            changes = self._falls.update(
+                list(seen.values()), ended, self._elapsed.now_s, frame_size, dark=dark
+            )
             events += map(self._fall, changes)
+            for down in self._falls.down:
+                self._presence.believe(down.tracks)
         else:
             self._falls.pause()
         for one in ended:
             events += self._goodbye(one, frame_size)
+        self._presence.forget({one.person.id for one in ended})
         self.people = [self._observed(person) for person in reported]
         return events
 
@@ -177,7 +203,8 @@ class Observer:
         step_s, known.spoke_s, known.person = now_s - known.spoke_s, now_s, person
         for name, entered in self._zones.update(person, frame_size, now_s):
             events.append(self._event("zone_entered" if entered else "zone_left", person, {}, name))
-        before, after = known.told_posture, known.posture.update(shape.scores, step_s)
+        scores = NOT_KNOWN if self.pitch.told == "too_steep" else shape.scores
+        before, after = known.told_posture, known.posture.update(scores, step_s)
         if after not in ("unknown", before):
             known.told_posture = after
             if self._config.postures:
@@ -190,6 +217,7 @@ class Observer:
 
     def _goodbye(self, one: Departed, frame_size: tuple[int, int]) -> list[Event]:
         known = self._known.pop(one.person.id, None)
+        self._stood.pop(one.person.id, None)
         zones = self._zones.forget(one.person.id)
         if known is None:
             return []
@@ -207,10 +235,17 @@ class Observer:
         zone = self._zones.name_at(down.place.x, down.place.y)
         if change.by is None:
             ago_s = round(self._elapsed.now_s - down.at_s, 1)
-            detail: Detail = {"fall": down.number, "seen": down.seen, "ago_s": ago_s}
-            return Event("fall", self._time_s, down.person, zone, detail, down.evidence)
+            detail: Detail = {
+                "fall": down.number,
+                "seen": down.seen,
+                "ago_s": ago_s,
+                "lying_s": round(down.lying_for_s, 1),
+                "before": down.before,
+                "speed": round(down.speed, 2),
+            }
+            return Event("fall", self._time_s, down.person, zone, detail, down.witness)
         detail = {"fall": down.number, "by": change.by}
-        return Event("fall_cleared", self._time_s, down.person, zone, detail, down.evidence)
+        return Event("fall_cleared", self._time_s, down.person, zone, detail, down.witness)
 
     def _event(
         self,
@@ -226,3 +261,9 @@ class Observer:
         known = self._known[person.id]
         posture = known.posture
         return Observed(person, posture.posture, posture.confidence, self._zones.names_of(person.id))
+
+    def _seeing(self, person: Person, frame_size: tuple[int, int]) -> Seeing:
+        joints = joints_of(person)
+        shape = shape_of(joints, person.size_px, self.pitch.shortening(joints, frame_size))
+        stood = self._stood.setdefault(person.id, Stood())
+        return Seeing(person, joints, stood.compared(joints, shape, person.size_px, frame_size[1]))

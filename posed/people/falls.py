@@ -1,36 +1,43 @@
 """Who has fallen, is still down, and is up again.
 
-Somebody goes down when they are upright and, within `fall_within_s`, lie, or are lost on the way down and not
-found again. It is a fall when they are still down after `fall_confirm_s`, outside all resting zones, and were
-seen neither upright nor sitting meanwhile. Who sits for a second on the way down lies down slowly.
+Somebody goes down when they were up, standing or sitting, and within `fall_within_s` their head is as low as
+that of somebody who lies on the floor (`posed.people.floor`); when they stood and lie within that time,
+whatever they lie on; or when they are lost on the way down and not found again. It is a fall when they are
+still down after `fall_confirm_s`, outside all resting zones, and were not seen up meanwhile.
 
 People who lie are hard to see, so going down belongs to a place more than to a track: who is found near it
-later, where nobody else is, is taken to be the same person. A fall ends only when that person is upright
-again, is seen leaving, or on request; losing the track ends nothing.
+later, where nobody else is, is taken to be the same person. A fall ends only when that person is up again, is
+seen leaving, or on request; losing the track ends nothing.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
 from posed.config import PeopleConfig
+from posed.people.floor import UP, Bed, Floor, is_upright
 from posed.people.person import Person
-from posed.people.posture import NOT_KNOWN, Scores, Shape
+from posed.people.posture import Joints, Posture, Shape
 from posed.people.zones import Zones
+from posed.pose import LEFT_HIP, RIGHT_HIP
 
-UPRIGHT_S: Final = 0.4
-"""How long somebody must have been upright before a fall."""
+UP_S: Final = 0.3
+"""How long somebody must have been up before a fall, s."""
 
 UP_AGAIN_S: Final = 1.0
-"""How long somebody must be upright, or sit, to be down no more; and sit, on the way down, not to fall."""
+"""How long somebody must be up to be down no more; and sit, after standing, to have sat down, s."""
+
+LYING_S: Final = 0.2
+"""How long somebody must be seen lying to be down: a single pose may be wrong, s."""
 
 UNSEEN_S: Final = 0.3
 """Who is not seen for so long is lost, s."""
 
-BLIND_S: Final = 6.0
+BLIND_S: Final = 10.0
 """Who is not seen for longer may have lain down slowly meanwhile, s."""
 
 _STILL_LYING_S: Final = 3.0
@@ -42,29 +49,79 @@ ALONE_S: Final = 30.0
 _FITS: Final = 0.5
 """From which score on a posture counts here."""
 
-_UPRIGHT_LEAN_DEG: Final = 20.0
-_SUNK_LEAN_DEG: Final = 25.0
-_SUNK: Final = 0.08
-"""By how much the head comes nearer to the ankles on the way down, as a share of the size; upright it stays
-within that of its height. A trunk may also lean: over 20 degrees are not upright, 25 are the way down."""
+_FLAT: Final = 0.28
+_LEVEL_DEG: Final = 60.0
+_LEVEL: Final = 0.12
+"""Who lies is no higher than this, from the highest keypoint to the lowest, in statures, or their trunk leans
+by so much and their head is no higher over the hips than this. Crouching with a bowed head people are 0.30 to
+0.51 high, with a trunk of 0.13 to 0.22 that leans by up to 66 degrees."""
 
-_LEGS_DOWN: Final = 0.25
-"""Length of legs in the picture, as a share of the size, of 0.49 upright."""
+_CROUCHING: Final = 0.45
+_SUNK: Final = 0.2
+_SINKING_PER_S: Final = 0.5
+_LEANS_DEG: Final = 38.0
+_MOVING_PER_S: Final = 0.15
+"""On the way down are those whose head has come down by so much (`_SUNK`), in statures, at such a speed
+(`_SINKING_PER_S`), or came down at all and is as low as that of somebody who crouches, or above a trunk that
+leans. Sitting down and bending begin like that too, but end in being seen again."""
 
-_HEIGHT_OF_LYING: Final = 0.55
-"""Nobody who lies is higher from the highest keypoint to the lowest, as a share of the size."""
+_CLEAR: Final = 0.4
+_BEGINS_DEG: Final = 25.0
+_BEGINS: Final = 0.08
+_BEGINS_PER_S: Final = 0.25
+"""Less of it is enough where the pose scores at least this: PoseNet loses many as soon as they lean."""
+
+_FAR: Final = 0.22
+"""Of the frame's height: who is smaller and lost has not fallen; their poses come and go anyway."""
+
+_AT_SIDE: Final = 0.03
+"""Whose keypoints are so near a side of the frame, in statures, and is lost, has left by it."""
+
+_HIPS_OVER_FLOOR: Final = 0.1
+"""Of somebody who lies, in statures."""
+
+_FROM_CHAIR: Final = 0.36
+_FROM_CHAIR_PER_S: Final = 0.4
+"""Whose head comes down by less than this, in statures, or more slowly, from sitting lies down: falls from a
+chair are of 0.4 to 0.7, at 0.41 to 0.9; who lies back from sitting on the floor goes 0.3, mostly at 0.3."""
+
+_SWAPPED_S: Final = 0.06
+"""Who is found anew near somebody who has not been seen for so long may be the same person: it takes a few
+frames until a pose that is nobody's is a person."""
+
+_SPEED_OVER_S: Final = 0.5
+"""Over how long the head's speed is measured, s: noise moves it by some 0.05 statures."""
 
 _SAME_PLACE: Final = 1.0
 _NEARBY: Final = 2.0
 _MOVED: Final = 0.5
-"""Distances between hips in the picture, as a share of the size: of one person before and after a fall; of
+"""Distances between hips in the picture, as a share of the stature: of one person before and after a fall; of
 people who may be taken for each other; from which on somebody has gone elsewhere."""
+
+_SMALLEST: Final = 0.6
+_LARGEST: Final = 1.6
+"""Of the stature of whoever went down: as large is a person who is taken for them, not seen lying."""
 
 _LONGEST_STEP_S: Final = 0.5
 """A sight counts for the time since the one before, but for no more than this."""
 
 _UNCLEAR_S: Final = 1.5
 """Who was seen neither lying nor up so lately is not told to be fallen yet."""
+
+_DOUBTED: Final = 0.25
+_BELIEVED: Final = 0.5
+"""Between these scores a pose counts in part: those that the network invents score little."""
+
+_SAYS: Final = 0.03
+"""Evidence for or against lying that is weaker says nothing."""
+
+_GLIMPSED_S: Final = 2.0
+_LYING_SHARE: Final = 0.14
+"""Who is seen for longer than this after going down must be clearly seen lying for this share of the rest.
+Real falls reach 0.16 to 1; somebody who crouches close to the floor reaches 0.02 to 0.12."""
+
+_CROUCHES_S: Final = 0.5
+"""Who is clearly seen crouching or sitting on the floor for so much longer than lying is not down."""
 
 Seen = Literal["lying", "vanished"]
 ClearedBy = Literal["upright", "left", "request"]
@@ -88,7 +145,7 @@ class Departed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where somebody is: the hips, fractions of the frame; the size is one of its height."""
+    """Where somebody is: the hips, fractions of the frame; the size, their stature, is one of its height."""
 
     x: float
     y: float
@@ -98,7 +155,7 @@ class Place:
     def of(cls, person: Person, frame_size: tuple[int, int]) -> Place:
         """Where a person is who is seen."""
         width, height = frame_size
-        hips = [person.pose.points[index].tolist() for index in (11, 12) if person.visible[index]]
+        hips = [person.pose.points[hip].tolist() for hip in (LEFT_HIP, RIGHT_HIP) if person.visible[hip]]
         points = hips or person.pose.points[person.visible].tolist() or person.pose.points.tolist()
         y, x = (sum(point[axis] for point in points) / len(points) for axis in (0, 1))
         return cls(x / width, y / height, person.size_px / height)
@@ -119,29 +176,45 @@ class Down:
     Args:
         number: of this going down, never used again.
         person: the id they had.
-        place: where they were last seen, and how large they were upright.
+        place: where they were last seen, and their stature.
         at_s: when they went down, elapsed time.
+        floor_y: where the floor is there, a fraction of the frame's height; nan where it is not known.
+        before: the posture from which.
+        speed: how fast their head came down at most, statures per second.
         tracks: ids under which they are followed now.
-        evidence: them, as last seen not upright.
+        lying_for_s: how long they were seen lying.
+        seen_for_s: how long they have been seen since.
+        evidence_s: for how long they were clearly seen lying, less the time in which they clearly did not, s.
+        witness: them, as last seen not up.
     """
 
     number: int
     person: int
     place: Place
     at_s: float
+    floor_y: float = math.nan
+    before: Posture = "unknown"
+    speed: float = 0.0
     confirmed: bool = False
     lying_s: float = -math.inf
+    lying_for_s: float = 0.0
     unclear_s: float = -math.inf
-    upright_for_s: float = 0.0
+    standing_for_s: float = 0.0
     sitting_for_s: float = 0.0
     company_s: float = -math.inf
     tracks: set[int] = field(default_factory=set)
-    evidence: Person | None = None
+    seen_for_s: float = 0.0
+    evidence_s: float = 0.0
+    witness: Person | None = None
 
     @property
     def seen(self) -> Seen:
         """How it is known."""
         return "vanished" if self.lying_s == -math.inf else "lying"
+
+    def floor(self, frame_height: int) -> Floor:
+        """The floor on which they are."""
+        return Floor(self.floor_y * frame_height, self.place.size * frame_height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +225,67 @@ class Change:
     by: ClearedBy | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Seeing:
+    """A person who is seen in a frame, with what their keypoints say."""
+
+    person: Person
+    joints: Joints
+    shape: Shape
+
+
 @dataclass(slots=True)
-class _Sight:
-    """What is known of somebody who is followed."""
+class _Watched:
+    """What is known of somebody who is followed.
+
+    Args:
+        floor: under them; `bed`: what they lie on.
+        up_for_s: how long they were up lately; `up_s` until when, and `up_height` how high their head was;
+            `stood_s` until when they stood; `was_up` whether ever.
+        sat_for_s, low_for_s: how long they have been sitting without a break, on a chair and on the floor.
+        lying_since_s: since when they lie.
+        blind_s: for how long they were not seen since they were up; `blind_from_s` since when.
+        heads: (time, height of the head) of the last moments.
+        speed: at which the head came down at most since they were up, statures per second.
+        sinking: whether they are on the way down.
+    """
 
     person: Person
     place: Place
     seen_s: float
-    upright_for_s: float = 0.0
-    upright_s: float = -math.inf
-    sitting_for_s: float = 0.0
+    floor: Floor = field(default_factory=Floor)
+    bed: Bed = field(default_factory=Bed)
+    up_for_s: float = 0.0
+    up_s: float = -math.inf
+    was_up: bool = False
+    up_height: float = math.nan
+    stood_s: float = -math.inf
+    sat_for_s: float = 0.0
+    low_for_s: float = 0.0
     lying_since_s: float = math.nan
     blind_s: float = 0.0
-    stature: float = math.nan
-    size: float = 0.0
-    sunk: bool = False
+    blind_from_s: float = math.inf
+    heads: deque[tuple[float, float]] = field(default_factory=deque)
+    speed: float = 0.0
+    sinking: bool = False
+
+    def note_head(self, height: float, now_s: float) -> float:
+        """Take how high the head is now; returns how fast it came down just now, statures per second."""
+        while len(self.heads) > 1 and now_s - self.heads[0][0] > _SPEED_OVER_S:
+            self.heads.popleft()
+        if math.isnan(height):
+            return 0.0
+        speed = 0.0
+        if self.heads:
+            highest_s, highest = max(self.heads, key=lambda head: head[1])
+            speed = (highest - height) / (now_s - highest_s) if now_s > highest_s else 0.0
+        self.heads.append((now_s, height))
+        return speed
+
+    def is_up_no_more(self) -> None:
+        """Whatever follows is no fall from before."""
+        self.up_for_s, self.up_s, self.sat_for_s = 0.0, -math.inf, 0.0
+        self.lying_since_s, self.sinking = math.nan, False
 
 
 class Falls:
@@ -180,12 +299,13 @@ class Falls:
     def __init__(self, config: PeopleConfig, zones: Zones) -> None:
         self.configure(config)
         self._zones = zones
-        self._sights: dict[int, _Sight] = {}
-        self._lost: list[_Sight] = []
+        self._watched: dict[int, _Watched] = {}
+        self._lost: list[_Watched] = []
         self._downs: list[Down] = []
         self._next = 1
         self._aspect, self._frame_size = 1.0, (1, 1)
         self._now_s = 0.0
+        self._was_dark = False
 
     def configure(self, config: PeopleConfig) -> None:
         """Go on with other settings."""
@@ -203,37 +323,46 @@ class Falls:
 
     def update(
         self,
-        people: Sequence[tuple[Person, Shape]],
+        people: Sequence[Seeing],
         ended: Iterable[Departed],
         now_s: float,
         frame_size: tuple[int, int],
+        *,
+        dark: bool = False,
     ) -> list[Change]:
         """Take one frame.
 
         Args:
-            people: those who are seen in it, with their shapes.
+            people: those who are seen in it.
             ended: whose tracks ended.
             now_s: elapsed time.
             frame_size: (width, height), px.
+            dark: whether poses are not to be believed, so that nobody goes down.
         """
         self._now_s, self._frame_size = now_s, frame_size
         self._aspect = frame_size[0] / frame_size[1]
+        if dark or self._was_dark:  # who was up before, or seemed so in the dark, counts no more
+            for watched in (*self._watched.values(), *self._lost):
+                watched.is_up_no_more()
+        self._was_dark = dark
         changes = []
-        for person, shape in people:
-            scores = shape.scores
+        for seeing in people:
+            person = seeing.person
             place = Place.of(person, frame_size)
-            sight = self._sights.get(person.id) or self._begin(person, place, scores)
-            step_s = min(now_s - sight.seen_s, _LONGEST_STEP_S)
-            gap_s = now_s - sight.seen_s
-            sight.person, sight.place, sight.seen_s = person, place, now_s
+            watched = self._watched.get(person.id) or self._begin(seeing, place)
+            gap_s = now_s - watched.seen_s
+            watched.person, watched.place, watched.seen_s = person, place, now_s
             down = self._down_of(person.id)
             if down is None:
-                self._watch(sight, shape, step_s, gap_s)
-            elif self._is_up(down, sight, shape, step_s):
+                self._watch(watched, seeing, gap_s)
+            elif self._is_up(down, watched, seeing, min(gap_s, _LONGEST_STEP_S)):
                 self._downs.remove(down)
                 if down.confirmed:
                     changes.append(Change(down, "upright"))
         self._note_company()
+        ended = list(ended)
+        if any(one.cut for one in ended):  # who was lost before that may be anywhere by now
+            self._downs = [down for down in self._downs if down.confirmed or down.seen == "lying"]
         for one in ended:
             changes += self._end(one)
         self._note_vanished()
@@ -242,12 +371,13 @@ class Falls:
     def forget(self, numbers: Iterable[int]) -> None:
         """People of whom nothing is to be told: that they are seen no more means nothing."""
         for number in numbers:
-            self._sights.pop(number, None)
+            self._watched.pop(number, None)
 
     def pause(self) -> None:
-        """Nothing is told for a while: who is there meanwhile is not known, who is down stays down."""
-        self._sights.clear()
+        """Nothing is told for a while: nobody knows who is there; a fall that was told is not over."""
+        self._watched.clear()
         self._lost.clear()
+        self._downs = self.fallen
 
     def clear(self, number: int | None = None) -> list[Change]:
         """Somebody says that a fall, or every one, is looked after.
@@ -269,8 +399,14 @@ class Falls:
                     "person": down.person,
                     "confirmed": down.confirmed,
                     "lying": down.seen == "lying",
+                    "lying_for_s": round(down.lying_for_s, 3),
+                    "seen_for_s": round(down.seen_for_s, 3),
+                    "evidence_s": round(down.evidence_s, 3),
+                    "before": down.before,
+                    "speed": round(down.speed, 3),
                     "ago_s": round(self._now_s - down.at_s, 3),
                     "place": [down.place.x, down.place.y, down.place.size],
+                    "floor": None if math.isnan(down.floor_y) else down.floor_y,
                 }
                 for down in self._downs
             ],
@@ -285,153 +421,261 @@ class Falls:
             ValueError: it is no such data.
         """
         try:
-            self._downs = [
-                Down(
-                    number=int(one["number"]),
-                    person=int(one["person"]),
-                    place=Place(*(float(value) for value in one["place"])),
-                    at_s=self._now_s - float(one["ago_s"]),
-                    confirmed=bool(one["confirmed"]),
-                    lying_s=self._now_s if one["lying"] else -math.inf,
-                    company_s=self._now_s,
-                )
-                for one in data["downs"]
-            ]
-            self._next = int(data["next"])
-        except (KeyError, TypeError, ValueError) as error:
+            downs = [self._restored(one) for one in data["downs"]]
+            following = int(data["next"])
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ValueError(f"falls: must be what dump gave, got {error!r}") from None
+        self._downs, self._next = downs, following
 
-    def _begin(self, person: Person, place: Place, scores: Scores) -> _Sight:
+    def _restored(self, data: Mapping[str, Any]) -> Down:
+        floor, before, confirmed = data.get("floor"), data.get("before", "unknown"), data["confirmed"]
+        x, y, size = (_finite(value) for value in data["place"])
+        if before not in ("standing", "sitting", "lying", "unknown") or not isinstance(confirmed, bool):
+            raise ValueError(f"{before}, {confirmed}")
+        if not (-1 <= x <= 2 and -1 <= y <= 2 and 0 < size <= 10):
+            raise ValueError(data["place"])
+        return Down(
+            number=int(data["number"]),
+            person=int(data["person"]),
+            place=Place(x, y, size),
+            floor_y=math.nan if floor is None else _finite(floor),
+            at_s=self._now_s - _finite(data["ago_s"]),
+            before=before,
+            speed=_finite(data.get("speed", 0.0)),
+            confirmed=confirmed,
+            lying_s=self._now_s if data["lying"] else -math.inf,
+            lying_for_s=_finite(data.get("lying_for_s", 0.0)),
+            seen_for_s=_finite(data.get("seen_for_s", 0.0)),
+            evidence_s=_finite(data.get("evidence_s", 0.0)),
+            company_s=self._now_s,
+        )
+
+    def _begin(self, seeing: Seeing, place: Place) -> _Watched:
         """Somebody new: perhaps who is down, or who was lost a moment ago."""
-        lying = scores[2] >= _FITS
-        near = [down for down in self._downs if self._is_near(down.place, place, _SAME_PLACE)]
-        near = [down for down in near if lying or self._now_s - down.company_s > ALONE_S]
+        near = [down for down in self._downs if self._may_be(down, seeing, place)]
         if near:
             nearest = min(near, key=lambda down: down.place.distance(place, self._aspect))
-            nearest.tracks.add(person.id)
-        sight = self._lost_near(place) or _Sight(person, place, self._now_s)
-        self._sights[person.id] = sight
-        return sight
+            nearest.tracks.add(seeing.person.id)
+        watched = self._lost_near(place) or _Watched(seeing.person, place, self._now_s)
+        self._watched[seeing.person.id] = watched
+        return watched
 
-    def _lost_near(self, place: Place) -> _Sight | None:
+    def _may_be(self, down: Down, seeing: Seeing, place: Place) -> bool:
+        """Whether somebody new may be who went down."""
+        if not self._is_near(down.place, place, _SAME_PLACE):
+            return False
+        shape = _scaled(seeing.shape, min(place.size / down.place.size, 1.0))
+        if _lying_evidence(shape, seeing.joints, down.floor(self._frame_size[1]), down.before) > 0:
+            return True
+        as_large = _SMALLEST <= place.size / down.place.size <= _LARGEST
+        return as_large and self._now_s - down.company_s > ALONE_S
+
+    def _lost_near(self, place: Place) -> _Watched | None:
         """Who was lost near here a moment ago, under the id of a track that may not have ended yet."""
         hidden = {
-            number: sight
-            for number, sight in self._sights.items()
-            if self._now_s - sight.seen_s > UNSEEN_S and self._down_of(number) is None
+            number: watched
+            for number, watched in self._watched.items()
+            if self._now_s - watched.seen_s >= _SWAPPED_S and self._down_of(number) is None
         }
-        self._lost = [sight for sight in self._lost if self._now_s - sight.seen_s <= BLIND_S]
+        self._lost = [watched for watched in self._lost if self._now_s - watched.seen_s <= BLIND_S]
         candidates = [
-            sight
-            for sight in (*self._lost, *hidden.values())
-            if self._is_near(sight.place, place, _SAME_PLACE) and self._now_s - sight.seen_s <= BLIND_S
+            watched
+            for watched in (*self._lost, *hidden.values())
+            if self._is_near(watched.place, place, _SAME_PLACE) and self._now_s - watched.seen_s <= BLIND_S
         ]
         if not candidates:
             return None
-        found = min(candidates, key=lambda sight: sight.place.distance(place, self._aspect))
-        self._lost = [sight for sight in self._lost if sight is not found]
-        self._sights = {number: sight for number, sight in self._sights.items() if sight is not found}
+        found = min(candidates, key=lambda watched: watched.place.distance(place, self._aspect))
+        self._lost = [watched for watched in self._lost if watched is not found]
+        self._watched = {number: one for number, one in self._watched.items() if one is not found}
         return found
 
-    def _watch(self, sight: _Sight, shape: Shape, step_s: float, gap_s: float) -> None:
-        """Follow somebody who is not down: when they were upright, whether they sink, whether they lie."""
-        standing, sitting, lying = (score >= _FITS for score in shape.scores)
-        if standing and self._is_upright(shape, sight.stature):
-            sight.upright_for_s += step_s
-            if sight.upright_for_s >= UPRIGHT_S - 1e-6:
-                sight.upright_s = self._now_s
-            sight.stature = _followed(sight.stature, shape.trunk + shape.legs, step_s)
-            sight.size = _followed(sight.size or math.nan, sight.place.size, step_s)
-            sight.sitting_for_s, sight.lying_since_s, sight.blind_s, sight.sunk = 0.0, math.nan, 0.0, False
-            return
-        if gap_s > UNSEEN_S:
-            sight.blind_s += gap_s
-        if _says_nothing(shape):
-            return
-        sight.sitting_for_s = 0.0 if standing else sight.sitting_for_s + sitting * step_s
-        if sight.sitting_for_s >= UP_AGAIN_S:
-            sight.upright_s, sight.upright_for_s = -math.inf, 0.0
-        seen_way_s = self._now_s - sight.upright_s - min(sight.blind_s, BLIND_S)
-        recent = seen_way_s <= self._within_s
-        sight.sunk = recent and (not standing or self._has_sunk(shape, sight.stature))
-        if not lying:
-            sight.lying_since_s = math.nan
-        elif math.isnan(sight.lying_since_s):
-            sight.lying_since_s = self._now_s
-            if recent:
-                self._go_down(sight, lying=True)
+    def _watch(self, watched: _Watched, seeing: Seeing, gap_s: float) -> None:
+        """Follow somebody who is not down: until when they were up, whether they sink, whether they lie."""
+        step_s, size_px = min(gap_s, _LONGEST_STEP_S), seeing.person.size_px
+        up = watched.floor.follow(seeing.joints, seeing.shape, size_px, step_s)
+        height = watched.floor.head_height(seeing.joints)
+        speed = watched.note_head(height, self._now_s)
+        if up:
+            self._note_up(watched, seeing.shape, height, step_s)
+        elif gap_s > UNSEEN_S:
+            watched.blind_s += gap_s
+            watched.blind_from_s = min(watched.blind_from_s, self._now_s - gap_s)
+        if not up and self._has_dropped(watched, seeing, step_s):
+            self._drop(watched, seeing)
+        elif not math.isnan(height):
+            watched.speed = max(watched.speed, speed)
+            if not up and self._has_sat_down(watched, seeing, step_s):
+                watched.is_up_no_more()
+            sinks = self._sinks(watched, seeing, height, speed)
+            watched.sinking = sinks and watched.place.size >= _FAR and not self._at_side(watched.person)
+            if self._lies(watched, seeing, height, up=up):
+                self._go_down(watched, lying=True)
 
-    def _is_upright(self, shape: Shape, stature: float) -> bool:
-        leaning = shape.lean_deg > _UPRIGHT_LEAN_DEG
-        return not leaning and not shape.trunk + shape.legs < stature - _SUNK
+    def _lies(self, watched: _Watched, seeing: Seeing, height: float, *, up: bool) -> bool:
+        """Whether somebody who was up has been lying for a moment."""
+        before = self._before(watched)
+        lies = _lying_evidence(seeing.shape, seeing.joints, watched.floor, before) > 0
+        if before == "sitting":
+            lies = lies and watched.up_height - height >= _FROM_CHAIR
+        if up or not lies:
+            watched.lying_since_s = math.nan
+            return False
+        if math.isnan(watched.lying_since_s):
+            watched.lying_since_s = self._now_s
+        lasts_s = self._now_s - watched.lying_since_s
+        return lasts_s >= LYING_S - _ROUNDING_S and self._is_recent(watched, watched.up_s + lasts_s)
 
-    def _has_sunk(self, shape: Shape, stature: float) -> bool:
-        return shape.lean_deg >= _SUNK_LEAN_DEG or shape.trunk + shape.legs < stature - _SUNK
+    def _has_dropped(self, watched: _Watched, seeing: Seeing, step_s: float) -> bool:
+        """Whether somebody who lay has just dropped off what they lay on."""
+        size_px, bed = seeing.person.size_px, watched.bed
+        dropped = bed.follow(seeing.joints, seeing.shape, size_px, self._now_s, step_s)
+        return dropped and self._is_recent(watched, bed.last_s)
 
-    def _go_down(self, sight: _Sight, *, lying: bool) -> None:
-        if self._zones.is_resting_at(sight.place.x, sight.place.y):
+    def _has_sat_down(self, watched: _Watched, seeing: Seeing, step_s: float) -> bool:
+        """Whether somebody has been sitting on the floor for a while: who lies after that has not fallen."""
+        sits = seeing.shape.scores[1] >= _FITS and is_upright(seeing.shape)
+        watched.low_for_s = watched.low_for_s + step_s * _weight(seeing.person.pose.score) if sits else 0.0
+        return watched.low_for_s >= UP_AGAIN_S
+
+    def _drop(self, watched: _Watched, seeing: Seeing) -> None:
+        """Somebody who lay has dropped off what they lay on: the floor is where they are."""
+        assert seeing.joints.hips is not None
+        seconds = max(self._now_s - watched.bed.last_s, LYING_S)
+        way_px = seeing.joints.hips[0] - watched.bed.y_px
+        watched.speed = max(watched.speed, way_px / seeing.person.size_px / seconds)
+        watched.floor = Floor(
+            seeing.joints.hips[0] + _HIPS_OVER_FLOOR * seeing.person.size_px, seeing.person.size_px
+        )
+        self._go_down(watched, lying=True, before="lying")
+
+    def _sinks(self, watched: _Watched, seeing: Seeing, height: float, speed: float) -> bool:
+        """Whether somebody is on the way down, as they are seen now."""
+        if not self._is_recent(watched, watched.up_s):
+            return False
+        shape, sunk = seeing.shape, watched.up_height - height
+        low = height <= _CROUCHING or shape.lean_deg >= _LEANS_DEG
+        dropped = sunk >= _SUNK and speed >= _SINKING_PER_S
+        if self._before(watched) == "sitting":
+            return dropped or (low and watched.speed >= _FROM_CHAIR_PER_S)
+        moves = watched.speed >= _MOVING_PER_S
+        leans = moves and shape.lean_deg >= _BEGINS_DEG
+        begins = leans or (sunk >= _BEGINS and speed >= _BEGINS_PER_S)
+        return dropped or (low and moves) or (begins and seeing.person.pose.score >= _CLEAR)
+
+    def _at_side(self, person: Person) -> bool:
+        """Whether the left or the right edge of the frame cuts somebody off: they are leaving, or come in."""
+        xs = person.pose.points[person.visible, 1]
+        if not len(xs):
+            return False
+        margin = _AT_SIDE * person.size_px
+        return bool(xs.min() < margin or xs.max() > self._frame_size[0] - margin)
+
+    def _note_up(self, watched: _Watched, shape: Shape, height: float, step_s: float) -> None:
+        watched.up_for_s += step_s
+        sits = shape.scores[1] > shape.scores[0]
+        watched.sat_for_s = watched.sat_for_s + step_s if sits else 0.0
+        if watched.up_for_s >= UP_S - _ROUNDING_S:
+            watched.up_s, watched.was_up = self._now_s, True
+            watched.up_height = _followed(watched.up_height, height, step_s)
+            watched.stood_s = watched.stood_s if sits else self._now_s
+        watched.low_for_s = watched.blind_s = watched.speed = 0.0
+        watched.blind_from_s, watched.bed = math.inf, Bed()
+
+    def _is_recent(self, watched: _Watched, since_s: float) -> bool:
+        """Whether no more than a fall's time has passed, without that in which nobody saw them."""
+        return self._now_s - since_s - min(watched.blind_s, BLIND_S) <= self._within_s
+
+    def _before(self, watched: _Watched) -> Posture:
+        """From which posture somebody goes down who was up: who sits for a while has sat down."""
+        sat = watched.sat_for_s >= UP_AGAIN_S or not self._is_recent(watched, watched.stood_s)
+        return "sitting" if sat else "standing"
+
+    def _go_down(self, watched: _Watched, *, lying: bool, before: Posture | None = None) -> None:
+        before = before or self._before(watched)
+        if before == "sitting" and lying and watched.speed < _FROM_CHAIR_PER_S:
             return
+        if self._zones.is_resting_at(watched.place.x, watched.place.y):
+            return
+        height_px = self._frame_size[1]
         down = Down(
             self._next,
-            sight.person.id,
-            sight.place.at_least(sight.size),
-            sight.seen_s,
-            tracks={sight.person.id},
-            evidence=sight.person,
+            watched.person.id,
+            watched.place.at_least(watched.floor.stature_px / height_px),
+            min(watched.seen_s, watched.blind_from_s),
+            floor_y=watched.floor.y_px / height_px,
+            before=before,
+            speed=watched.speed,
+            tracks={watched.person.id},
+            witness=watched.person,
         )
         if lying:
-            down.lying_s = sight.seen_s
+            down.lying_s, down.lying_for_s = watched.seen_s, LYING_S
+        # Who turns out to crouch may yet fall from there.
+        watched.lying_since_s, watched.sinking = math.nan, False
         self._next += 1
         self._downs.append(down)
 
-    def _is_up(self, down: Down, sight: _Sight, shape: Shape, step_s: float) -> bool:
+    def _is_up(self, down: Down, watched: _Watched, seeing: Seeing, step_s: float) -> bool:
         """Take a sight of somebody who is down; whether they are so no more."""
-        shape = _scaled(shape, min(sight.place.size / down.place.size, 1.0))
-        standing, sitting, lying = (score >= _FITS for score in shape.scores)
-        if standing:
-            down.upright_for_s += step_s
-        elif sitting or (_says_nothing(shape) and shape.height > _HEIGHT_OF_LYING):
-            down.sitting_for_s += step_s
-        elif lying:
-            down.upright_for_s = down.sitting_for_s = 0.0
-            down.lying_s, down.place = self._now_s, sight.place.at_least(down.place.size)
-        if not standing:
-            down.evidence = sight.person
-        if not lying and not (shape.scores is NOT_KNOWN and shape.legs < _LEGS_DOWN):
+        size, floor = watched.place.size / down.place.size, down.floor(self._frame_size[1])
+        shape, height = _scaled(seeing.shape, min(size, 1.0)), floor.head_height(seeing.joints)
+        weight = _weight(seeing.person.pose.score)
+        evidence = weight * _lying_evidence(shape, seeing.joints, floor, down.before)
+        if size < _SMALLEST and not evidence > 0:
+            return False  # who lies may look small; who is up and small is somebody else
+        standing, sitting, _ = (score >= _FITS for score in shape.scores)
+        high = not height < UP and is_upright(seeing.shape)
+        down.seen_for_s += step_s
+        if high and (standing or sitting):
+            down.standing_for_s += standing * weight * step_s
+            down.sitting_for_s += sitting * weight * step_s
+        elif evidence > _SAYS:
+            down.standing_for_s = down.sitting_for_s = 0.0
+            down.lying_s, down.place = self._now_s, watched.place.at_least(down.place.size)
+            down.lying_for_s += step_s
+        elif evidence < -_SAYS:
             down.unclear_s = self._now_s
+        if not math.isnan(evidence):
+            down.evidence_s += evidence * step_s
+        if not (high and standing):
+            down.witness = watched.person
         still_lies = self._now_s - down.lying_s < _STILL_LYING_S  # and a helper stands there
-        up = (down.upright_for_s >= UP_AGAIN_S and not still_lies) or (
-            not down.confirmed and down.upright_for_s + down.sitting_for_s >= UP_AGAIN_S
+        up = (down.standing_for_s >= UP_AGAIN_S and not still_lies) or (
+            not down.confirmed and down.standing_for_s + down.sitting_for_s >= UP_AGAIN_S
         )
         if up:
-            sight.upright_for_s, sight.sunk = 0.0, False
-            sight.upright_s, sight.lying_since_s = -math.inf, math.nan
+            watched.is_up_no_more()
         return up
 
     def _note_company(self) -> None:
         """Others near somebody who is down may be taken for them later: keep when they were there."""
         for down in self._downs:
-            for number, sight in self._sights.items():
-                seen = sight.seen_s == self._now_s and number not in down.tracks
-                if seen and self._is_near(down.place, sight.place, _NEARBY):
+            for number, watched in self._watched.items():
+                seen = watched.seen_s == self._now_s and number not in down.tracks
+                if seen and watched.was_up and self._is_near(down.place, watched.place, _NEARBY):
                     down.company_s = self._now_s
 
     def _end(self, one: Departed) -> list[Change]:
         """Somebody is followed no more: left, or is lost."""
-        sight = self._sights.pop(one.person.id, None)
+        watched = self._watched.pop(one.person.id, None)
         down = self._down_of(one.person.id)
-        if sight is None:
+        if down is not None:
+            down.tracks.discard(one.person.id)
+        if watched is None:
             return []
-        # Whose recording ends or who is cut off by a pause may be anywhere.
-        left = not one.cut and (one.border is not None or self._zones.in_exit(sight.person, self._frame_size))
+        # Whose recording ends or who is cut off by a pause may be anywhere. Who goes down is often lost over
+        # the bottom edge, beyond which there is more floor.
+        sinks = watched.sinking or down is not None
+        over_border = one.border is not None and not (sinks and one.border == "bottom")
+        left = not one.cut and (over_border or self._zones.in_exit(watched.person, self._frame_size))
         if down is None:
             if not left and not one.cut:
-                self._lost.append(sight)
-                if sight.sunk:
-                    self._go_down(sight, lying=False)
+                self._lost.append(watched)
+                if watched.sinking:
+                    self._go_down(watched, lying=False)
             return []
-        down.tracks.discard(one.person.id)
-        moved = not self._is_near(down.place, sight.place, _MOVED)
+        moved = not self._is_near(down.place, watched.place, _MOVED)
         if left and (moved or (down.seen == "vanished" and not down.confirmed)):
             self._downs.remove(down)
             return [Change(down, "left")] if down.confirmed else []
@@ -439,26 +683,29 @@ class Falls:
 
     def _note_vanished(self) -> None:
         """Who is lost on the way down is down until found again."""
-        for number, sight in self._sights.items():
-            if sight.sunk and self._now_s - sight.seen_s > UNSEEN_S and self._down_of(number) is None:
-                self._go_down(sight, lying=False)
-                sight.sunk = False
+        for number, watched in self._watched.items():
+            unseen = self._now_s - watched.seen_s > UNSEEN_S
+            if watched.sinking and unseen and self._down_of(number) is None:
+                self._go_down(watched, lying=False)
+                watched.sinking = False
 
     def _confirm(self) -> list[Change]:
         changes = []
         for down in list(self._downs):
             if down.confirmed:
                 continue
-            if self._zones.is_resting_at(down.place.x, down.place.y):
+            if down.evidence_s <= -_CROUCHES_S or self._zones.is_resting_at(down.place.x, down.place.y):
                 self._downs.remove(down)
-            elif self._now_s - down.at_s >= self._confirm_s and not self._is_unclear(down):
+            elif self._now_s - down.at_s >= self._confirm_s and self._is_sure(down):
                 down.confirmed = True
-                down.upright_for_s = down.sitting_for_s = 0.0
+                down.standing_for_s = down.sitting_for_s = 0.0
                 changes.append(Change(down))
         return changes
 
-    def _is_unclear(self, down: Down) -> bool:
-        return down.unclear_s > down.lying_s and self._now_s - down.unclear_s < _UNCLEAR_S
+    def _is_sure(self, down: Down) -> bool:
+        unclear = down.unclear_s > down.lying_s and self._now_s - down.unclear_s < _UNCLEAR_S
+        wanted_s = _LYING_SHARE * max(0.0, down.seen_for_s - _GLIMPSED_S)
+        return not unclear and down.evidence_s >= wanted_s
 
     def _down_of(self, track: int) -> Down | None:
         return next((down for down in self._downs if track in down.tracks), None)
@@ -467,9 +714,49 @@ class Falls:
         return one.distance(other, self._aspect) <= sizes
 
 
-def _says_nothing(shape: Shape) -> bool:
-    """Whether too little of somebody is seen; legs on the ground say something by themselves."""
-    return shape.scores is NOT_KNOWN and not shape.legs < _LEGS_DOWN
+_ROUNDING_S: Final = 1e-6
+"""Sums of frame times miss a limit by less."""
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(number)
+    return number
+
+
+def _is_flat(shape: Shape) -> bool:
+    """Whether a body lies, on whatever."""
+    level = shape.lean_deg >= _LEVEL_DEG and shape.trunk <= _LEVEL
+    return shape.scores[2] >= _FITS and (shape.height <= _FLAT or level)
+
+
+def _lying_evidence(shape: Shape, joints: Joints, floor: Floor, before: Posture) -> float:
+    """How clearly somebody lies who went down: on the floor, or from standing on anything; -1 to 1."""
+    head_height, evidence = floor.head_height(joints), floor.lying_evidence(joints, shape)
+    if before != "standing" or head_height >= UP or shape.scores[2] < _FITS:
+        return evidence
+    counts = _FLAT_COUNTS if _is_flat(shape) else _AWAY_COUNTS if _lies_away(shape, head_height) else -1.0
+    return counts if not evidence >= counts else evidence
+
+
+def _lies_away(shape: Shape, head_height: float) -> bool:
+    """Whether somebody lies with the head away from a camera that looks down: who crouches has lower hips."""
+    return head_height - shape.trunk >= _HIPS_AWAY and shape.trunk <= _TRUNK_AWAY
+
+
+_HIPS_AWAY: Final = 0.18
+_TRUNK_AWAY: Final = 0.2
+"""Hips over the floor at least, and head over the hips at most, in statures."""
+
+_AWAY_COUNTS: Final = 0.2
+_FLAT_COUNTS: Final = 0.5
+"""How clearly these are seen lying, beside 1 of whoever lies on the floor."""
+
+
+def _weight(score: float) -> float:
+    """How far a pose of that score is believed, 0-1."""
+    return min(max((score - _DOUBTED) / (_BELIEVED - _DOUBTED), 0.0), 1.0)
 
 
 def _scaled(shape: Shape, factor: float) -> Shape:

@@ -22,6 +22,7 @@ class Person:
         size_px: of the body: about the height of the person standing upright, px of the source frame,
             whatever the person does; changes slowly.
         raw: the pose as it was decoded from this frame; None unless `seen`.
+        raw_visible: (17,) bool: which of its keypoints are seen; None unless `seen`.
     """
 
     id: int
@@ -30,3 +31,4 @@ class Person:
     seen: bool
     size_px: float
     raw: Pose | None
+    raw_visible: NDArray[np.bool_] | None = None

@@ -1,10 +1,12 @@
 """Whether somebody stands, sits or lies, and which hands are up: read off the keypoints by rules.
 
 All lengths are heights in the picture as a share of the person's size, so that neither the distance nor the
-resolution matters. For a camera that looks straight ahead or somewhat down. The rules:
+resolution matters. The rules:
 
 - standing: the legs are long, however the back is bent. Their length is the mean of the hips over the ankles
-  and twice the hips over the knees, or that of both which is seen: 0.49 upright, 0.15 on a chair.
+  and twice the hips over the knees, or that of both which is seen: 0.49 upright, 0.15 on a chair. To a
+  camera that looks down they are shorter, and what is long is less (`posed.people.pitch`). Nobody stands
+  whose thighs look much shorter than the shins, nor who looks much shorter than when they stood there.
 - sitting: the head is high above the hips (0.42 upright), but the legs are not long.
 - lying: neither is high. Somebody who kneels and bends down comes near, with legs of 0.26.
 - unknown: in between, or hips or head and shoulders are not seen.
@@ -16,7 +18,7 @@ where the drawn people's (`posed.render`) standing, sitting and lying frames par
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal
 
@@ -28,13 +30,16 @@ Posture = Literal["standing", "sitting", "lying", "unknown"]
 POSTURES: Final[tuple[Posture, ...]] = ("standing", "sitting", "lying")
 """All but unknown, in the order of their scores."""
 
+Point = tuple[float, float]
+"""(y, x), px."""
+
 Scores = tuple[float, float, float]
 """How well somebody fits each of `POSTURES`, 0-1."""
 
 NOT_KNOWN: Final[Scores] = (0.0, 0.0, 0.0)
 
 _KEYPOINT: Final = {name: index for index, name in enumerate(KEYPOINTS)}
-_FACE: Final = range(5)
+_FACE: Final = (0, 1, 2, 3, 4)
 _SHOULDERS, _HIPS, _KNEES, _ANKLES = (5, 6), (11, 12), (13, 14), (15, 16)
 
 _HEAD_OVER_SHOULDERS: Final = 1.45
@@ -43,6 +48,8 @@ _HEAD_OVER_SHOULDERS: Final = 1.45
 _LEGS_OF_STANDING: Final = (0.29, 0.37)
 _LEGS_OF_LYING: Final = (0.20, 0.28)
 _TRUNK_OF_SITTING: Final = (0.20, 0.28)
+_THIGHS_OF_STANDING: Final = (0.45, 0.65)
+_STILL_STANDING: Final = (0.7, 0.85)
 """Between the two numbers one posture turns into another; their middle is where both fit equally."""
 
 
@@ -55,54 +62,151 @@ class Shape:
         legs: their length, by the rule above.
         height: of the highest keypoint over the lowest.
         lean_deg: of the trunk from upright, 0-180.
+        thighs: the hips over the knees beside the knees over the ankles; nan where these are not below them.
+        shortening: how long upright legs look, beside what a level camera would see.
+        beside_before: how long the legs are, or how high the head over the feet, whichever is more, beside
+            what it was when they stood there; 1 where nobody knows.
     """
 
     trunk: float
     legs: float
     height: float
     lean_deg: float
+    thighs: float = math.nan
+    shortening: float = 1.0
+    beside_before: float = 1.0
 
     @cached_property
     def scores(self) -> Scores:
         """How well each posture fits, by the rules above."""
         if math.isnan(self.trunk) or math.isnan(self.legs):
             return NOT_KNOWN
-        standing, upright = _rise(self.legs, _LEGS_OF_STANDING), _rise(self.trunk, _TRUNK_OF_SITTING)
-        raised = max(upright, _rise(self.legs, _LEGS_OF_LYING))
+        standing, upright = self._stands(), _rise(self.trunk, _TRUNK_OF_SITTING)
+        raised = max(standing, upright, _rise(self.legs, _LEGS_OF_LYING))
         return standing, min(upright, 1 - standing), 1 - raised
 
+    def _stands(self) -> float:
+        long = _rise(self.legs / self.shortening, _LEGS_OF_STANDING)
+        still = _rise(self.beside_before, _STILL_STANDING)
+        thighs = 1.0 if math.isnan(self.thighs) else _rise(self.thighs, _THIGHS_OF_STANDING)
+        return min(long, still, thighs)
 
-def shape_of(person: Person) -> Shape:
-    """How somebody is shaped in the picture."""
-    points, visible = person.pose.points.tolist(), person.visible.tolist()
-    size = person.size_px
-    seen = [index for index in range(len(points)) if visible[index]]
 
-    def middle(parts: tuple[int, ...] | range) -> tuple[float, float] | None:
-        found = [points[index] for index in parts if visible[index]]
+@dataclass(frozen=True, slots=True)
+class Joints:
+    """Where the parts of one person are that are seen: (y, x) px, None where one is not.
+
+    Args:
+        head: the middle of what is seen of the face; the others are the middles between left and right.
+        height_px: of the highest keypoint that is seen over the lowest; nan where none is.
+    """
+
+    head: Point | None
+    shoulders: Point | None
+    hips: Point | None
+    knees: Point | None
+    ankles: Point | None
+    height_px: float
+
+    @property
+    def lean_deg(self) -> float:
+        """Of the trunk from upright, 0-180; nan where its ends are not seen."""
+        top = self.shoulders or self.head
+        if top is None or self.hips is None:
+            return math.nan
+        return math.degrees(math.atan2(abs(top[1] - self.hips[1]), self.hips[0] - top[0]))
+
+
+def joints_of(person: Person) -> Joints:
+    """Where somebody's parts are, as seen in this very frame: one that is only remembered may be wrong."""
+    pose, visible = person.raw, person.raw_visible
+    if pose is None or visible is None:
+        pose, visible = person.pose, person.visible
+    points, seen = pose.points.tolist(), visible.tolist()
+
+    def middle(parts: tuple[int, ...]) -> Point | None:
+        found = [points[index] for index in parts if seen[index]]
         if not found:
             return None
         ys, xs = zip(*found, strict=True)
         return sum(ys) / len(found), sum(xs) / len(found)
 
-    head, shoulders, hips = middle(_FACE), middle(_SHOULDERS), middle(_HIPS)
-    knees, ankles = middle(_KNEES), middle(_ANKLES)
-    trunk = legs = lean_deg = math.nan
+    rows = [point[0] for point, is_seen in zip(points, seen, strict=True) if is_seen]
+    height_px = max(rows) - min(rows) if rows else math.nan
+    head, shoulders, hips, knees, ankles = map(middle, (_FACE, _SHOULDERS, _HIPS, _KNEES, _ANKLES))
+    return Joints(head, shoulders, hips, knees, ankles, height_px)
+
+
+def shape_of(joints: Joints, size_px: float, shortening: float = 1.0) -> Shape:
+    """How somebody of that size is shaped in the picture, where upright legs are shortened by so much."""
+    head, shoulders, hips = joints.head, joints.shoulders, joints.hips
+    trunk = legs = thighs = math.nan
     if hips:
         if head:
-            trunk = (hips[0] - head[0]) / size
+            trunk = (hips[0] - head[0]) / size_px
         elif shoulders:
-            trunk = (hips[0] - shoulders[0]) / size * _HEAD_OVER_SHOULDERS
-        lengths = [ankles[0] - hips[0]] if ankles else []
-        if knees:
-            lengths.append(2 * (knees[0] - hips[0]))
+            trunk = (hips[0] - shoulders[0]) / size_px * _HEAD_OVER_SHOULDERS
+        lengths = [joints.ankles[0] - hips[0]] if joints.ankles else []
+        if joints.knees:
+            lengths.append(2 * (joints.knees[0] - hips[0]))
         if lengths:
-            legs = sum(lengths) / len(lengths) / size
-        if top := shoulders or head:
-            lean_deg = math.degrees(math.atan2(abs(top[1] - hips[1]), hips[0] - top[0]))
-    rows = [points[index][0] for index in seen]
-    height = (max(rows) - min(rows)) / size if rows else math.nan
-    return Shape(trunk, legs, height, lean_deg)
+            legs = sum(lengths) / len(lengths) / size_px
+        if joints.knees and joints.ankles and joints.ankles[0] > joints.knees[0]:
+            thighs = (joints.knees[0] - hips[0]) / (joints.ankles[0] - joints.knees[0])
+    return Shape(trunk, legs, joints.height_px / size_px, joints.lean_deg, thighs, shortening)
+
+
+def surely_upright(joints: Joints, shape: Shape, size_px: float, frame_height: int) -> bool:
+    """Whether somebody of whom everything is seen surely stands or walks, from wherever they are seen."""
+    return (
+        joints.ankles is not None
+        and joints.ankles[0] < frame_height - _CUT * size_px
+        and _THIGHS[0] <= shape.thighs <= _THIGHS[1]
+        and shape.trunk >= _TRUNK
+        and shape.lean_deg <= _LEAN_DEG
+    )
+
+
+_THIGHS: Final = (0.8, 1.5)
+_TRUNK: Final = 0.2
+_LEAN_DEG: Final = 15.0
+"""Upright the thighs look about as long as the shins to any camera; on a chair they point at it or aside. Of
+162 s of people on chairs, in footage, they look like this for one whole second."""
+
+_CUT: Final = 0.03
+"""Feet so near the lower border, in statures, may be beyond it."""
+
+
+@dataclass(slots=True)
+class Stood:
+    """How long somebody's legs and how high their head looked when they surely stood, and where, px.
+
+    Whoever sits down towards a camera looks smaller to it, with legs of nearly the right length for that; but
+    feet that have not moved are as far away as they were. Who bends down keeps the legs, and in whose coat
+    the hips are found lower keeps the height.
+    """
+
+    legs_px: float = math.nan
+    height_px: float = math.nan
+    feet: Point = (math.nan, math.nan)
+
+    def compared(self, joints: Joints, shape: Shape, size_px: float, frame_height: int) -> Shape:
+        """The shape, beside what it was."""
+        legs_px, feet, head = shape.legs * size_px, joints.ankles, joints.head
+        if feet is None or head is None or math.isnan(legs_px):
+            return shape
+        height_px = feet[0] - head[0]
+        if math.dist(self.feet, feet) <= _SAME_FEET * size_px:
+            beside = max(legs_px / self.legs_px, height_px / self.height_px)
+            shape = replace(shape, beside_before=beside)
+        if shape.scores[0] >= _SURELY and surely_upright(joints, shape, size_px, frame_height):
+            self.legs_px, self.height_px, self.feet = legs_px, height_px, feet
+        return shape
+
+
+_SAME_FEET: Final = 0.3
+"""Whose feet are so near to where they were has not gone, in statures."""
+_SURELY: Final = 0.9
 
 
 def _rise(value: float, limits: tuple[float, float]) -> float:

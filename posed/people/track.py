@@ -19,6 +19,11 @@ from posed.pose import KEYPOINT_COUNT, SIGMAS, Pose
 
 Border = Literal["left", "right", "top", "bottom"]
 
+Sizes = tuple[Floats, Floats]
+"""Of N poses: statures (N,) px, and how far each is trusted (N,) 0-1, as `body_sizes` gives them."""
+
+_NOBODY: Final[Sizes] = np.zeros(0), np.zeros(0)
+
 _LEAST_ALIKE: Final = 0.1
 """A pose that is less like a person than this is not theirs."""
 
@@ -39,8 +44,18 @@ _FORGET_S: Final = 0.5
 
 _GROWING_S: Final = 0.7
 _SHRINKING_S: Final = 2.0
-"""Over how long a person's size is averaged, when all of them is seen. Who turns bones towards the camera
-looks smaller, so that is believed later."""
+_SHRINKING_UNSEEN_S: Final = 30.0
+"""Over how long a person's stature is averaged, when all of them is seen. Who turns bones towards the camera
+looks smaller, so that is believed later, and only of somebody whose legs are stretched below them: whoever
+sits down, crouches or lies stays as large as they were. Of whom no legs are seen nobody knows."""
+
+_STRETCHED: Final = 0.7
+"""Thighs at least this long beside the shins, in the picture, are those of somebody upright. Upright they are
+as long as these from any camera; on a chair before the camera they point at it."""
+
+_OUTGROWN: Final = 1.8
+"""A pose that is so many times as large as somebody was is somebody else's; who turns bones towards the
+camera may look smaller, but nobody looks larger."""
 
 _NEAR_BORDER: Final = 0.2
 """Whose middle is so near the frame's border is leaving it, as a share of their size."""
@@ -54,7 +69,25 @@ _AHEAD_S: Final = 0.3
 _DROP_PER_S: Final = 0.5
 """Sizes per s downwards from which on somebody is falling, not walking."""
 
+_KNOWN: Final = 5.0
+"""Frames' worth of a whole body after which its stature is known."""
+
+_LYING_LOST_S: Final = 20.0
+"""Who lies is hard to see, and stays who they are for so long at least while nobody sees them."""
+
+_LEVEL: Final = 0.15
+"""Whose shoulders are no higher over the hips than this, as a share of the stature, of 0.29 upright, lies."""
+
+_SAME_PLACE: Final = 0.7
+"""Who is found so near somebody who lies and is not seen is them, in statures, however they are turned."""
+
 _SPREADS: Final = np.array(SIGMAS)
+
+_LEFT, _RIGHT = [5, 11, 13, 15], [6, 12, 14, 16]
+"""Shoulders, hips, knees and ankles."""
+
+_THIGHS_AND_SHINS: Final = slice(1, 3)
+"""In `_rows`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +118,7 @@ _TRACKS: Final = np.dtype(
         ("scores", np.float64, KEYPOINT_COUNT),
         ("size_px", np.float64),
         ("trusted", np.float64),
+        ("lies", np.bool_),
         ("middle", np.float64, 2),
         ("velocity", np.float64, 2),
         ("gone", np.float64, 2),
@@ -93,15 +127,16 @@ _TRACKS: Final = np.dtype(
     ]
 )
 """Somebody, perhaps, and all that is known of them: `id`, 0 until they are a person; in how many frames they
-were seen, and not seen since; when they were last seen, s. As of then:
-keypoints, px, and what they count for; the size, px, and how far it is trusted; the middle, px, and its speed
-in px/s; (height, width) of the frame. `gone`: px from there to where they should be by now. `filters`: of the
+were seen, and not seen since; when they were last seen, s. As of then: keypoints, px, and what they count
+for; the stature, px, and how far it is trusted; whether they lay; the middle, px, and its speed in px/s;
+(height, width) of the frame. `gone`: px from there to where they should be by now. `filters`: of the
 keypoints."""
 
 
 def _see(  # noqa: PLR0913, PLR0917 of the frame, and how
     tracks: Records,
     crowd: Crowd,
+    sizes: Sizes,
     time_s: float,
     frame_size: tuple[int, int],
     smoother: Smoother,
@@ -113,12 +148,14 @@ def _see(  # noqa: PLR0913, PLR0917 of the frame, and how
     seen = scores >= threshold
     way = _ways_to(tracks, points, scores, time_s)
     _quicken(tracks, way, elapsed_s)
-    _measure(tracks, points, seen, elapsed_s)
+    rows = _rows(points, seen)
+    _measure(tracks, rows, sizes, elapsed_s)
     moved = way - tracks["gone"]
     smoother.update(tracks["filters"], points, scores, time_s, tracks["size_px"], moved)
     tracks["scores"] = np.where(seen, scores, tracks["scores"] * _fading(elapsed_s))
     tracks["points"] = np.where(seen[:, :, None], points, tracks["points"] + way[:, None])
     tracks["middle"] = _middles(tracks["points"], seen)
+    tracks["lies"] = _lie(rows, tracks["size_px"])
     tracks["frame"] = frame_size[1], frame_size[0]
     tracks["gone"] = 0.0
     tracks["hits"] += 1
@@ -187,16 +224,42 @@ def _quicken(tracks: Records, way: Floats, elapsed_s: Floats) -> None:
     tracks["velocity"] += gain[:, None] * (velocity - tracks["velocity"])
 
 
-def _measure(tracks: Records, points: Floats, seen: NDArray[np.bool_], elapsed_s: Floats) -> None:
-    """The sizes from these poses too: slowly, and the less the less of the person is seen."""
-    sizes_px, trusts = body_sizes(points, seen)
+def _measure(tracks: Records, rows: Floats, sizes: Sizes, elapsed_s: Floats) -> None:
+    """The statures from these poses too: slowly, and the less the less of the person is seen."""
+    sizes_px, trusts = sizes
     known_px, trusted = tracks["size_px"], tracks["trusted"] + trusts
-    over_s = np.where(sizes_px > known_px, _GROWING_S, _SHRINKING_S)
-    share = np.divide(trusts, trusted, out=np.zeros(len(tracks)), where=trusted > 0)
+    grows = sizes_px > known_px
+    over_s = _GROWING_S if grows.all() else np.where(grows, _GROWING_S, _shrinking_s(rows))
+    # At first the mean of what was seen counts, until stature is known.
+    known = (trusted > _KNOWN) & (sizes_px < known_px)
+    share = np.divide(trusts, trusted, out=np.zeros(len(tracks)), where=(trusted > 0) & ~known)
     gain = np.maximum(1 - np.exp(-elapsed_s * trusts / over_s), share)
     followed_px = known_px + gain * (sizes_px - known_px)
     tracks["size_px"] = np.where(tracks["trusted"] > 0, followed_px, sizes_px)
     tracks["trusted"] = trusted
+
+
+def _shrinking_s(rows: Floats) -> Floats:
+    """(N,) s: over how long to believe that people are smaller than they were, of whom `_rows` are these."""
+    thighs, shins = rows[:, _THIGHS_AND_SHINS].T
+    stretched = (shins > 0) & (thighs >= _STRETCHED * shins)
+    return np.where(stretched, _SHRINKING_S, np.where(np.isnan(thighs + shins), _SHRINKING_UNSEEN_S, np.inf))
+
+
+def _lie(rows: Floats, sizes_px: Floats) -> NDArray[np.bool_]:
+    """(N,): whose trunk is level, as far as it is seen; of whom `_rows` are these."""
+    return np.asarray(rows[:, 0] <= _LEVEL * sizes_px)
+
+
+def _rows(points: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """(N, 3) px: how far hips are below shoulders, knees below hips, and ankles below knees.
+
+    Each by what is seen of the two; nan where nothing is.
+    """
+    first, second = seen[:, _LEFT], seen[:, _RIGHT]
+    left, right = points[:, _LEFT, 0], points[:, _RIGHT, 0]
+    rows = np.where(first, np.where(second, (left + right) / 2, left), np.where(second, right, np.nan))
+    return np.asarray(rows[:, 1:] - rows[:, :-1])
 
 
 def _middles(points: Floats, seen: NDArray[np.bool_]) -> Floats:
@@ -252,9 +315,12 @@ class Tracker:
         self.ended = self._end(time_s)
         self._time_s = time_s
         crowd = Crowd.of(poses, self._threshold) if poses else None
-        theirs = self._match(crowd, time_s)
+        sizes = body_sizes(crowd.points, crowd.scores >= self._threshold) if crowd else _NOBODY
+        theirs = self._match(crowd, sizes[0], time_s)
+        if crowd is not None:
+            self._find_lying(theirs, crowd, sizes[0])
         theirs += self._begin(poses, theirs, time_s)
-        self._go_on(theirs, crowd, time_s, frame_size)
+        self._go_on(theirs, crowd, sizes, time_s, frame_size)
         return self._people([None if index is None else poses[index] for index in theirs])
 
     def _end(self, time_s: float) -> tuple[Ended, ...]:
@@ -263,7 +329,8 @@ class Tracker:
         cut = before is not None and not 0 <= time_s - before <= longest_s
         if not cut and all(time_s - seen_at <= longest_s for seen_at in tracks["seen_at"].tolist()):
             return ()
-        gone = (time_s - tracks["seen_at"] > longest_s) | cut
+        lying_s = max(longest_s, _LYING_LOST_S)
+        gone = (time_s - tracks["seen_at"] > np.where(tracks["lies"], lying_s, longest_s)) | cut
         self._tracks = tracks[~gone]
         return tuple(
             Ended(self._last_seen.pop(int(track["id"])), float(track["seen_at"]), _border(track), cut)
@@ -271,7 +338,7 @@ class Tracker:
             if track["id"]
         )
 
-    def _match(self, crowd: Crowd | None, time_s: float) -> list[int | None]:
+    def _match(self, crowd: Crowd | None, sizes_px: Floats, time_s: float) -> list[int | None]:
         """Give poses to people, so that they are most alike all in all; those who may yet be one come last.
 
         Returns:
@@ -286,11 +353,28 @@ class Tracker:
             rows = [row for row, number in enumerate(numbers) if (number > 0) is are_people]
             if not rows or not rest:
                 continue
-            chosen = _assign(_at(self._tracks, rows), crowd.at(rest), time_s)
+            chosen = _assign(_at(self._tracks, rows), crowd.at(rest), sizes_px[rest], time_s)
             for row, place in zip(rows, chosen, strict=True):
                 theirs[row] = None if place is None else rest[place]
             rest = [index for place, index in enumerate(rest) if place not in chosen]
         return theirs
+
+    def _find_lying(self, theirs: list[int | None], crowd: Crowd, sizes_px: Floats) -> None:
+        """Give poses that are nobody's to those who lie there and are not seen, the nearest first."""
+        tracks = self._tracks
+        rows = [row for row, index in enumerate(theirs) if index is None and tracks["lies"][row]]
+        free = sorted(set(range(len(crowd.points))) - set(theirs))
+        if not rows or not free:
+            return
+        middles = _middles(crowd.points[free], crowd.scores[free] > 0)
+        ways = middles - tracks["middle"][rows][:, None]
+        known_px = tracks["size_px"][rows][:, None]
+        distances = np.hypot(ways[..., 0], ways[..., 1]) / known_px
+        distances[sizes_px[free] > _OUTGROWN * known_px] = np.inf
+        while distances.min() <= _SAME_PLACE:
+            row, place = np.unravel_index(distances.argmin(), distances.shape)
+            theirs[rows[row]] = free[place]
+            distances[row] = distances[:, place] = np.inf
 
     def _begin(self, poses: Sequence[Pose], theirs: Sequence[int | None], time_s: float) -> list[int]:
         """Poses that are nobody's are somebody new, unless somebody is seen twice; returns their indices."""
@@ -305,7 +389,12 @@ class Tracker:
         return new
 
     def _go_on(
-        self, theirs: Sequence[int | None], crowd: Crowd | None, time_s: float, frame_size: tuple[int, int]
+        self,
+        theirs: Sequence[int | None],
+        crowd: Crowd | None,
+        sizes: Sizes,
+        time_s: float,
+        frame_size: tuple[int, int],
     ) -> None:
         """Take what this frame says of everybody: the index of each track's pose, or None."""
         tracks = self._tracks
@@ -313,8 +402,9 @@ class Tracker:
         if crowd is not None and len(hidden) < len(theirs):
             seen = [row for row, index in enumerate(theirs) if index is not None]
             some = _at(tracks, seen)
-            poses = crowd.at([index for index in theirs if index is not None])
-            _see(some, poses, time_s, frame_size, self._smoother, self._threshold)
+            chosen = [index for index in theirs if index is not None]
+            poses, measured = crowd.at(chosen), (sizes[0][chosen], sizes[1][chosen])
+            _see(some, poses, measured, time_s, frame_size, self._smoother, self._threshold)
             if some is not tracks:
                 tracks[seen] = some
         if hidden:
@@ -342,7 +432,9 @@ class Tracker:
             if number:
                 seen = pose is not None
                 score = self._last_seen[number].pose.score if pose is None else pose.score
-                person = Person(number, Pose(points, scores, score), visible, seen, size_px, pose)
+                raw_visible = None if pose is None else pose.scores >= self._threshold
+                smoothed = Pose(points, scores, score)
+                person = Person(number, smoothed, visible, seen, size_px, pose, raw_visible)
                 people.append(person)
                 if seen:
                     self._last_seen[number] = person
@@ -365,12 +457,22 @@ def _at(tracks: Records, rows: list[int]) -> Records:
     return tracks if len(rows) == len(tracks) else tracks[rows]
 
 
-def _assign(tracks: Records, crowd: Crowd, time_s: float) -> list[int | None]:
-    """For each track, of one at least, the index of its pose: the globally optimal choice."""
+def _assign(tracks: Records, crowd: Crowd, sizes_px: Floats, time_s: float) -> list[int | None]:
+    """For each track, of one at least, the index of its pose: the globally optimal choice.
+
+    Args:
+        tracks: M people.
+        crowd: N poses.
+        sizes_px: (N,) of these.
+        time_s: of the frame.
+    """
     hidden_s = time_s - tracks["seen_at"]
     expected = Crowd(tracks["points"] + _ways(tracks, time_s)[:, None], tracks["scores"] * _fading(hidden_s))
     slack = np.minimum(_SUDDEN_PER_S * hidden_s, _SLACK + _SLACK_PER_S * hidden_s)
     alike = similarity(expected, tracks["size_px"], crowd, slack)
+    largest_px = np.where(tracks["trusted"] > _KNOWN, _OUTGROWN * tracks["size_px"], np.inf)
+    if sizes_px.max() > largest_px.min():
+        alike[sizes_px > largest_px[:, None]] = 0.0
     likeliest = [
         index if row[index] >= _LEAST_ALIKE else None
         for row, index in zip(alike.tolist(), alike.argmax(axis=1).tolist(), strict=True)

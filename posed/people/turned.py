@@ -8,7 +8,8 @@ is up, it does. So frames are looked at once more, turned:
 - around everybody who is followed and leans, by the turn that brings them upright.
 
 There is one look at most in a frame, and `look_turned_share` of all inferences at most are looks: what is
-not used is kept for one round of looks, so that these begin at once.
+not used is kept for one round of looks, so that these begin at once. While somebody is down and that has not
+been told yet, it may be one in every frame.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ Floats = NDArray[np.float64]
 FRAME_TURNS: Final = (90, -90)
 """By which the whole frame is turned, where nobody knows how somebody lies, degrees clockwise."""
 
-SEARCH_TURNS: Final = (90, -90, 45, -45)
-"""By which a place is turned where somebody must be."""
+SEARCH_TURNS: Final = (90, -90, 180, 45, -45, 135, -135)
+"""By which a place is turned where somebody must be; those first by which most are found."""
 
 TURN_STEP_DEG: Final = 45
 """Who is followed is turned upright to half of this."""
@@ -52,6 +53,12 @@ SEARCH_EVERY_S: Final = 1.0
 
 SEARCH_FOR_S: Final = 10.0
 """How long somebody is searched for who was lost inside the frame and is not known to be down."""
+
+HIDDEN_S: Final = 0.5
+"""Who is not seen for so long is searched for, though still followed."""
+
+_AT_BORDER: Final = 0.05
+"""Whose keypoints are so near the side or the top of the frame, in sizes, is leaving it."""
 
 _REACH: Final = 2.0
 """Side of the square in which somebody is searched for, in sizes: who falls lies beside their feet."""
@@ -120,6 +127,7 @@ class Looks:
         self._elapsed = Elapsed()
         self._searches: dict[tuple[str, int], _Search] = {}
         self._leaning: dict[int, _Leaning] = {}
+        self._seen_s: dict[int, float] = {}
         self._row: list[Look] = []
 
     def configure(self, config: PeopleConfig) -> None:
@@ -152,8 +160,11 @@ class Looks:
         if not self._on:
             return None
         self._elapsed.advance(time_s)
-        self._saved = min(self._saved + self._income, self._most)
+        down = list(down)
+        untold = not all(one.confirmed for one in down)
+        self._saved = min(self._saved + (1.0 if untold else self._income), self._most)
         self._note_leaning(people, frame_size)
+        self._note_hidden(people, frame_size)
         self._note_searches(ended, down, frame_size)
         if self._saved < 1:
             return None
@@ -199,6 +210,27 @@ class Looks:
                 look = Look(_around(person, frame_size), turn_deg)
                 self._leaning[person.id] = _Leaning(look, known.looked_s if known else -math.inf)
 
+    def _note_hidden(self, people: Sequence[Person], frame_size: tuple[int, int]) -> None:
+        """Search for those who are not seen inside the frame, and no longer for those who are."""
+        now_s = self._elapsed.now_s
+        before, self._seen_s = self._seen_s, {}
+        for person in people:
+            key = "lost", person.id
+            self._seen_s[person.id] = seen_s = now_s if person.seen else before.get(person.id, now_s)
+            if person.seen:
+                self._searches.pop(key, None)
+            elif now_s - seen_s >= HIDDEN_S and key not in self._searches and self._stays(person, frame_size):
+                self._searches[key] = self._search_near(person, frame_size)
+
+    def _stays(self, person: Person, frame_size: tuple[int, int]) -> bool:
+        """Whether somebody was not about to leave when last seen."""
+        return not _at_border(person, frame_size) and not self._zones.in_exit(person, frame_size)
+
+    def _search_near(self, person: Person, frame_size: tuple[int, int]) -> _Search:
+        now_s = self._elapsed.now_s
+        region = _beside(person, frame_size)
+        return _Search(region, SEARCH_TURNS, SEARCH_EVERY_S, now_s + SEARCH_FOR_S, now_s)
+
     def _note_searches(
         self, ended: Iterable[Departed], down: Iterable[Down], frame_size: tuple[int, int]
     ) -> None:
@@ -209,13 +241,11 @@ class Looks:
         frame = searches.setdefault(("frame", 0), _Search(whole, FRAME_TURNS, self._every_s, math.inf, now_s))
         frame.region = whole
         for one in ended:
-            lost = one.border is None and not one.cut and not self._zones.in_exit(one.person, frame_size)
-            if lost:
-                region = _beside(one.person, frame_size)
-                until_s = now_s + SEARCH_FOR_S
-                searches["lost", one.person.id] = _Search(
-                    region, SEARCH_TURNS, SEARCH_EVERY_S, until_s, now_s
-                )
+            key = "lost", one.person.id
+            if one.border is not None or one.cut or self._zones.in_exit(one.person, frame_size):
+                searches.pop(key, None)
+            elif key not in searches:
+                searches[key] = self._search_near(one.person, frame_size)
         searches = {key: one for key, one in searches.items() if key[0] != "down"} | {
             ("down", one.number): self._search_for(one, frame_size)
             for one in down
@@ -235,6 +265,16 @@ class Looks:
             return _Search(region, SEARCH_TURNS, SEARCH_EVERY_S, math.inf, self._elapsed.now_s)
         search.region = region
         return search
+
+
+def _at_border(person: Person, frame_size: tuple[int, int]) -> bool:
+    """Whether somebody is at a side or the top of the frame; below it there is more floor to fall on."""
+    points = person.pose.points[person.visible]
+    if not len(points):
+        return True
+    margin = _AT_BORDER * person.size_px
+    (top, left), right = points.min(axis=0).tolist(), float(points[:, 1].max())
+    return top < margin or left < margin or right > frame_size[0] - margin
 
 
 def _beside(person: Person, frame_size: tuple[int, int]) -> Region:

@@ -1,0 +1,187 @@
+"""How far a camera looks down, learned from drawn people, of longer legs than PoseNet sees real ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from posed.config import PeopleConfig
+from posed.people.events import Observer
+from posed.people.falls import Seeing
+from posed.people.person import Person
+from posed.people.pitch import BELIEVED_S, FROM_ONE_S, REMEMBERED_S, STEEPEST_DEG, TOO_STEEP_DEG, Pitch
+from posed.people.posture import POSTURES, joints_of, shape_of
+from posed.people.size import body_size
+from posed.render.actions import ACTIONS
+from posed.render.draw import View
+from posed.render.scene import Scene
+from tests.performers import SIZE, part, person_at, posing, told
+
+FPS = 10
+DISTANCE_M = 4.5
+
+
+def seen_from(down_deg: float, action: str = "stand", heading: float = 30, number: int = 1) -> Person:
+    """Somebody in the middle of the picture of a camera that looks down, as large as they are upright."""
+    down = math.radians(down_deg)
+    above = np.array([0, 0.9 + DISTANCE_M * math.sin(down), 0])
+    view = View.of(SIZE, 0.8 * SIZE[0], above, down_deg)
+
+    def points(what: str):
+        scene = Scene(3, SIZE, script=[part(what, heading=heading, place=(0, DISTANCE_M * math.cos(down)))])
+        scene.view = view
+        return scene.keypoints(np.array([0.5 * ACTIONS[what].usual_s]))[1][0]
+
+    size_px, _ = body_size(points("stand"), np.ones(17, bool))
+    return person_at(points(action), size_px, number)
+
+
+def seeing(person: Person, pitch: Pitch | None = None) -> Seeing:
+    joints = joints_of(person)
+    shortening = (pitch or Pitch()).shortening(joints, SIZE)
+    return Seeing(person, joints, shape_of(joints, person.size_px, shortening))
+
+
+def look(pitch: Pitch, person: Person, seconds: float, start_s: float = 0) -> float:
+    """See somebody for so long; returns when."""
+    for frame in range(round(seconds * FPS) + 1):
+        pitch.learn([seeing(person)], start_s + frame / FPS, SIZE)
+    return start_s + seconds
+
+
+def learned(down_deg: float, action: str = "stand") -> Pitch:
+    pitch, now_s = Pitch(), 0.0
+    for number in range(4):
+        now_s = look(pitch, seen_from(down_deg, action, number=number), 6, now_s + 1)
+    return pitch
+
+
+def test_the_steeper_a_camera_the_more_is_learned():
+    level, down, steep = (learned(down_deg).deg for down_deg in (0, 40, 55))
+    assert level == 0
+    assert 5 < down < steep - 5 < TOO_STEEP_DEG
+
+
+def gone_by(person: Person, speed: float, number: int) -> list[Person]:
+    """Somebody in the frames of 4 s, who goes so many statures per s."""
+    step_px = np.array([0, speed * person.size_px / FPS])
+    points = person.pose.points
+    return [person_at(points + step_px * frame, person.size_px, number) for frame in range(4 * FPS)]
+
+
+@pytest.mark.parametrize(("speed", "told_after"), [(0.8, "too_steep"), (0.2, "learning")])
+def test_people_going_about_below_a_ceiling_are_too_steep(speed, told_after):
+    pitch, now_s = Pitch(), 0.0
+    for number in range(5):
+        for person in gone_by(seen_from(85), speed, number):
+            now_s += 1 / FPS
+            pitch.learn([seeing(person)], now_s, SIZE)
+    assert pitch.told == told_after
+
+
+def test_it_is_believed_once_three_people_have_stood():
+    pitch, now_s = Pitch(), 0.0
+    for number in (1, 2, 3):
+        assert (pitch.deg, pitch.told) == (None, "learning")
+        now_s = look(pitch, seen_from(30, number=number), 20, now_s)
+        assert pitch.learned_s == pytest.approx(number * FROM_ONE_S)
+    assert (pitch.learned_s, pitch.told) == (pytest.approx(BELIEVED_S), "ok")
+    assert pitch.deg is not None
+
+
+@pytest.mark.parametrize("action", ["sit", "sit_on_floor", "lie", "lie_on_front", "bend_down"])
+@pytest.mark.parametrize("heading", [0, 90, 180])
+def test_who_does_not_stand_teaches_nothing(action, heading):
+    pitch = Pitch()
+    look(pitch, seen_from(20, action, heading), 5)
+    assert pitch.learned_s == 0
+
+
+def test_who_is_cut_off_by_the_border_teaches_nothing():
+    person, pitch = seen_from(20), Pitch()
+    person.pose.points[:, 0] += SIZE[1] - person.pose.points[15:, 0].mean()
+    look(pitch, person, 5)
+    assert pitch.learned_s == 0
+
+
+def test_flickers_of_standing_teach_nothing():
+    standing, sitting, pitch = seen_from(20), seen_from(20, "sit"), Pitch()
+    for frame in range(300):
+        pitch.learn([seeing(standing if frame % 10 else sitting)], frame / FPS, SIZE)
+    assert pitch.learned_s == 0
+
+
+def test_one_wrong_person_among_three_changes_nothing():
+    alone, mixed = learned(30).deg, learned(30)
+    look(mixed, seen_from(70, number=9), 6, 100)
+    assert mixed.deg == alone
+
+
+def test_a_camera_that_is_turned_is_learned_anew():
+    pitch, now_s = Pitch(), 0.0
+    for down_deg in (0, 45):
+        for number in range(70):
+            now_s = look(pitch, seen_from(down_deg, number=100 * down_deg + number), 6, now_s + 1)
+        assert pitch.learned_s <= REMEMBERED_S + 1e-6
+        assert pitch.deg == pytest.approx(learned(down_deg).deg, abs=1)
+
+
+def test_legs_are_shortened_by_where_they_are():
+    pitch, person = Pitch(given_deg=30), seen_from(30)
+    high, middle, low = (
+        pitch.shortening(
+            joints_of(person_at(person.pose.points + np.array([down_px, 0]), person.size_px)), SIZE
+        )
+        for down_px in (-60, 0, 60)
+    )
+    assert low < middle < high
+    assert middle == pytest.approx(0.67, abs=0.08)
+
+
+@pytest.mark.parametrize("known", [Pitch(), Pitch(given_deg=0), Pitch(given_deg=TOO_STEEP_DEG)])
+def test_nothing_is_shortened_without_a_pitch_that_helps(known):
+    assert known.shortening(joints_of(seen_from(30)), SIZE) == 1
+
+
+@pytest.mark.parametrize("down_deg", [0, 10, 20])
+@pytest.mark.parametrize(
+    ("action", "posture"), [("stand", "standing"), ("walk", "standing"), ("sit", "sitting")]
+)
+@pytest.mark.parametrize("heading", [0, 45, 90, 180, -90])
+def test_postures_are_right_once_the_pitch_is_known(down_deg, action, posture, heading):
+    scores = seeing(seen_from(down_deg, action, heading), Pitch(given_deg=down_deg)).shape.scores
+    assert POSTURES[scores.index(max(scores))] == posture
+
+
+def test_a_given_pitch_goes_first_and_nothing_is_learned():
+    pitch = Pitch(given_deg=12.5)
+    look(pitch, seen_from(30), 5)
+    assert (pitch.deg, pitch.told, pitch.learned_s) == (12.5, "ok", 0)
+
+
+def test_what_was_learned_survives_a_restart():
+    before, after = learned(45), Pitch()
+    after.restore(before.dump())
+    assert (after.deg, after.learned_s) == (before.deg, pytest.approx(before.learned_s, abs=0.1))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{}, [], None, {"seconds": [1.0]}, {"seconds": [-1.0] * (STEEPEST_DEG + 1)}]
+    + [{"seconds": [bad] * (STEEPEST_DEG + 1)} for bad in (math.nan, math.inf, 1e9, "much")],
+)
+def test_what_is_no_pitch_is_refused(data):
+    with pytest.raises(ValueError, match="pitch: must be"):
+        Pitch().restore(data)
+
+
+def test_too_steep_a_view_tells_no_posture():
+    person = posing("stand", 0.5)
+    observer = Observer(PeopleConfig(pitch_deg=TOO_STEEP_DEG))
+    events = [event for frame in range(50) for event in observer.update([person], [], frame / FPS, SIZE)]
+    assert (told(events, "posture"), observer.people[0].posture) == ([], "unknown")
+    observer.configure(PeopleConfig(pitch_deg=10))
+    events = [event for frame in range(50, 80) for event in observer.update([person], [], frame / FPS, SIZE)]
+    assert [event.detail["posture"] for event in told(events, "posture")] == ["standing"]
