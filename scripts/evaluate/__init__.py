@@ -1,0 +1,1 @@
+"""Measures what posed says of people, on labelled footage of real ones."""

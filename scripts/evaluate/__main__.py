@@ -1,0 +1,207 @@
+"""Plays labelled footage of real people through posed, and prints what it told of them.
+
+    scripts/evaluate/footage                          # ../shared/footage at 15 and 10 fps, both sizes
+    scripts/evaluate/footage --use check --fps 10     # the quick half
+    scripts/evaluate/footage --clips urfd_dm_fall-02-cam0 --draw /tmp/strips
+    scripts/evaluate/footage --learn                  # again, once each camera's pitch is known
+
+For each rate and model, and by group: falls told, seconds from the labelled start to the event, clips in
+which a fall was told that was none, ids per clip, frames in which who lies is found, and inferences spent;
+then postures against the labels. Inferences are kept in ${XDG_CACHE_HOME:-~/.cache}/posed-check/footage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from posed.config import Config, changed
+from posed.errors import PosedError
+from scripts.evaluate.drawing import draw_strip
+from scripts.evaluate.footage import Clip, FootageError, read_footage
+from scripts.evaluate.inferences import Network
+from scripts.evaluate.play import Played, play, play_on
+from scripts.evaluate.score import Bounds, Score, print_tables
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+FOOTAGE: Final = ROOT.parent / "shared" / "footage"
+WALKERS: Final = ROOT.parent / "shared" / "testdata" / "walkers_768x576.mp4"
+MODELS: Final = ROOT.parent / "shared" / "models"
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posed-check" / "footage"
+
+
+def main() -> int:
+    """Play, print, and compare with the bounds; returns the exit status."""
+    options = parse_options()
+    try:
+        clips = chosen_clips(options)
+        config = changed(Config(), dict(options.set))
+        good = True
+        for model in options.models:
+            for fps in options.fps:
+                for learn in (False, True) if options.learn else (False,):
+                    played = play_all(clips, options, config, model, fps, learn=learn)
+                    learned = ", each camera's pitch learned before" if learn else ""
+                    print(f"\n== {Path(model).stem}, {fps:g} fps, {len(clips)} clips{learned}")
+                    score = print_tables(played, wrong=options.wrong)
+                    good = within(score, Bounds(options.most_missed, options.most_false)) and good
+                if options.hours:
+                    good = play_hours(clips, options, config, model, fps) and good
+                if options.draw:
+                    for one in played:
+                        print(draw_strip(one, options.draw, config, options.every))
+    except (FootageError, PosedError, OSError) as error:
+        print(f"footage: {error}", file=sys.stderr)
+        return 2
+    return 0 if good else 1
+
+
+def chosen_clips(options: argparse.Namespace) -> list[Clip]:
+    """The clips that the command line asks for.
+
+    Raises:
+        FootageError: there is none.
+    """
+    clips = [
+        clip
+        for clip in read_footage(options.footage)
+        if options.use in ("all", clip.use) and (not options.clips or clip.name in options.clips)
+    ]
+    unknown = set(options.clips or ()) - {clip.name for clip in clips}
+    if unknown or not clips:
+        raise FootageError(f"{options.footage}: has no such clip: {', '.join(sorted(unknown))}")
+    return clips
+
+
+def within(score: Score, bounds: Bounds) -> bool:
+    """Whether the figures keep the bounds; says which they do not."""
+    problems = bounds.problems(score)
+    for problem in problems:
+        print(f"out of bounds: {problem}", file=sys.stderr)
+    return not problems
+
+
+def play_hours(
+    clips: Sequence[Clip], options: argparse.Namespace, config: Config, model: str, fps: float
+) -> bool:
+    """People who come and go, for hours, of whom nobody falls; whether no fall was told."""
+    passers = [clip for clip in clips if clip.name.startswith("intel")]
+    if WALKERS.is_file():
+        passers.append(Clip(WALKERS, "check", "no_fall", None, (), (), held=False))
+    if not passers:
+        raise FootageError("--hours: must have clips of passers-by (intel_*), got none")
+    with Network(model, config.decode) as network:
+        rounds, falls = play_on(passers, network, config, fps, CACHE, options.hours * 3600)
+    print(
+        f"{options.hours:g} h of {len(passers)} clips of passers-by, {rounds} rounds: {len(falls)} falls told"
+    )
+    for fall in falls:
+        print(f"false   {fall}")
+    return not falls
+
+
+def play_all(  # noqa: PLR0913 what clips are played with
+    clips: Sequence[Clip], options: argparse.Namespace, config: Config, model: str, fps: float, *, learn: bool
+) -> list[Played]:
+    """Every clip, side by side."""
+    how = {"keep": bool(options.draw), "mirror": options.mirror, "learn": learn}
+    task = partial(_play_one, model=model, config=config, fps=fps, how=how)
+    if options.processes == 1:
+        return [task(clip) for clip in clips]
+    with multiprocessing.Pool(options.processes) as pool:
+        return pool.map(task, clips, chunksize=1)
+
+
+def _play_one(clip: Clip, model: str, config: Config, fps: float, how: dict[str, bool]) -> Played:
+    with Network(model, config.decode) as network:
+        return play(clip, network, config, fps, CACHE, **how)
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/evaluate/footage",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--footage", type=Path, default=FOOTAGE, help=f"a folder with a manifest.csv ({FOOTAGE})"
+    )
+    parser.add_argument("--use", choices=("try", "check", "all"), default="all", help="which clips (all)")
+    parser.add_argument("--clips", nargs="+", metavar="NAME", help="these alone")
+    parser.add_argument("--fps", type=rate, nargs="+", default=[15.0, 10.0], help="(15 10)")
+    parser.add_argument("--models", nargs="+", default=default_models(), metavar="MODEL")
+    parser.add_argument(
+        "--set",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        type=_value,
+        help="a setting, such as people.fall_confirm_s 5",
+    )
+    parser.add_argument(
+        "--learn", action="store_true", help="play all again, in daemons that know their camera's pitch"
+    )
+    parser.add_argument("--mirror", action="store_true", help="play every clip as in a mirror")
+    parser.add_argument("--hours", type=hours, default=0, help="of passers-by, too, one after the other")
+    parser.add_argument("--wrong", action="store_true", help="name every clip that was taken wrongly")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="write a strip of pictures of each clip")
+    parser.add_argument("--every", type=rate, default=1.0, help="seconds between its pictures (1)")
+    parser.add_argument("--most-missed", type=int, metavar="N", help="end with 1 where more falls are missed")
+    parser.add_argument(
+        "--most-false", type=int, metavar="N", help="end with 1 where more other clips tell a fall"
+    )
+    parser.add_argument("--processes", type=at_least_one, help="(one per core)")
+    return parser.parse_args()
+
+
+def rate(text: str) -> float:
+    """A number of frames per second, or of seconds, that can be played."""
+    value = float(text)
+    if not 0.1 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"must be 0.1 to 1000, got {text}")
+    return value
+
+
+def hours(text: str) -> float:
+    """A number of hours that somebody may wait for."""
+    value = float(text)
+    if not 0 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"must be 0 to 1000, got {text}")
+    return value
+
+
+def at_least_one(text: str) -> int:
+    """A number of processes."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value
+
+
+def _value(text: str) -> object:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)
+
+
+def default_models() -> list[str]:
+    """Coral's plain files at both sizes."""
+    return [
+        str(MODELS / f"posenet_mobilenet_v1_075_{size}_16_quant_decoder.tflite")
+        for size in ("353_481", "481_641")
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

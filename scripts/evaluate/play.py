@@ -1,0 +1,239 @@
+"""Plays a clip through all that the daemon does with a recording, and notes what came of it."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from posed.camera.sight import Darkness, is_due
+from posed.config import Config, PeopleConfig, ZoneConfig
+from posed.following import Following
+from posed.frame import Look
+from posed.mqtt.spool import Occurrence
+from posed.people.events import Observed
+from posed.people.turned import merged
+from posed.pipeline import LOOK_LATER
+from posed.pose import Pose
+from scripts.evaluate.footage import HELD_S, LIES_AFTER_S, Clip, frames_at, video_facts
+from scripts.evaluate.inferences import Inferences, Network, frame_of
+
+
+@dataclass(slots=True)
+class Moment:
+    """One frame, as it was played.
+
+    Args:
+        index: of the frame in the clip.
+        time_s: of the clip.
+        poses: everybody found, as it is and turned.
+        looked: the turned inference that was made of it, if any.
+        people: as the daemon tells them.
+    """
+
+    index: int
+    time_s: float
+    poses: list[Pose]
+    looked: Look | None
+    people: list[Observed]
+
+
+@dataclass(slots=True)
+class Played:
+    """What came of a clip.
+
+    Args:
+        told: events with the time in the clip at which they were told, s.
+        postures: by (truth, told): frames; `presumed` are those of everybody while nothing is labelled.
+        pitch_deg: how far the camera looks down, as is known at the end; None where it is not.
+        ids: of everybody who was ever told.
+        lying_frames, lying_found: frames in which the fallen person lies, and in which somebody is found.
+        frames, turned: frames, and turned inferences.
+    """
+
+    clip: Clip
+    told: list[tuple[float, Occurrence]]
+    postures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    presumed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    pitch_deg: float | None = None
+    ids: set[int] = field(default_factory=set)
+    lying_frames: int = 0
+    lying_found: int = 0
+    frames: int = 0
+    turned: int = 0
+    moments: list[Moment] = field(default_factory=list)
+
+    @property
+    def falls(self) -> list[float]:
+        """When falls were told, s of the clip."""
+        return [time_s for time_s, event in self.told if event.type == "fall"]
+
+
+def config_for(clip: Clip, base: Config, *, mirror: bool = False) -> Config:
+    """The configuration with what the owner would have drawn as a resting zone."""
+    if not clip.resting:
+        return base
+    corners = tuple((1 - x if mirror else x, y) for x, y in clip.resting)
+    zone = ZoneConfig(polygon=corners, kind="resting")
+    people: PeopleConfig = base.people.model_copy(update={"zones": {"rest": zone}})
+    return base.model_copy(update={"people": people})
+
+
+class Player:
+    """Plays clips through what the daemon does with frames; what it knows goes on from clip to clip.
+
+    Args:
+        network: what finds the poses.
+        cache: folder of inferences.
+        config: the settings.
+        folder: for the state that a daemon keeps on disk; what it learned of the camera is taken from there.
+    """
+
+    def __init__(self, network: Network, cache: Path, config: Config, folder: Path) -> None:
+        self._network, self._cache, self._config = network, cache, config
+        self._following = Following(
+            config, self._tell, folder / "falls.json", pitch_file=folder / "pitch.json"
+        )
+        self._asked: deque[tuple[int, Look]] = deque()
+        self._sequence = 0
+        self._now_s = 0.0
+        self._darkness = Darkness()
+        self.told: list[tuple[float, Occurrence]] = []
+        """Events, each with the time in its clip at which it was told, s."""
+
+    @property
+    def pitch_deg(self) -> float | None:
+        """How far the camera looks down; None until that is believed."""
+        return self._following.pitch.deg
+
+    def _tell(self, event: Occurrence) -> str:
+        self.told.append((self._now_s, event))
+        return str(len(self.told))
+
+    def play(self, clip: Clip, fps: float, *, held: bool = True, mirror: bool = False) -> Iterator[Moment]:
+        """Play one clip, as a recording that begins.
+
+        Args:
+            clip: to play.
+            fps: frames per second of the camera; the clip's own at most.
+            held: whether with the held end that footage has.
+            mirror: whether as in a mirror.
+        """
+        count, clip_fps, size = video_facts(clip.path)
+        if not held:
+            count = max(1, count - round(HELD_S * clip_fps))
+        threshold = self._config.decode.keypoint_threshold
+        with Inferences(clip, self._network, self._cache, mirror=mirror) as inferences:
+            judged_s = -math.inf
+            for index in frames_at(count, clip_fps, fps):
+                self._now_s = index / clip_fps
+                poses, looked = inferences.poses(index), None
+                if self._asked and self._asked[0][0] + LOOK_LATER <= self._sequence:
+                    looked = self._asked.popleft()[1]
+                    found = inferences.poses(index, looked)
+                    poses = merged(poses, found, looked.turn_deg, threshold)
+                if is_due(self._now_s, judged_s):
+                    judged_s = self._now_s
+                    self._darkness.update(inferences.brightness(index))
+                frame = frame_of(size, self._sequence, self._now_s)
+                self._following.update(poses, frame, dark=self._darkness.dark)
+                if (look := self._following.next_look()) is not None:
+                    self._asked.append((self._sequence, look))
+                self._sequence += 1
+                yield Moment(index, self._now_s, poses, looked, list(self._following.people))
+
+
+def play(  # noqa: PLR0913 what a clip is played with
+    clip: Clip,
+    network: Network,
+    base: Config,
+    fps: float,
+    cache: Path,
+    *,
+    keep: bool = False,
+    mirror: bool = False,
+    learn: bool = False,
+) -> Played:
+    """Play one clip in a daemon of its own.
+
+    Args:
+        clip: to play.
+        network: what finds the poses.
+        base: the settings.
+        fps: frames per second of the camera; the clip's own at most.
+        cache: folder of inferences.
+        keep: whether every moment is kept, to look at.
+        mirror: whether as in a mirror.
+        learn: whether another daemon has seen the clip before, until it knew how far the camera looks down.
+    """
+    config = config_for(clip, base, mirror=mirror)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if learn:
+            _learn(Player(network, cache, config, folder), clip, fps, mirror=mirror)
+            (folder / "falls.json").unlink(missing_ok=True)
+        player = Player(network, cache, config, folder)
+        played = Played(clip, player.told)
+        for moment in player.play(clip, fps, mirror=mirror):
+            _note(played, moment)
+            if keep:
+                played.moments.append(moment)
+        played.pitch_deg = player.pitch_deg
+    return played
+
+
+def _learn(player: Player, clip: Clip, fps: float, *, mirror: bool) -> None:
+    """Play a clip over and over until the pitch is believed, or nothing is left to learn from it."""
+    for _ in range(_ROUNDS):
+        for _moment in player.play(clip, fps, mirror=mirror):
+            if player.pitch_deg is not None:
+                return
+
+
+_ROUNDS: Final = 10
+"""Each track teaches so much at most, so a clip of one second upright takes as many rounds."""
+
+
+def play_on(  # noqa: PLR0913, PLR0917 what clips are played with
+    clips: Sequence[Clip], network: Network, base: Config, fps: float, cache: Path, seconds: float
+) -> tuple[int, list[str]]:
+    """Play clips without their held ends one after the other, over and over, in one daemon.
+
+    Returns:
+        How many times, and which clip was playing when a fall was told.
+    """
+    falls, rounds, played_s = [], 0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        player = Player(network, cache, base, Path(folder))
+        while played_s < seconds:
+            rounds += 1
+            for clip in clips:
+                before = len(player.told)
+                frames = sum(1 for _ in player.play(clip, fps, held=clip.held))
+                played_s += frames / fps
+                told = [event for _, event in player.told[before:] if event.type == "fall"]
+                falls += [f"{clip.name}, round {rounds}"] * len(told)
+    return rounds, falls
+
+
+def _note(played: Played, moment: Moment) -> None:
+    played.frames += 1
+    played.turned += moment.looked is not None
+    played.ids |= {one.person.id for one in moment.people}
+    clip = played.clip
+    if clip.fall_start_s is not None and moment.time_s >= clip.fall_start_s + LIES_AFTER_S:
+        played.lying_frames += 1
+        played.lying_found += any(one.person.seen for one in moment.people)
+    truth = clip.posture_at(moment.time_s)
+    if truth is not None:
+        if not moment.people:
+            played.postures[truth, "nobody"] += 1
+        for one in moment.people:
+            played.postures[truth, one.posture] += 1
+    elif clip.whoever is not None:
+        for one in moment.people:
+            played.presumed[clip.whoever, one.posture] += 1
