@@ -127,6 +127,7 @@ class Bench:
             "device": "hall",
             "camera": {"kind": "images", "source": str(folder / "pictures"), "loop": True, "fps": FPS},
             "model": {"name": str(folder / "red.tflite")},
+            "decode": {"max_people": 1},
             "engine": {"kind": "cpu", "threads": 1},
             "people": {"lost_after_s": 0.3, "look_turned_s": 0},
             "mqtt": {"host": "127.0.0.1", "events": {"max_age_s": 3600}},
