@@ -31,7 +31,6 @@ KEYPOINTS: Final = (
 
 KEYPOINT_COUNT: Final = len(KEYPOINTS)
 
-LEFT_SHOULDER, RIGHT_SHOULDER = 5, 6
 LEFT_HIP, RIGHT_HIP = 11, 12
 """Indices of some of them."""
 

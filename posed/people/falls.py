@@ -736,11 +736,11 @@ def _lying_evidence(shape: Shape, joints: Joints, floor: Floor, before: Posture)
     head_height, evidence = floor.head_height(joints), floor.lying_evidence(joints, shape)
     if before != "standing" or head_height >= UP or shape.scores[2] < _FITS:
         return evidence
-    counts = _FLAT_COUNTS if _is_flat(shape) else _AWAY_COUNTS if _lies_away(shape, head_height) else -1.0
+    counts = _FLAT_COUNTS if _is_flat(shape) else _AWAY_COUNTS if _has_high_hips(shape, head_height) else -1.0
     return counts if not evidence >= counts else evidence
 
 
-def _lies_away(shape: Shape, head_height: float) -> bool:
+def _has_high_hips(shape: Shape, head_height: float) -> bool:
     """Whether somebody lies with the head away from a camera that looks down: who crouches has lower hips."""
     return head_height - shape.trunk >= _HIPS_AWAY and shape.trunk <= _TRUNK_AWAY
 

@@ -81,9 +81,10 @@ class Floor:
         if math.isnan(height):
             return math.nan
         trunk = 0.0 if math.isnan(shape.trunk) else shape.trunk
-        if height - trunk >= _HIPS_BENT and shape.legs >= _LEGS_BENT and not self._lies_away(joints, shape):
+        away = self._lies_away(joints, shape)
+        if not away and height - trunk >= _HIPS_BENT and shape.legs >= _LEGS_BENT:
             return _BENT
-        low, in_all = (_LOW_AWAY, _LOW_AWAY_IN_ALL) if self._lies_away(joints, shape) else (LOW, LOW_IN_ALL)
+        low, in_all = (_LOW_AWAY, _LOW_AWAY_IN_ALL) if away else (LOW, LOW_IN_ALL)
         # Whose head is below the hips lies with the head towards the camera, and so higher in the picture.
         below = min(low + max(0.0, -trunk) - height, in_all - height - trunk)
         return min(max(below / _CLEAR, -1.0), 1.0)
