@@ -58,9 +58,29 @@ def made(**heights: float) -> Person:
 
 
 STANDING = made(head=0.9, shoulders=0.78, elbows=0.6, wrists=0.45, hips=0.5, knees=0.27, ankles=0.0)
+ON_FLOOR = made(head=0.44, shoulders=0.32, elbows=0.2, wrists=0.1, hips=0.08, knees=0.08, ankles=0.0)
+LYING = made(head=0.1, shoulders=0.1, elbows=0.08, wrists=0.05, hips=0.08, knees=0.08, ankles=0.0, aside=0.3)
 CROUCHING = made(
     head=0.32, shoulders=0.30, elbows=0.2, wrists=0.1, hips=0.14, knees=0.25, ankles=0.0, aside=0.2
 )
+
+
+def noisy(frames: Frames, share: float = 0.01) -> Iterator[tuple[float, list[Person]]]:
+    """The frames with keypoints that are off by so much, in statures."""
+    rng = np.random.default_rng(1)
+    for at, people in frames:
+        yield at, [moved_at_random(rng, person, share) for person in people]
+
+
+def moved_at_random(rng: np.random.Generator, person: Person, share: float) -> Person:
+    spread = share * person.size_px
+    return person_at(person.pose.points + rng.normal(0, spread, (17, 2)), person.size_px)
+
+
+def without(frames, start_s: float, end_s: float):
+    """The frames, with nobody found between these times."""
+    for at, people in frames:
+        yield at, [] if start_s <= at < end_s else people
 
 
 def kinds(events: list[Event]) -> list[str]:
@@ -124,6 +144,18 @@ def test_sinking_slowly_from_a_chair_is_no_fall():
     assert kinds(watched(frames)) == []
 
 
+@pytest.mark.parametrize("fps", [10, 30, 60])
+def test_noise_is_no_speed_at_any_frame_rate(fps):
+    frames = moving((3, posing("sit", 0.5)), (5.5, posing("lie_on_side", 0.5)), until_s=25, fps=fps)
+    assert kinds(watched(noisy(frames))) == []
+
+
+def test_lying_back_from_the_floor_unseen_is_no_fall():
+    sitting = moved(ON_FLOOR, -0.14)  # as high as on a chair, for a camera that looks down
+    frames = moving((2, sitting), (2.6, moved(LYING, -0.12)), until_s=25)
+    assert kinds(watched(without(frames, 2.4, 3.2))) == []
+
+
 # Beds
 
 
@@ -152,6 +184,11 @@ def test_crouching_with_a_bowed_head_is_no_fall():
 
 
 # Lost on the way down
+
+
+def test_who_sits_still_on_the_floor_and_is_lost_has_not_fallen():
+    frames = moving((2, STANDING), (2.8, ON_FLOOR), (3.5, ON_FLOOR), until_s=25)
+    assert kinds(watched(without(frames, 3.5, 25))) == []
 
 
 def test_who_is_lost_at_the_bottom_going_down_has_fallen():
@@ -220,6 +257,15 @@ def test_somebody_much_smaller_is_not_taken_for_the_faller(factor, cleared):
     assert told(events, "entered")[-1].time_s > 59
 
 
+# What is told of it
+
+
+def test_a_fall_tells_which_evidence_counted_how_much():
+    (fall,) = told(watched(moving((2, STANDING), (2.5, LYING), until_s=25)), "fall")
+    assert fall.detail["head_low_s"] == pytest.approx(10, abs=0.5)
+    assert [fall.detail[f"{kind}_s"] for kind in ("flat", "along_view", "not_lying")] == [0, 0, 0]
+
+
 # Restarts
 
 
@@ -232,6 +278,8 @@ def test_a_restart_keeps_floor_posture_and_speed():
     assert (after.before, after.floor_y) == ("sitting", before.floor_y)
     assert 0 < after.floor_y < 1
     assert after.speed == pytest.approx(before.speed, abs=0.001) != 0
+    assert after.evidence == pytest.approx(before.evidence, abs=0.001)
+    assert after.evidence_s > 1
 
 
 def test_a_restart_keeps_a_floor_that_is_not_known():

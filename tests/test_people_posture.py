@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from posed.people.person import Person
 from posed.people.posture import (
     NOT_KNOWN,
     POSTURES,
@@ -106,14 +107,19 @@ def test_only_who_stands_or_walks_is_surely_upright(heading):
 
 def test_legs_are_compared_while_the_feet_stay():
     standing, stood = posing("stand", 0.5), Stood()
-    stood.compared(joints_of(standing), shaped(standing), standing.size_px, SIZE[1])
+
+    def beside_before(person: Person) -> float:
+        shape = shaped(person)
+        stood.compare(joints_of(person), shape, person.size_px, SIZE[1])
+        return shape.beside_before
+
+    assert beside_before(standing) == 1
     points = standing.pose.points.copy()
     points[:15, 0] = points[15:, 0].mean() - 0.6 * (points[15:, 0].mean() - points[:15, 0])
     smaller = person_at(points, 0.6 * standing.size_px)
-    shape = stood.compared(joints_of(smaller), shaped(smaller), smaller.size_px, SIZE[1])
-    assert shape.beside_before == pytest.approx(0.6, abs=0.05)
+    assert beside_before(smaller) == pytest.approx(0.6, abs=0.05)
     away = person_at(points + np.array([0, standing.size_px]), smaller.size_px)
-    assert stood.compared(joints_of(away), shaped(away), away.size_px, SIZE[1]).beside_before == 1
+    assert beside_before(away) == 1
 
 
 @pytest.mark.parametrize("fps", [5, 10, 30])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from posed.config import PeopleConfig
-from posed.people.falls import Change, Departed, Falls, Seeing
+from posed.people.falls import KINDS, Change, Departed, Falls, Seeing
 from posed.people.person import Person
 from posed.people.pitch import Pitch
 from posed.people.posture import (
@@ -43,7 +43,8 @@ class Event:
         detail: by type. left: `how` (`border`, `exit`, `lost`). posture: `posture`, `before`, `confidence`.
             gesture: `gesture`. fall: `fall` (its number), `seen` (`lying`, `vanished`), `ago_s` (since they
             went down), `lying_s` (for how long they were seen lying), `before` (from which posture), `speed`
-            (of the head's way down, statures per second). fall_cleared: `fall`, `by` (`upright`, `left`,
+            (of the head's way down, statures per second), and for each of `KINDS` for how long it was seen,
+            weighed (`head_low_s`, …). fall_cleared: `fall`, `by` (`upright`, `left`,
             `request`).
         evidence: the person at that time, or as last seen; None where it was not seen in this run.
     """
@@ -242,6 +243,7 @@ class Observer:
                 "lying_s": round(down.lying_for_s, 1),
                 "before": down.before,
                 "speed": round(down.speed, 2),
+                **{f"{kind}_s": round(down.evidence.get(kind, 0.0), 1) for kind in KINDS},
             }
             return Event("fall", self._time_s, down.person, zone, detail, down.witness)
         detail = {"fall": down.number, "by": change.by}
@@ -265,5 +267,6 @@ class Observer:
     def _seeing(self, person: Person, frame_size: tuple[int, int]) -> Seeing:
         joints = joints_of(person)
         shape = shape_of(joints, person.size_px, self.pitch.shortening(joints, frame_size))
-        stood = self._stood.setdefault(person.id, Stood())
-        return Seeing(person, joints, stood.compared(joints, shape, person.size_px, frame_size[1]))
+        stood = self._stood.get(person.id) or self._stood.setdefault(person.id, Stood())
+        stood.compare(joints, shape, person.size_px, frame_size[1])
+        return Seeing(person, joints, shape)

@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, Protocol
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from posed.config import PeopleConfig
 from posed.people.floor import UP, Bed, Floor, is_upright
@@ -90,13 +91,18 @@ _SWAPPED_S: Final = 0.06
 frames until a pose that is nobody's is a person."""
 
 _SPEED_OVER_S: Final = 0.5
-"""Over how long the head's speed is measured, s: noise moves it by some 0.05 statures."""
+_SPEED_LEAST_S: Final = 0.2
+"""Over how long the head's speed is measured, at most and at least, s: noise moves it by some 0.05 statures
+from one frame to the next, however many there are in a second."""
 
 _SAME_PLACE: Final = 1.0
 _NEARBY: Final = 2.0
 _MOVED: Final = 0.5
 """Distances between hips in the picture, as a share of the stature: of one person before and after a fall; of
 people who may be taken for each other; from which on somebody has gone elsewhere."""
+
+_SMALLER: Final = 0.95
+"""Of their stature before: whose shape is measured by that, not by how large they look."""
 
 _SMALLEST: Final = 0.6
 _LARGEST: Final = 1.6
@@ -124,6 +130,11 @@ _CROUCHES_S: Final = 0.5
 """Who is clearly seen crouching or sitting on the floor for so much longer than lying is not down."""
 
 Seen = Literal["lying", "vanished"]
+Kind = Literal["head_low", "flat", "along_view", "not_lying"]
+KINDS: Final[tuple[Kind, ...]] = ("head_low", "flat", "along_view", "not_lying")
+"""Evidence: a head as low as on the floor; a body that lies flat, on whatever; one that lies along the view,
+with the head away from the camera; and, against all of these, crouching, sitting or bending."""
+
 ClearedBy = Literal["upright", "left", "request"]
 
 
@@ -143,8 +154,7 @@ class Departed(Protocol):
         """Whether frames were interrupted, so that nobody knows what became of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where somebody is: the hips, fractions of the frame; the size, their stature, is one of its height."""
 
     x: float
@@ -155,9 +165,13 @@ class Place:
     def of(cls, person: Person, frame_size: tuple[int, int]) -> Place:
         """Where a person is who is seen."""
         width, height = frame_size
-        hips = [person.pose.points[hip].tolist() for hip in (LEFT_HIP, RIGHT_HIP) if person.visible[hip]]
-        points = hips or person.pose.points[person.visible].tolist() or person.pose.points.tolist()
-        y, x = (sum(point[axis] for point in points) / len(points) for axis in (0, 1))
+        points, visible = person.pose.points, person.visible
+        if visible[LEFT_HIP] and visible[RIGHT_HIP]:  # nearly always, and quicker
+            y, x = ((points[LEFT_HIP] + points[RIGHT_HIP]) / 2).tolist()
+        else:
+            hips = [hip for hip in (LEFT_HIP, RIGHT_HIP) if visible[hip]]
+            chosen = points[hips] if hips else points[visible] if visible.any() else points
+            y, x = chosen.mean(axis=0).tolist()
         return cls(x / width, y / height, person.size_px / height)
 
     def distance(self, other: Place, aspect: float) -> float:
@@ -166,7 +180,7 @@ class Place:
 
     def at_least(self, size: float) -> Place:
         """The same place of somebody who is no smaller than that: who lies along the view only looks so."""
-        return replace(self, size=max(self.size, size))
+        return Place(self.x, self.y, max(self.size, size))
 
 
 @dataclass(slots=True)
@@ -184,7 +198,7 @@ class Down:
         tracks: ids under which they are followed now.
         lying_for_s: how long they were seen lying.
         seen_for_s: how long they have been seen since.
-        evidence_s: for how long they were clearly seen lying, less the time in which they clearly did not, s.
+        evidence: by its kind, for how long it was seen, weighed by how clear it was and by the score, s.
         witness: them, as last seen not up.
     """
 
@@ -195,6 +209,7 @@ class Down:
     floor_y: float = math.nan
     before: Posture = "unknown"
     speed: float = 0.0
+    up_height: float = math.nan
     confirmed: bool = False
     lying_s: float = -math.inf
     lying_for_s: float = 0.0
@@ -204,13 +219,18 @@ class Down:
     company_s: float = -math.inf
     tracks: set[int] = field(default_factory=set)
     seen_for_s: float = 0.0
-    evidence_s: float = 0.0
+    evidence: dict[Kind, float] = field(default_factory=dict)
     witness: Person | None = None
 
     @property
     def seen(self) -> Seen:
         """How it is known."""
         return "vanished" if self.lying_s == -math.inf else "lying"
+
+    @property
+    def evidence_s(self) -> float:
+        """For how long they were clearly seen lying, less the time in which they clearly did not, s."""
+        return sum(self.evidence.values()) - 2 * self.evidence.get("not_lying", 0.0)
 
     def floor(self, frame_height: int) -> Floor:
         """The floor on which they are."""
@@ -225,8 +245,7 @@ class Change:
     by: ClearedBy | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Seeing:
+class Seeing(NamedTuple):
     """A person who is seen in a frame, with what their keypoints say."""
 
     person: Person
@@ -243,7 +262,7 @@ class _Watched:
         up_for_s: how long they were up lately; `up_s` until when, and `up_height` how high their head was;
             `stood_s` until when they stood; `was_up` whether ever.
         sat_for_s, low_for_s: how long they have been sitting without a break, on a chair and on the floor.
-        lying_since_s: since when they lie.
+        lying_since_s: since when they lie; `lay_down_s` how long after they were up, unseen time apart.
         blind_s: for how long they were not seen since they were up; `blind_from_s` since when.
         heads: (time, height of the head) of the last moments.
         speed: at which the head came down at most since they were up, statures per second.
@@ -263,6 +282,7 @@ class _Watched:
     sat_for_s: float = 0.0
     low_for_s: float = 0.0
     lying_since_s: float = math.nan
+    lay_down_s: float = math.inf
     blind_s: float = 0.0
     blind_from_s: float = math.inf
     heads: deque[tuple[float, float]] = field(default_factory=deque)
@@ -277,8 +297,8 @@ class _Watched:
             return 0.0
         speed = 0.0
         if self.heads:
-            highest_s, highest = max(self.heads, key=lambda head: head[1])
-            speed = (highest - height) / (now_s - highest_s) if now_s > highest_s else 0.0
+            highest_s, highest = max(self.heads, key=itemgetter(1))
+            speed = (highest - height) / max(now_s - highest_s, _SPEED_LEAST_S)
         self.heads.append((now_s, height))
         return speed
 
@@ -401,7 +421,7 @@ class Falls:
                     "lying": down.seen == "lying",
                     "lying_for_s": round(down.lying_for_s, 3),
                     "seen_for_s": round(down.seen_for_s, 3),
-                    "evidence_s": round(down.evidence_s, 3),
+                    "evidence": {kind: round(seconds, 3) for kind, seconds in down.evidence.items()},
                     "before": down.before,
                     "speed": round(down.speed, 3),
                     "ago_s": round(self._now_s - down.at_s, 3),
@@ -446,7 +466,7 @@ class Falls:
             lying_s=self._now_s if data["lying"] else -math.inf,
             lying_for_s=_finite(data.get("lying_for_s", 0.0)),
             seen_for_s=_finite(data.get("seen_for_s", 0.0)),
-            evidence_s=_finite(data.get("evidence_s", 0.0)),
+            evidence={kind: _finite(data["evidence"][kind]) for kind in KINDS if kind in data["evidence"]},
             company_s=self._now_s,
         )
 
@@ -464,8 +484,8 @@ class Falls:
         """Whether somebody new may be who went down."""
         if not self._is_near(down.place, place, _SAME_PLACE):
             return False
-        shape = _scaled(seeing.shape, min(place.size / down.place.size, 1.0))
-        if _lying_evidence(shape, seeing.joints, down.floor(self._frame_size[1]), down.before) > 0:
+        shape = seeing.shape.scaled(min(place.size / down.place.size, 1.0))
+        if _lying_evidence(shape, seeing.joints, down.floor(self._frame_size[1]), down.before)[0] > 0:
             return True
         as_large = _SMALLEST <= place.size / down.place.size <= _LARGEST
         return as_large and self._now_s - down.company_s > ALONE_S
@@ -493,6 +513,9 @@ class Falls:
     def _watch(self, watched: _Watched, seeing: Seeing, gap_s: float) -> None:
         """Follow somebody who is not down: until when they were up, whether they sink, whether they lie."""
         step_s, size_px = min(gap_s, _LONGEST_STEP_S), seeing.person.size_px
+        if size_px < _SMALLER * watched.floor.stature_px:  # who lies along the view looks small
+            shape = seeing.shape.scaled(size_px / watched.floor.stature_px)
+            seeing = Seeing(seeing.person, seeing.joints, shape)
         up = watched.floor.follow(seeing.joints, seeing.shape, size_px, step_s)
         height = watched.floor.head_height(seeing.joints)
         speed = watched.note_head(height, self._now_s)
@@ -515,16 +538,15 @@ class Falls:
     def _lies(self, watched: _Watched, seeing: Seeing, height: float, *, up: bool) -> bool:
         """Whether somebody who was up has been lying for a moment."""
         before = self._before(watched)
-        lies = _lying_evidence(seeing.shape, seeing.joints, watched.floor, before) > 0
-        if before == "sitting":
-            lies = lies and watched.up_height - height >= _FROM_CHAIR
-        if up or not lies:
+        far = before == "standing" or watched.up_height - height >= _FROM_CHAIR
+        if up or not far or not _lying_evidence(seeing.shape, seeing.joints, watched.floor, before)[0] > 0:
             watched.lying_since_s = math.nan
             return False
         if math.isnan(watched.lying_since_s):
             watched.lying_since_s = self._now_s
+            watched.lay_down_s = self._now_s - watched.up_s - min(watched.blind_s, BLIND_S)
         lasts_s = self._now_s - watched.lying_since_s
-        return lasts_s >= LYING_S - _ROUNDING_S and self._is_recent(watched, watched.up_s + lasts_s)
+        return lasts_s >= LYING_S - _ROUNDING_S and watched.lay_down_s <= self._within_s
 
     def _has_dropped(self, watched: _Watched, seeing: Seeing, step_s: float) -> bool:
         """Whether somebody who lay has just dropped off what they lay on."""
@@ -535,7 +557,8 @@ class Falls:
     def _has_sat_down(self, watched: _Watched, seeing: Seeing, step_s: float) -> bool:
         """Whether somebody has been sitting on the floor for a while: who lies after that has not fallen."""
         sits = seeing.shape.scores[1] >= _FITS and is_upright(seeing.shape)
-        watched.low_for_s = watched.low_for_s + step_s * _weight(seeing.person.pose.score) if sits else 0.0
+        step_s *= _weight(seeing.person.pose.score) if sits else -1.0
+        watched.low_for_s = max(0.0, watched.low_for_s + step_s)
         return watched.low_for_s >= UP_AGAIN_S
 
     def _drop(self, watched: _Watched, seeing: Seeing) -> None:
@@ -554,7 +577,8 @@ class Falls:
         if not self._is_recent(watched, watched.up_s):
             return False
         shape, sunk = seeing.shape, watched.up_height - height
-        low = height <= _CROUCHING or shape.lean_deg >= _LEANS_DEG
+        sits = is_upright(shape) and speed < _MOVING_PER_S
+        low = (height <= _CROUCHING and not sits) or shape.lean_deg >= _LEANS_DEG
         dropped = sunk >= _SUNK and speed >= _SINKING_PER_S
         if self._before(watched) == "sitting":
             return dropped or (low and watched.speed >= _FROM_CHAIR_PER_S)
@@ -606,6 +630,7 @@ class Falls:
             floor_y=watched.floor.y_px / height_px,
             before=before,
             speed=watched.speed,
+            up_height=watched.up_height,
             tracks={watched.person.id},
             witness=watched.person,
         )
@@ -619,11 +644,17 @@ class Falls:
     def _is_up(self, down: Down, watched: _Watched, seeing: Seeing, step_s: float) -> bool:
         """Take a sight of somebody who is down; whether they are so no more."""
         size, floor = watched.place.size / down.place.size, down.floor(self._frame_size[1])
-        shape, height = _scaled(seeing.shape, min(size, 1.0)), floor.head_height(seeing.joints)
+        shape, height = seeing.shape.scaled(min(size, 1.0)), floor.head_height(seeing.joints)
         weight = _weight(seeing.person.pose.score)
-        evidence = weight * _lying_evidence(shape, seeing.joints, floor, down.before)
+        evidence, kind = _lying_evidence(shape, seeing.joints, floor, down.before)
+        lay_back = down.before == "sitting" and down.up_height - height < _FROM_CHAIR
+        if evidence > 0 and down.seen == "vanished" and lay_back:
+            evidence, kind = -1.0, "not_lying"
+        evidence *= weight
         if size < _SMALLEST and not evidence > 0:
             return False  # who lies may look small; who is up and small is somebody else
+        if self._has_sat_down(watched, seeing, step_s):
+            watched.is_up_no_more()
         standing, sitting, _ = (score >= _FITS for score in shape.scores)
         high = not height < UP and is_upright(seeing.shape)
         down.seen_for_s += step_s
@@ -637,7 +668,7 @@ class Falls:
         elif evidence < -_SAYS:
             down.unclear_s = self._now_s
         if not math.isnan(evidence):
-            down.evidence_s += evidence * step_s
+            down.evidence[kind] = down.evidence.get(kind, 0.0) + abs(evidence) * step_s
         if not (high and standing):
             down.witness = watched.person
         still_lies = self._now_s - down.lying_s < _STILL_LYING_S  # and a helper stands there
@@ -731,13 +762,19 @@ def _is_flat(shape: Shape) -> bool:
     return shape.scores[2] >= _FITS and (shape.height <= _FLAT or level)
 
 
-def _lying_evidence(shape: Shape, joints: Joints, floor: Floor, before: Posture) -> float:
-    """How clearly somebody lies who went down: on the floor, or from standing on anything; -1 to 1."""
+def _lying_evidence(shape: Shape, joints: Joints, floor: Floor, before: Posture) -> tuple[float, Kind]:
+    """How clearly somebody lies who went down: on the floor, or from standing on anything.
+
+    Returns:
+        (1, or -1 where they clearly do not; nan where nothing says so, what says so)
+    """
     head_height, evidence = floor.head_height(joints), floor.lying_evidence(joints, shape)
-    if before != "standing" or head_height >= UP or shape.scores[2] < _FITS:
-        return evidence
-    counts = _FLAT_COUNTS if _is_flat(shape) else _AWAY_COUNTS if _has_high_hips(shape, head_height) else -1.0
-    return counts if not evidence >= counts else evidence
+    if before == "standing" and not head_height >= UP and shape.scores[2] >= _FITS:
+        if _is_flat(shape) and not evidence >= _FLAT_COUNTS:
+            return _FLAT_COUNTS, "flat"
+        if _has_high_hips(shape, head_height) and not evidence >= _AWAY_COUNTS:
+            return _AWAY_COUNTS, "along_view"
+    return evidence, "head_low" if evidence > 0 else "not_lying"
 
 
 def _has_high_hips(shape: Shape, head_height: float) -> bool:
@@ -745,7 +782,7 @@ def _has_high_hips(shape: Shape, head_height: float) -> bool:
     return head_height - shape.trunk >= _HIPS_AWAY and shape.trunk <= _TRUNK_AWAY
 
 
-_HIPS_AWAY: Final = 0.18
+_HIPS_AWAY: Final = 0.16
 _TRUNK_AWAY: Final = 0.2
 """Hips over the floor at least, and head over the hips at most, in statures."""
 
@@ -757,11 +794,6 @@ _FLAT_COUNTS: Final = 0.5
 def _weight(score: float) -> float:
     """How far a pose of that score is believed, 0-1."""
     return min(max((score - _DOUBTED) / (_BELIEVED - _DOUBTED), 0.0), 1.0)
-
-
-def _scaled(shape: Shape, factor: float) -> Shape:
-    """The shape as shares of a size that is larger by 1 / factor."""
-    return replace(shape, trunk=shape.trunk * factor, legs=shape.legs * factor, height=shape.height * factor)
 
 
 def _followed(old: float, new: float, step_s: float) -> float:

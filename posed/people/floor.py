@@ -27,6 +27,7 @@ _LOW_AWAY: Final = 0.58
 _LOW_AWAY_IN_ALL: Final = 0.80
 _ON_FLOOR: Final = 0.15
 _SHORT: Final = 0.24
+_SHORT_TRUNK: Final = 0.26
 _STRETCHED: Final = 0.4
 """The same limits for somebody who lies with the head away from a camera that looks down, which shows it
 higher the further down it looks: the feet are on the floor, the legs as short as all of the body, and
@@ -95,7 +96,8 @@ class Floor:
             return False
         thighs, shins = joints.knees[0] - joints.hips[0], joints.ankles[0] - joints.knees[0]
         on_floor = abs(self.y_px - joints.ankles[0]) <= _ON_FLOOR * self.stature_px
-        return on_floor and shape.legs <= _SHORT and thighs >= _STRETCHED * shins
+        short = shape.legs <= _SHORT and not shape.trunk > _SHORT_TRUNK
+        return on_floor and short and thighs >= _STRETCHED * shins
 
     def follow(self, joints: Joints, shape: Shape, stature_px: float, step_s: float) -> bool:
         """Take a frame: the floor goes with the feet of somebody who is up.

@@ -18,9 +18,10 @@ where the drawn people's (`posed.render`) standing, sitting and lying frames par
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal
+from itertools import compress
+from typing import Final, Literal, NamedTuple
 
 from posed.people.person import Person
 from posed.pose import KEYPOINTS
@@ -39,8 +40,10 @@ Scores = tuple[float, float, float]
 NOT_KNOWN: Final[Scores] = (0.0, 0.0, 0.0)
 
 _KEYPOINT: Final = {name: index for index, name in enumerate(KEYPOINTS)}
-_FACE: Final = (0, 1, 2, 3, 4)
-_SHOULDERS, _HIPS, _KNEES, _ANKLES = (5, 6), (11, 12), (13, 14), (15, 16)
+_FACE_POINTS: Final = 5
+_SHOULDERS, _HIPS = (5, 6), (11, 12)
+_LEFT_OF_PAIRS: Final = (5, 11, 13, 15)
+"""Left shoulder, hip, knee and ankle; the right ones follow each."""
 
 _HEAD_OVER_SHOULDERS: Final = 1.45
 """Head over hips to shoulders over hips, of somebody upright."""
@@ -53,7 +56,7 @@ _STILL_STANDING: Final = (0.7, 0.85)
 """Between the two numbers one posture turns into another; their middle is where both fit equally."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen, which takes three times as long to make
 class Shape:
     """Heights in the picture of one person, as shares of their size; nan where a part is not seen.
 
@@ -85,6 +88,12 @@ class Shape:
         raised = max(standing, upright, _rise(self.legs, _LEGS_OF_LYING))
         return standing, min(upright, 1 - standing), 1 - raised
 
+    def scaled(self, factor: float) -> Shape:
+        """The same as shares of a size that is larger by 1 / factor."""
+        # Not `dataclasses.replace`, which takes five times as long.
+        trunk, legs, height = self.trunk * factor, self.legs * factor, self.height * factor
+        return Shape(trunk, legs, height, self.lean_deg, self.thighs, self.shortening, self.beside_before)
+
     def _stands(self) -> float:
         long = _rise(self.legs / self.shortening, _LEGS_OF_STANDING)
         still = _rise(self.beside_before, _STILL_STANDING)
@@ -92,8 +101,7 @@ class Shape:
         return min(long, still, thighs)
 
 
-@dataclass(frozen=True, slots=True)
-class Joints:
+class Joints(NamedTuple):
     """Where the parts of one person are that are seen: (y, x) px, None where one is not.
 
     Args:
@@ -122,19 +130,30 @@ def joints_of(person: Person) -> Joints:
     pose, visible = person.raw, person.raw_visible
     if pose is None or visible is None:
         pose, visible = person.pose, person.visible
-    points, seen = pose.points.tolist(), visible.tolist()
-
-    def middle(parts: tuple[int, ...]) -> Point | None:
-        found = [points[index] for index in parts if seen[index]]
-        if not found:
-            return None
-        ys, xs = zip(*found, strict=True)
-        return sum(ys) / len(found), sum(xs) / len(found)
-
-    rows = [point[0] for point, is_seen in zip(points, seen, strict=True) if is_seen]
+    visible_now = visible.tolist()
+    ys, xs = pose.points.T.tolist()
+    rows = list(compress(ys, visible_now))
     height_px = max(rows) - min(rows) if rows else math.nan
-    head, shoulders, hips, knees, ankles = map(middle, (_FACE, _SHOULDERS, _HIPS, _KNEES, _ANKLES))
-    return Joints(head, shoulders, hips, knees, ankles, height_px)
+    shoulders, hips, knees, ankles = [_middle(ys, xs, visible_now, left) for left in _LEFT_OF_PAIRS]
+    return Joints(_face(ys, xs, visible_now), shoulders, hips, knees, ankles, height_px)
+
+
+def _face(ys: list[float], xs: list[float], visible: list[bool]) -> Point | None:
+    """The middle of what is seen of a face."""
+    rows = list(compress(ys[:_FACE_POINTS], visible))
+    if not rows:
+        return None
+    return sum(rows) / len(rows), sum(compress(xs[:_FACE_POINTS], visible)) / len(rows)
+
+
+def _middle(ys: list[float], xs: list[float], visible: list[bool], left: int) -> Point | None:
+    """Between a left keypoint and the right one, or where the one of them is that is seen."""
+    right = left + 1
+    if visible[left] and visible[right]:
+        return (ys[left] + ys[right]) / 2, (xs[left] + xs[right]) / 2
+    if visible[left]:
+        return ys[left], xs[left]
+    return (ys[right], xs[right]) if visible[right] else None
 
 
 def shape_of(joints: Joints, size_px: float, shortening: float = 1.0) -> Shape:
@@ -190,18 +209,16 @@ class Stood:
     height_px: float = math.nan
     feet: Point = (math.nan, math.nan)
 
-    def compared(self, joints: Joints, shape: Shape, size_px: float, frame_height: int) -> Shape:
-        """The shape, beside what it was."""
+    def compare(self, joints: Joints, shape: Shape, size_px: float, frame_height: int) -> None:
+        """Note in a shape what it is beside what it was; before anything is read off it."""
         legs_px, feet, head = shape.legs * size_px, joints.ankles, joints.head
         if feet is None or head is None or math.isnan(legs_px):
-            return shape
+            return
         height_px = feet[0] - head[0]
         if math.dist(self.feet, feet) <= _SAME_FEET * size_px:
-            beside = max(legs_px / self.legs_px, height_px / self.height_px)
-            shape = replace(shape, beside_before=beside)
-        if shape.scores[0] >= _SURELY and surely_upright(joints, shape, size_px, frame_height):
+            shape.beside_before = max(legs_px / self.legs_px, height_px / self.height_px)
+        if surely_upright(joints, shape, size_px, frame_height) and shape.scores[0] >= _SURELY:
             self.legs_px, self.height_px, self.feet = legs_px, height_px, feet
-        return shape
 
 
 _SAME_FEET: Final = 0.3
@@ -263,14 +280,17 @@ def hands_raised(person: Person) -> tuple[bool | None, bool | None]:
     A hand comes down when its wrist is below the shoulders; in between, and where it is not seen, it is None.
     """
     points, visible = person.pose.points[:, 0].tolist(), person.visible.tolist()
-    eyes = [points[index] for index in (1, 2) if visible[index]] or [
-        points[index] for index in (0, 3, 4) if visible[index]
-    ]
     shoulders = [points[index] for index in _SHOULDERS if visible[index]]
-    hips = [points[index] for index in _HIPS if visible[index]]
     if not shoulders:
         return None, None
     shoulder = sum(shoulders) / len(shoulders)
+    if not any(visible[wrist] and points[wrist] <= shoulder for wrist in _WRISTS):  # as nearly always
+        left, right = (False if visible[wrist] else None for wrist in _WRISTS)
+        return left, right
+    eyes = [points[index] for index in (1, 2) if visible[index]] or [
+        points[index] for index in (0, 3, 4) if visible[index]
+    ]
+    hips = [points[index] for index in _HIPS if visible[index]]
     top = min(sum(eyes) / len(eyes) if eyes else math.inf, shoulder - _EYES_OVER_SHOULDERS * person.size_px)
     upright = not hips or sum(hips) / len(hips) - shoulder >= _TRUNK_OF_RAISING * person.size_px
 
@@ -281,8 +301,10 @@ def hands_raised(person: Person) -> tuple[bool | None, bool | None]:
             return False
         return True if upright and points[wrist] < top else None
 
-    return raised(_KEYPOINT["left_wrist"]), raised(_KEYPOINT["right_wrist"])
+    return raised(_WRISTS[0]), raised(_WRISTS[1])
 
+
+_WRISTS: Final = (_KEYPOINT["left_wrist"], _KEYPOINT["right_wrist"])
 
 _EYES_OVER_SHOULDERS: Final = 0.10
 """Shares of the stature: 0.118 upright; the rest is for a bowed head."""

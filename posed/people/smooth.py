@@ -79,12 +79,12 @@ class Smoother:
         filtered = self._filtered(people, points, elapsed_s, sizes_px)
         self.hold(people, time_s, moved)
         decoded, steadied = seen[:, :, None], (goes_on & self._config.smoothing)[:, :, None]
-        people["points"] = np.where(steadied, filtered, np.where(decoded, points, people["points"]))
-        people["scores"] = np.where(seen, scores, people["scores"])
+        np.copyto(people["points"], np.where(steadied, filtered, points), where=decoded)
+        np.copyto(people["scores"], scores, where=seen)
         people["visible"] |= seen
-        people["velocity"] = np.where(goes_on[:, :, None], people["velocity"], 0.0)
-        people["raw"] = np.where(decoded, points, people["raw"])
-        people["seen_at"] = np.where(seen, time_s, people["seen_at"])
+        people["velocity"] *= goes_on[:, :, None]
+        np.copyto(people["raw"], points, where=decoded)
+        np.copyto(people["seen_at"], time_s, where=seen)
 
     def hold(self, people: Records, time_s: float, moved: Floats) -> None:
         """The next frame, in which nothing of these people is seen; arguments as of `update`."""

@@ -362,6 +362,8 @@ class Tracker:
     def _find_lying(self, theirs: list[int | None], crowd: Crowd, sizes_px: Floats) -> None:
         """Give poses that are nobody's to those who lie there and are not seen, the nearest first."""
         tracks = self._tracks
+        if None not in theirs:
+            return
         rows = [row for row, index in enumerate(theirs) if index is None and tracks["lies"][row]]
         free = sorted(set(range(len(crowd.points))) - set(theirs))
         if not rows or not free:
@@ -403,8 +405,9 @@ class Tracker:
             seen = [row for row, index in enumerate(theirs) if index is not None]
             some = _at(tracks, seen)
             chosen = [index for index in theirs if index is not None]
-            poses, measured = crowd.at(chosen), (sizes[0][chosen], sizes[1][chosen])
-            _see(some, poses, measured, time_s, frame_size, self._smoother, self._threshold)
+            if chosen != list(range(len(sizes[0]))):
+                sizes = sizes[0][chosen], sizes[1][chosen]
+            _see(some, crowd.at(chosen), sizes, time_s, frame_size, self._smoother, self._threshold)
             if some is not tracks:
                 tracks[seen] = some
         if hidden:
@@ -470,9 +473,9 @@ def _assign(tracks: Records, crowd: Crowd, sizes_px: Floats, time_s: float) -> l
     expected = Crowd(tracks["points"] + _ways(tracks, time_s)[:, None], tracks["scores"] * _fading(hidden_s))
     slack = np.minimum(_SUDDEN_PER_S * hidden_s, _SLACK + _SLACK_PER_S * hidden_s)
     alike = similarity(expected, tracks["size_px"], crowd, slack)
-    largest_px = np.where(tracks["trusted"] > _KNOWN, _OUTGROWN * tracks["size_px"], np.inf)
-    if sizes_px.max() > largest_px.min():
-        alike[sizes_px > largest_px[:, None]] = 0.0
+    if sizes_px.max() > _OUTGROWN * tracks["size_px"].min():
+        known = tracks["trusted"] > _KNOWN
+        alike[known[:, None] & (sizes_px > _OUTGROWN * tracks["size_px"][:, None])] = 0.0
     likeliest = [
         index if row[index] >= _LEAST_ALIKE else None
         for row, index in zip(alike.tolist(), alike.argmax(axis=1).tolist(), strict=True)

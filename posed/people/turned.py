@@ -82,7 +82,7 @@ _UPRIGHT_DEG: Final = 50.0
 """How far from upright a trunk is at most in the turned picture: who is not upright there is seen better
 otherwise, or is nobody."""
 
-_SHOULDERS, _HIPS = [5, 6], [11, 12]
+_LEFT_SHOULDER, _LEFT_HIP, _HIPS = 5, 11, [11, 12]
 
 
 @dataclass(slots=True)
@@ -304,17 +304,22 @@ def lean_of(points: Floats, seen: NDArray[np.bool_]) -> float | None:
     Returns:
         None where shoulders or hips are not seen.
     """
-    # Numbers, since an array takes longer to make than these few to add up.
-    shoulders = [points[index].tolist() for index in _SHOULDERS if seen[index]]
-    hips = [points[index].tolist() for index in _HIPS if seen[index]]
-    if not shoulders or not hips:
+    visible = seen.tolist()
+    shoulders, hips = (_middle(points, visible, left) for left in (_LEFT_SHOULDER, _LEFT_HIP))
+    if shoulders is None or hips is None:
         return None
-    y, x = (
-        sum(point[axis] for point in shoulders) / len(shoulders)
-        - sum(point[axis] for point in hips) / len(hips)
-        for axis in (0, 1)
-    )
-    return math.degrees(math.atan2(x, -y))
+    return math.degrees(math.atan2(shoulders[1] - hips[1], hips[0] - shoulders[0]))
+
+
+def _middle(points: Floats, visible: Sequence[bool], left: int) -> tuple[float, float] | None:
+    """(y, x) between a left keypoint and the right one, or where the one of them is that is seen."""
+    # Numbers, since an array takes longer to make than these few to add up.
+    (y, x), (right_y, right_x) = points[left : left + 2].tolist()
+    if visible[left] and visible[left + 1]:
+        return (y + right_y) / 2, (x + right_x) / 2
+    if visible[left]:
+        return y, x
+    return (right_y, right_x) if visible[left + 1] else None
 
 
 def merged(upright: Sequence[Pose], looked: Sequence[Pose], turn_deg: int, threshold: float) -> list[Pose]:

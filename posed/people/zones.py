@@ -103,7 +103,9 @@ class Zones:
 
     def names_of(self, person: int) -> tuple[str, ...]:
         """The zones somebody is in, in the order of the configuration."""
-        inside = self._inside.get(person, {})
+        inside = self._inside.get(person)
+        if not inside:
+            return ()
         return tuple(zone.name for zone in self._places if zone.name in inside and inside[zone.name].value)
 
     def forget(self, person: int) -> tuple[str, ...]:
