@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -76,7 +77,7 @@ def chosen_clips(options: argparse.Namespace) -> list[Clip]:
     unknown = set(options.clips or ()) - {clip.name for clip in clips}
     if unknown or not clips:
         raise FootageError(f"{options.footage}: has no such clip: {', '.join(sorted(unknown))}")
-    return clips
+    return [replace(clip, resting=()) for clip in clips] if options.no_zones else clips
 
 
 def within(score: Score, bounds: Bounds) -> bool:
@@ -150,6 +151,9 @@ def parse_options() -> argparse.Namespace:
         "--learn", action="store_true", help="play all again, in daemons that know their camera's pitch"
     )
     parser.add_argument("--mirror", action="store_true", help="play every clip as in a mirror")
+    parser.add_argument(
+        "--no-zones", action="store_true", help="play as if nobody had drawn the beds and sofas"
+    )
     parser.add_argument("--hours", type=hours, default=0, help="of passers-by, too, one after the other")
     parser.add_argument("--wrong", action="store_true", help="name every clip that was taken wrongly")
     parser.add_argument("--draw", type=Path, metavar="FOLDER", help="write a strip of pictures of each clip")
