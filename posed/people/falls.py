@@ -90,6 +90,11 @@ _SWAPPED_S: Final = 0.06
 """Who is found anew near somebody who has not been seen for so long may be the same person: it takes a few
 frames until a pose that is nobody's is a person."""
 
+_STOOD_OVER_S: Final = 1.0
+_SAT_OVER_S: Final = 0.4
+"""Over how long the height of a head is averaged while somebody stands, and sits, s: who sits on the floor
+with the feet towards a camera that looks down may seem up, so how high it was before is soon forgotten."""
+
 _SPEED_OVER_S: Final = 0.5
 _SPEED_LEAST_S: Final = 0.2
 """Over how long the head's speed is measured, at most and at least, s: noise moves it by some 0.05 statures
@@ -601,7 +606,8 @@ class Falls:
         watched.sat_for_s = watched.sat_for_s + step_s if sits else 0.0
         if watched.up_for_s >= UP_S - _ROUNDING_S:
             watched.up_s, watched.was_up = self._now_s, True
-            watched.up_height = _followed(watched.up_height, height, step_s)
+            over_s = _SAT_OVER_S if sits else _STOOD_OVER_S
+            watched.up_height = _followed(watched.up_height, height, step_s / over_s)
             watched.stood_s = watched.stood_s if sits else self._now_s
         watched.low_for_s = watched.blind_s = watched.speed = 0.0
         watched.blind_from_s, watched.bed = math.inf, Bed()
@@ -796,8 +802,8 @@ def _weight(score: float) -> float:
     return min(max((score - _DOUBTED) / (_BELIEVED - _DOUBTED), 0.0), 1.0)
 
 
-def _followed(old: float, new: float, step_s: float) -> float:
-    """An average over about a second; nan says nothing."""
+def _followed(old: float, new: float, step: float) -> float:
+    """An average; `step` is the time beside that over which it is averaged, and nan says nothing."""
     if math.isnan(old) or math.isnan(new):
         return new if math.isnan(old) else old
-    return old + (new - old) * (1 - math.exp(-step_s))
+    return old + (new - old) * (1 - math.exp(-step))
