@@ -77,7 +77,7 @@ NOT_FALLS: Final = (
     "cross",
 )
 ACTION_NAMES: Final = (*FALLS, *NOT_FALLS)
-WANTED_FOUND, WANTED_INVENTED = 0.95, 0.01
+WANTED_FOUND, WANTED_INVENTED = 0.97, 0.003
 
 SWAY_EVERY_S: Final = 0.2
 """How often it is looked where people are who only sway."""
