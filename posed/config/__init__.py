@@ -34,9 +34,9 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from posed.config.polygon import problem_of
 from posed.errors import ConfigError
 from posed.files import replace_file
-from posed.polygon import problem_of
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from typing import Final, Literal
 import cv2
 import numpy as np
 
+from posed.config.polygon import problem_of
 from posed.frame import Image
-from posed.polygon import problem_of
 
 MANIFEST: Final = "manifest.csv"
 

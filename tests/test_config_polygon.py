@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posed.polygon import area, problem_of
+from posed.config.polygon import area, problem_of
 
 SQUARE = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5))
 HOLLOW = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.8, 0.2), (0.0, 1.0))
