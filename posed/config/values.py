@@ -1,0 +1,110 @@
+"""Types of settings, with the rules that a single value follows."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Strict
+
+from posed.config.polygon import problem_of
+
+Size = Annotated[tuple[int, int], Strict(False)]
+FramePoint = Annotated[tuple[float, float], Strict(False)]
+
+
+def _no_url(value: object) -> object:
+    """A URL in the wrong place would be shown as a name of what cannot be found, its password, too."""
+    if isinstance(value, str) and "://" in value:
+        raise ValueError("must be a name or a path, not a URL")
+    return value
+
+
+FilePath = Annotated[Path, Strict(False), BeforeValidator(_no_url)]
+NameOrPath = Annotated[str, BeforeValidator(_no_url)]
+
+
+def _broker_host(value: str) -> str:
+    if re.search(r"[\s/@]", value):
+        raise ValueError("must be a host's name or address alone (port, username and tls are settings)")
+    return value
+
+
+BrokerHost = Annotated[str, AfterValidator(_broker_host)]
+
+
+def _topic_level(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+        raise ValueError("must be letters, digits, - and _ only (it is one level of an MQTT topic)")
+    return value
+
+
+TopicLevel = Annotated[str, AfterValidator(_topic_level)]
+ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_topic_level)]
+
+
+def _topic(value: str) -> str:
+    if not all(re.fullmatch(r"[A-Za-z0-9_-]+", level) for level in value.split("/")):
+        raise ValueError("must be levels of letters, digits, - and _, joined by /")
+    return value
+
+
+Topic = Annotated[str, AfterValidator(_topic)]
+
+
+def _address(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError("must be an IP address, such as 127.0.0.1 or 0.0.0.0") from None
+    return value
+
+
+IpAddress = Annotated[str, AfterValidator(_address)]
+
+
+def _host_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
+        raise ValueError("must be a host's name, small letters, without port")
+    return value
+
+
+HostNames = Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], Strict(False)]
+
+
+def _hard_to_guess(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]{16,256}", value.get_secret_value()):
+        raise ValueError(
+            "must be 16 to 256 letters, digits and signs without spaces, as `openssl rand -hex 16` gives"
+        )
+    return value
+
+
+Token = Annotated[SecretStr, AfterValidator(_hard_to_guess)]
+
+
+def _polygon(value: tuple[FramePoint, ...]) -> tuple[FramePoint, ...]:
+    if problem := problem_of(value):
+        raise ValueError(problem)
+    return value
+
+
+Polygon = Annotated[tuple[FramePoint, ...], Strict(False), AfterValidator(_polygon)]
+
+
+def _number_as_text(value: object) -> object:
+    """`source: 0` is a camera's number, and meant as text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+TextOrNumber = Annotated[str, BeforeValidator(_number_as_text)]
+
+
+def _off_as_text(value: object) -> object:
+    """A bare `off` is what YAML calls false."""
+    return "off" if value is False else value
+
+
+OFF_AS_TEXT: Final = BeforeValidator(_off_as_text)
