@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from posed.config import Config, TlsConfig, _known_settings, _nest, load
+from posed.config import TlsConfig, _nest, load
+from posed.config.settings import known_settings
 from posed.daemon import check
 from posed.errors import ConfigError
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
@@ -164,7 +165,7 @@ URL = f"rtsp://me:{CANARY}@camera/live?key={CANARY}"
 
 def odd_places() -> Iterator[str]:
     """Configurations with a secret, or a URL that holds one, where it does not belong."""
-    places = [name for name in _known_settings(Config) if name not in SECRET_OR_FREE]
+    places = [name for name in known_settings() if name not in SECRET_OR_FREE]
     for odd in (URL, f"http://camera/?password={CANARY}", [URL], {URL: URL}):
         yield from (yaml.safe_dump(_nest(name, odd)) for name in places)
     for name in places:

@@ -7,25 +7,23 @@ folder, the environment (`POSED_MQTT__HOST`), a command's own options.
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import logging
-import math
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final
 
 import yaml
 from pydantic import (
     BaseModel,
-    SecretStr,
     ValidationError,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from posed.config.problems import MOST_PROBLEMS, problem_of, where_of
 from posed.config.sections import (
     LIVE,
     CameraConfig,
@@ -45,6 +43,8 @@ from posed.config.sections import (
     ZoneConfig,
     default_device,
 )
+from posed.config.settings import NAMED_BY_OWNER, known_settings
+from posed.config.wording import Secret, masked, nearest, printable, reason, shown
 from posed.errors import ConfigError
 from posed.files import replace_file
 
@@ -52,14 +52,8 @@ log = logging.getLogger(__name__)
 
 ENVIRONMENT_PREFIX: Final = "POSED_"
 
-_LONGEST_SHOWN: Final = 60
-"""Characters of a wrong value that a problem shows."""
-
 _MOST_BYTES: Final = 64 * 1024
 """Of a YAML file: 50 zones of 50 points are 40 KB. Reading so many takes a second or two, and no more."""
-
-_MOST_PROBLEMS: Final = 100
-"""That are told at once."""
 
 _LARGEST: Final = 2**63
 """No number of ours is larger; one that is, is not even written into a message."""
@@ -69,9 +63,6 @@ _NO_VALUE: Final = (ValueError, TypeError, AttributeError, OverflowError, Lookup
 
 _UNREADABLE: Final = (yaml.YAMLError, RecursionError, *_NO_VALUE)
 """What it raises for what is no YAML."""
-
-_MAY_HOLD_SECRETS: Final = {"password", "source", "token"}
-"""Settings whose values are never shown; a camera's URL has its password in it."""
 
 CREDENTIAL_STORES: Final = tuple(map(Path, ("/etc/credstore", "/run/credstore", "/usr/lib/credstore")))
 """Where systemd looks for what a service is to have, first one first."""
@@ -122,7 +113,7 @@ def load_for_daemon(path: Path | None, overlay: Path) -> tuple[Config, list[str]
     except ConfigError as error:
         damage = "; ".join(error.problems)
     except OSError as error:
-        damage = _reason(error)
+        damage = reason(error)
     config = _assembled(file, problems, os.environ, None, {})
     _set_aside(overlay, damage)
     return config, []
@@ -139,7 +130,7 @@ def _set_aside(overlay: Path, damage: str) -> None:
         overlay.replace(damaged_file(overlay))
         now = f"now {damaged_file(overlay).name}"
     except OSError as error:
-        now = f"cannot be renamed: {_reason(error)}"
+        now = f"cannot be renamed: {reason(error)}"
     log.warning("%s: damaged, so what requests changed is left out (%s): %s", overlay, now, damage)
 
 
@@ -172,16 +163,12 @@ def _assembled(
             _merge(tree, _nest(where, value))
             origins[where] = flag
     config, details = _validated(tree)
-    problems += [_problem(detail, origins) for detail in details[:_MOST_PROBLEMS]]
-    if (more := len(details) - _MOST_PROBLEMS) > 0:
+    problems += [problem_of(detail, origins) for detail in details[:MOST_PROBLEMS]]
+    if (more := len(details) - MOST_PROBLEMS) > 0:
         problems.append(f"and {more} more problems")
     if config is None or problems:
         raise ConfigError(problems)
     return config
-
-
-_NAMED_BY_OWNER: Final = ("people", "zones")
-"""Whose entries have names of the owner's own; a bad one is taken out whole, lest more seem missing."""
 
 
 def _validated(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]:
@@ -198,8 +185,8 @@ def _validated(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]
         try:
             config = Config.model_validate(tree)
         except ValidationError as error:
-            known = {_where(detail) for detail in details}
-            found = [detail for detail in error.errors() if _where(detail) not in known]
+            known = {where_of(detail) for detail in details}
+            found = [detail for detail in error.errors() if where_of(detail) not in known]
             details += found
             if not found or not all(_take_out(tree, detail["loc"]) for detail in found):
                 return None, details
@@ -209,7 +196,7 @@ def _validated(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]
 
 def _take_out(tree: Any, where: tuple[int | str, ...]) -> bool:
     """Remove what stands at a place, or the part of it that exists; False where nothing does."""
-    if where[:2] == _NAMED_BY_OWNER:
+    if where[:2] == NAMED_BY_OWNER:
         where = where[:3]
     *parents, last = where
     for key in parents:
@@ -238,15 +225,11 @@ def _first_line(where: str, path: Path) -> str:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         # What is no whole path may be a password that stands where its file should.
-        got = f"{path if path.is_absolute() else 'a relative path'} ({_reason(error)})"
+        got = f"{path if path.is_absolute() else 'a relative path'} ({reason(error)})"
         raise ConfigError([f"{where}: must be a readable text file, got {got}"]) from None
     if not lines or not lines[0]:
         raise ConfigError([f"{where}: must hold a first line, got {path} (empty)"])
     return lines[0]
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -281,7 +264,7 @@ class _PlainLoader(yaml.SafeLoader):
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {_masked(key)!r} stands here twice", key_node.start_mark
+                    None, None, f"the key {masked(key)!r} stands here twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -320,15 +303,6 @@ _PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yam
 _PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.construct_yaml_float)
 
 
-class _Secret(str):
-    """A secret, by whatever setting it stands: shown nowhere."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "a secret"
-
-
 class _Loader(_PlainLoader):
     """The same with `!secret NAME`."""
 
@@ -354,9 +328,9 @@ class _Loader(_PlainLoader):
 
 def _construct_secret(loader: _Loader, node: Any) -> str:
     try:
-        return _Secret(_secret(str(loader.construct_scalar(node)), loader))
+        return Secret(_secret(str(loader.construct_scalar(node)), loader))
     except ConfigError as error:
-        if len(loader.problems) >= _MOST_PROBLEMS:
+        if len(loader.problems) >= MOST_PROBLEMS:
             return "one more secret that is missing"
         place = f"{node.start_mark.line + 1}:{node.start_mark.column + 1}"
         loader.problems += [f"{loader.name}:{place}: {problem}" for problem in error.problems]
@@ -413,7 +387,7 @@ def _read_yaml(path: Path, problems: list[str] | None) -> dict[str, Any]:
             content = file.read(_MOST_BYTES + 1)
         text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: must be a readable YAML file ({_reason(error)})"]) from None
+        raise ConfigError([f"{path}: must be a readable YAML file ({reason(error)})"]) from None
     if len(content) > _MOST_BYTES:
         raise ConfigError([f"{path}: must be at most {_MOST_BYTES} bytes, got more"])
     try:
@@ -458,7 +432,7 @@ def _one_line(error: Exception) -> str:
 def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
     for key, value in other.items():
         # What the owner has named is one setting: a later source has all of it.
-        if isinstance(value, Mapping) and key != _NAMED_BY_OWNER[-1]:
+        if isinstance(value, Mapping) and key != NAMED_BY_OWNER[-1]:
             inner = tree.get(key)
             tree[key] = dict(inner) if isinstance(inner, Mapping) else {}
             _merge(tree[key], value)
@@ -488,10 +462,10 @@ def _environment_settings(
         if not name.startswith(ENVIRONMENT_PREFIX):
             continue
         where = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
-        known = _known_settings(Config)
+        known = known_settings()
         if where not in known:
             names = {ENVIRONMENT_PREFIX + "__".join(setting).upper() for setting in known}
-            problems.append(f"{name}: unknown setting{_nearest(name, names)}")
+            problems.append(f"{name}: unknown setting{nearest(name, names)}")
         elif known[where]:
             yield name, where, text
         else:
@@ -504,20 +478,7 @@ def _parsed(
     try:
         yield name, where, yaml.load(text, _PlainLoader)  # noqa: S506 a safe one
     except _UNREADABLE:
-        problems.append(f"{name}: must be a YAML value, got {_shown(text)}")
-
-
-def _known_settings(section: type[BaseModel], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], bool]:
-    """Every setting by its path, and whether it is text (which YAML would turn into numbers)."""
-    known: dict[tuple[str, ...], bool] = {}
-    for name, field in section.model_fields.items():
-        kinds = {field.annotation, *get_args(field.annotation)}
-        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if inner and get_origin(field.annotation) is not dict:
-            known |= _known_settings(inner[0], (*path, name))
-        if not inner or len(kinds) > 1:
-            known[(*path, name)] = bool(kinds & {str, SecretStr}) or _is_choice_of_text(field.annotation)
-    return known
+        problems.append(f"{name}: must be a YAML value, got {shown(text)}")
 
 
 @functools.cache
@@ -551,14 +512,14 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     known = live_settings()
     if unknown := [name for name in settings if name not in known]:
         rule = "must be a setting that can be changed at run time"
-        raise ConfigError([f"{_printable(name)}: {rule}{_nearest(name, set(known))}" for name in unknown])
+        raise ConfigError([f"{printable(name)}: {rule}{nearest(name, set(known))}" for name in unknown])
     tree = config.model_dump()
     for name, value in settings.items():
         *sections, last = name.split(".")
         functools.reduce(dict.__getitem__, sections, tree)[last] = value
     wanted, details = _validated(tree)
     if wanted is None:
-        raise ConfigError([_problem(detail, {}) for detail in details])
+        raise ConfigError([problem_of(detail, {}) for detail in details])
     return wanted
 
 
@@ -628,132 +589,6 @@ def bounds_of(setting: str, step: float) -> tuple[float, float]:
     least = bounds["ge"] if "ge" in bounds else bounds["gt"] + step
     most = bounds["le"] if "le" in bounds else bounds["lt"] - step
     return least, most
-
-
-def _is_choice_of_text(annotation: Any) -> bool:
-    choices = get_args(annotation)
-    return bool(choices) and all(isinstance(choice, str) for choice in choices)
-
-
-def _nearest(name: str, names: set[str]) -> str:
-    match = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.5)
-    return f"; did you mean {match[0]}?" if match else f"; known: {', '.join(sorted(names))}"
-
-
-def _problem(detail: ErrorDetails, origins: Mapping[tuple[str, ...], str]) -> str:
-    """One line of pydantic's report in our words: path, rule, what came."""
-    where, value = _where(detail), detail["input"]
-    rule, shows_value = _rule(detail["type"], detail.get("ctx", {}), where, detail["msg"])
-    if _is_rule_across_fields(detail):
-        rule = rule.partition(": ")[2]
-    elif shows_value:
-        hidden = _MAY_HOLD_SECRETS & {*where} or detail["type"] in _OF_SECTIONS
-        rule += ", got " + (type(value).__name__ if hidden and value is not None else _shown(value))
-    origin = origins.get(where)
-    return f"{'.'.join(map(_printable, where))}: {rule}" + (f" (set by {origin})" if origin else "")
-
-
-def _where(detail: ErrorDetails) -> tuple[str, ...]:
-    """The path of what is wrong; a rule across fields names its field at the beginning of its message."""
-    where = tuple(str(part) for part in detail["loc"] if part != "[key]")
-    if not _is_rule_across_fields(detail):
-        return where
-    return *where, detail["msg"].removeprefix("Value error, ").partition(": ")[0]
-
-
-def _is_rule_across_fields(detail: ErrorDetails) -> bool:
-    return detail["type"] == "value_error" and isinstance(detail["input"], BaseModel | dict)
-
-
-def _printable(name: str) -> str:
-    name = _masked(name)
-    return name if name.isprintable() else repr(name)
-
-
-def _masked(text: str) -> str:
-    """Text of which nothing is left that could be a user, a password or a key in a URL."""
-    text = re.sub(r"://.*", "://…", text, flags=re.DOTALL)
-    return re.sub(r".*@", "…@", text, flags=re.DOTALL)
-
-
-_OF_SECTIONS: Final = {"model_type", "dict_type"}
-"""Rules that a value breaks where settings should stand: it may be a secret whose name was forgotten."""
-
-_TYPES: Final = {
-    "int": "a whole number",
-    "float": "a number",
-    "string": "text (put it in quotes)",
-    "bool": "true or false",
-    "model": "settings as `name: value`",
-    "dict": "settings as `name: value`",
-    "tuple": "a list of two whole numbers",
-    "path": "a path",
-    "too": "a list of two whole numbers",
-    "missing": "a list of two whole numbers",
-    "finite": "a finite number",
-}
-
-
-def _rule(  # noqa: C901, PLR0912 one case per rule
-    kind: str, context: Mapping[str, Any], where: tuple[str, ...], message: str
-) -> tuple[str, bool]:
-    """The rule that was broken, and whether what came is to be shown behind it."""
-    match kind:
-        case "extra_forbidden":
-            return "unknown key" + _nearest(where[-1], _names_beside(where)), False
-        case "greater_than_equal":
-            return f"must be at least {_number(context['ge'])}", True
-        case "greater_than":
-            return f"must be more than {_number(context['gt'])}", True
-        case "less_than_equal":
-            return f"must be at most {_number(context['le'])}", True
-        case "less_than":
-            return f"must be less than {_number(context['lt'])}", True
-        case "literal_error":
-            return "must be " + str(context["expected"]).replace("'", ""), True
-        case "string_pattern_mismatch" if where[-1] == "device":
-            return "must be empty, usb, usb:N, pci, pci:N or :N", True
-        case "string_too_short":
-            return "must not be empty", True
-        case "string_too_long":
-            return f"must be at most {context['max_length']} characters", True
-        case "value_error" if where[-1] == "polygon":
-            return message.removeprefix("Value error, "), False
-        case "value_error":
-            return message.removeprefix("Value error, "), True
-        case "too_long" if where[-1] == "zones":
-            return f"must be at most {context['max_length']} zones", False
-        case "tuple_type" | "missing" | "too_long" if "polygon" in where:
-            return "must be a point [x, y]" if where[
-                -1
-            ] != "polygon" else "must be a list of points [x, y]", True
-        case _:
-            return f"must be {_TYPES.get(kind.split('_', maxsplit=1)[0], message)}", True
-
-
-def _names_beside(where: tuple[str, ...]) -> set[str]:
-    depth = len(where)
-    if where[:2] == _NAMED_BY_OWNER:
-        return set(ZoneConfig.model_fields)
-    known = _known_settings(Config)
-    return {path[depth - 1] for path in known if len(path) >= depth and path[: depth - 1] == where[:-1]}
-
-
-def _number(value: float) -> str:
-    return f"{value:g}" if math.isfinite(value) else str(value)
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict) and value:
-        return "settings"
-    if isinstance(value, list | tuple) and not all(isinstance(part, int | float) for part in value):
-        return "a list"
-    if isinstance(value, str) and not isinstance(value, _Secret):
-        value = _masked(value)
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
 
 
 __all__ = [
