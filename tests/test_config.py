@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-import posed.config
 from posed.config import (
     Config,
     bounds_of,
@@ -29,7 +28,9 @@ from posed.config import (
     load,
     load_for_daemon,
     mqtt_password,
+    secrets,
 )
+from posed.config.yaml_file import read_yaml
 from posed.errors import ConfigError
 from tests.conftest import ROOT
 
@@ -492,7 +493,7 @@ def test_a_number_with_colons_is_refused(tmp_path, text):
 
 def test_a_file_of_secrets_is_read_once(tmp_path, monkeypatch):
     reads = []
-    monkeypatch.setattr(posed.config, "_read_yaml", counting(posed.config._read_yaml, reads))
+    monkeypatch.setattr(secrets, "read_yaml", counting(read_yaml, reads))
     write(tmp_path, "a: x\n", "secrets.yaml")
     load(write(tmp_path, "mqtt: {username: !secret a, password: !secret a}"), {})
     assert [path.name for path in reads] == ["posed.yaml", "secrets.yaml"]
@@ -501,10 +502,10 @@ def test_a_file_of_secrets_is_read_once(tmp_path, monkeypatch):
     assert [path.name for path in reads[2:]] == ["posed.yaml", "secrets.yaml"]
 
 
-def counting(read: Callable[[Path, object], object], reads: list[Path]) -> Callable[[Path, object], object]:
-    def counted(path: Path, problems: object) -> object:
+def counting(read: Callable[..., object], reads: list[Path]) -> Callable[..., object]:
+    def counted(path: Path, *rest: object) -> object:
         reads.append(path)
-        return read(path, problems)
+        return read(path, *rest)
 
     return counted
 
@@ -675,7 +676,7 @@ def test_root_reads_a_credential_where_systemd_takes_it_from(tmp_path, monkeypat
     store.mkdir()
     write(store, "s3cret\n", "posed.mqtt")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    monkeypatch.setattr(posed.config, "CREDENTIAL_STORES", (empty, store))
+    monkeypatch.setattr(secrets, "CREDENTIAL_STORES", (empty, store))
     config = load(write(tmp_path, "mqtt: {username: u, password: !secret mqtt}"), {})
     assert mqtt_password(config.mqtt) == "s3cret"
     assert "got neither" in problems(write(tmp_path, "mqtt: {username: u, password: !secret web}"))[0]
@@ -687,7 +688,7 @@ def test_a_store_of_credentials_that_may_not_be_looked_into_is_said(tmp_path, mo
             raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    monkeypatch.setattr(posed.config, "CREDENTIAL_STORES", (Closed(tmp_path / "etc"),))
+    monkeypatch.setattr(secrets, "CREDENTIAL_STORES", (Closed(tmp_path / "etc"),))
     (line,) = problems(write(tmp_path, "mqtt: {username: u, password: !secret mqtt}"))
     assert line.endswith(f"got neither; {tmp_path}/etc only root may look into")
 

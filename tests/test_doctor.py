@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from posed import config as posed_config
-from posed.config import Config
+from posed.config import Config, secrets
 from posed.doctor import checks, examine
 from posed.doctor.checks import (
     Check,
@@ -419,7 +418,7 @@ def test_a_configuration_that_may_not_be_looked_at_is_said(tmp_path, monkeypatch
 
 def test_a_password_in_the_store_is_found_while_the_service_is_down(tmp_path, monkeypatch):
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    monkeypatch.setattr(posed_config, "CREDENTIAL_STORES", (tmp_path,))
+    monkeypatch.setattr(secrets, "CREDENTIAL_STORES", (tmp_path,))
     path = tmp_path / "posed.yaml"
     path.write_text("mqtt: {username: hall, password: !secret mqtt}\ncamera: {kind: synthetic}\n")
     found = {check.name: check for check in examine.examine(path)}

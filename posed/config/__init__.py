@@ -10,7 +10,6 @@ import copy
 import functools
 import logging
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from posed.config.problems import MOST_PROBLEMS, problem_of, where_of
+from posed.config.secrets import mqtt_password, read_settings
 from posed.config.sections import (
     LIVE,
     CameraConfig,
@@ -44,28 +44,14 @@ from posed.config.sections import (
     default_device,
 )
 from posed.config.settings import NAMED_BY_OWNER, known_settings
-from posed.config.wording import Secret, masked, nearest, printable, reason, shown
+from posed.config.wording import nearest, printable, reason, shown
+from posed.config.yaml_file import MOST_BYTES, UNREADABLE, parse_yaml
 from posed.errors import ConfigError
 from posed.files import replace_file
 
 log = logging.getLogger(__name__)
 
 ENVIRONMENT_PREFIX: Final = "POSED_"
-
-_MOST_BYTES: Final = 64 * 1024
-"""Of a YAML file: 50 zones of 50 points are 40 KB. Reading so many takes a second or two, and no more."""
-
-_LARGEST: Final = 2**63
-"""No number of ours is larger; one that is, is not even written into a message."""
-
-_NO_VALUE: Final = (ValueError, TypeError, AttributeError, OverflowError, LookupError)
-"""What PyYAML raises for what is not of the type that it claims to be (`!!timestamp abc`)."""
-
-_UNREADABLE: Final = (yaml.YAMLError, RecursionError, *_NO_VALUE)
-"""What it raises for what is no YAML."""
-
-CREDENTIAL_STORES: Final = tuple(map(Path, ("/etc/credstore", "/run/credstore", "/usr/lib/credstore")))
-"""Where systemd looks for what a service is to have, first one first."""
 
 
 def load(
@@ -87,7 +73,7 @@ def load(
         ConfigError: with every problem, one line each.
     """
     problems: list[str] = []
-    file = {} if path is None else _read_yaml(path, problems)
+    file = {} if path is None else read_settings(path, problems)
     return _assembled(file, problems, environment, overlay, options or {})
 
 
@@ -107,7 +93,7 @@ def load_for_daemon(path: Path | None, overlay: Path) -> tuple[Config, list[str]
         ConfigError: with every problem of the configuration without the overlay, one line each.
     """
     problems: list[str] = []
-    file = {} if path is None else _read_yaml(path, problems)
+    file = {} if path is None else read_settings(path, problems)
     try:
         return _assembled(file, problems, os.environ, overlay, {}), kept(overlay)
     except ConfigError as error:
@@ -151,7 +137,7 @@ def _assembled(
     tree: dict[str, Any] = copy.deepcopy(dict(file))
     origins: dict[tuple[str, ...], str] = {}
     if overlay is not None and overlay.exists():
-        settings = _read_yaml(overlay, problems)
+        settings = read_settings(overlay, problems)
         _merge(tree, settings)
         origins.update({where: str(overlay) for where in _leaves(settings)})
     for name, where, value in _environment_settings(environment, problems):
@@ -207,228 +193,6 @@ def _take_out(tree: Any, where: tuple[int | str, ...]) -> bool:
     return isinstance(tree, dict) and tree.pop(last, tree) is not tree
 
 
-def mqtt_password(config: MqttConfig) -> str | None:
-    """The broker's password, read from its file where it has one.
-
-    Raises:
-        ConfigError: the file cannot be read or is empty.
-    """
-    if config.password is not None:
-        return config.password.get_secret_value()
-    if config.password_file is None:
-        return None
-    return _first_line("mqtt.password_file", config.password_file)
-
-
-def _first_line(where: str, path: Path) -> str:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        # What is no whole path may be a password that stands where its file should.
-        got = f"{path if path.is_absolute() else 'a relative path'} ({reason(error)})"
-        raise ConfigError([f"{where}: must be a readable text file, got {got}"]) from None
-    if not lines or not lines[0]:
-        raise ConfigError([f"{where}: must hold a first line, got {path} (empty)"])
-    return lines[0]
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML with no repeated keys, no aliases, whose expansion has no bound, and no odd numbers.
-
-    Those are huge ones, and YAML 1.1's `1:30` for 90, of which 64 KiB take seconds.
-    """
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        # Not by name: it may be a password.
-        if getattr(event, "anchor", None) is not None:
-            rule = "anchors and aliases are not allowed (put text that begins with & or * in quotes)"
-            raise yaml.composer.ComposerError(None, None, rule, event.start_mark)
-        return super().compose_node(parent, index)
-
-    def construct_object(self, node: Any, deep: bool = False) -> Any:
-        try:
-            return super().construct_object(node, deep)
-        except _NO_VALUE:
-            # Without the reason, which shows the value.
-            rule = "must be a value of its type (put text in quotes)"
-            raise yaml.constructor.ConstructorError(None, None, rule, node.start_mark) from None
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a setting's name must be plain text", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {masked(key)!r} stands here twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-    def construct_yaml_int(self, node: Any) -> int:
-        _refuse_colons(node)
-        value = int(super().construct_yaml_int(node))
-        if abs(value) >= _LARGEST:
-            raise yaml.constructor.ConstructorError(
-                None, None, "a number must have at most 18 digits", node.start_mark
-            )
-        return value
-
-    def construct_yaml_float(self, node: Any) -> float:
-        _refuse_colons(node)
-        return float(super().construct_yaml_float(node))
-
-
-def _refuse_colons(node: Any) -> None:
-    if ":" in node.value:
-        raise yaml.constructor.ConstructorError(
-            None, None, "a number must have no colons (put text in quotes)", node.start_mark
-        )
-
-
-_NO_TAG: Final = "no such tag is known (put text that begins with ! in quotes)"
-
-
-def _refuse_tag(_loader: _PlainLoader, node: Any) -> None:
-    """Without its name: it may be a password that begins with an exclamation mark."""
-    raise yaml.constructor.ConstructorError(None, None, _NO_TAG, node.start_mark)
-
-
-_PlainLoader.add_constructor(None, _refuse_tag)
-_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yaml_int)
-_PlainLoader.add_constructor("tag:yaml.org,2002:float", _PlainLoader.construct_yaml_float)
-
-
-class _Loader(_PlainLoader):
-    """The same with `!secret NAME`."""
-
-    folder = Path()
-    problems: list[str]
-    _secrets: dict[str, Any] | ConfigError | None = None
-
-    def secrets(self) -> dict[str, Any]:
-        """What is in `secrets.yaml`, which is read once.
-
-        Raises:
-            ConfigError: it cannot be read or is no YAML.
-        """
-        if self._secrets is None:
-            try:
-                self._secrets = _read_yaml(self.folder / "secrets.yaml", None)
-            except ConfigError as error:
-                self._secrets = error
-        if isinstance(self._secrets, ConfigError):
-            raise self._secrets
-        return self._secrets
-
-
-def _construct_secret(loader: _Loader, node: Any) -> str:
-    try:
-        return Secret(_secret(str(loader.construct_scalar(node)), loader))
-    except ConfigError as error:
-        if len(loader.problems) >= MOST_PROBLEMS:
-            return "one more secret that is missing"
-        place = f"{node.start_mark.line + 1}:{node.start_mark.column + 1}"
-        loader.problems += [f"{loader.name}:{place}: {problem}" for problem in error.problems]
-        return "a secret that is missing"
-
-
-_Loader.add_constructor("!secret", _construct_secret)
-
-
-def _secret(name: str, loader: _Loader) -> str:
-    """A secret by name: from `secrets.yaml` beside the configuration, else a systemd credential."""
-    secrets = loader.folder / "secrets.yaml"
-    if secrets.exists():
-        value = loader.secrets().get(name)
-        if isinstance(value, str):
-            return value
-        if value is not None:
-            raise ConfigError([f"!secret {name}: must be text in {secrets}: put it in quotes"])
-    got = "neither"
-    for credential in _credentials(name):
-        try:
-            if credential.is_file():
-                return _first_line(f"!secret {name}", credential)
-        except PermissionError:
-            got = f"neither; {credential.parent} only root may look into"
-    raise ConfigError([f"!secret {name}: must be in {secrets} or a systemd credential, got {got}"])
-
-
-def _credentials(name: str) -> Iterator[Path]:
-    """Where a credential may be: what systemd gave us, else from where it would give it to the service.
-
-    Source: systemd.exec(5), LoadCredential; posed.service loads NAME from posed.NAME.
-    """
-    if not re.fullmatch(r"[\w.-]+", name):
-        return
-    if given := os.environ.get("CREDENTIALS_DIRECTORY"):
-        yield Path(given) / name
-    else:
-        yield from (store / f"posed.{name}" for store in CREDENTIAL_STORES)
-
-
-def _read_yaml(path: Path, problems: list[str] | None) -> dict[str, Any]:
-    """The settings of a file; a secret that is missing becomes one more problem.
-
-    Args:
-        path: of the file.
-        problems: takes what is said of secrets; None where `!secret` is not allowed.
-
-    Raises:
-        ConfigError: the file cannot be read or is no YAML.
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        text = content.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: must be a readable YAML file ({reason(error)})"]) from None
-    if len(content) > _MOST_BYTES:
-        raise ConfigError([f"{path}: must be at most {_MOST_BYTES} bytes, got more"])
-    try:
-        tree = _parse(text, path, problems)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = error.problem or error.context or ""
-        if "tag handle" in problem:  # which may be a part of a password that begins with an exclamation mark
-            problem = _NO_TAG
-        raise ConfigError([f"{path}{place}: {problem}"]) from None
-    except yaml.reader.ReaderError as error:
-        raise ConfigError([f"{path}: must be YAML, got {_one_line(error)}"]) from None
-    except _UNREADABLE as error:
-        raise ConfigError([f"{path}: must be YAML, got {type(error).__name__}"]) from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        # Not what it is: it may be a secret whose name was forgotten.
-        what = "a list" if isinstance(tree, list) else "a single value"
-        raise ConfigError([f"{path}: must be settings as `name: value`, got {what}"])
-    return tree
-
-
-def _parse(text: str, path: Path, problems: list[str] | None) -> Any:
-    loader: _PlainLoader
-    if problems is None:
-        loader = _PlainLoader(text)
-    else:
-        loader = _Loader(text)
-        loader.folder, loader.name, loader.problems = path.parent, str(path), problems
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
     for key, value in other.items():
         # What the owner has named is one setting: a later source has all of it.
@@ -476,8 +240,8 @@ def _parsed(
     name: str, where: tuple[str, ...], text: str, problems: list[str]
 ) -> Iterator[tuple[str, tuple[str, ...], Any]]:
     try:
-        yield name, where, yaml.load(text, _PlainLoader)  # noqa: S506 a safe one
-    except _UNREADABLE:
+        yield name, where, parse_yaml(text)
+    except UNREADABLE:
         problems.append(f"{name}: must be a YAML value, got {shown(text)}")
 
 
@@ -529,7 +293,7 @@ def kept(overlay: Path) -> list[str]:
     Raises:
         ConfigError: the file is there and cannot be read.
     """
-    tree = _read_yaml(overlay, []) if overlay.exists() else {}
+    tree = read_settings(overlay, []) if overlay.exists() else {}
     found = []
     for name in live_settings():
         try:
@@ -553,7 +317,7 @@ def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
         OSError: it cannot be written.
     """
     try:
-        tree = _read_yaml(overlay, []) if overlay.exists() else {}
+        tree = read_settings(overlay, []) if overlay.exists() else {}
     except ConfigError as error:
         _set_aside(overlay, "; ".join(error.problems))
         tree = {}
@@ -562,8 +326,8 @@ def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
         _merge(tree, _nest(tuple(name.split(".")), values[name]))
     comment = "# Settings that were changed by requests. Later than the file, earlier than the environment.\n"
     text = comment + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None)
-    if len(text) > _MOST_BYTES:
-        raise ConfigError([f"{overlay}: must be at most {_MOST_BYTES} bytes, got {len(text)}"])
+    if len(text) > MOST_BYTES:
+        raise ConfigError([f"{overlay}: must be at most {MOST_BYTES} bytes, got {len(text)}"])
     replace_file(overlay, text)
 
 
