@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from posed.config import TlsConfig, _nest, load
+from posed.config import TlsConfig, load
 from posed.config.settings import known_settings
+from posed.config.tree import nest
 from posed.daemon import check
 from posed.errors import ConfigError
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
@@ -167,15 +168,15 @@ def odd_places() -> Iterator[str]:
     """Configurations with a secret, or a URL that holds one, where it does not belong."""
     places = [name for name in known_settings() if name not in SECRET_OR_FREE]
     for odd in (URL, f"http://camera/?password={CANARY}", [URL], {URL: URL}):
-        yield from (yaml.safe_dump(_nest(name, odd)) for name in places)
+        yield from (yaml.safe_dump(nest(name, odd)) for name in places)
     for name in places:
         if name not in PATHS:
-            yield yaml.safe_dump(_nest(name, f"me:{CANARY}@camera"))
+            yield yaml.safe_dump(nest(name, f"me:{CANARY}@camera"))
             for odd in ("!secret it", "[!secret it]", "{a: !secret it}"):
-                yield yaml.safe_dump(_nest(name, "@")).replace("'@'", odd)
+                yield yaml.safe_dump(nest(name, "@")).replace("'@'", odd)
     for section in ("camera", "mqtt", "web", "people", "mqtt.tls", "mqtt.poses", "people.zones"):
         for odd in (CANARY, [CANARY], [[CANARY]]):
-            yield yaml.safe_dump(_nest(tuple(section.split(".")), odd))
+            yield yaml.safe_dump(nest(tuple(section.split(".")), odd))
     yield f"'{URL}': 1"
     yield f"'{URL}': 1\n'{URL}': 2"
     yield f"camera: {{kind: images, source: '{URL}'}}"

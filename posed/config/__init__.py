@@ -10,9 +10,9 @@ import copy
 import functools
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 from pydantic import (
@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from posed.config.environment import environment_settings, overriding
 from posed.config.problems import MOST_PROBLEMS, problem_of, where_of
 from posed.config.secrets import mqtt_password, read_settings
 from posed.config.sections import (
@@ -43,15 +44,14 @@ from posed.config.sections import (
     ZoneConfig,
     default_device,
 )
-from posed.config.settings import NAMED_BY_OWNER, known_settings
-from posed.config.wording import nearest, printable, reason, shown
-from posed.config.yaml_file import MOST_BYTES, UNREADABLE, parse_yaml
+from posed.config.settings import NAMED_BY_OWNER
+from posed.config.tree import leaves, merge, nest, value_at
+from posed.config.wording import nearest, printable, reason
+from posed.config.yaml_file import MOST_BYTES
 from posed.errors import ConfigError
 from posed.files import replace_file
 
 log = logging.getLogger(__name__)
-
-ENVIRONMENT_PREFIX: Final = "POSED_"
 
 
 def load(
@@ -138,15 +138,15 @@ def _assembled(
     origins: dict[tuple[str, ...], str] = {}
     if overlay is not None and overlay.exists():
         settings = read_settings(overlay, problems)
-        _merge(tree, settings)
-        origins.update({where: str(overlay) for where in _leaves(settings)})
-    for name, where, value in _environment_settings(environment, problems):
-        _merge(tree, _nest(where, value))
+        merge(tree, settings)
+        origins.update({where: str(overlay) for where in leaves(settings)})
+    for name, where, value in environment_settings(environment, problems):
+        merge(tree, nest(where, value))
         origins[where] = name
     for name, (flag, value) in options.items():
         if value is not None:
             where = tuple(name.split("."))
-            _merge(tree, _nest(where, value))
+            merge(tree, nest(where, value))
             origins[where] = flag
     config, details = _validated(tree)
     problems += [problem_of(detail, origins) for detail in details[:MOST_PROBLEMS]]
@@ -193,58 +193,6 @@ def _take_out(tree: Any, where: tuple[int | str, ...]) -> bool:
     return isinstance(tree, dict) and tree.pop(last, tree) is not tree
 
 
-def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
-    for key, value in other.items():
-        # What the owner has named is one setting: a later source has all of it.
-        if isinstance(value, Mapping) and key != NAMED_BY_OWNER[-1]:
-            inner = tree.get(key)
-            tree[key] = dict(inner) if isinstance(inner, Mapping) else {}
-            _merge(tree[key], value)
-        else:
-            tree[key] = value
-
-
-def _nest(where: tuple[str, ...], value: Any) -> dict[str, Any]:
-    for key in reversed(where):
-        value = {key: value}
-    assert isinstance(value, dict)
-    return value
-
-
-def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*path, str(key)))
-        else:
-            yield (*path, str(key))
-
-
-def _environment_settings(
-    environment: Mapping[str, str], problems: list[str]
-) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-    for name, text in environment.items():
-        if not name.startswith(ENVIRONMENT_PREFIX):
-            continue
-        where = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
-        known = known_settings()
-        if where not in known:
-            names = {ENVIRONMENT_PREFIX + "__".join(setting).upper() for setting in known}
-            problems.append(f"{name}: unknown setting{nearest(name, names)}")
-        elif known[where]:
-            yield name, where, text
-        else:
-            yield from _parsed(name, where, text, problems)
-
-
-def _parsed(
-    name: str, where: tuple[str, ...], text: str, problems: list[str]
-) -> Iterator[tuple[str, tuple[str, ...], Any]]:
-    try:
-        yield name, where, parse_yaml(text)
-    except UNREADABLE:
-        problems.append(f"{name}: must be a YAML value, got {shown(text)}")
-
-
 @functools.cache
 def live_settings(section: type[BaseModel] = Config, path: str = "") -> dict[str, FieldInfo]:
     """Every setting that can be changed while the daemon runs, by its dotted name."""
@@ -260,7 +208,7 @@ def live_settings(section: type[BaseModel] = Config, path: str = "") -> dict[str
 def live_values(config: Config) -> dict[str, Any]:
     """What these settings are, as plain data."""
     tree = config.model_dump(mode="json", exclude={"mqtt": {"password"}, "web": {"token"}})
-    return {name: functools.reduce(dict.__getitem__, name.split("."), tree) for name in live_settings()}
+    return {name: value_at(tree, name.split(".")) for name in live_settings()}
 
 
 def changed(config: Config, settings: Mapping[str, Any]) -> Config:
@@ -280,7 +228,7 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     tree = config.model_dump()
     for name, value in settings.items():
         *sections, last = name.split(".")
-        functools.reduce(dict.__getitem__, sections, tree)[last] = value
+        value_at(tree, sections)[last] = value
     wanted, details = _validated(tree)
     if wanted is None:
         raise ConfigError([problem_of(detail, {}) for detail in details])
@@ -297,7 +245,7 @@ def kept(overlay: Path) -> list[str]:
     found = []
     for name in live_settings():
         try:
-            functools.reduce(dict.__getitem__, name.split("."), tree)
+            value_at(tree, name.split("."))
         except (KeyError, TypeError):
             continue
         found.append(name)
@@ -323,18 +271,12 @@ def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
         tree = {}
     values = live_values(config)
     for name in names:
-        _merge(tree, _nest(tuple(name.split(".")), values[name]))
+        merge(tree, nest(tuple(name.split(".")), values[name]))
     comment = "# Settings that were changed by requests. Later than the file, earlier than the environment.\n"
     text = comment + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None)
     if len(text) > MOST_BYTES:
         raise ConfigError([f"{overlay}: must be at most {MOST_BYTES} bytes, got {len(text)}"])
     replace_file(overlay, text)
-
-
-def overriding(environment: Mapping[str, str], names: Collection[str]) -> list[str]:
-    """The variables that go before what the overlay says of these settings, whose names are dotted."""
-    set_there = {".".join(where): name for name, where, _ in _environment_settings(environment, [])}
-    return [set_there[name] for name in names if name in set_there]
 
 
 def bounds_of(setting: str, step: float) -> tuple[float, float]:
