@@ -27,7 +27,7 @@ from msgspec import UNSET, Struct
 from posed import __version__, camera, engine
 from posed.attention import Attention
 from posed.camera.base import Camera
-from posed.config import Config, changed, keep, live_values, mqtt_password, overriding
+from posed.config import Config, changed, keep, live_values, mqtt_password, overriding, reload
 from posed.decode import describe
 from posed.engine.base import Engine
 from posed.engine.temperature import Thermometer, processor_c
@@ -94,7 +94,6 @@ from posed.seen import poses_of
 from posed.service.fetch import wait_for_model
 from posed.service.figures import FIGURES, Figures, Frames
 from posed.service.notify import Notifier
-from posed.service.reload import reload
 
 if TYPE_CHECKING:
     from posed.web.server import WebServer

@@ -1,4 +1,4 @@
-"""What systemd is told, and a configuration that changes while the daemon runs."""
+"""What systemd is told, and what the daemon does when a signal or a request reloads or restarts it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ import yaml
 from posed import daemon as posed_daemon
 from posed.config import Config
 from posed.service.notify import STATUS_INTERVAL_S, Notifier
-from posed.service.reload import reload
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, environment
@@ -119,29 +118,6 @@ def test_the_status_follows_its_condition_at_once_and_figures_now_and_then(tmp_p
 
 def config(**sections: dict[str, Any]) -> Config:
     return Config.model_validate({"device": "hall", **sections})
-
-
-def test_a_reload_takes_over_what_applies_at_once_and_names_what_does_not():
-    running = config(mqtt={"host": "here"})
-    wanted = config(
-        decode={"score_threshold": 0.5}, log={"level": "debug"}, mqtt={"host": "there", "tls": {}}
-    )
-    done = reload(running, wanted)
-    assert done.applied == ("decode.score_threshold", "log.level")
-    assert done.waiting == ("mqtt.host", "mqtt.tls")
-    assert done.config.decode.score_threshold == 0.5
-    assert done.config.mqtt == running.mqtt
-
-
-def test_a_reload_of_the_same_changes_nothing():
-    done = reload(config(), config())
-    assert (done.config, done.applied, done.waiting) == (config(), (), ())
-
-
-def test_a_reload_names_a_password_and_does_not_show_it():
-    done = reload(config(), config(mqtt={"username": "posed", "password": "c4nary"}))
-    assert done.waiting == ("mqtt.username", "mqtt.password")
-    assert "c4nary" not in repr(done)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from posed.config.environment import overriding
 from posed.config.live import bounds_of, changed, live_settings, live_values
 from posed.config.loading import load, load_for_daemon
 from posed.config.overlay import damaged_file, keep, kept
+from posed.config.reloading import Reloaded, reload
 from posed.config.secrets import mqtt_password
 from posed.config.sections import (
     CameraConfig,
@@ -39,6 +40,7 @@ __all__ = [
     "MqttPosesConfig",
     "PeopleConfig",
     "PrivacyConfig",
+    "Reloaded",
     "TlsConfig",
     "WebConfig",
     "ZoneConfig",
@@ -54,4 +56,5 @@ __all__ = [
     "load_for_daemon",
     "mqtt_password",
     "overriding",
+    "reload",
 ]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from posed.config import Config, changed, live_settings, live_values
+from posed.config.live import changed, live_settings, live_values
+from posed.config.sections import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,11 @@ def reload(running: Config, wanted: Config) -> Reloaded:
     )
 
 
-def _differing(one: BaseModel, other: BaseModel, before: str = "") -> Iterator[str]:
+def _differing(running: BaseModel, wanted: BaseModel, section: str = "") -> Iterator[str]:
     """Dotted names of the settings that are not the same; never their values, which may be secret."""
-    for name in type(one).model_fields:
-        a, b = getattr(one, name), getattr(other, name)
-        if isinstance(a, BaseModel) and isinstance(b, BaseModel):
-            yield from _differing(a, b, f"{before}{name}.")
-        elif a != b:
-            yield before + name
+    for name in type(running).model_fields:
+        before, after = getattr(running, name), getattr(wanted, name)
+        if isinstance(before, BaseModel) and isinstance(after, BaseModel):
+            yield from _differing(before, after, f"{section}{name}.")
+        elif before != after:
+            yield section + name

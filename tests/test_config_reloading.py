@@ -1,0 +1,34 @@
+"""A configuration that was changed while the daemon runs: what of it applies at once, and what does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from posed.config import Config, reload
+
+
+def config(**sections: dict[str, Any]) -> Config:
+    return Config.model_validate({"device": "hall", **sections})
+
+
+def test_a_reload_takes_over_what_applies_at_once_and_names_what_does_not():
+    running = config(mqtt={"host": "here"})
+    wanted = config(
+        decode={"score_threshold": 0.5}, log={"level": "debug"}, mqtt={"host": "there", "tls": {}}
+    )
+    done = reload(running, wanted)
+    assert done.applied == ("decode.score_threshold", "log.level")
+    assert done.waiting == ("mqtt.host", "mqtt.tls")
+    assert done.config.decode.score_threshold == 0.5
+    assert done.config.mqtt == running.mqtt
+
+
+def test_a_reload_of_the_same_changes_nothing():
+    done = reload(config(), config())
+    assert (done.config, done.applied, done.waiting) == (config(), (), ())
+
+
+def test_a_reload_names_a_password_and_does_not_show_it():
+    done = reload(config(), config(mqtt={"username": "posed", "password": "c4nary"}))
+    assert done.waiting == ("mqtt.username", "mqtt.password")
+    assert "c4nary" not in repr(done)
