@@ -7,7 +7,7 @@ from posed.config.live import bounds_of, changed, live_settings, live_values
 from posed.config.loading import load, load_for_daemon
 from posed.config.overlay import damaged_file, keep, kept
 from posed.config.reloading import Reloaded, reload
-from posed.config.secrets import mqtt_password
+from posed.config.secrets import SECRETS_FILE, mqtt_password
 from posed.config.sections import (
     CameraConfig,
     Config,
@@ -28,6 +28,7 @@ from posed.config.sections import (
 )
 
 __all__ = [
+    "SECRETS_FILE",
     "CameraConfig",
     "Config",
     "DecodeConfig",

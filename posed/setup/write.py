@@ -13,10 +13,8 @@ from typing import Any, Final
 
 import yaml
 
-from posed.config import Config, load
+from posed.config import SECRETS_FILE, Config, load
 from posed.errors import ConfigError
-
-SECRETS: Final = "secrets.yaml"
 
 _HEAD: Final = """\
 # Made by `posed setup`. What is not here is at its default; config/posed.yaml in posed's sources explains
@@ -67,8 +65,8 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
             staged = Path(folder) / path.name
             _write_text(staged, render(settings), 0o644)
             if secrets:
-                text = _with_secrets(path.with_name(SECRETS), secrets)
-                _write_text(staged.with_name(SECRETS), text, 0o600)
+                text = _with_secrets(path.with_name(SECRETS_FILE), secrets)
+                _write_text(staged.with_name(SECRETS_FILE), text, 0o600)
             load(staged, {})
             _put_in_place(staged, path)
     except OSError as error:
@@ -146,9 +144,9 @@ def _put_in_place(staged: Path, path: Path) -> None:
         backup = staged.with_name(path.name + ".bak")
         shutil.copy2(path, backup)
         backup.replace(path.with_name(backup.name))
-    secrets = staged.with_name(SECRETS)
+    secrets = staged.with_name(SECRETS_FILE)
     if secrets.exists():
-        secrets.replace(path.with_name(SECRETS))
+        secrets.replace(path.with_name(SECRETS_FILE))
     staged.replace(path)
 
 
@@ -156,7 +154,7 @@ def _take_after(path: Path, staged: Path) -> None:
     """A service's configuration stays its own when root sets it up anew, and its secrets do, too."""
     shutil.copymode(path, staged)
     owner = path.stat()
-    secrets = staged.with_name(SECRETS)
+    secrets = staged.with_name(SECRETS_FILE)
     if secrets.exists() and not owner.st_mode & 0o007:
         # The group of a configuration that nobody else may read is the service's, and needs its secrets.
         secrets.chmod(owner.st_mode & 0o640)
