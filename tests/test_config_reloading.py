@@ -11,7 +11,7 @@ def config(**sections: dict[str, Any]) -> Config:
     return Config.model_validate({"device": "hall", **sections})
 
 
-def test_a_reload_takes_over_what_applies_at_once_and_names_what_does_not():
+def test_a_reload_applies_what_it_can_and_names_the_rest():
     running = config(mqtt={"host": "here"})
     wanted = config(
         decode={"score_threshold": 0.5}, log={"level": "debug"}, mqtt={"host": "there", "tls": {}}

@@ -1,0 +1,54 @@
+"""What requests changed is kept in the overlay."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from posed.config import (
+    Config,
+    changed,
+    keep,
+    kept,
+    load,
+)
+from posed.errors import ConfigError
+from tests.configs import ZONE, write
+
+
+def test_changed_settings_are_kept_in_the_overlay_beside_others(tmp_path):
+    overlay = write(tmp_path, "decode: {max_people: 3}\n", "overlay.yaml")
+    config = changed(Config(), {"decode.score_threshold": 0.4, "people.zones": {"a": ZONE}})
+    keep(overlay, config, ["decode.score_threshold", "people.zones"])
+    assert kept(overlay) == ["decode.max_people", "decode.score_threshold", "people.zones"]
+    again = load(None, {}, overlay=overlay)
+    assert again.decode.max_people == 3
+    assert again.decode.score_threshold == 0.4
+    assert again.people == config.people
+
+
+@pytest.mark.parametrize("content", [None, "", "decode: 3\n"])
+def test_an_overlay_that_is_none_has_no_settings(tmp_path, content):
+    overlay = tmp_path / "overlay.yaml"
+    if content is not None:
+        overlay.write_text(content)
+    assert kept(overlay) == []
+
+
+def test_a_change_is_kept_beside_a_damaged_overlay(tmp_path):
+    overlay = write(tmp_path, "decode: [", "overlay.yaml")
+    keep(overlay, Config(), ["decode.max_people"])
+    assert kept(overlay) == ["decode.max_people"]
+    assert (tmp_path / "overlay.yaml.damaged").read_text() == "decode: ["
+
+
+def test_an_overlay_too_large_to_read_again_is_not_written(tmp_path):
+    angles = [2 * math.pi * number / 100 for number in range(100)]
+    corners = [[0.5 + math.cos(angle) / 3, 0.5 + math.sin(angle) / 3] for angle in angles]
+    zones = {f"zone{number}": {"polygon": corners} for number in range(50)}
+    overlay = tmp_path / "overlay.yaml"
+    config = Config(people={"zones": zones})
+    with pytest.raises(ConfigError, match="must be at most 65536 bytes, got"):
+        keep(overlay, config, ["people.zones"])
+    assert not overlay.exists()

@@ -1,0 +1,94 @@
+"""Every problem in one line: where, the rule, and what came."""
+
+from __future__ import annotations
+
+import pytest
+
+from posed.config import (
+    Config,
+)
+from tests.configs import names_of, problems, write
+
+
+def test_every_problem_is_listed_with_path_rule_and_what_came(tmp_path):
+    file = write(
+        tmp_path,
+        "camera: {fps: 0, kind: vide, szie: [1, 2], rotate: 45, size: [1, 2, 3]}\n"
+        "decode: {score_threshold: 1.5, nms_radius_px: .nan}\n"
+        "engine: {device: gpu, threads: two}\n"
+        "mqtt: {port: true, topic: 'a/+'}\n"
+        "modle: {}\n"
+        "log: 3\n",
+    )
+    assert problems(file) == [
+        "camera.kind: must be picamera2, video, images or synthetic, got 'vide'",
+        "camera.size: must be a list of two whole numbers, got [1, 2, 3]",
+        "camera.fps: must be at least 1, got 0",
+        "camera.rotate: must be 0, 90, 180 or 270, got 45",
+        "camera.szie: unknown key; did you mean size?",
+        "engine.device: must be empty, usb, usb:N, pci, pci:N or :N, got 'gpu'",
+        "engine.threads: must be a whole number, got 'two'",
+        "decode.score_threshold: must be less than 1, got 1.5",
+        "decode.nms_radius_px: must be a finite number, got nan",
+        "mqtt.port: must be a whole number, got True",
+        "mqtt.topic: must be levels of letters, digits, - and _, joined by /, got 'a/+'",
+        "log: must be settings as `name: value`, got int",
+        "modle: unknown key; did you mean model?",
+    ]
+
+
+@pytest.mark.parametrize("section", sorted({name.rpartition(".")[0] for name in names_of(Config)}))
+def test_an_unknown_key_is_found_in_every_section(tmp_path, section):
+    text = "nonsense: 1"
+    if section == "people.zones.NAME":
+        text += ", polygon: [[0, 0], [1, 0], [0, 1]]"
+    for level in reversed(section.split(".") if section else []):
+        text = f"{level}: {{{text}}}"
+    (line,) = problems(write(tmp_path, text))
+    assert line.startswith(f"{section}.nonsense: unknown key; ".removeprefix("."))
+
+
+def test_every_bad_zone_is_listed_with_its_name(tmp_path):
+    file = write(
+        tmp_path,
+        "people:\n"
+        "  zones:\n"
+        "    crossed: {polygon: [[0, 0], [1, 1], [1, 0], [0, 1]], knd: normal}\n"
+        "    flat: {polygon: [[0, 0], [1, 0]], kind: sofa}\n"
+        "    outside: {polygon: [[0, 0], [1.5, 0], [1, 1]]}\n"
+        "    back: {polygon: [[0, 0], [1, 0], [0.5, 0]]}\n"
+        "    thin: {polygon: [[0, 0], [1, 0], [0.5, 0.0001]]}\n"
+        "    twice: {polygon: [[0, 0], [1, 0], [1, 1], [0, 0]]}\n"
+        "    a/b: {polygon: [[0, 0], [1, 0], [0.5, 1]]}\n"
+        "    text: {polygon: [[0, 0], [1, a], [0.5, 1]]}\n"
+        "    three: {polygon: [[0, 0], [1, 0, 1], [0.5, 1]]}\n"
+        "    empty: {}\n"
+        "camera: {kind: video}\n",
+    )
+    assert problems(file) == [
+        "camera.source: needed by kind video, got nothing",
+        "people.zones.crossed.polygon: must not cross itself, got sides from [0, 0] and [1, 0] that meet",
+        "people.zones.crossed.knd: unknown key; did you mean kind?",
+        "people.zones.flat.polygon: must have 3 to 100 points, got 2",
+        "people.zones.flat.kind: must be normal, resting, exclude or exit, got 'sofa'",
+        "people.zones.outside.polygon: must be inside the frame, 0 to 1, got [1.5, 0]",
+        "people.zones.back.polygon: must not cross itself, got sides from [0, 0] and [1, 0] that meet",
+        "people.zones.thin.polygon: must enclose at least 0.0001 of the frame, got 5e-05",
+        "people.zones.twice.polygon: must have each point once, got [0, 0] twice",
+        "people.zones.a/b: must be letters, digits, - and _ only (it is one level of an MQTT topic), "
+        "got 'a/b'",
+        "people.zones.text.polygon.1.1: must be a number, got 'a'",
+        "people.zones.three.polygon.1: must be a point [x, y], got [1, 0, 1]",
+        "people.zones.empty.polygon: must be a list of points [x, y], got {}",
+    ]
+
+
+def test_a_name_with_control_characters_is_shown_harmlessly(tmp_path):
+    (line,) = problems(write(tmp_path, 'camera: {"a\\nb\\e[31m": 2}'))
+    assert line.startswith(r"camera.'a\nb\x1b[31m': unknown key")
+
+
+def test_a_password_of_the_wrong_type_is_not_shown(tmp_path):
+    assert problems(write(tmp_path, "mqtt: {username: u, password: 123456}")) == [
+        "mqtt.password: must be text (put it in quotes), got int"
+    ]
