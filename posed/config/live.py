@@ -30,7 +30,7 @@ def live_settings(section: type[BaseModel] = Config, path: str = "") -> dict[str
 
 
 def live_values(config: Config) -> dict[str, Any]:
-    """What these settings are, as plain data."""
+    """The value of every setting that can be changed at run time, by its dotted name, as plain data."""
     tree = config.model_dump(mode="json", exclude={"mqtt": {"password"}, "web": {"token"}})
     return {name: value_at(tree, name.split(".")) for name in live_settings()}
 
@@ -39,8 +39,8 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     """A configuration with other values, each as good as in the file.
 
     Args:
-        config: what is to be changed.
-        settings: values by dotted name.
+        config: the configuration to change.
+        settings: new values by dotted name.
 
     Raises:
         ConfigError: with every problem, one line each.
@@ -63,8 +63,8 @@ def bounds_of(setting: str, step: float) -> tuple[float, float]:
     """The least and the most that a number may be.
 
     Args:
-        setting: dotted name.
-        step: between two numbers, where the bound itself is excluded.
+        setting: its dotted name.
+        step: the distance between two numbers, which is kept from a bound that is itself excluded.
     """
     bounds = {
         name: value

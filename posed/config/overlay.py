@@ -52,8 +52,8 @@ def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
 
     Args:
         overlay: the file.
-        config: has their values.
-        names: of the settings, dotted.
+        config: the configuration that has their values.
+        names: dotted names of the settings.
 
     Raises:
         ConfigError: it would be too large.
@@ -84,5 +84,5 @@ def set_aside(overlay: Path, damage: str) -> None:
 
 
 def damaged_file(overlay: Path) -> Path:
-    """Where an overlay that was damaged is."""
+    """The file that a damaged overlay becomes."""
     return overlay.with_name(f"{overlay.name}.damaged")

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 Point = tuple[float, float]
-"""(x to the right, y down), fractions of the frame's width and height."""
+"""A point is (x, y), fractions of the frame's width and height; x goes right, y goes down."""
 
 MOST_POINTS: Final = 100
+"""A polygon has at most this many points."""
+
 LEAST_AREA: Final = 1e-4
-"""Of the frame: less is a line or a dot, not a place (30 px of 640×480)."""
+"""A polygon covers at least this share of the frame; less is a line or a dot (30 px of 640×480)."""
 
 
 def problem_of(polygon: Sequence[Point]) -> str | None:
@@ -34,7 +36,7 @@ def problem_of(polygon: Sequence[Point]) -> str | None:
 
 
 def area(polygon: Sequence[Point]) -> float:
-    """Of a polygon that does not cross itself, as a fraction of the frame; its sign is the way round."""
+    """The area of a polygon that does not cross itself, as a fraction of the frame; its sign is its turn."""
     following = [*polygon[1:], polygon[0]]
     return sum(x * b - a * y for (x, y), (a, b) in zip(polygon, following, strict=True)) / 2
 
@@ -66,9 +68,9 @@ def _folds_back(side: tuple[Point, Point], following: tuple[Point, Point]) -> bo
     return _turn(a, b, c) == 0 and ahead < 0
 
 
-def _meet(one: tuple[Point, Point], other: tuple[Point, Point]) -> bool:
+def _meet(side: tuple[Point, Point], other: tuple[Point, Point]) -> bool:
     """Whether two sides without a common end touch or cross."""
-    (a, b), (c, d) = one, other
+    (a, b), (c, d) = side, other
     turns = _turn(a, b, c), _turn(a, b, d), _turn(c, d, a), _turn(c, d, b)
     if turns[0] * turns[1] < 0 and turns[2] * turns[3] < 0:
         return True

@@ -18,7 +18,7 @@ _MAY_HOLD_SECRETS: Final = {"password", "source", "token"}
 """The values of these settings are never shown; a camera's URL has its password in it."""
 
 _OF_SECTIONS: Final = {"model_type", "dict_type"}
-"""Rules that a value breaks where settings should stand: it may be a secret whose name was forgotten."""
+"""A value that breaks one of these rules stands in place of settings: it may be a secret without its name."""
 
 _TYPES: Final = {
     "int": "a whole number",

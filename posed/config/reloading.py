@@ -16,7 +16,7 @@ class Reloaded:
     """What comes of a new configuration.
 
     Args:
-        config: to go on with.
+        config: the configuration to go on with.
         applied: names of settings that are new in it.
         waiting: names of settings that wait for a restart.
     """
@@ -30,8 +30,8 @@ def reload(running: Config, wanted: Config) -> Reloaded:
     """Take over what applies at once.
 
     Args:
-        running: what the daemon works with.
-        wanted: the configuration as it is now, found good.
+        running: the configuration that the daemon works with.
+        wanted: the configuration as it is now, which was found good.
     """
     differing = tuple(_differing(running, wanted))
     applied = tuple(name for name in differing if name in live_settings())

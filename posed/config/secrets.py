@@ -16,10 +16,10 @@ from posed.config.yaml_file import PlainLoader, read_yaml
 from posed.errors import ConfigError
 
 SECRETS_FILE: Final = "secrets.yaml"
-"""The file beside the configuration that holds its secrets."""
+"""This file beside the configuration holds its secrets."""
 
 CREDENTIAL_STORES: Final = tuple(map(Path, ("/etc/credstore", "/run/credstore", "/usr/lib/credstore")))
-"""Where systemd looks for the credentials of a service, first one first."""
+"""systemd looks for the credentials of a service in these folders, one after the other."""
 
 
 def mqtt_password(config: MqttConfig) -> str | None:
@@ -113,7 +113,7 @@ class _Secrets:
 
     @cached_property
     def _content(self) -> dict[str, Any] | ConfigError:
-        """The file's, which is read once, also where it is broken."""
+        """What is in the file, or what is wrong with it; it is read once."""
         try:
             return read_yaml(self._path)
         except ConfigError as error:
@@ -121,7 +121,7 @@ class _Secrets:
 
 
 def _credentials(name: str) -> Iterator[Path]:
-    """Where a credential may be: what systemd gave us, else from where it would give it to the service.
+    """Where a credential may be: where systemd put it for us, else where it would find it for the service.
 
     Source: systemd.exec(5), LoadCredential; posed.service loads NAME from posed.NAME.
     """

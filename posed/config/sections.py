@@ -26,10 +26,11 @@ from posed.config.values import (
 )
 
 LIVE: Final = "live"
-"""Marks a setting that can be changed while the daemon runs."""
+"""A setting with this mark can be changed while the daemon runs."""
 
 LEAST_IDLE_FPS: Final = 0.5
-"""`state` calls a camera blind after seconds, and the frame rate is that of the last five."""
+"""Frames must come at least this often: `state` calls a camera blind after a few seconds without one, and
+measures the frame rate over the last five."""
 
 
 def default_device() -> str:
@@ -50,35 +51,36 @@ class CameraConfig(Section):
     """Where frames come from."""
 
     kind: Literal["picamera2", "video", "images", "synthetic"] = "picamera2"
-    """`picamera2`: the Pi camera; `video`: a V4L2 device, an RTSP or HTTP URL, or a file;
-    `images`: a picture, a folder or a glob; `synthetic`: drawn people."""
+    """Frames come from the Pi camera (`picamera2`), from a V4L2 device, an RTSP or HTTP URL or a file
+    (`video`), from a picture, a folder or a glob (`images`), or they are drawn (`synthetic`)."""
 
     source: TextOrNumber = Field(default="", max_length=4096)
-    """What to open. picamera2: the camera's number, first one when empty; video: `0` or `/dev/video0`,
-    a URL or a file; images: a file, a folder or a glob; synthetic: a number that seeds the scene."""
+    """This names what to open: for picamera2 the camera's number (the first when empty), for video `0`,
+    `/dev/video0`, a URL or a file, for images a file, a folder or a glob, for synthetic a number that seeds
+    the scene."""
 
     size: Size | None = None
-    """Wanted [width, height] before `rotate`, px. None: what suits the model (picamera2, scaled by the
-    ISP) or the device's own."""
+    """The camera is asked for pictures of this [width, height] in px, before `rotate`. With null, the Pi
+    camera scales them to suit the model, and other cameras keep their own size."""
 
     fps: float = Field(default=30, ge=1, le=240)
-    """Wanted frames per second; recorded files keep their own."""
+    """The camera is asked for this many frames per second; recorded files keep their own rate."""
 
     rotate: Literal[0, 90, 180, 270] = 0
-    """Clockwise turn of the picture, degrees."""
+    """The picture is turned clockwise by this many degrees."""
 
     mirror: bool = False
-    """Whether the picture is turned into what a mirror shows, after `rotate`."""
+    """With true, the picture is turned into what a mirror shows, after `rotate`."""
 
     timeout_s: float = Field(default=5, ge=0.5, le=300)
-    """After how many seconds without a frame the camera counts as stalled and is opened again."""
+    """A camera that delivers no frame for this many seconds counts as stalled and is opened again."""
 
     loop: bool = False
-    """Whether a file or folder starts again at its end."""
+    """With true, a file or folder starts again when it ends."""
 
     realtime: bool = True
-    """Whether a file plays at its own rate and pictures come at `fps`; otherwise as fast as they are
-    processed, every one of them."""
+    """With true, a file plays at its own rate and pictures come at `fps`; with false, every frame is
+    processed, as fast as possible."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -95,27 +97,29 @@ class ModelConfig(Section):
     """Which PoseNet runs."""
 
     name: NameOrPath = Field(default="coral-353x481", min_length=1, max_length=4096)
-    """A name of `posed model list`, or the path of a .tflite."""
+    """This is a name from `posed model list`, or the path of a .tflite file."""
 
     pull: bool = False
-    """Whether a catalogue model that is not there yet, or damaged, is downloaded at start, and waited for."""
+    """With true, the daemon downloads a catalogue model that is missing or damaged when it starts, and waits
+    for it."""
 
 
 class EngineConfig(Section):
     """What the model runs on."""
 
     kind: Literal["auto", "edgetpu", "cpu"] = "auto"
-    """`auto` takes the Edge TPU if one answers, else the CPU."""
+    """`auto` takes the Edge TPU if one answers, and the CPU otherwise; `edgetpu` and `cpu` take nothing
+    else."""
 
     device: str = Field(default="", pattern=r"^((usb|pci)(:[0-9]+)?|:[0-9]+)?$")
-    """Which Edge TPU: `usb`, `usb:1`, `pci:0`; empty for any."""
+    """Only this Edge TPU is used: `usb`, `usb:1`, `pci:0`. When empty, any of them is."""
 
     threads: int = Field(default=2, ge=1, le=64)
-    """Threads of the CPU engine."""
+    """The CPU engine runs this many threads."""
 
     idle_fps: float = Field(default=0, ge=0, le=240)
-    """Frames per second of a live camera that are processed while nobody is there, besides those that look
-    different; 0: all of them."""
+    """While nobody is there, this many frames per second of a live camera are processed, besides those that
+    look different; 0 processes all of them."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -128,100 +132,108 @@ class DecodeConfig(Section):
     """How poses are read out of the network's heads."""
 
     people: Annotated[Literal["many", "one"], LIVE] = "many"
-    """`one`: the five steps of single-person PoseNet, faster, for a scene with one person."""
+    """`many` finds everybody; `one` takes the five steps of single-person PoseNet, which is faster, for a
+    scene with one person."""
 
     max_people: Annotated[int, LIVE] = Field(default=10, ge=1, le=100)
-    """The most people in one frame."""
+    """At most this many people are found in one frame."""
 
     score_threshold: Annotated[float, LIVE] = Field(default=0.25, gt=0, lt=1)
-    """Poses scored below are dropped, 0-1."""
+    """Poses that score below this, 0-1, are dropped."""
 
     keypoint_threshold: Annotated[float, LIVE] = Field(default=0.2, ge=0, lt=1)
-    """Keypoints scored below are published as null, 0-1."""
+    """Keypoints that score below this, 0-1, are published as null."""
 
     nms_radius_px: Annotated[float, LIVE] = Field(default=20, ge=0, le=1000)
-    """Two poses closer than this at a keypoint share it, px of the model input."""
+    """Keypoints of one kind that are closer than this, in px of the model input, belong to one person."""
 
 
 class ZoneConfig(Section):
     """A place in the picture."""
 
     polygon: Polygon
-    """Its corners [x, y] in turn, fractions of the frame's width and height from the top left."""
+    """A zone's corners [x, y] are listed in turn, as fractions of the frame's width and height from the top
+    left."""
 
     kind: Literal["normal", "resting", "exclude", "exit"] = "normal"
-    """`resting`: lying down is normal there; `exclude`: nobody there is reported; `exit`: who is lost there
-    has left."""
+    """In a `resting` zone lying down is normal, in an `exclude` zone nobody is reported, and somebody who is
+    lost in an `exit` zone has left; a `normal` zone has none of these effects."""
 
     anchor: Literal["feet", "hips", "any"] = "feet"
-    """What of a person must be inside: `feet`, `hips` (for either the lowest keypoint seen, where they are
-    not), or `any` keypoint."""
+    """A person is in the zone when their `feet`, their `hips` or `any` keypoint is inside it. Where feet or
+    hips are not seen, the lowest keypoint that is seen counts."""
 
 
 class PeopleConfig(Section):
     """How people are followed, and what is told of them."""
 
     confirm_frames: Annotated[int, LIVE] = Field(default=3, ge=1, le=100)
-    """Somebody is a person when seen in so many frames, so that a flicker is none."""
+    """Somebody counts as a person once they have been seen in this many frames, so that a flicker does
+    not."""
 
     lost_after_s: Annotated[float, LIVE] = Field(default=2, ge=0.2, le=60)
-    """Who is not seen for longer is gone, and somebody new when seen again, s. Must span several frames."""
+    """Somebody who has not been seen for this many seconds is gone, and is somebody new when seen again. This
+    must span several frames."""
 
     smoothing: Annotated[bool, LIVE] = True
-    """Whether keypoints are steadied."""
+    """With true, keypoints are smoothed."""
 
     smoothing_hz: Annotated[float, LIVE] = Field(default=0.15, gt=0, le=30)
-    """Cut-off frequency for a keypoint at rest, Hz; lower is steadier, and slower to begin to move."""
+    """This is the cut-off frequency for a keypoint at rest, in Hz. A lower one smooths more, and is slower to
+    follow when the keypoint begins to move."""
 
     smoothing_speed: Annotated[float, LIVE] = Field(default=9, ge=0, le=1000)
-    """Hz that are added when a keypoint moves by the person's height in a second; higher lags less."""
+    """The cut-off frequency rises by this many Hz when a keypoint moves by the person's height in a second; a
+    higher value lags less."""
 
     keypoint_hold_s: Annotated[float, LIVE] = Field(default=0.3, ge=0, le=10)
-    """A keypoint that is not seen stays so long where the body has it, then is published as null, s."""
+    """A keypoint that is no longer seen stays where the body has it for this many seconds, and is then
+    published as null."""
 
     presence: Annotated[bool, LIVE] = True
-    """Whether it is told that people enter and leave."""
+    """With true, events tell when people enter and leave."""
 
     zones: Annotated[dict[ZoneName, ZoneConfig], LIVE] = Field(default={}, max_length=50)
-    """Places by their names, which are levels of topics; at most 50."""
+    """Each zone has a name, which is a level of topics; there are at most 50 zones."""
 
     zone_enter_s: Annotated[float, LIVE] = Field(default=0.5, ge=0, le=60)
-    """How long somebody must be inside a zone to have entered it."""
+    """Somebody has entered a zone after being inside it for this many seconds."""
 
     zone_leave_s: Annotated[float, LIVE] = Field(default=1, ge=0, le=60)
-    """How long somebody must be outside a zone to have left it."""
+    """Somebody has left a zone after being outside it for this many seconds."""
 
     postures: Annotated[bool, LIVE] = True
-    """Whether changes of posture are told."""
+    """With true, events tell when somebody's posture changes."""
 
     posture_hold_s: Annotated[float, LIVE] = Field(default=0.6, gt=0, le=10)
-    """About how long a new posture must last."""
+    """A new posture counts once it has lasted about this many seconds."""
 
     pitch_deg: Annotated[float | None, LIVE] = Field(default=None, ge=0, le=89)
-    """How far the camera looks down from level, in the middle of its picture, degrees. null: learned from
-    people who stand and walk."""
+    """In the middle of its picture, the camera looks down from level by this many degrees. With null, posed
+    learns the angle from people who stand and walk."""
 
     gestures: Annotated[bool, LIVE] = True
-    """Whether raised hands are told."""
+    """With true, events tell when somebody raises a hand."""
 
     gesture_hold_s: Annotated[float, LIVE] = Field(default=0.7, ge=0, le=10)
-    """How long a hand must be up."""
+    """A hand counts as raised once it has been up for this many seconds."""
 
     falls: Annotated[bool, LIVE] = True
-    """Whether falls are told."""
+    """With true, events tell when somebody falls."""
 
     fall_within_s: Annotated[float, LIVE] = Field(default=2, ge=0.3, le=10)
-    """From upright to down in at most this time is a fall; slower is lying down."""
+    """Somebody who goes from upright to down within this many seconds has fallen; somebody slower has lain
+    down."""
 
     fall_confirm_s: Annotated[float, LIVE] = Field(default=10, ge=1, le=300)
-    """How long somebody must stay down after it."""
+    """A fall is told once the person has stayed down for this many seconds."""
 
     look_turned_s: Annotated[float, LIVE] = Field(default=5, ge=0, le=3600)
-    """How often the frame is looked at turned, for people who lie; also where somebody was lost or is down.
-    0: never, anywhere."""
+    """Once in this many seconds the frame is also searched turned, for people who lie, and so are places
+    where somebody was lost or is down. With 0, no turned frame is ever searched."""
 
     look_turned_share: Annotated[float, LIVE] = Field(default=0.2, gt=0, le=0.5)
-    """How much of the engine's work these looks are at most."""
+    """Searches of turned frames take at most this share of the engine's work."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -237,16 +249,17 @@ class TlsConfig(Section):
     """How the connection to the broker is secured; `tls: {}` is enough for a public certificate."""
 
     ca: FilePath | None = None
-    """PEM file of the authorities to trust; the system's when none."""
+    """This PEM file holds the authorities to trust; with null, the system's are trusted."""
 
     certificate: FilePath | None = None
-    """PEM file of our own certificate, where the broker wants one."""
+    """This PEM file holds our own certificate, for a broker that wants one."""
 
     key: FilePath | None = None
-    """PEM file of its key, when not in the certificate's file."""
+    """This PEM file holds the key of our own certificate, unless the certificate's file does."""
 
     insecure: bool = False
-    """Accept any certificate. Whoever sits between can read and change everything."""
+    """With true, any certificate is accepted, and whoever sits between us and the broker can read and change
+    everything."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -259,55 +272,57 @@ class MqttEventsConfig(Section):
     """How events are kept for a broker that is away."""
 
     max_age_s: float = Field(default=10, ge=1, le=604800)
-    """Events other than `fall` and `fall_cleared` are dropped when they are older, s."""
+    """Events that are older than this many seconds are dropped, except `fall` and `fall_cleared`."""
 
     max_waiting: int = Field(default=1000, ge=10, le=10000)
-    """The most events that are kept, about 2 KB each; the oldest are dropped first, falls last."""
+    """At most this many events are kept, about 2 KB each; the oldest are dropped first, falls last."""
 
 
 class MqttPosesConfig(Section):
     """Which `poses` messages are published; events and everything else are not touched by it."""
 
     publish: Annotated[Literal["all", "changes", "off"], OFF_AS_TEXT, LIVE] = "all"
-    """`all`: one per processed frame; `changes`: not while nobody is there, but once when that begins; `off`:
-    none."""
+    """`all` publishes one message per processed frame; `changes` publishes none while nobody is there, except
+    one when that begins; `off` publishes none at all."""
 
     max_rate_hz: Annotated[float, LIVE] = Field(default=0, ge=0, le=240)
-    """The most messages per second; 0: no limit."""
+    """At most this many `poses` messages are published per second; 0 means no limit."""
 
 
 class MqttConfig(Section):
     """The broker, and the topics below which everything is published."""
 
     host: BrokerHost = Field(default="localhost", min_length=1, max_length=255)
-    """Name or address of the broker."""
+    """This is the name or the address of the broker."""
 
     port: int = Field(default=1883, ge=1, le=65535)
-    """TCP port; 8883 is usual with TLS."""
+    """The broker listens on this TCP port; 8883 is usual with TLS."""
 
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    """MQTT version; `auto` is 5, and 3.1.1 where the broker refuses that."""
+    """`auto` speaks MQTT 5, and 3.1.1 to a broker that refuses that; `5` and `3.1.1` speak only that
+    version."""
 
     topic: Topic = Field(default="posed", max_length=256)
-    """First level(s) of all topics; the device's name follows."""
+    """All topics begin with these levels; the device's name follows."""
 
     username: str | None = Field(default=None, max_length=1024)
-    """User name, when the broker wants one."""
+    """We log in to the broker with this name, where the broker wants one."""
 
     password: SecretStr | None = None
-    """Password; better as `!secret NAME`, `password_file` or POSED_MQTT__PASSWORD."""
+    """We log in to the broker with this password. Better give it as `!secret NAME`, in `password_file` or in
+    POSED_MQTT__PASSWORD."""
 
     password_file: FilePath | None = None
-    """File whose first line is the password."""
+    """The first line of this file is the password for the broker."""
 
     tls: TlsConfig | None = None
-    """TLS settings; no TLS when none."""
+    """With TLS settings, even empty ones, the connection is encrypted; with null it is not."""
 
     poses: MqttPosesConfig = MqttPosesConfig()
-    """Which `poses` messages are published."""
+    """This section says which `poses` messages are published."""
 
     events: MqttEventsConfig = MqttEventsConfig()
-    """How events are kept for a broker that is away."""
+    """This section says how events are kept for a broker that is away."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -322,41 +337,41 @@ class HomeAssistantConfig(Section):
     """How Home Assistant, and whoever reads the same messages, learns what there is."""
 
     discovery: Annotated[Literal["device", "components", "off"], OFF_AS_TEXT] = "device"
-    """`device`: one message, for Home Assistant 2024.11 or later; `components`: one per entity, for older
-    ones and openHAB; `off`: none."""
+    """`device` announces us in one message, for Home Assistant 2024.11 or later; `components` in one per
+    entity, for older ones and openHAB; `off` does not announce us."""
 
     prefix: Topic = Field(default="homeassistant", max_length=256)
-    """First level(s) of the topics of discovery, as Home Assistant has it."""
+    """The topics of discovery begin with these levels, as set in Home Assistant."""
 
 
 class PrivacyConfig(Section):
     """What pictures show, if there are any; only the file can say so."""
 
     pictures: Annotated[Literal["off", "skeleton", "blurred", "full"], OFF_AS_TEXT] = "off"
-    """`off`: no pictures; `skeleton`: figures on black; `blurred`: people cannot be recognised; `full`: what
-    the camera sees."""
+    """`off` allows no pictures; `skeleton` shows figures on black; `blurred` shows people so that they cannot
+    be recognised; `full` shows what the camera sees."""
 
 
 class WebConfig(Section):
     """The live view: one page for a browser."""
 
     enabled: bool = False
-    """Whether it is served."""
+    """With true, the live view is served."""
 
     host: IpAddress = "127.0.0.1"
-    """Where to listen: an IP address of this machine. `127.0.0.1`: this machine alone; `0.0.0.0`: every IPv4
-    address."""
+    """The live view listens on this IP address of the machine: `127.0.0.1` for this machine alone, `0.0.0.0`
+    for every IPv4 address."""
 
     port: int = Field(default=8460, ge=1, le=65535)
-    """TCP port."""
+    """The live view listens on this TCP port."""
 
     token: Token | None = None
-    """What a browser must know, where others than this machine can reach it; better as `!secret NAME` or
-    POSED_WEB__TOKEN."""
+    """A browser must know this token where other machines can reach the live view. Better give it as `!secret
+    NAME` or in POSED_WEB__TOKEN."""
 
     names: HostNames = Field(default=(), max_length=20)
-    """Further names under which browsers reach it, such as that of a proxy; it knows localhost and this
-    machine's name, also with .local."""
+    """Browsers may also reach the live view under these names, such as that of a proxy. It always knows
+    localhost and this machine's name, also with .local."""
 
     @property
     def is_local(self) -> bool:
@@ -376,14 +391,14 @@ class LogConfig(Section):
     """What the log says."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], LIVE] = "info"
-    """`debug` adds a line per frame."""
+    """Messages of this level and above are logged; `debug` adds a line per frame."""
 
 
 class Config(Section):
     """All settings."""
 
     device: TopicLevel = Field(default_factory=default_device, max_length=64)
-    """This device's name: a topic level. Default: the host's name."""
+    """This is the device's name, a topic level; by default it is the host's name."""
 
     camera: CameraConfig = CameraConfig()
     model: ModelConfig = ModelConfig()

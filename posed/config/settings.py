@@ -9,7 +9,7 @@ from pydantic import BaseModel, SecretStr
 from posed.config.sections import Config, ZoneConfig
 
 NAMED_BY_OWNER: Final = ("people", "zones")
-"""The path of the setting whose entries the owner names."""
+"""The owner names the entries of the setting at this path."""
 
 
 def known_settings(

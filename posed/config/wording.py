@@ -12,7 +12,7 @@ _LONGEST_SHOWN: Final = 60
 
 
 class Secret(str):
-    """A secret, by whatever setting it stands: shown nowhere."""
+    """A secret, which is shown nowhere, by whatever setting it stands."""
 
     __slots__ = ()
 

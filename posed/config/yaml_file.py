@@ -18,10 +18,10 @@ _LARGEST: Final = 2**63
 """No number of ours is this large; one that is, is not even written into a message."""
 
 _NO_VALUE: Final = (ValueError, TypeError, AttributeError, OverflowError, LookupError)
-"""What PyYAML raises for a value that is not of the type that it claims to be (`!!timestamp abc`)."""
+"""PyYAML raises these for a value that is not of the type that it claims to be (`!!timestamp abc`)."""
 
 UNREADABLE: Final = (yaml.YAMLError, RecursionError, *_NO_VALUE)
-"""What PyYAML raises for text that is not YAML."""
+"""PyYAML raises these for text that is not YAML."""
 
 _NO_TAG: Final = "no such tag is known (put text that begins with ! in quotes)"
 
@@ -85,7 +85,7 @@ def _refuse_colons(node: Any) -> None:
 
 
 def _refuse_tag(_loader: PlainLoader, node: Any) -> None:
-    """Without its name: it may be a password that begins with an exclamation mark."""
+    """Refuse a tag without its name: it may be a password that begins with an exclamation mark."""
     raise _refusal(node, _NO_TAG)
 
 
