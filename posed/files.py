@@ -8,24 +8,37 @@ import stat
 from pathlib import Path
 
 
-def replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, content: str | bytes, part: Path | None = None) -> None:
     """Write a file, so that it holds the new content or the old, whenever the power goes.
+
+    Args:
+        path: of the file; its folder is made where it is missing.
+        content: of the file; text is written as UTF-8.
+        part: where the content is written first, beside the file; needed where several processes may write
+            the file at a time.
 
     Raises:
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    part = part or path.with_suffix(".part")
+    try:
+        _write(part, content.encode() if isinstance(content, str) else content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_file(path: Path, limit_bytes: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Files that are read with care."""
+"""Files that are written whole, and read with care."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from posed.files import read_file
+from posed.files import read_file, replace_file
+
+
+@pytest.mark.parametrize("content", ["zwölf\n", "zwölf\n".encode()])
+def test_a_file_is_replaced_by_text_or_bytes(tmp_path: Path, content: str | bytes) -> None:
+    path = tmp_path / "folder" / "a.yaml"
+    replace_file(path, "older")
+    replace_file(path, content)
+    assert path.read_bytes() == "zwölf\n".encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(IsADirectoryError):
+        replace_file(tmp_path / "a", "text", tmp_path / "mine.part")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
 def test_a_file_up_to_the_limit_is_read(tmp_path: Path) -> None:
