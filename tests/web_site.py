@@ -20,6 +20,7 @@ from posed.frame import Frame
 from posed.people.events import Observed
 from posed.people.person import Person
 from posed.stages import Stages
+from posed.web.connection import Limits
 from tests.brokers import eventually, free_port
 from tests.make_tflite import make_tflite
 
@@ -34,9 +35,12 @@ class Site:
     Args:
         folder: for its state.
         web: settings of the live view; others are sections of their own.
+        limits: of connections.
     """
 
-    def __init__(self, folder: Path, web: dict[str, Any] | None = None, **sections: Any) -> None:
+    def __init__(
+        self, folder: Path, web: dict[str, Any] | None = None, limits: Limits | None = None, **sections: Any
+    ) -> None:
         (folder / "red.tflite").write_bytes(make_tflite())
         self.port = free_port()
         self.state = folder / "state"
@@ -51,6 +55,7 @@ class Site:
         )
         assert self.daemon._web is not None
         self.server = self.daemon._web
+        self.server.limits = limits or Limits()
         self.url = f"http://127.0.0.1:{self.port}"
         self._sequence = 0
 

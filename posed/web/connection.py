@@ -1,109 +1,127 @@
 """Connections: how many there may be, how long a request may take to come, and the headers of every answer.
 
-Whoever connects has shown no token yet, so these rules keep room for whoever has one.
+Whoever connects has shown no token yet, so these rules keep room for whoever has one. aiohttp does not limit
+connections, and its versions differ in how long they wait for a request.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
 from posed.web.guard import HEADERS, READS, Handler, owner_of
 
-MOST_CONNECTIONS: Final = 100
-"""At a time: each is an open file, of which a process usually has 1024."""
 
-MOST_PER_OWNER: Final = 40
-"""Of them from one address: as many as may look, and some requests; the rest is for others."""
-
-REQUEST_S: Final = 10.0
-"""How long a request may take to come, and a connection may stay without one."""
-
-_silent = logging.getLogger(f"{__name__}.aiohttp")
-"""What aiohttp writes to: it quotes requests, in which a token may be."""
-_silent.disabled = True
-
-
-class Connection(web.RequestHandler):
-    """One connection: ended at once where there are too many, and later where no request comes.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What all connections together, and each of them, may take.
 
     Args:
-        server: all of them.
-
-    Attributes:
-        owner: the address that it comes from.
+        connections: at a time; each is an open file, of which a process usually has 1024.
+        per_owner: of them from one address: as many as may look, and some requests; the rest is for others.
+        request_s: how long a request may take to come, and a connection may stay without one, s.
     """
 
-    def __init__(self, server: web.Server) -> None:
-        super().__init__(
-            server,
-            loop=asyncio.get_running_loop(),
-            keepalive_timeout=REQUEST_S,
-            lingering_time=REQUEST_S,  # for the rest of a request that was answered before its end
-            logger=_silent,
-            access_log=_silent,
-        )
-        self._server = server
-        self.owner = ""
-        # Before the first request most versions of aiohttp wait for ever; after it they count themselves.
-        self._first: asyncio.TimerHandle | None = None
+    connections: int = 100
+    per_owner: int = 40
+    request_s: float = 10.0
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is ended at once where there are too many, and later where no request comes.
+
+    Args:
+        serve: makes the protocol that reads the requests of a connection and answers them.
+        owners: the address that each connection comes from; shared by all of them.
+        limits: how many there may be, and how long a request may take.
+    """
+
+    def __init__(self, serve: Callable[[], asyncio.Protocol], owners: list[str], limits: Limits) -> None:
+        self._serve = serve
+        self._owners = owners
+        self.limits = limits
+        self._owner: str | None = None
+        self._served = asyncio.Protocol()  # which does nothing
+        self._transport: asyncio.Transport
+        self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody came."""
+        """Take the connection, or end it."""
         assert isinstance(transport, asyncio.Transport)
-        self.owner = owner_of(transport.get_extra_info("peername")[0])
-        if self._is_one_too_many():
+        host, *_ = transport.get_extra_info("peername") or ("",)  # nothing where the peer is gone already
+        owner = owner_of(host)
+        if len(self._owners) >= self.limits.connections or self._owners.count(owner) >= self.limits.per_owner:
             transport.abort()
             return
-        self._first = self._loop.call_later(REQUEST_S, transport.abort)
-        super().connection_made(transport)
+        self._owners.append(owner)
+        self._owner, self._transport, self._served = owner, transport, self._serve()
+        self._expect_request()
+        self._served.connection_made(transport)
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """It is over."""
-        self.asked()
-        super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Make room for others."""
+        if self._owner is not None:
+            self._owners.remove(self._owner)
+        self._expect_nothing()
+        self._served.connection_lost(exc)
 
-    def asked(self) -> None:
-        """A request has come."""
-        if self._first is not None:
-            self._first.cancel()
+    def data_received(self, data: bytes) -> None:
+        """Pass it on."""
+        self._served.data_received(data)
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What is answered to what is no request: it reaches no application, nor its signals."""
-        answer = super().handle_error(request, status, exc, message)
-        add_headers(answer)
-        return answer
+    def eof_received(self) -> bool | None:
+        """Pass it on."""
+        return self._served.eof_received()
 
-    def _is_one_too_many(self) -> bool:
-        others = [one for one in self._server.connections if isinstance(one, Connection)]
-        of_owner = sum(one.owner == self.owner for one in others)
-        return len(others) >= MOST_CONNECTIONS or of_owner >= MOST_PER_OWNER
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        self._served.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        self._served.resume_writing()
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """A request has come, and is answered meanwhile; then the next one has to come soon."""
+        self._expect_nothing()
+        try:
+            yield
+        finally:
+            if not self._transport.is_closing():
+                self._expect_request()
+
+    def _expect_request(self) -> None:
+        self._deadline = asyncio.get_running_loop().call_later(self.limits.request_s, self._transport.abort)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
 
 
 @web.middleware
 async def in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
     """The rest of a request, which may be long, has to come soon, too."""
-    if isinstance(request.protocol, Connection):
-        request.protocol.asked()
-    if request.method in READS:
-        return await handler(request)
-    try:
-        async with asyncio.timeout(REQUEST_S):
+    if request.transport is None:  # gone already: nobody reads the answer
+        return web.Response()
+    connection = request.transport.get_protocol()
+    assert isinstance(connection, Connection)
+    request_s = connection.limits.request_s
+    with connection.answering():
+        if request.method in READS:
             return await handler(request)
-    except TimeoutError:
-        return web.Response(status=408, text=f"must come within {REQUEST_S:g} s\n")
+        try:
+            async with asyncio.timeout(request_s):
+                return await handler(request)
+        except TimeoutError:
+            return web.Response(status=408, text=f"must come within {request_s:g} s\n")
 
 
-def add_headers(answer: web.StreamResponse) -> None:
-    """Those of every answer."""
+async def add_headers(_request: web.Request, answer: web.StreamResponse) -> None:
+    """Add those of every answer; aiohttp has no such place for what it answers to what is no request."""
     answer.headers.update(HEADERS)
     answer.headers[hdrs.SERVER] = "posed"

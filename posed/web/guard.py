@@ -45,7 +45,7 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-"""Of every answer."""
+"""Of every answer to a request."""
 
 COOKIE_LASTS_S: Final = 30 * 24 * 3600
 

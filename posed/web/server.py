@@ -25,7 +25,7 @@ from posed.mqtt.messages import EventMessage, Response, State
 from posed.people.events import Observed
 from posed.stages import Stages
 from posed.web import metrics, pages, zones
-from posed.web.connection import Connection, add_headers, in_time
+from posed.web.connection import Connection, Limits, add_headers, in_time
 from posed.web.desk import Desk
 from posed.web.guard import LOGIN, Guard, Handler
 from posed.web.stream import Seen, Stream
@@ -45,6 +45,10 @@ _WARN_EVERY_S: Final = 60.0
 
 _warn = Throttled(log, _WARN_EVERY_S)
 
+_silent = logging.getLogger(f"{__name__}.aiohttp")
+"""What aiohttp writes to: it quotes requests, in which a token may be."""
+_silent.disabled = True
+
 
 class WebServer:
     """Serves the page, and what else has a route.
@@ -57,6 +61,7 @@ class WebServer:
         answer: does what is asked for, as over MQTT; called by `serve`.
 
     Attributes:
+        limits: of connections; taken when it begins to listen.
         listening: whether it can be reached.
     """
 
@@ -72,6 +77,7 @@ class WebServer:
         self._guard = Guard(config.web, pages.ask_for_token)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
+        self.limits = Limits()
         self.listening = False
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
@@ -118,7 +124,9 @@ class WebServer:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        runner = web.AppRunner(self._app(), shutdown_timeout=_HANDLERS_STOP_S)
+        runner = web.AppRunner(
+            self._app(), shutdown_timeout=_HANDLERS_STOP_S, logger=_silent, access_log=None
+        )
         await runner.setup()
         streaming = asyncio.create_task(self.stream.run())
         try:
@@ -138,7 +146,7 @@ class WebServer:
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
         said = ""
         assert runner.server is not None
-        connection = partial(Connection, runner.server)
+        connection = partial(Connection, runner.server, [], self.limits)
         while not self._stopping.is_set():
             try:
                 self._server = await self._loop.create_server(connection, host, port)
@@ -158,7 +166,7 @@ class WebServer:
         app = web.Application(
             middlewares=[in_time, self._guard.middleware, _without_bugs], client_max_size=MAX_BYTES
         )
-        app.on_response_prepare.append(_add_headers)
+        app.on_response_prepare.append(add_headers)
         app.add_routes(self._routes())
         return app
 
@@ -183,7 +191,3 @@ async def _without_bugs(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception:  # noqa: BLE001 logged, with all there is to know
         _warn.warning(f"live view: {request.path}: failed: {traceback.format_exc()}")
         return web.Response(status=500, text="failed: the log says more\n")
-
-
-async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    add_headers(response)
