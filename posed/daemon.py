@@ -94,6 +94,7 @@ from posed.seen import poses_of
 from posed.service.fetch import wait_for_model
 from posed.service.figures import FIGURES, Figures, Frames
 from posed.service.notify import Notifier
+from posed.timing import NotBefore
 
 if TYPE_CHECKING:
     from posed.web.server import WebServer
@@ -196,7 +197,8 @@ class Daemon:
         self._rivals = Rivals(self._sender.run, lambda: time.monotonic() - self._started_at)
         self._warn_of_rival = Throttled(log, RIVAL_WARN_S)
         self._births = {BIRTH_TOPIC, f"{config.homeassistant.prefix}/status"}
-        self._tell_again_at = math.inf
+        self._next_birth = NotBefore()
+        self._next_birth.put_off(math.inf)
         self._connections = 0
         self._mqtt = MqttClient(
             config.mqtt,
@@ -593,7 +595,7 @@ class Daemon:
         elif message.topic not in self._births:
             self._requests.receive(message)
         elif message.payload == ONLINE and not message.retained:
-            self._tell_again_at = time.monotonic() + random.uniform(0, BIRTH_DELAY_S)  # noqa: S311
+            self._next_birth.put_off(random.uniform(0, BIRTH_DELAY_S))  # noqa: S311
 
     def _heed_rival(self, payload: bytes) -> None:
         """Another daemon of this name: the younger gives way."""
@@ -608,8 +610,7 @@ class Daemon:
 
     def _tell_again_if_due(self) -> None:
         """Home Assistant has started: it is told everything, too."""
-        if time.monotonic() >= self._tell_again_at:
-            self._tell_again_at = math.inf
+        if self._next_birth.take(math.inf):
             self._mqtt.publish(self._topics.availability, ONLINE, qos=1, retain=True)
             self._on_connect()
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
 
+from posed.timing import NotBefore
+
 _one_at_a_time = threading.Lock()
 
 
@@ -75,19 +77,17 @@ class Throttled:
     ) -> None:
         self._log = log
         self._interval_s = interval_s
-        self._clock = clock
-        self._again_at: float | None = None
+        self._next = NotBefore(clock)
         self._unsaid = 0
 
     def warning(self, text: str) -> None:
         """Say it, or count it."""
-        now = self._clock()
-        if self._again_at is not None and now < self._again_at:
+        if not self._next.take(self._interval_s):
             self._unsaid += 1
             return
         more = f" (and {self._unsaid} more before)" if self._unsaid else ""
         self._log.warning("%s%s", text, more)
-        self._again_at, self._unsaid = now + self._interval_s, 0
+        self._unsaid = 0
 
 
 @contextmanager

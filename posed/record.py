@@ -24,6 +24,7 @@ from posed.mqtt.messages import (
 )
 from posed.mqtt.topics import Topics
 from posed.mqtt.visit import Visit, visiting
+from posed.timing import NotBefore
 
 ASK_S: Final = 20.0
 """For how long the daemon is asked to go on, each time, s; what a recorder that was killed leaves behind."""
@@ -115,7 +116,9 @@ class _Recorder:
         self._topics = topics
         self._device = device
         self._transaction = f"record-{secrets.token_hex(4)}"
-        self._asked_at = self._answered_at = time.monotonic()
+        self._next_ask = NotBefore()
+        self._give_up = NotBefore()
+        self._give_up.put_off(ANSWER_S)
         visit.listen(topics.response(_VERB), topics.recording)
         self._ask()
 
@@ -130,10 +133,9 @@ class _Recorder:
 
     def receive(self) -> list[Recorded]:
         """What has come, within a moment."""
-        now = time.monotonic()
-        if now - self._asked_at > AGAIN_S:
+        if self._next_ask.is_due:
             self._ask()
-        if now - self._answered_at > ANSWER_S:
+        if self._give_up.is_due:
             raise BrokerError(
                 f"device {self._device}: must answer within {ANSWER_S:g} s, did not; does its daemon run, "
                 f"and may this user publish on {self._topics.request(_VERB)}?"
@@ -142,7 +144,7 @@ class _Recorder:
         return [line for line in lines if line is not None]
 
     def _ask(self) -> None:
-        self._asked_at = time.monotonic()
+        self._next_ask.put_off(AGAIN_S)
         request = RecordRequest(transaction=self._transaction, seconds=ASK_S)
         self._visit.publish(self._topics.request(_VERB), encode(request))
 
@@ -158,7 +160,7 @@ class _Recorder:
             ) from None
         if answer.transaction != self._transaction:
             return None
-        self._answered_at = time.monotonic()
+        self._give_up.put_off(ANSWER_S)
         if answer.status == "error":
             raise BrokerError(f"device {self._device}: {answer.error}")
         return answer.data or None

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from posed.timing import NotBefore
+
 SYS: Final = Path("/sys")
 
 APEX: Final = SYS / "class/apex"
@@ -27,8 +29,9 @@ class Thermometer:
 
     def __init__(self, folder: Path = APEX, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
-        self._clock = clock
-        self._read: tuple[str, float, float | None] | None = None
+        self._next = NotBefore(clock)
+        self._device = ""
+        self._celsius: float | None = None
 
     def read(self, kind: str, device: str) -> float | None:
         """Of an engine, °C, at most `INTERVAL_S` old; None where it does not tell.
@@ -39,10 +42,10 @@ class Thermometer:
         """
         if kind != "edgetpu" or device.startswith("usb"):
             return None
-        now = self._clock()
-        if self._read is None or self._read[0] != device or now - self._read[1] >= INTERVAL_S:
-            self._read = device, now, self._look(device)
-        return self._read[2]
+        if device != self._device or self._next.is_due:
+            self._device, self._celsius = device, self._look(device)
+            self._next.put_off(INTERVAL_S)
+        return self._celsius
 
     def _look(self, device: str) -> float | None:
         number = device.partition(":")[2] or "0"

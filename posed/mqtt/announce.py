@@ -18,6 +18,7 @@ from typing import Final
 from posed.files import replace_file
 from posed.mqtt.client import Answer
 from posed.mqtt.homeassistant import MIGRATE, Announcement, key_of
+from posed.timing import NotBefore
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,6 @@ class Announcer:
     ) -> None:
         self._file = file
         self._deliver = deliver
-        self._clock = clock
         self._known: dict[str, frozenset[str]] = _read(file)
         self._kept: Known = dict(self._known)
         self._now: Mapping[str, Announcement] | None = None
@@ -82,7 +82,7 @@ class Announcer:
         self._steps: deque[Step] = deque()
         self._on_the_way = 0
         self._refused = False
-        self._next_at = 0.0
+        self._next = NotBefore(clock)
         self._finished = True
 
     def announce(self, now: Mapping[str, Announcement], beside: Collection[str]) -> None:
@@ -118,12 +118,12 @@ class Announcer:
         # The broker may have some of it already when something else is announced before the last answer.
         self._known = self._known | every
         self._finished = self._refused = False
-        self._next_at = 0.0
+        self._next.reset()
 
     def step(self) -> None:
         """Send what is due, without waiting."""
         with self._lock:
-            while self._steps and self._clock() >= self._next_at and self._send():
+            while self._steps and self._next.is_due and self._send():
                 pass
             if not self._steps and not self._on_the_way and not self._finished:
                 self._finish()
@@ -141,7 +141,7 @@ class Announcer:
             step.pop(0)
             moved = payload == MIGRATE
             if moved and not step:
-                self._next_at = self._clock() + _SETTLE_S
+                self._next.put_off(_SETTLE_S)
         else:
             self._steps.popleft()
         return True

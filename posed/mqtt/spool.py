@@ -35,6 +35,7 @@ from posed.mqtt.store import Contents, Fall, Moment, Store, StoredEvent, StoreEr
 from posed.mqtt.topics import Topics
 from posed.mqtt.ulid import Ulids
 from posed.people.events import EventType
+from posed.timing import NotBefore
 
 _log = logging.getLogger(__name__)
 
@@ -151,9 +152,9 @@ class Spool:
         self._why: str | None = f"{file}: not open yet"
         self._writing_since: float | None = None
         self._disk_backoff = Backoff(_RETRY_MIN_S, _RETRY_MAX_S, random.random)
-        self._disk_retry_at = 0.0
+        self._next_write = NotBefore()
         self._broker_backoff = Backoff(_RETRY_MIN_S, _RETRY_MAX_S, random.random)
-        self._broker_retry_at = 0.0
+        self._next_delivery = NotBefore()
 
     @property
     def state(self) -> SpoolState:
@@ -313,7 +314,7 @@ class Spool:
 
     def _open(self) -> bool:
         """Open the file if it is time to; True where it is open."""
-        if self._store.is_open or time.monotonic() < self._disk_retry_at:
+        if self._store.is_open or not self._next_write.is_due:
             return self._store.is_open
         self._writing_since = time.monotonic()
         try:
@@ -366,10 +367,10 @@ class Spool:
             self._gone -= gone
             self._falls_on_disk = falls
             self._afresh = False
-            if self._why is not None and self._disk_retry_at:
+            if self._why is not None and self._next_write.is_set:
                 _log.info("event spool: durable again, %d events waiting", len(self._events))
             self._why = None
-            self._disk_retry_at = 0.0
+            self._next_write.reset()
             self._disk_backoff.reset()
             self._changed.notify_all()
 
@@ -384,7 +385,7 @@ class Spool:
             self._falls_on_disk = None
             for event in self._events.values():
                 event.on_disk = False
-        self._disk_retry_at = time.monotonic() + self._disk_backoff.next_s()
+        self._next_write.put_off(self._disk_backoff.next_s())
 
     # The broker
 
@@ -392,7 +393,7 @@ class Spool:
         now = self._now()
         with self._lock:
             self._drop_old(now)
-            if time.monotonic() < self._broker_retry_at:
+            if not self._next_delivery.is_due:
                 return
             self._publish_falls()
             room = _WINDOW - sum(event.on_its_way for event in self._events.values())
@@ -460,9 +461,8 @@ class Spool:
 
     def _heed(self, answer: Answer) -> None:
         """Leave a broker that refuses alone for a while."""
-        now = time.monotonic()
-        if answer is Answer.REFUSED and now >= self._broker_retry_at:
-            self._broker_retry_at = now + self._broker_backoff.next_s()
+        if answer is Answer.REFUSED and self._next_delivery.is_due:
+            self._next_delivery.put_off(self._broker_backoff.next_s())
         elif answer is Answer.ACKNOWLEDGED:
             self._broker_backoff.reset()
         self._wake.set()

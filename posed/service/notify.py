@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from posed.timing import NotBefore
+
 _log = logging.getLogger(__name__)
 
 FEEDS_PER_INTERVAL: Final = 4
@@ -33,13 +35,12 @@ class Notifier:
     def __init__(
         self, environment: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._clock = clock
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self._watchdog_s = _watchdog_s(environment)
         self._feed_every_s = self._watchdog_s / FEEDS_PER_INTERVAL
-        self._fed_at: float | None = None
+        self._next_feed = NotBefore(clock)
         self._status = ("", "")
-        self._told_at = 0.0
+        self._next_figures = NotBefore(clock)
 
     @property
     def listens(self) -> bool:
@@ -65,9 +66,7 @@ class Notifier:
 
     def progressed(self) -> None:
         """Feed the watchdog; to be called upon progress only, and as often as there is some."""
-        now = self._clock()
-        if self._feed_every_s and (self._fed_at is None or now - self._fed_at >= self._feed_every_s):
-            self._fed_at = now
+        if self._feed_every_s and self._next_feed.take(self._feed_every_s):
             self._send("WATCHDOG=1")
 
     def status(self, condition: str, figures: str) -> None:
@@ -77,13 +76,13 @@ class Notifier:
             condition: what is being waited for; empty when everything runs.
             figures: how it does.
         """
-        now = self._clock()
         status = condition, figures
         if status == self._status or (
-            condition == self._status[0] and self._status[1] and now - self._told_at < STATUS_INTERVAL_S
+            condition == self._status[0] and self._status[1] and not self._next_figures.is_due
         ):
             return
-        self._status, self._told_at = status, now
+        self._status = status
+        self._next_figures.put_off(STATUS_INTERVAL_S)
         line = "; ".join(filter(None, status))
         self._send(f"STATUS={' '.join(line.split())}")
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from posed.mqtt.messages import EventMessage, Person, Size, State, encode, obser
 from posed.people.events import Observed
 from posed.picture import background, jpeg
 from posed.pose import EDGES, KEYPOINTS
+from posed.timing import NotBefore
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +115,8 @@ class Stream:
         self._wanted = False
         self._newest: Seen | None = None
         self._fresh = asyncio.Event()
-        self._shown_at = 0.0
-        self._state_due = True
-        self._state_at = 0.0
+        self._next_frame = NotBefore()
+        self._next_state = NotBefore()
         self._events: deque[str] = deque(maxlen=LAST_EVENTS)
         self.encoded = 0
         """Frames that were encoded."""
@@ -131,18 +130,14 @@ class Stream:
 
     def show(self, seen: Seen) -> None:
         """Hand a frame over, if anybody waits for one."""
-        if not self._wanted:
-            return
-        now = time.monotonic()
-        if now - self._shown_at >= SHORTEST_S:
-            self._wanted, self._shown_at = False, now
+        if self._wanted and self._next_frame.take(SHORTEST_S):
+            self._wanted = False
             self._call(self._take, seen)
 
     def refresh(self, state: Callable[[], State], *, at_once: bool) -> None:
         """Say how the daemon does, if anybody looks and it is time."""
-        now = time.monotonic()
-        if self._viewers and (at_once or self._state_due or now - self._state_at >= STATE_EVERY_S):
-            self._state_due, self._state_at = False, now
+        if self._viewers and (at_once or self._next_state.is_due):
+            self._next_state.put_off(STATE_EVERY_S)
             self._call(self._tell, _text("state", state=state()))
 
     def tell(self, event: EventMessage) -> None:
@@ -185,7 +180,7 @@ class Stream:
         for event in self._events:
             viewer.say(event)
         self._viewers.append(viewer)
-        self._state_due = True
+        self._next_state.reset()
         sending = asyncio.create_task(viewer.send())
         try:
             self._wanted = True
