@@ -560,6 +560,12 @@ def test_every_link_leads_somewhere(page):
         assert not anchor or anchor in anchors(path), f"{page.name}: {link}"
 
 
+def test_every_test_that_is_named_is_there():
+    named = {span for page in PAGES for span in spans(prose(page)) if span.startswith("tests/")}
+    assert named
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
 def first_column(page: Path, heading: str) -> set[str]:
     return {span for row in table(page, heading) for span in spans(row[0])}
 

@@ -1,0 +1,124 @@
+"""What system tests share: the tables that they print, their options, and the order in which they begin."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+LONGEST_FIRST = ("test_versions", "test_homeassistant", "test_service", "test_faults")
+"""Modules that would otherwise run alone at the end, while another processor has nothing to do."""
+
+HEAD, ROW, FOOT = "table head", "table row", "table foot"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Each is for one or two modules; the others leave it alone."""
+    group = parser.getgroup("system tests")
+    group.addoption("--seed", type=int, help="of what is random in test_spool, test_models and test_soak")
+    group.addoption("--inputs", type=int, default=20_000, help="how many test_models damages (default 20000)")
+    group.addoption("--kills", type=int, default=500, help="how often test_spool kills (default 500)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the longest to the front."""
+
+    def rank(item: pytest.Item) -> int:
+        return LONGEST_FIRST.index(item.path.stem) if item.path.stem in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=rank)
+
+
+class Table:
+    """The part that one test has in its module's table.
+
+    Args:
+        properties: of the test, which come to whoever prints the table also from another process.
+    """
+
+    def __init__(self, properties: list[tuple[str, object]]) -> None:
+        self._properties = properties
+
+    def head(self, line: str) -> None:
+        """Of the whole table, of which each row may say it."""
+        self._properties.append((HEAD, line))
+
+    def row(self, line: str) -> None:
+        """One line, or several."""
+        self._properties.append((ROW, line))
+
+    def foot(self, line: str) -> None:
+        """Below the table; the last one holds."""
+        self._properties.append((FOOT, line))
+
+
+@pytest.fixture
+def table(request: pytest.FixtureRequest) -> Table:
+    """Where a test writes what is printed at the end, by module."""
+    return Table(request.node.user_properties)
+
+
+@dataclass
+class Row:
+    """A line of the table that is written when the test has ended: what it is about, and what it found."""
+
+    what: str
+    found: str = ""
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Row:
+    """For a test that has one line, with how it went and how long it took."""
+    case = getattr(request.node, "callspec", None)
+    return Row(case.id if case else request.node.originalname.removeprefix("test_").replace("_", " "))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
+    """Write the line of a test that has one."""
+    row, mark, began_at = pyfuncitem.funcargs.get("row"), "FAILED", time.monotonic()
+    if not isinstance(row, Row):
+        return (yield)
+    try:
+        result = yield
+        mark = "ok"
+    except BaseException as error:
+        row.found = str(error).partition("\n")[0]
+        raise
+    finally:
+        line = f"{mark:6} {time.monotonic() - began_at:6.1f} s  {row.what:45}  {row.found}"
+        Table(pyfuncitem.user_properties).row(line.rstrip())
+    return result
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """The one that was asked for, or one of chance."""
+    asked = request.config.getoption("--seed", default=None)
+    return time.time_ns() % 10**6 if asked is None else int(asked)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tables."""
+    tables: dict[str, list[tuple[str, object]]] = defaultdict(list)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "teardown":  # by then it has all that the test wrote
+                tables[Path(report.nodeid.partition("::")[0]).stem] += report.user_properties
+    for name, properties in tables.items():
+        lines = list(lines_of(properties))
+        if lines:
+            terminalreporter.section(name)
+            terminalreporter.write("\n".join([*lines, ""]))
+
+
+def lines_of(properties: Iterable[tuple[str, object]]) -> Iterable[str]:
+    """Each head once, the rows, and the last foot."""
+    said = [(kind, str(line)) for kind, line in properties]
+    yield from dict.fromkeys(line for kind, line in said if kind == HEAD)
+    yield from (line for kind, line in said if kind == ROW)
+    yield from [line for kind, line in said if kind == FOOT][-1:]

@@ -1,0 +1,58 @@
+"""What a test needs of this machine: installed where that can be done; otherwise the test is skipped."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.conftest import ROOT
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posed-check"
+"""Where what takes long to make is kept from one run to the next."""
+
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
+def cannot(why: str) -> NoReturn:
+    """Skip the test, since this machine lacks something."""
+    pytest.skip(f"cannot run here: {why}")
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Be the only one on this machine, among the tests of every checkout, to make or use something."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def need_root(what_for: str) -> None:
+    """Skip the test for anybody else."""
+    if os.geteuid() != 0:
+        cannot(f"needs root ({what_for})")
+
+
+def need_debian(command: str, *packages: str) -> None:
+    """Install the packages where the command is missing and we are root."""
+    if shutil.which(command, path=PATH) is None:
+        done = venv_sh("need_debian", command, *packages)
+        if done.returncode != 0:
+            cannot(f"needs {command}: {done.stderr.strip()}")
+
+
+def venv_sh(function: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Call a function of scripts/venv.sh, one at a time: apt does not wait for another apt."""
+    command = ["bash", "-c", '. "$0" && "$@"', str(ROOT / "scripts/venv.sh"), function, *arguments]
+    with locked("install"):
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env=os.environ | variables
+        )
