@@ -1,23 +1,20 @@
 """Damages real .tflite files and reads them: nothing but a model or ModelError may come of it.
 
-    scripts/check_models [--inputs 20000] [--seed N] [--seconds S]
+    pytest -m system tests/system/test_models.py [--inputs 20000] [--seed N]
 
 Damages what the reader looks at: it is watched reading each whole file, and 1 to 6 changes are made at or
 near those places: bytes, words that are edges of their range, small steps, words from elsewhere in the file,
 cuts, and repeated or missing pieces. Files are those that come with posed, those of ../shared where it is
-there, and small ones of the tests. A read that takes longer than 2 s counts as a failure, too.
-
-Exit status: 0 nothing else came, 1 something did; the input is then kept.
+there, and small ones of the tests. A read that takes longer than 2 s counts as a failure, too. The input of
+a failure is kept.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import random
 import struct
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,13 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import pytest
 
-from posed.errors import ModelError  # noqa: E402
-from posed.model import tflite  # noqa: E402
-from posed.model.tflite import parse_model  # noqa: E402
-from tests.make_tflite import make_tflite  # noqa: E402
+from posed.errors import ModelError
+from posed.model import tflite
+from posed.model.catalogue import BUNDLED_FOLDER
+from posed.model.tflite import parse_model
+from tests.conftest import SHARED
+from tests.make_tflite import make_tflite
+from tests.system.conftest import Table
+
+pytestmark = pytest.mark.system
 
 LONGEST_READ_S: Final = 2.0
 EDGES: Final = (
@@ -55,6 +56,20 @@ LARGEST: Final = 3_000_000
 """Of the files that are damaged, bytes: copying larger ones takes longer than reading them."""
 
 
+def test_damaged_models_are_read_or_refused(seed: int, table: Table, request: pytest.FixtureRequest) -> None:
+    inputs, workers = request.config.getoption("--inputs", default=20_000), len(os.sched_getaffinity(0))
+    jobs = [(seed + number, share) for number, share in enumerate(shares(inputs, workers))]
+    outcomes: Counter[str] = Counter()
+    bad: list[str] = []
+    with multiprocessing.get_context("forkserver").Pool(workers) as pool:
+        for counted, found in pool.starmap(work, jobs):
+            outcomes += counted
+            bad += found
+    table.row(f"seed {seed}: {outcomes.total()} damaged files: {dict(outcomes)}")
+    assert outcomes.total() == inputs
+    assert not bad, "\n".join(bad[:20])
+
+
 @dataclass(frozen=True)
 class Whole:
     """A file, and where the reader looks."""
@@ -68,7 +83,7 @@ def whole(name: str, content: bytes) -> Whole:
     """Watch the reader reading a whole file."""
     places: set[int] = set()
 
-    class Watched(tflite._File):  # noqa: SLF001 what is fuzzed
+    class Watched(tflite._File):
         def _check(self, at: int, size: int) -> None:
             places.update((at, at + size - 1))
             super()._check(at, size)
@@ -77,18 +92,18 @@ def whole(name: str, content: bytes) -> Whole:
             places.update(range(at, at + min(size, 4096)))
             super()._check_elements(at, size)
 
-    real = tflite._File  # noqa: SLF001
-    tflite._File = Watched  # type: ignore[misc] # noqa: SLF001
+    real = tflite._File
+    tflite._File = Watched
     try:
         parse_model(content, Path(name))
     finally:
-        tflite._File = real  # type: ignore[misc] # noqa: SLF001
+        tflite._File = real
     return Whole(name, content, sorted(place for place in places if 0 <= place < len(content)))
 
 
 def wholes() -> list[Whole]:
     """The files to damage."""
-    folders = (ROOT / "posed/models", ROOT.parent / "shared/models")
+    folders = (BUNDLED_FOLDER, SHARED / "models")
     paths = [path for folder in folders for path in sorted(folder.rglob("*.tflite"))]
     files = [whole(path.name, path.read_bytes()) for path in paths if path.stat().st_size <= LARGEST]
     for name, content in (("small", make_tflite()), ("decoder", make_tflite(decoder={"stride": 16}))):
@@ -135,15 +150,13 @@ def write(content: bytearray, at: int, word: int) -> None:
     content[at : at + len(new)] = new
 
 
-def work(seed: int, inputs: int, until: float) -> tuple[Counter[str], list[str]]:
+def work(seed: int, inputs: int) -> tuple[Counter[str], list[str]]:
     """Read damaged files; what came of them, and what should not have."""
-    chance = random.Random(seed)  # noqa: S311 no secret
+    chance = random.Random(seed)
     files = wholes()
     outcomes: Counter[str] = Counter()
     bad = []
     for _ in range(inputs):
-        if time.monotonic() > until:
-            break
         one = chance.choice(files)
         content = damaged(one, chance)
         began_at = time.process_time()
@@ -171,34 +184,3 @@ def shares(inputs: int, count: int) -> Iterator[int]:
     """So many inputs for each worker."""
     for worker in range(count):
         yield inputs // count + (worker < inputs % count)
-
-
-def main() -> int:
-    """Run, and print the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--inputs", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="end after this long")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    options = parser.parse_args()
-    until = time.monotonic() + options.seconds
-    jobs = [
-        (options.seed + number, share, until)
-        for number, share in enumerate(shares(options.inputs, options.workers))
-    ]
-    outcomes: Counter[str] = Counter()
-    bad: list[str] = []
-    with multiprocessing.Pool(options.workers) as pool:
-        for counted, found in pool.starmap(work, jobs):
-            outcomes += counted
-            bad += found
-    print(f"seed {options.seed}: {outcomes.total()} damaged files: {dict(outcomes)}")
-    for line in bad[:20]:
-        print(line)
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
