@@ -1,38 +1,39 @@
 """Holds /metrics and the dashboard against a real promtool and a real Prometheus.
 
-    scripts/check_metrics
-
 A daemon before drawn people, with a token, is scraped for some seconds while its broker is restarted. Every
 expression of config/grafana is then asked of Prometheus, as Grafana would.
 
-Exit status: 0 all is well, 1 something is not.
+Debian's prometheus is unpacked into ${XDG_CACHE_HOME:-~/.cache}/posed-check/prometheus, once; no service is
+installed.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
-import sys
-import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import pytest
+import yaml
 
-import yaml  # noqa: E402
+from tests.brokers import Mosquitto, eventually, free_port
+from tests.grafana import dashboard, expressions, filled_in, names_in
+from tests.run_posed import Daemon
+from tests.system.conftest import Row
+from tests.system.needs import CACHE, cannot, locked, need_debian
 
-from tests.brokers import Mosquitto, eventually, free_port  # noqa: E402
-from tests.grafana import dashboard, expressions, filled_in, names_in  # noqa: E402
-from tests.run_posed import Daemon  # noqa: E402
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
 
-TOKEN: Final = "only-for-this-check-0123"  # noqa: S105 it is what it says
+TOKEN: Final = "only-for-this-check-0123"
 SCRAPE_S: Final = 1
 WATCH_S: Final = 25.0
 INTERVAL: Final = f"{8 * SCRAPE_S}s"
@@ -44,31 +45,81 @@ KNOWN_EMPTY: Final = {"posed_temperature_celsius"}
 """Series that a machine need not have: a virtual one tells no temperature."""
 
 
-def main() -> int:
-    """Go through all checks; returns the exit status."""
-    tools, failed = Path(sys.argv[1]), 0
-    with tempfile.TemporaryDirectory(prefix="posed-metrics-") as kept:
-        folder = Path(kept)
-        with Mosquitto(folder) as broker:
-            port = free_port()
-            with Daemon(folder, settings(broker.port, port)) as daemon:
-                eventually(lambda: "live view: http" in daemon.log(), PATIENCE_S)
-                eventually(lambda: "posed_people " in scraped(port), PATIENCE_S)
-                text = scraped(port)
-                empty = {name for name in KNOWN_EMPTY if f"\n{name}{{" not in text}
-                failed += told("promtool finds nothing to say", lint(tools, text))
-                with prometheus(tools, folder, port) as address:
-                    time.sleep(WATCH_S / 2)
-                    broker.restart()
-                    time.sleep(WATCH_S / 2)
-                    failed += told("Prometheus scrapes with the token", trouble(address))
-                    for title, expression in expressions():
-                        problem = "" if names_in(expression) & empty else unanswered(address, expression)
-                        failed += told(f"{title}: {expression}"[:110], problem)
-                    failed += told("the broker's return is counted", uncounted(address))
-                    failed += told("the list of devices is filled", no_devices(address))
-    print("all good" if not failed else f"{failed} failed")
-    return 1 if failed else 0
+@dataclass(frozen=True)
+class Watched:
+    """A daemon that was scraped for a while: what it said of itself, and the Prometheus that has it."""
+
+    tools: Path
+    text: str
+    address: str
+
+
+@pytest.fixture(scope="module")
+def tools() -> Path:
+    """The folder of promtool and prometheus."""
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            cannot(f"needs Debian's {tool}")
+    folder = CACHE / "prometheus"
+    with locked("install"):
+        if not (folder / ".unpacked").exists():
+            unpack(folder)
+    return folder / "usr/bin"
+
+
+def unpack(folder: Path) -> None:
+    """Debian's package, without installing it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    command = ["apt-get", "download", "-qq", "prometheus"]
+    if subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode != 0:
+        cannot("apt-get could not download prometheus (apt-get update?)")
+    [package] = folder.glob("prometheus_*.deb")
+    subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+    (folder / ".unpacked").touch()
+
+
+@pytest.fixture(scope="module")
+def watched(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """While it runs, its broker is restarted once."""
+    need_debian("mosquitto", "mosquitto")
+    folder, port = tmp_path_factory.mktemp("metrics"), free_port()
+    with Mosquitto(folder) as broker, Daemon(folder, settings(broker.port, port)) as daemon:
+        eventually(lambda: "live view: http" in daemon.log(), PATIENCE_S)
+        eventually(lambda: "posed_people " in scraped(port), PATIENCE_S)
+        text = scraped(port)
+        with prometheus(tools, folder, port) as address:
+            time.sleep(WATCH_S / 2)
+            broker.restart()
+            time.sleep(WATCH_S / 2)
+            yield Watched(tools, text, address)
+
+
+def test_promtool_finds_nothing_to_say(watched: Watched) -> None:
+    assert not lint(watched.tools, watched.text)
+
+
+def test_prometheus_scrapes_with_the_token(watched: Watched) -> None:
+    assert not trouble(watched.address)
+
+
+@pytest.mark.parametrize(
+    ("title", "expression"), [pytest.param(*query, id=query[0]) for query in expressions()]
+)
+def test_every_query_of_the_dashboard_is_answered(
+    title: str, expression: str, watched: Watched, row: Row
+) -> None:
+    row.what = f"{title}: {expression}"[:110]
+    empty = {name for name in KNOWN_EMPTY if f"\n{name}{{" not in watched.text}
+    assert names_in(expression) & empty or not unanswered(watched.address, expression)
+
+
+def test_the_return_of_the_broker_is_counted(watched: Watched) -> None:
+    assert reconnects(watched.address) == ["1"]
+
+
+def test_the_list_of_devices_is_filled(watched: Watched) -> None:
+    assert len(devices(watched.address)) == 1
 
 
 def settings(broker_port: int, port: int) -> dict[str, Any]:
@@ -83,20 +134,12 @@ def settings(broker_port: int, port: int) -> dict[str, Any]:
     }
 
 
-def told(what: str, problem: str) -> bool:
-    """Print how a check went; whether it failed."""
-    print(f"{'FAILED' if problem else 'ok':<8}{what}", flush=True)
-    if problem:
-        print(f"        {problem}", flush=True)
-    return bool(problem)
-
-
 def scraped(port: int) -> str:
     """What the daemon says of itself."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as answer:
         text: str = answer.read().decode()
     return text
 
@@ -150,7 +193,7 @@ def prometheus(tools: Path, folder: Path, port: int) -> Iterator[str]:
 def is_ready(address: str) -> bool:
     """Whether Prometheus answers."""
     try:
-        with urllib.request.urlopen(f"{address}/-/ready", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{address}/-/ready", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -159,7 +202,7 @@ def is_ready(address: str) -> bool:
 def asked(address: str, path: str, **parameters: str) -> Any:
     """`data` of an answer of Prometheus's HTTP API."""
     url = f"{address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(url, timeout=30) as answer:
         return json.load(answer)["data"]
 
 
@@ -187,20 +230,14 @@ def unanswered(address: str, expression: str) -> str:
     return "" if found else "no data"
 
 
-def uncounted(address: str) -> str:
-    """What is wrong with the count of reconnects, after one."""
+def reconnects(address: str) -> list[str]:
+    """How often the daemon came back to the broker, once for each device."""
     result = asked(address, "query", query='posed_reconnects_total{part="broker"}')["result"]
-    values = [one["value"][1] for one in result]
-    return "" if values == ["1"] else f"{values}"
+    return [one["value"][1] for one in result]
 
 
-def no_devices(address: str) -> str:
-    """What is wrong with the values of the dashboard's variable."""
+def devices(address: str) -> list[str]:
+    """The values of the dashboard's variable."""
     variable = next(one for one in dashboard()["templating"]["list"] if one["name"] == "instance")
     series, _, label = variable["definition"].removeprefix("label_values(").rstrip(")").partition(", ")
-    values = asked(address, f"label/{label}/values", **{"match[]": series})
-    return "" if len(values) == 1 else f"{values}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return list(asked(address, f"label/{label}/values", **{"match[]": series}))
