@@ -48,14 +48,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-
-from check_decoder import disturbed, install_packages, write  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from posed.config import DecodeConfig  # noqa: E402
 from posed.decode import many  # noqa: E402
 from posed.engine.base import Head, Heads  # noqa: E402
-from tests.heads import heads_of, person, quantised  # noqa: E402
+from scripts.tfjs import NoPackagesError, install_packages, write  # noqa: E402
+from tests.heads import disturbed, heads_of, person, quantised  # noqa: E402
 
 CONFIG: Final = DecodeConfig()
 STRIDE: Final = 16
@@ -275,7 +274,8 @@ def tfjs_times(cases: Sequence[tuple[Heads, int]]) -> list[float] | None:
     """TF.js's fastest, µs; None where it cannot run here."""
     try:
         packages = install_packages()
-    except SystemExit:  # it has said why
+    except NoPackagesError as error:
+        print(f"bench_decode: TF.js is left out: {error}", file=sys.stderr)
         return None
     with tempfile.TemporaryDirectory(prefix="posed-bench-") as name:
         folder = Path(name)

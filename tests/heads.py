@@ -96,6 +96,11 @@ def scattered(size: tuple[int, int]) -> NDArray[np.float64]:
     return np.array([lattice[index] for index in order]) * (height, width)
 
 
+def disturbed(head: Head, deviation: float, random: np.random.Generator) -> Head:
+    """A float head with noise."""
+    return Head((head.data + random.normal(0, deviation, head.data.shape)).astype(np.float32))
+
+
 def quantised(heads: Heads, dtype: type[np.uint8] | type[np.int8]) -> Heads:
     """The same heads in 256 steps each, as a quantised model gives them."""
 

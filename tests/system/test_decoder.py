@@ -1,47 +1,40 @@
 """Holds posed's decoder for many people against TF.js's own on the same heads.
 
-    scripts/check_decoder
-
 The heads are those of the real CPU models in ../shared on real pictures, and made-up ones with noise. TF.js
 (@tensorflow-models/posenet from npm) decodes them as published, and then with one rule after another replaced
 by PersonLab's, which shows what each rule is worth; with all replaced the two must agree. Distances are px of
 the model's input, over all 17 keypoints of the poses that both found, unsure ones too; scores are 0-1.
-
-The packages are installed once, into ${XDG_CACHE_HOME:-~/.cache}/posed-check/tfjs.
-Exit status: 0 within the bounds, 1 not, 77 it cannot run here (no node 18, npm, network or ../shared).
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-SHARED: Final = ROOT.parent / "shared"
-sys.path.insert(0, str(ROOT))
+from posed.config import DecodeConfig, EngineConfig
+from posed.decode import decode_many
+from posed.decode.many import REFINEMENTS
+from posed.engine import open_engine
+from posed.engine.base import Head, Heads
+from posed.frame import Letterbox
+from posed.model.tflite import read_model
+from posed.pose import Pose
+from scripts.tfjs import FOLDER, NoPackagesError, install_packages, write
+from tests.conftest import SHARED
+from tests.heads import disturbed, heads_of, person
+from tests.system.conftest import Table
+from tests.system.needs import cannot, locked, need_debian
 
-from posed.config import DecodeConfig, EngineConfig  # noqa: E402
-from posed.decode import decode_many  # noqa: E402
-from posed.decode.logits import logits_of  # noqa: E402
-from posed.decode.many import REFINEMENTS  # noqa: E402
-from posed.engine import open_engine  # noqa: E402
-from posed.engine.base import Head, Heads  # noqa: E402
-from posed.frame import Letterbox  # noqa: E402
-from posed.model.tflite import read_model  # noqa: E402
-from posed.pose import Pose  # noqa: E402
-from tests.heads import heads_of, person  # noqa: E402
+pytestmark = pytest.mark.system
 
 CONFIG: Final = DecodeConfig()
 MODELS: Final = {
@@ -109,72 +102,68 @@ class Difference:
         )
 
 
-def main() -> None:
-    """Print the table and what it means."""
-    packages = install_packages()
-    if not (SHARED / "models").is_dir():
-        cannot("needs ../shared (models and pictures)")
+@pytest.fixture
+def packages() -> Path:
+    """The folder that has TF.js."""
+    need_debian("node", "nodejs")
+    need_debian("npm", "npm")
+    try:
+        with locked("install"):
+            return install_packages()
+    except NoPackagesError as error:
+        cannot(str(error))
+
+
+@pytest.mark.shared
+def test_tfjs_with_our_rules_says_what_we_say(
+    packages: Path, shared: Path, tmp_path: Path, table: Table
+) -> None:
     cases = [(MADE_UP, heads) for heads in made_up_heads()]
-    cases += [(model, heads) for model in MODELS for heads in model_heads(SHARED / "models" / MODELS[model])]
+    cases += [
+        (name, heads) for name, file in MODELS.items() for heads in model_heads(shared / "models" / file)
+    ]
     heads = [heads for _, heads in cases]
     ours = [
         decode_many(one, CONFIG.max_people, CONFIG.score_threshold, CONFIG.nms_radius_px) for one in heads
     ]
-    theirs = decode_with_tfjs(packages, heads)
-    table = [[difference(mine, other) for other in others] for mine, others in zip(ours, theirs, strict=True)]
-
-    print(f"{'heads':16} {'TF.js':18}   both  ours  theirs median px   p95 px  worst px     score")
-    sources = [source for source, _ in cases]
-    for source in dict.fromkeys(sources):
-        mine = [row for row, one in zip(table, sources, strict=True) if one == source]
-        print(f"{source:16} {'as published':18} {merged(row[0] for row in mine).row()}")
-        print(f"{source:16} {'all replaced':18} {merged(row[-1] for row in mine).row()}")
-    print(f"{'all':16} {'as published':18} {merged(row[0] for row in table).row()}")
-    for index, rule in enumerate(RULES, 1):
-        print(f"{'all':16} {'+ ' + rule:18} {merged(row[index] for row in table).row()}")
-    print(
-        "\nboth, ours, theirs: poses found by both, by posed alone, by TF.js alone. score: worst difference."
-    )
-    print("What was replaced in TF.js, each on top of those before:")
-    for rule, meaning in RULES.items():
-        print(f"  {rule:12} {meaning}")
-
-    final = merged(row[-1] for row in table)
-    print(
+    theirs = decode_with_tfjs(packages, tmp_path, heads)
+    differences = [
+        [difference(mine, other) for other in others] for mine, others in zip(ours, theirs, strict=True)
+    ]
+    print_differences(table, [source for source, _ in cases], differences)
+    print_rules(table)
+    final = merged(row[-1] for row in differences)
+    table.foot(
         f"\nAll replaced, {len(cases)} heads: worst keypoint {max(final.keypoints_px, default=0):.1e} px, "
         f"worst score {max(final.scores, default=0):.1e}; {'' if final.is_within_bounds() else 'NOT '}within "
         f"the bounds ({WORST_PX} px, {WORST_SCORE}, no pose found by one alone)."
     )
-    sys.exit(0 if final.is_within_bounds() else 1)
+    assert final.is_within_bounds()
 
 
-def cannot(why: str) -> NoReturn:
-    """End, since this machine lacks something."""
-    print(f"check_decoder: cannot run here: {why}", file=sys.stderr)
-    sys.exit(77)
+def print_differences(
+    table: Table, sources: Sequence[str], differences: Sequence[Sequence[Difference]]
+) -> None:
+    """By source as published and with all replaced; of all with one rule after another."""
+    table.head(f"{'heads':16} {'TF.js':18}   both  ours  theirs median px   p95 px  worst px     score")
+    for source in dict.fromkeys(sources):
+        mine = [row for row, one in zip(differences, sources, strict=True) if one == source]
+        table.row(f"{source:16} {'as published':18} {merged(row[0] for row in mine).row()}")
+        table.row(f"{source:16} {'all replaced':18} {merged(row[-1] for row in mine).row()}")
+    table.row(f"{'all':16} {'as published':18} {merged(row[0] for row in differences).row()}")
+    for index, rule in enumerate(RULES, 1):
+        table.row(f"{'all':16} {'+ ' + rule:18} {merged(row[index] for row in differences).row()}")
 
 
-def install_packages() -> Path:
-    """The folder that has TF.js in node_modules, which is made where it is not there yet."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        cannot("needs node and npm")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    if int(version.lstrip("v").split(".")[0]) < 18:
-        cannot(f"needs node 18 or later, got {version.strip()}")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posed-check" / "tfjs"
-    wanted = (ROOT / "scripts/tfjs/package.json").read_text(encoding="utf-8")
-    installed = cache / "installed.json"
-    if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
-        shutil.rmtree(cache, ignore_errors=True)
-        cache.mkdir(parents=True)
-        (cache / "package.json").write_text(wanted, encoding="utf-8")
-        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=cache, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
-            cannot(f"npm install failed: {' '.join(errors[:3]) or done.returncode}")
-        installed.write_text(wanted, encoding="utf-8")
-    return cache
+def print_rules(table: Table) -> None:
+    """What the words of the table mean."""
+    table.row("")
+    table.row(
+        "both, ours, theirs: poses found by both, by posed alone, by TF.js alone. score: worst difference."
+    )
+    table.row("What was replaced in TF.js, each on top of those before:")
+    for rule, meaning in RULES.items():
+        table.row(f"  {rule:12} {meaning}")
 
 
 def made_up_heads() -> Iterator[Heads]:
@@ -191,11 +180,6 @@ def made_up_heads() -> Iterator[Heads]:
                 disturbed(heads.mid_offsets, 8.0, random),
                 stride,
             )
-
-
-def disturbed(head: Head, deviation: float, random: np.random.Generator) -> Head:
-    """A float head with noise."""
-    return Head((head.data + random.normal(0, deviation, head.data.shape)).astype(np.float32))
 
 
 def with_false_keypoints(heatmaps: Head, random: np.random.Generator) -> Head:
@@ -232,42 +216,23 @@ def pictures(folder: Path) -> Iterator[NDArray[Any]]:
     assert index > EVERY, "a video that cannot be read"
 
 
-def decode_with_tfjs(packages: Path, heads: Sequence[Heads]) -> list[list[list[Pose]]]:
+def decode_with_tfjs(packages: Path, folder: Path, heads: Sequence[Heads]) -> list[list[list[Pose]]]:
     """TF.js's poses at or above the threshold: per heads, per decoder (as published, then rule by rule)."""
     rules = list(RULES)
-    with tempfile.TemporaryDirectory(prefix="posed-compare-") as name:
-        folder = Path(name)
-        job = {
-            "max_people": CONFIG.max_people,
-            "score_threshold": CONFIG.score_threshold,
-            "nms_radius_px": CONFIG.nms_radius_px,
-            "refinements": REFINEMENTS,
-            "decoders": [rules[:count] for count in range(len(rules) + 1)],
-            "heads": [write(folder, str(index), one) for index, one in enumerate(heads)],
-        }
-        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        script = ROOT / "scripts/tfjs/decode.mjs"
-        command = ["node", str(script), str(packages), name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            sys.exit(f"check_decoder: node failed: {done.stderr}")
-        found = json.loads((folder / "poses.json").read_text(encoding="utf-8"))
-    return [[as_poses(poses) for poses in by_decoder] for by_decoder in found]
-
-
-def write(folder: Path, name: str, heads: Heads) -> dict[str, Any]:
-    """The heads as raw float32 files, and their description."""
-    mid = heads.mid_offsets.values()
-    half = mid.shape[2] // 2
-    parts: dict[str, NDArray[Any]] = {
-        "heatmaps": logits_of(heads),
-        "short": heads.short_offsets.values(),
-        "forwards": mid[:, :, :half],
-        "backwards": mid[:, :, half:],
+    job = {
+        "max_people": CONFIG.max_people,
+        "score_threshold": CONFIG.score_threshold,
+        "nms_radius_px": CONFIG.nms_radius_px,
+        "refinements": REFINEMENTS,
+        "decoders": [rules[:count] for count in range(len(rules) + 1)],
+        "heads": [write(folder, str(index), one) for index, one in enumerate(heads)],
     }
-    for part, values in parts.items():
-        (folder / f"{name}.{part}").write_bytes(values.astype("<f4").tobytes())
-    return {"name": name, "stride": heads.stride, "height": mid.shape[0], "width": mid.shape[1]}
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    command = ["node", str(FOLDER / "decode.mjs"), str(packages), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((folder / "poses.json").read_text(encoding="utf-8"))
+    return [[as_poses(poses) for poses in by_decoder] for by_decoder in found]
 
 
 def as_poses(found: Sequence[dict[str, Any]]) -> list[Pose]:
@@ -304,7 +269,3 @@ def merged(differences: Iterator[Difference]) -> Difference:
         sum(one.ours for one in every),
         sum(one.theirs for one in every),
     )
-
-
-if __name__ == "__main__":
-    main()
