@@ -254,8 +254,9 @@ class Amqtt(_Process):
         super().__init__(command, folder / "amqtt.log", port)
 
 
-RABBITMQ = next(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"), None)
-"""Debian's, past its wrapper, which changes the user; None where it is not installed."""
+def rabbitmq_server() -> Path | None:
+    """Debian's, past its wrapper, which changes the user; None where it is not installed."""
+    return next(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"), None)
 
 
 class RabbitMq(_Process):
@@ -284,8 +285,9 @@ class RabbitMq(_Process):
             "RABBITMQ_PID_FILE": str(folder / "pid"),
         }
         self._epmd = ["epmd", "-port", str(epmd_port), "-kill"]
-        assert RABBITMQ is not None
-        super().__init__([str(RABBITMQ)], folder / "rabbitmq.log", port)
+        server = rabbitmq_server()
+        assert server is not None
+        super().__init__([str(server)], folder / "rabbitmq.log", port)
 
     def start(self) -> None:
         """Returns once it takes connections: some 10 s, more on a busy machine."""

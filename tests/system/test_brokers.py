@@ -1,51 +1,38 @@
-"""Runs the daemon against every broker that can be had here, and prints what works with which.
-
-    scripts/check_brokers [NAME…]
+"""Runs the daemon against every broker that can be had here: mosquitto, amqtt, RabbitMQ, TLS, passwords.
 
 The daemon looks at drawn people with the small model that comes with posed. For each broker it is started,
 asked something, told to send an event, left without its broker for a moment, killed, and stopped.
-
-Exit status: 0 everything is as it should be, 1 something is not, 77 it cannot run here (no mosquitto).
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
+import os
 import signal
 import socket
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 
-from paho.mqtt.enums import MQTTProtocolVersion  # noqa: E402
+from tests.brokers import Amqtt, Mosquitto, Pki, RabbitMq, Subscriber, eventually, free_port, rabbitmq_server
+from tests.conftest import ROOT
+from tests.run_posed import Daemon
+from tests.system.conftest import Table
+from tests.system.needs import cannot, need_debian, venv_sh
 
-from tests.brokers import (  # noqa: E402
-    MOSQUITTO,
-    RABBITMQ,
-    Amqtt,
-    Mosquitto,
-    Pki,
-    RabbitMq,
-    Subscriber,
-    eventually,
-    free_port,
-)
-from tests.run_posed import Daemon  # noqa: E402
+pytestmark = pytest.mark.system
 
 BASE: Final = "posed/check"
 PATIENCE_S: Final = 180.0
 """How long anything may take on a busy machine, s."""
 
-PASSWORD: Final = "a secret"  # noqa: S105
+PASSWORD: Final = "a secret"
 ACL: Final = ROOT / "config" / "mosquitto" / "acl"
 BRIDGE: Final = ROOT / "config" / "mosquitto" / "bridge.conf"
 
@@ -86,23 +73,6 @@ class Trial:
     def subscriber(self, topic: str) -> Subscriber:
         """Somebody who listens, and may publish."""
         return Subscriber(self.port or self.broker.port, topic, version=self.newest, **self.who)
-
-
-def main() -> int:
-    """Try all brokers; returns the exit status."""
-    names = list(TRIALS)
-    parser = argparse.ArgumentParser(prog="scripts/check_brokers", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}; default: all")
-    wanted = parser.parse_args().names or names
-    if MOSQUITTO is None:
-        print("check_brokers: cannot run here: needs mosquitto", file=sys.stderr)
-        return 77
-    print(" | ".join(["broker", "MQTT", *CHECKS]))
-    good = [try_broker(name) for name in wanted if name != "rabbitmq" or RABBITMQ is not None]
-    if "rabbitmq" in wanted and RABBITMQ is None:
-        print("rabbitmq | left out: needs rabbitmq-server (Debian)")
-    print("\n".join(f"{name}: {what}" for name, what in CHECKS.items()))
-    return 0 if all(good) else 1
 
 
 # The brokers
@@ -192,19 +162,30 @@ TRIALS: Final[dict[str, Callable[[Path], AbstractContextManager[Trial]]]] = {
 # What is tried
 
 
-def try_broker(name: str) -> bool:
-    """Print one row; False where it is not as expected."""
-    with tempfile.TemporaryDirectory(prefix="posed-brokers-") as kept:
-        folder = Path(kept)
-        with TRIALS[name](folder) as trial:
-            eventually(lambda: listens(trial.port or trial.broker.port), PATIENCE_S)
-            daemon = Daemon(folder, settings_of(trial))
-            failed, version = run_checks(trial, daemon)
-            if failed != trial.lacks:
-                print(daemon.log(), file=sys.stderr)
+@pytest.mark.parametrize("name", TRIALS)
+def test_daemon_works_with_the_broker(name: str, tmp_path: Path, table: Table) -> None:
+    install(name)
+    with TRIALS[name](tmp_path) as trial:
+        eventually(lambda: listens(trial.port or trial.broker.port), PATIENCE_S)
+        daemon = Daemon(tmp_path, settings_of(trial))
+        failed, version = run_checks(trial, daemon)
     cells = ["no" if check in failed else "yes" for check in CHECKS]
-    print(" | ".join([name, version, *cells]), flush=True)
-    return failed == trial.lacks
+    table.head(" | ".join(["broker", "MQTT", *CHECKS]))
+    table.row(" | ".join([name, version, *cells]))
+    table.foot("\n".join(f"{check}: {what}" for check, what in CHECKS.items()))
+    assert failed == trial.lacks, daemon.log()
+
+
+def install(name: str) -> None:
+    """What the broker takes, as far as it can be had."""
+    need_debian("mosquitto", "mosquitto")
+    need_debian("openssl", "openssl")
+    if name == "rabbitmq" and rabbitmq_server() is None:
+        if os.geteuid() == 0:
+            # RUNLEVEL keeps apt from starting one of the machine's own.
+            venv_sh("apt_install", "rabbitmq-server", RUNLEVEL="1")
+        if rabbitmq_server() is None:
+            cannot("needs rabbitmq-server (Debian)")
 
 
 def listens(port: int) -> bool:
@@ -305,7 +286,3 @@ def comes_back(trial: Trial, watcher: Subscriber) -> None:
 def last_is(watcher: Subscriber, availability: bytes) -> None:
     """What was last said of the daemon."""
     eventually(lambda: watcher.payloads(f"{BASE}/availability")[-1:] == [availability], PATIENCE_S)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
