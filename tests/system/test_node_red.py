@@ -1,8 +1,6 @@
 """Runs the flow of config/node-red in a real Node-RED, sends it messages, and looks at what it does.
 
-    scripts/check_node_red
-
-Exit status: 0 it does what it should, 1 it does not.
+Node-RED (100 MB) lives in ${XDG_CACHE_HOME:-~/.cache}/posed-check/node-red; it is set up once.
 """
 
 from __future__ import annotations
@@ -13,23 +11,27 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import msgspec
+import pytest
 
-import msgspec  # noqa: E402
+from posed.mqtt.messages import encode
+from posed.people.events import EventType
+from scripts.tfjs import NoPackagesError, check_node, npm_install
+from tests.brokers import Mosquitto, Subscriber, eventually, free_port
+from tests.conftest import ROOT
+from tests.system.needs import CACHE, cannot, locked, need_debian
+from tests.test_messages import event, state
 
-from posed.mqtt.messages import encode  # noqa: E402
-from posed.people.events import EventType  # noqa: E402
-from tests.brokers import Mosquitto, Subscriber, eventually, free_port  # noqa: E402
-from tests.test_messages import event, state  # noqa: E402
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
+
+VERSION: Final = "4.1.8"
+"""Node-RED 5 needs a newer Node than 20."""
 
 FLOW: Final = ROOT / "config" / "node-red" / "posed.json"
 PATIENCE_S: Final = 120.0
@@ -37,43 +39,44 @@ QUIET_S: Final = 2.0
 """How long nothing has to come where nothing should, s."""
 
 
-def main() -> int:
-    """Go through all checks; returns the exit status."""
-    failed = 0
-    with tempfile.TemporaryDirectory(prefix="posed-node-red-") as kept:
-        folder = Path(kept)
-        with Mosquitto(folder) as broker, Subscriber(broker.port) as watcher:
-            port = free_port()
-            with (folder / "node-red.log").open("ab") as log:
-                node_red = start(Path(sys.argv[1]), folder, port, broker.port, log)
-            try:
-                eventually(lambda: "Connected to broker" in (folder / "node-red.log").read_text(), PATIENCE_S)
-                for name, check in {
-                    "counts people of all devices": lambda: counts(watcher),
-                    "forgets those of a device that is away": lambda: forgets_who_is_away(watcher),
-                    "takes no blind device for an empty room": lambda: knows_nothing_of_blind_devices(
-                        watcher
-                    ),
-                    "forwards a fall once": lambda: forwards_a_fall_once(watcher),
-                    "forwards a test as one": lambda: forwards_a_test_as_one(watcher),
-                    "leaves other events alone": lambda: leaves_other_events_alone(watcher),
-                    "survives rubbish": lambda: survives_rubbish(watcher),
-                    "clears a fall by its button": lambda: clears(watcher, port),
-                    "survives a restart of the broker": lambda: survives_a_restart(watcher, broker),
-                }.items():
-                    failed += not passes(name, check)
-            finally:
-                node_red.terminate()
-                node_red.wait()
-            complaints = re.findall(r"\[(?:warn|error)\] (\[.*)", (folder / "node-red.log").read_text())
-            complaints = [one for one in complaints if "JSON string" not in one]  # of the rubbish
-            print(f"complaints in Node-RED's log: {complaints or 'none'}")
-    return 1 if failed or complaints else 0
+@pytest.fixture(scope="module")
+def program() -> Path:
+    """Node-RED's, installed once."""
+    need_debian("node", "nodejs")
+    need_debian("npm", "npm")
+    folder = CACHE / "node-red"
+    installed = folder / ".installed"
+    try:
+        check_node()
+        with locked("install"):
+            if not installed.exists() or installed.read_text(encoding="utf-8") != VERSION:
+                folder.mkdir(parents=True, exist_ok=True)
+                npm_install(folder, f"node-red@{VERSION}")
+                installed.write_text(VERSION, encoding="utf-8")
+    except NoPackagesError as error:
+        cannot(str(error))
+    return folder / "node_modules/node-red/red.js"
 
 
-def start(program: Path, folder: Path, port: int, broker_port: int, log: Any) -> subprocess.Popen[bytes]:
-    """Node-RED with the flow, as it is."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Node-RED's own files, and its log."""
+    return tmp_path_factory.mktemp("node-red")
+
+
+@pytest.fixture(scope="module")
+def broker(folder: Path) -> Iterator[Mosquitto]:
+    """Between us and the flow."""
+    need_debian("mosquitto", "mosquitto")
+    with Mosquitto(folder) as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture(scope="module")
+def port(program: Path, folder: Path, broker: Mosquitto) -> Iterator[int]:
+    """Where Node-RED listens, which has the flow as it is, connected to the broker."""
     shutil.copy(FLOW, folder / "flows.json")
+    port = free_port()
     settings = {
         "uiPort": port,
         "uiHost": "127.0.0.1",
@@ -81,27 +84,34 @@ def start(program: Path, folder: Path, port: int, broker_port: int, log: Any) ->
         "telemetry": {"enabled": False},
     }
     (folder / "settings.js").write_text(f"module.exports = {json.dumps(settings)};", encoding="utf-8")
-    environment = os.environ | {"MQTT_HOST": "127.0.0.1", "MQTT_PORT": str(broker_port)}
+    environment = os.environ | {"MQTT_HOST": "127.0.0.1", "MQTT_PORT": str(broker.port)}
     command = ["node", str(program), "--userDir", str(folder)]
-    return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-
-
-def passes(name: str, check: Callable[[], None]) -> bool:
-    """Print how one check went."""
+    with (folder / "node-red.log").open("ab") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        check()
-    except AssertionError as error:
-        print(f"{name}: FAILED: {error}", flush=True)
-        return False
-    print(f"{name}: ok", flush=True)
-    return True
+        eventually(lambda: "Connected to broker" in log_of(folder), PATIENCE_S)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def watcher(broker: Mosquitto, port: int) -> Iterator[Subscriber]:
+    """Speaks as the devices do, and hears what the flow tells."""
+    with Subscriber(broker.port) as subscriber:
+        yield subscriber
+
+
+def log_of(folder: Path) -> str:
+    """What Node-RED has said."""
+    return (folder / "node-red.log").read_text(encoding="utf-8")
 
 
 # What the flow shall do
 
 
-def counts(watcher: Subscriber) -> None:
-    """Two devices together."""
+def test_counts_people_of_all_devices(watcher: Subscriber) -> None:
     say(watcher, "hall", people=2)
     say(watcher, "stairs", people=1)
     people_are(watcher, {"people": 3, "occupied": True, "devices": ["hall", "stairs"]})
@@ -109,8 +119,7 @@ def counts(watcher: Subscriber) -> None:
     people_are(watcher, {"people": 1, "occupied": True, "devices": ["hall", "stairs"]})
 
 
-def forgets_who_is_away(watcher: Subscriber) -> None:
-    """A daemon that died leaves no people behind."""
+def test_forgets_people_of_a_device_that_is_away(watcher: Subscriber) -> None:
     watcher.publish("posed/stairs/availability", b"offline", retain=True)
     people_are(watcher, {"people": 0, "occupied": False, "devices": ["hall"]})
     # What the broker keeps of a dead daemon may come after its availability.
@@ -119,16 +128,14 @@ def forgets_who_is_away(watcher: Subscriber) -> None:
     people_are(watcher, {"people": 1, "occupied": True, "devices": ["hall"]})
 
 
-def knows_nothing_of_blind_devices(watcher: Subscriber) -> None:
-    """Not zero."""
+def test_takes_no_blind_device_for_an_empty_room(watcher: Subscriber) -> None:
     say(watcher, "hall", people=None)
     people_are(watcher, {"people": None, "occupied": None, "devices": []})
     say(watcher, "hall", people=1)
     people_are(watcher, {"people": 1, "occupied": True, "devices": ["hall"]})
 
 
-def forwards_a_fall_once(watcher: Subscriber) -> None:
-    """Though it comes twice; and its end."""
+def test_forwards_a_fall_once(watcher: Subscriber) -> None:
     before = len(alarms(watcher))
     for _ in range(2):
         happen(watcher, "01A", "fall", zone="kitchen")
@@ -139,24 +146,21 @@ def forwards_a_fall_once(watcher: Subscriber) -> None:
     assert (over["fallen"], over["text"]) == (False, "The fall is over: hall")
 
 
-def forwards_a_test_as_one(watcher: Subscriber) -> None:
-    """So that nobody runs."""
+def test_forwards_a_test_as_one(watcher: Subscriber) -> None:
     before = len(alarms(watcher))
     happen(watcher, "01C", "fall", test=True)
     eventually(lambda: len(alarms(watcher)) == before + 1, PATIENCE_S)
     assert alarms(watcher)[-1]["text"] == "Test. Somebody has fallen: hall"
 
 
-def leaves_other_events_alone(watcher: Subscriber) -> None:
-    """A raised hand is no alarm."""
+def test_leaves_other_events_alone(watcher: Subscriber) -> None:
     before = len(alarms(watcher))
     happen(watcher, "01D", "gesture", gesture="left_hand_raised")
     time.sleep(QUIET_S)
     assert len(alarms(watcher)) == before, alarms(watcher)[before:]
 
 
-def survives_rubbish(watcher: Subscriber) -> None:
-    """And goes on."""
+def test_survives_rubbish(watcher: Subscriber) -> None:
     for payload in (b"", b"{", b"null", b"[]", b'"fall"', b'{"type": "fall"}', b"\xff\xfe"):
         watcher.publish("posed/hall/events", payload)
         watcher.publish("posed/rubbish/state", payload)
@@ -170,17 +174,20 @@ def forwards_a_fall_named(watcher: Subscriber, one: str) -> None:
     eventually(lambda: len(alarms(watcher)) == before + 1, PATIENCE_S)
 
 
-def clears(watcher: Subscriber, port: int) -> None:
-    """The button, pressed as the editor does."""
+def test_clears_a_fall_by_its_button(watcher: Subscriber, port: int) -> None:
     request = urllib.request.Request(f"http://127.0.0.1:{port}/inject/posed-button", b"", method="POST")
-    urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - ours
+    urllib.request.urlopen(request, timeout=30).close()
     eventually(lambda: watcher.payloads("posed/hall/request/clear_fall") == [b"{}"], PATIENCE_S)
 
 
-def survives_a_restart(watcher: Subscriber, broker: Mosquitto) -> None:
-    """Of the broker."""
+def test_survives_a_restart_of_the_broker(watcher: Subscriber, broker: Mosquitto) -> None:
     broker.restart()
     eventually(lambda: came_through(watcher), PATIENCE_S)
+
+
+def test_has_nothing_to_complain_of(watcher: Subscriber, folder: Path) -> None:
+    complaints = re.findall(r"\[(?:warn|error)\] (\[.*)", log_of(folder))
+    assert [one for one in complaints if "JSON string" not in one] == []  # of the rubbish
 
 
 def came_through(watcher: Subscriber) -> bool:
@@ -227,7 +234,3 @@ def people_are(watcher: Subscriber, wanted: dict[str, Any]) -> None:
         eventually(lambda: told() == [wanted], PATIENCE_S)
     except AssertionError:
         raise AssertionError(f"home/people is {told()}, not {wanted}") from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())
