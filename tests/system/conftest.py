@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Each is for one or two modules; the others leave it alone."""
     group = parser.getgroup("system tests")
     group.addoption("--seed", type=int, help="of what is random in test_spool, test_models and test_soak")
+    group.addoption("--deb", type=Path, help="package for test_service (default: built of these sources)")
+    group.addoption("--keep", type=Path, help="folder for the screenshots of test_web")
     group.addoption("--inputs", type=int, default=20_000, help="how many test_models damages (default 20000)")
     group.addoption("--kills", type=int, default=500, help="how often test_spool kills (default 500)")
 
@@ -67,7 +69,11 @@ class Row:
     """A line of the table that is written when the test has ended: what it is about, and what it found."""
 
     what: str
-    found: str = ""
+    found: list[str] = field(default_factory=list)
+
+    def tell(self, found: str) -> None:
+        """Something that was found; the first stands in the line, the others below."""
+        self.found.append(found)
 
 
 @pytest.fixture
@@ -87,11 +93,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
         result = yield
         mark = "ok"
     except BaseException as error:
-        row.found = str(error).partition("\n")[0]
+        row.found.insert(0, str(error).partition("\n")[0])
         raise
     finally:
-        line = f"{mark:6} {time.monotonic() - began_at:6.1f} s  {row.what:45}  {row.found}"
-        Table(pyfuncitem.user_properties).row(line.rstrip())
+        line = f"{mark:6} {time.monotonic() - began_at:6.1f} s  {row.what:45}  {''.join(row.found[:1])}"
+        below = [f"{'':17}{more}" for more in row.found[1:]]
+        Table(pyfuncitem.user_properties).row("\n".join([line.rstrip(), *below]))
     return result
 
 
@@ -104,11 +111,11 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the tables."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    ended = [report for report in reports if getattr(report, "when", "") == "teardown"]
     tables: dict[str, list[tuple[str, object]]] = defaultdict(list)
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if getattr(report, "when", "") == "teardown":  # by then it has all that the test wrote
-                tables[Path(report.nodeid.partition("::")[0]).stem] += report.user_properties
+    for report in sorted(ended, key=lambda report: report.start):
+        tables[Path(report.nodeid.partition("::")[0]).stem] += report.user_properties
     for name, properties in tables.items():
         lines = list(lines_of(properties))
         if lines:

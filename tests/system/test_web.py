@@ -1,47 +1,47 @@
 """Looks at the live view in a real Chromium: the daemon, on drawn people, in a process of its own.
 
-    scripts/check_web [--keep FOLDER]
+    pytest -m system tests/system/test_web.py [--keep FOLDER]
 
-Exit status: 0 the page does what it should, 1 it does not.
+Screenshots stay in the folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import base64
 import contextlib
+import functools
 import http.server
 import shutil
 import signal
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import cv2
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import yaml  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+from posed.camera.synthetic import SyntheticCamera
+from posed.config import CameraConfig, Config, load
+from posed.pose import EDGES
+from posed.render.scene import RenderedPerson, Scene
+from tests.brokers import free_port
+from tests.run_posed import Daemon
+from tests.system.browser import NAME_OF_OTHERS, Browser, Page
+from tests.system.conftest import Row
+from tests.system.needs import need_debian
 
-from posed.camera.synthetic import SyntheticCamera  # noqa: E402
-from posed.config import CameraConfig, Config, load  # noqa: E402
-from posed.pose import EDGES  # noqa: E402
-from posed.render.scene import RenderedPerson, Scene  # noqa: E402
-from tests.brokers import free_port  # noqa: E402
-from tests.browser import NAME_OF_OTHERS, Browser, Page  # noqa: E402
-from tests.run_posed import Daemon  # noqa: E402
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
 
 SEED: Final = 3
 FPS: Final = 10
 SIZE: Final = (640, 480)
-TOKEN: Final = "a-token-for-this-check"  # noqa: S105 - it opens nothing
+TOKEN: Final = "a-token-for-this-check"
 
 FRAMES: Final = 12
 """Frames that are compared with the truth."""
@@ -57,13 +57,12 @@ MOVED: Final = 0.3
 
 ZONE: Final = [(0.1, 0.2), (0.5, 0.25), (0.45, 0.7), (0.12, 0.6)]
 
-Check = Callable[[], Awaitable[None]]
-
 
 class Bench:
     """A daemon, a browser, and where screenshots are kept."""
 
-    def __init__(self, browser: Browser, folder: Path, keep: Path) -> None:
+    def __init__(self, runner: asyncio.Runner, browser: Browser, folder: Path, keep: Path) -> None:
+        self.runner = runner
         self.browser = browser
         self.folder = folder
         self.keep = keep
@@ -106,8 +105,46 @@ class Bench:
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
                     writer.close()
+                    await writer.wait_closed()
                     return
                 await asyncio.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """The loop in which the browser is listened to, as long as a test runs."""
+    with asyncio.Runner() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(runner: asyncio.Runner) -> Iterator[Browser]:
+    """A Chromium without a window."""
+    need_debian("chromium", "chromium", "fonts-dejavu-core")
+    chromium = Browser(str(shutil.which("chromium")))
+    runner.run(chromium.__aenter__())
+    try:
+        yield chromium
+    finally:
+        runner.run(chromium.__aexit__())
+
+
+@pytest.fixture
+def bench(runner: asyncio.Runner, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    """For one test, with screenshots where they were asked for."""
+    keep = request.config.getoption("--keep", default=None) or tmp_path
+    keep.mkdir(parents=True, exist_ok=True)
+    return Bench(runner, browser, tmp_path, keep)
+
+
+def awaited(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a test in the loop of its bench."""
+
+    @functools.wraps(test)
+    def run(bench: Bench, **fixtures: Any) -> None:
+        bench.runner.run(test(bench, **fixtures))
+
+    return run
 
 
 # What is on the canvas, held against the truth
@@ -161,7 +198,8 @@ def moves(before: list[RenderedPerson], after: list[RenderedPerson]) -> bool:
     )
 
 
-async def figures_are_where_people_are(bench: Bench) -> None:
+@awaited
+async def test_figures_are_where_people_are(bench: Bench, row: Row) -> None:
     """Only figures are on the canvas, so every pixel of it is one's; and they are of the frame named."""
     camera = SyntheticCamera(CameraConfig(kind="synthetic", source=str(SEED), fps=FPS, size=SIZE))
     now, later, frames = [], [], 0
@@ -180,15 +218,16 @@ async def figures_are_where_people_are(bench: Bench) -> None:
         await show_only(page, "skeletons", "boxes", "names", "zones")
         await asyncio.sleep(0.5)
         await page.screenshot(bench.keep / "figures-on-nothing.png")
-    print(
-        f"  {frames} frames: figures lie {np.median(now):.3f} heights from the truth, {max(now):.3f} at most;"
+    row.tell(
+        f"{frames} frames: figures lie {np.median(now):.3f} heights from the truth, {max(now):.3f} at most"
     )
-    print(f"  {np.median(later):.3f} from that of {LATER} frames later")
+    row.tell(f"{np.median(later):.3f} from that of {LATER} frames later")
     assert np.median(now) < ASIDE, now
     assert np.median(later) > np.median(now), "the truth of another time fits as well"
 
 
-async def the_picture_is_the_frame(bench: Bench) -> None:
+@awaited
+async def test_the_picture_is_the_frame(bench: Bench, row: Row) -> None:
     """With nothing drawn over it, it is the frame whose number it has, but for what JPEG loses."""
     scene = Scene(SEED, SIZE)
     with bench.daemon("picture"):
@@ -200,7 +239,7 @@ async def the_picture_is_the_frame(bench: Bench) -> None:
             assert away[0] < 6, away
             assert away[0] < away[1], away
             await asyncio.sleep(0.7)
-    print(f"  grey values differ by {away[0]:.2f} from the frame's, by {away[1]:.2f} from a later one's")
+    row.tell(f"grey values differ by {away[0]:.2f} from the frame's, by {away[1]:.2f} from a later one's")
 
 
 def _difference(image: NDArray[np.uint8], scene: Scene, sequence: int) -> float:
@@ -240,7 +279,8 @@ async def draw_zone(page: Page, corners: list[tuple[float, float]], *, finger: b
         await (page.tap(*place) if finger else page.click(*place))
 
 
-async def zones_are_drawn_with_the_mouse(bench: Bench) -> None:
+@awaited
+async def test_zones_are_drawn_with_the_mouse(bench: Bench) -> None:
     """Drawn, named, saved; a corner dragged; one that crosses itself refused with the rule."""
     with bench.daemon("zones") as daemon:
         page = await bench.page()
@@ -273,7 +313,8 @@ async def zones_are_drawn_with_the_mouse(bench: Bench) -> None:
         assert "set on request: people.zones" in daemon.log()
 
 
-async def zones_are_drawn_with_a_finger(bench: Bench) -> None:
+@awaited
+async def test_zones_are_drawn_with_a_finger(bench: Bench) -> None:
     """On a phone; and copied as YAML that the configuration takes."""
     with bench.daemon("finger"):
         page = await bench.page()
@@ -299,7 +340,8 @@ def close(polygon: Any, wanted: list[tuple[float, float]], by: float = 0.004) ->
 # Contact
 
 
-async def contact_comes_back_after_a_restart(bench: Bench) -> None:
+@awaited
+async def test_contact_comes_back_after_a_restart(bench: Bench) -> None:
     """The page says that it has none, and goes on by itself."""
     with bench.daemon("restart") as daemon:
         page = await bench.page()
@@ -343,6 +385,7 @@ class Cable:
         self._server.close()
         for one in self._carrying:
             one.cancel()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
@@ -354,13 +397,12 @@ class Cable:
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event) -> None:
     """One way, until it ends or is cut."""
-    with contextlib.suppress(ConnectionError):
+    with contextlib.closing(writer), contextlib.suppress(ConnectionError):
         while data := await reader.read(65536):
             if cut.is_set():
                 await asyncio.Event().wait()
             writer.write(data)
             await writer.drain()
-        writer.close()
 
 
 _SAYS: Final = """['contact', 'notice'].map(id => document.getElementById(id).textContent).concat(
@@ -374,7 +416,8 @@ _LOST: Final = {
 }
 
 
-async def a_connection_that_dies_in_silence_is_noticed(bench: Bench) -> None:
+@awaited
+async def test_a_connection_that_dies_in_silence_is_noticed(bench: Bench, row: Row) -> None:
     """The picture is marked within seconds, and the page finds back by itself, however long it was away."""
     cable = Cable(bench.port)
     with bench.daemon("silence"):
@@ -400,8 +443,8 @@ async def a_connection_that_dies_in_silence_is_noticed(bench: Bench) -> None:
                 await page.until(_LIVE, 15)
                 back_s = time.monotonic() - mended
                 assert await page.value("window.sameAsBefore"), "the page was loaded anew"
-                print(
-                    f"  away for {away_s} s: marked after {marked_s:.1f} s ({contact!r}, {notice!r}), "
+                row.tell(
+                    f"away for {away_s} s: marked after {marked_s:.1f} s ({contact!r}, {notice!r}), "
                     f"back {back_s:.1f} s after the network"
                 )
 
@@ -411,7 +454,8 @@ _LIVE: Final = """document.getElementById('contact').textContent === 'live'
   && !document.getElementById('canvas').classList.contains('stale')"""
 
 
-async def a_hidden_page_takes_no_frames(bench: Bench) -> None:
+@awaited
+async def test_a_hidden_page_takes_no_frames(bench: Bench, row: Row) -> None:
     """Another tab is in front: no picture is sent, and the page goes on as soon as it is seen again."""
     with bench.daemon("hidden") as daemon:
         page = await bench.page()
@@ -426,7 +470,7 @@ async def a_hidden_page_takes_no_frames(bench: Bench) -> None:
         await asyncio.sleep(3)
         seen = page.frames - before
         assert seen > 3, seen
-        print(f"  0 frames in 3 s while hidden, {seen} in 3 s and a little when seen again")
+        row.tell(f"0 frames in 3 s while hidden, {seen} in 3 s and a little when seen again")
 
         await other.do("Page.bringToFront")
         daemon.stop(signal.SIGTERM, within_s=5)
@@ -436,12 +480,15 @@ async def a_hidden_page_takes_no_frames(bench: Bench) -> None:
         await page.do("Page.bringToFront")
         began = time.monotonic()
         await page.until("document.getElementById('contact').textContent === 'live'", 3)
-        print(f"  after a restart behind another tab: live {time.monotonic() - began:.1f} s after it is seen")
+        row.tell(
+            f"after a restart behind another tab: live {time.monotonic() - began:.1f} s after it is seen"
+        )
 
 
-async def a_token_is_asked_for(bench: Bench) -> None:
+@awaited
+async def test_a_token_is_asked_for(bench: Bench) -> None:
     """A wrong one is refused; the right one is taken once and is in no address and no script's reach."""
-    with bench.daemon("token", host="0.0.0.0", token=TOKEN):  # noqa: S104 - that is what asks for one
+    with bench.daemon("token", host="0.0.0.0", token=TOKEN):
         page = await bench.browser.page()
         await page.show_as(390, 844, scheme="dark", phone=True)
         await bench.listens()
@@ -491,7 +538,8 @@ _ATTACK: Final = """(async () => {
 })()"""
 
 
-async def other_pages_reach_nothing(bench: Bench) -> None:
+@awaited
+async def test_other_pages_reach_nothing(bench: Bench) -> None:
     """One of another port, and one whose name was pointed at this machine."""
     with bench.daemon("hostile") as daemon, other_site() as other:
         ours = await bench.page()
@@ -555,7 +603,8 @@ _SMALL: Final = """[...document.querySelectorAll('button, select, label:has(inpu
   .filter(one => one.checkVisibility() && one.getBoundingClientRect().height < 24).length"""
 
 
-async def it_can_be_read_anywhere(bench: Bench) -> None:
+@awaited
+async def test_it_can_be_read_anywhere(bench: Bench, row: Row) -> None:
     """In dark and light, wide and on a phone; and it asks for nothing from elsewhere."""
     with bench.daemon("looks"):
         page = await bench.page()
@@ -572,62 +621,7 @@ async def it_can_be_read_anywhere(bench: Bench) -> None:
                 assert await page.value(_BESIDE) == 0
                 assert await page.value(_SMALL) == 0
                 await page.press("#discard")
-                print(f"  {scheme}, {name}: the lowest contrast is {ratio:.1f} ({text!r})")
+                row.tell(f"{scheme}, {name}: the lowest contrast is {ratio:.1f} ({text!r})")
         elsewhere = [url for url in page.requests if f"//127.0.0.1:{bench.port}/" not in url]
         assert not elsewhere, elsewhere
         assert not page.complaints, page.complaints
-
-
-CHECKS: Final = {
-    "figures are where people are": figures_are_where_people_are,
-    "the picture is the frame": the_picture_is_the_frame,
-    "zones are drawn with the mouse": zones_are_drawn_with_the_mouse,
-    "zones are drawn with a finger": zones_are_drawn_with_a_finger,
-    "contact comes back after a restart": contact_comes_back_after_a_restart,
-    "a connection that dies in silence is noticed": a_connection_that_dies_in_silence_is_noticed,
-    "a hidden page takes no frames": a_hidden_page_takes_no_frames,
-    "a token is asked for": a_token_is_asked_for,
-    "other pages reach nothing": other_pages_reach_nothing,
-    "it can be read anywhere": it_can_be_read_anywhere,
-}
-
-
-async def go_through(keep: Path, only: str) -> int:
-    """All checks; how many failed."""
-    failed = 0
-    program = shutil.which("chromium")
-    assert program, "chromium is missing"
-    with tempfile.TemporaryDirectory(prefix="posed-web-") as folder:
-        async with Browser(program) as browser:
-            for name, check in CHECKS.items():
-                if only in name:
-                    failed += not await passes(name, check(Bench(browser, Path(folder), keep)))
-    return failed
-
-
-async def passes(name: str, check: Awaitable[None]) -> bool:
-    """Print how one check went."""
-    print(f"{name}:", flush=True)
-    try:
-        await check
-    except (AssertionError, TimeoutError) as error:
-        print(f"  FAILED: {type(error).__name__} {error}", flush=True)
-        return False
-    print("  ok", flush=True)
-    return True
-
-
-def main() -> int:
-    """Run the checks; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Looks at the live view in a real Chromium.")
-    parser.add_argument("--keep", type=Path, help="keep screenshots in this folder")
-    parser.add_argument("--only", default="", help="checks whose name has this in it")
-    options = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        keep = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        keep.mkdir(parents=True, exist_ok=True)
-        return 1 if asyncio.run(go_through(keep, options.only)) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
