@@ -20,8 +20,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Each is for one or two modules; the others leave it alone."""
     group = parser.getgroup("system tests")
     group.addoption("--seed", type=int, help="of what is random in test_spool, test_models and test_soak")
+    group.addoption("--codename", action="append", help="a Debian for test_install; may be said again")
     group.addoption("--deb", type=Path, help="package for test_service (default: built of these sources)")
     group.addoption("--keep", type=Path, help="folder for the screenshots of test_web")
+    group.addoption("--frames", type=int, help="how many test_soak processes (default: those of a day)")
+    group.addoption("--plot", type=Path, help="draw the figures of test_soak into this .svg")
+    group.addoption("--samples", type=Path, help="write every sample of test_soak into this .jsonl")
     group.addoption("--inputs", type=int, default=20_000, help="how many test_models damages (default 20000)")
     group.addoption("--kills", type=int, default=500, help="how often test_spool kills (default 500)")
 

@@ -1,36 +1,27 @@
-"""A Debian of its own under a real systemd, for the checks that need one, and the table that they print."""
+"""A Debian of its own under a real systemd, for the tests that need one."""
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posed-check/service"
+from tests.system.debian import make_debian
+from tests.system.needs import CACHE, need_debian, need_root
+
+FOLDER: Final = CACHE / "service"
+"""Where their files are."""
+
 PACKAGES: Final = (
     "systemd-sysv,dbus,python3,python3-numpy,udev,mosquitto,mosquitto-clients,iproute2,procps,ca-certificates"
 )
 BOOT_S: Final = 300.0
 LOG_LINES: Final = 80
 """Of the service's log, shown where a row failed."""
-
-
-class FailedError(Exception):
-    """A row did not hold; its text says how."""
-
-
-def hold(condition: object, text: str) -> None:
-    """A row holds, or its text says how not."""
-    if not condition:
-        raise FailedError(text)
 
 
 class Machine:
@@ -76,7 +67,7 @@ class Machine:
         """Run a command that must succeed; what it says."""
         done = self.run(command, timeout_s)
         last = " / ".join((done.stdout + done.stderr).strip().splitlines()[-6:])
-        hold(done.returncode == 0, f"{command}: status {done.returncode}: {last}")
+        assert done.returncode == 0, f"{command}: status {done.returncode}: {last}"
         return done.stdout.strip()
 
     def says(self, command: str) -> str:
@@ -112,13 +103,14 @@ class Machine:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._log.close()
 
 
 def wait_for(what: str, condition: Callable[[], object], timeout_s: float) -> float:
     """How long it took until the condition held, s."""
     began_at = time.monotonic()
     while not condition():
-        hold(time.monotonic() - began_at < timeout_s, f"{what}: not within {timeout_s:g} s")
+        assert time.monotonic() - began_at < timeout_s, f"{what}: not within {timeout_s:g} s"
         time.sleep(0.05)
     return time.monotonic() - began_at
 
@@ -128,36 +120,24 @@ def codename() -> str:
     return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
 
 
+def need_machines() -> None:
+    """Skip the test where none can be made or booted."""
+    need_root("systemd-nspawn")
+    need_debian("systemd-nspawn", "systemd-container")
+    need_debian("debootstrap", "debootstrap")
+
+
 def make_files(codename: str) -> Path:
-    """A minimal Debian of that name; made once."""
-    root = CACHE / codename
-    if (root / ".made").exists():
-        return root
-    targets = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Label: Debian"]
-    mirrors = subprocess.run(targets, capture_output=True, text=True, check=True).stdout.split()
-    if not mirrors:
-        sys.exit("needs a Debian mirror among this machine's apt sources, and apt-get update")
-    print(f"making a {codename} in {root}, once (minutes)", flush=True)
-    shutil.rmtree(root, ignore_errors=True)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", codename, str(root), mirrors[0]]
-    with (CACHE / "debootstrap.log").open("wb") as log:
-        subprocess.run(command, stdout=log, stderr=log, check=True)
-    (root / ".made").touch()
+    """The files of a minimal Debian of that name; made once."""
+    root = FOLDER / codename
+    make_debian(root, codename, PACKAGES)
     return root
 
 
-def live_through(machine: Machine, rows: Mapping[str, Callable[[Machine], str]]) -> int:
-    """Do one row after the other and print the table; how many did not hold."""
-    failed = 0
-    for name, row in rows.items():
-        began_at = time.monotonic()
-        try:
-            result, mark = row(machine), "ok"
-        except (FailedError, subprocess.TimeoutExpired) as error:
-            result, mark = str(error), "FAILED"
-            failed += 1
-        print(f"{mark:6}  {name:22}  {time.monotonic() - began_at:6.1f} s  {result}", flush=True)
-    if failed:
-        print(*machine.log().splitlines()[-LOG_LINES:], sep="\n")
-    return failed
+def live_through(machine: Machine, what: Callable[[Machine], str]) -> str:
+    """Do one thing to the machine; what came of it. A failure shows the end of the service's log."""
+    try:
+        return what(machine)
+    except BaseException as error:
+        error.add_note("\n".join(machine.log().splitlines()[-LOG_LINES:]))
+        raise
