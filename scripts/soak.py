@@ -55,7 +55,7 @@ from tests.brokers import Mosquitto  # noqa: E402
 from tests.heads import heads_of, in_steps, person  # noqa: E402
 from tests.make_tflite import make_tflite  # noqa: E402
 from tests.standin.standin import Behaviour, built, write_heads  # noqa: E402
-from tests.watcher import LASTING, Watcher  # noqa: E402
+from tests.system.watcher import LASTING, Watcher  # noqa: E402
 
 TOPIC: Final = "posed/soak"
 FPS: Final = 12

@@ -28,7 +28,7 @@ from tests.brokers import Mosquitto, eventually
 from tests.system.conftest import Table
 from tests.system.emitter import PATIENCE_S, emit, spool_and_client
 from tests.system.needs import need_debian
-from tests.watcher import LASTING, Watcher
+from tests.system.watcher import LASTING, Watcher
 
 pytestmark = pytest.mark.system
 

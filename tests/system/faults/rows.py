@@ -1,457 +1,32 @@
-"""Does to the daemon what happens to brokers, cameras, Edge TPUs, processes, disks and clocks, one at a time.
-
-    scripts/check_faults [--jobs 3] [WORD...]      all rows, or those whose names hold one of the words
-
-Each row has a network and mounts of its own (unshare), a real mosquitto that keeps sessions, and a real
-`posed run` that something starts again 2 s after it ends and ends when its watchdog is not fed for 30 s, as
-posed.service has it. A small real network takes red pictures for people, so that people come and go and make
-events all the while; test events are asked for beside them. A subscriber with a session sees all that the
-broker gives out.
-
-Columns:
-
-    back     from the fault's end until a frame that was captured after it came as poses, s; for some rows
-             until what the row names was well again, if that took longer. A hang ends with its process.
-    queue    how much of that the daemon was ready to run and stood in line for a processor behind others, s:
-             what is the machine's, not the daemon's, and not counted among its 10 s
-    gap      the longest time without poses, s, the fault included
-    silent   the longest part of such a gap in which nothing told of it: no `offline`, no `state` that says
-             that something is waited for or nothing is seen, and the subscriber itself was connected, s
-    wrong    how long `availability` did not tell the truth: `online` more than 2 s after the process had
-             ended, or `offline` while poses came, s
-    lost     events that the daemon had taken and that never came, of how many: those it granted, and those
-             its log tells of. What it took in the last quarter of a second before a kill need not be on
-             disk yet, and is not counted
-    again    how often it was started again, and how the processes had ended
-
-Wanted: back within 10 s but for the queue, no event lost, no silence over 30 s, availability never wrong.
-
-Exit status: 0 every row as wanted, 1 one was not, 77 it cannot run here.
-"""
+"""The rows of the table of faults: each does something to the daemon, says `ends`, and tells of it."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import yaml  # noqa: E402
-
-from posed.model.tflite import parse_model  # noqa: E402
-from tests.brokers import Mosquitto, Pki, free_port  # noqa: E402
-from tests.heads import heads_of, in_steps, person  # noqa: E402
-from tests.keeper import Keeper  # noqa: E402
-from tests.make_tflite import UPRIGHT, make_tflite  # noqa: E402
-from tests.picture_server import PictureServer  # noqa: E402
-from tests.run_posed import Daemon  # noqa: E402
-from tests.standin.standin import Behaviour, built, write_heads  # noqa: E402
-from tests.systemd import Listener  # noqa: E402
-from tests.watcher import LASTING, Watcher  # noqa: E402
-
-TOPIC: Final = "posed/hall"
-FPS: Final = 20
-SIZE: Final = (130, 98)
-PATIENCE_S: Final = 60.0
-BACK_S: Final = 10.0
-SILENT_S: Final = 30.0
-SLACK_S: Final = 2.0
-"""How long after an end or a beginning `availability` may still say the other thing."""
-
-YOUNG_S: Final = 0.25
-"""An event that is younger than this when the process is killed need not be on disk yet."""
-
-STOP_S: Final = 5.0
-ASK_S: Final = 0.5
-ARRIVE_S: Final = 15.0
-
-
-class FailedError(Exception):
-    """Something that a row waits for did not come."""
-
-
-class Bench:
-    """What a row needs: a broker, settings, a daemon that is kept running, and somebody who watches.
-
-    Args:
-        folder: for everything.
-
-    Attributes:
-        settings, environment, before: of the daemon; to be changed before `start`.
-        keeper, watcher: once it is started.
-        lines: of the daemon's log.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment: dict[str, str] = {}
-        self.before: list[str] = []
-        self.broker_lines: list[str] = [*LASTING, f"persistence_location {folder}/broker/"]
-        self.broker_options: dict[str, Any] = {}
-        self.watcher_options: dict[str, Any] = {}
-        self.watcher_port: int | None = None
-        self.ended_at = self.ended_time = 0.0
-        self.fakes_time = False
-        self.until: Callable[[], object] = lambda: True
-        self._queued_before: dict[int, float] = {}
-        self._stack = ExitStack()
-        self._asking = threading.Event()
-        self._account: Account | None = None
-        (folder / "broker").mkdir()
-        (folder / "pictures").mkdir()
-        (folder / "red.tflite").write_bytes(make_tflite(UPRIGHT))
-        for number in range(3 * FPS):
-            name = folder / f"pictures/{number}.jpg"
-            name.write_bytes(red(number) if number < 1.5 * FPS else blue(number))
-        self.settings: dict[str, Any] = {
-            "device": "hall",
-            "camera": {"kind": "images", "source": str(folder / "pictures"), "loop": True, "fps": FPS},
-            "model": {"name": str(folder / "red.tflite")},
-            "decode": {"max_people": 1},
-            "engine": {"kind": "cpu", "threads": 1},
-            "people": {"lost_after_s": 0.3, "look_turned_s": 0},
-            "mqtt": {"host": "127.0.0.1", "events": {"max_age_s": 3600}},
-        }
-
-    def watch(self) -> None:
-        """Broker and subscriber."""
-        lines = tuple(self.broker_lines)
-        broker = Mosquitto(self.folder / "broker", lines=lines, **self.broker_options)
-        self.broker = self._stack.enter_context(broker)
-        self.settings["mqtt"].setdefault("port", self.broker.port)
-        watcher = Watcher(self.watcher_port or self.broker.port, TOPIC, **self.watcher_options)
-        self.watcher = self._stack.enter_context(watcher)
-
-    def start(self, *, works: bool = True) -> None:
-        """All of it; until the first poses, where there can be some, and two seconds more."""
-        self.watch()
-        self.start_daemon()
-        if works:
-            self.wait_for("poses", self.poses)
-            self.wait_for("granted event", self.watcher.granted)
-            time.sleep(2)
-
-    def start_daemon(self) -> None:
-        """As posed.service does; and from now on somebody asks for test events."""
-        listener = self._stack.enter_context(Listener(self.folder, watchdog_s=30))
-        daemon = Daemon(self.folder, self.settings, self.environment | listener.environment(), self.before)
-        self.keeper = self._stack.enter_context(Keeper(daemon, listener))
-        self._stack.callback(self._asking.set)
-        threading.Thread(target=self._ask, daemon=True).start()
-
-    def poses(self) -> list[float]:
-        """When messages of poses came."""
-        return self.watcher.times["poses"]
-
-    def _ask(self) -> None:
-        number = 0
-        while not self._asking.wait(ASK_S):
-            number += 1
-            self.watcher.ask("test_event", b'{"type": "fall"}' if number % 2 else b'{"type": "gesture"}')
-
-    def log(self) -> str:
-        """The daemon's, of all its lives."""
-        return self.keeper.daemon.log()
-
-    def says(self, text: str, times: int = 1) -> None:
-        """Wait until the log does."""
-        self.wait_for(f"{text!r} in the log", lambda: self.log().count(text) >= times)
-
-    def state(self, *names: str) -> Any:
-        """The newest `state`, or a part of it; None where there is none."""
-        value: Any = self.watcher.state()
-        for name in names:
-            value = (value or {}).get(name)
-        return value
-
-    def wait_for(self, what: str, condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> float:
-        """How long it took until it held, s."""
-        began_at = time.monotonic()
-        while not condition():
-            if time.monotonic() - began_at > timeout_s:
-                raise FailedError(f"no {what} within {timeout_s:g} s")
-            time.sleep(0.02)
-        return time.monotonic() - began_at
-
-    def waits(self, part: str) -> float:
-        """Wait until `state` says that a part is waited for; how long that took, s."""
-        return self.wait_for(
-            f"state that waits for the {part}", lambda: self.state(part, "status") == "waiting"
-        )
-
-    def ends(self, until: Callable[[], object] = lambda: True) -> None:
-        """The fault is over; what is to be well again but for poses."""
-        self.ended_at, self.ended_time = time.monotonic(), time.time()
-        self.until = until
-        self._queued_before = self._queued()
-
-    def _queued(self) -> dict[int, float]:
-        """How long the main thread of the daemon's process has stood in line for a processor, s."""
-        pid = self.keeper.process.pid
-        try:
-            text = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii")
-        except OSError:  # it has ended
-            return {}
-        return {pid: int(text.split()[1]) / 1e9}
-
-    def queued_s(self) -> float:
-        """The same, since the fault's end or, where it was started again, since its start."""
-        return sum(seconds - self._queued_before.get(pid, 0.0) for pid, seconds in self._queued().items())
-
-    def dies(self, deaths: int = 1) -> None:
-        """Wait until the process has ended by itself so often: that ends the fault."""
-        self.wait_for("end of the process", lambda: len(self.keeper.deaths) >= deaths, 90)
-        self.ends()
-
-    def back_s(self) -> float:
-        """Wait until all is well; how long that took since the fault's end, s."""
-        self.wait_for("fresh poses", self._fresh)
-        self.wait_for("end of what the row names", self.until)
-        return time.monotonic() - self.ended_at
-
-    def _fresh(self) -> bool:
-        newest = self.watcher.kept("poses")[-1:]
-        for at, payload in newest:
-            time_s = datetime.fromisoformat(json.loads(payload)["time"]).timestamp()
-            return at > self.ended_at and (self.fakes_time or time_s > self.ended_time)
-        return False
-
-    def finish(self, words: str = "") -> Account:
-        """Wait until all is well, and end the daemon; the account, which is taken once."""
-        if self._account is None:
-            back_s, queued_s = self.back_s(), self.queued_s()
-            time.sleep(2)
-            self._asking.set()
-            missing, give_up_at = self.missing(), time.monotonic() + ARRIVE_S
-            while missing and time.monotonic() < give_up_at:
-                time.sleep(0.25)
-                missing = self.missing()
-            self._account = account(self, back_s, queued_s, missing)
-            self._stop()
-        return replace(self._account, words=words)
-
-    def _stop(self) -> None:
-        """It ends well, in time, and says so."""
-        began_at = time.monotonic()
-        status = self.keeper.stop()
-        if status != 0 or time.monotonic() - began_at > STOP_S:
-            raise FailedError(f"stopping took {time.monotonic() - began_at:.1f} s, status {status}")
-        self.wait_for("`offline`", lambda: self.watcher.payloads("availability")[-1] == b"offline", 5)
-
-    def missing(self) -> Counter[tuple[object, ...]]:
-        """The events that were taken and did not come: ids of those granted, and what the log tells of."""
-        kills = [
-            life.ended_at for life in self.keeper.deaths if life.status == -signal.SIGKILL and life.ended_at
-        ]
-        arrived = self.watcher.messages("events")
-        ids = {event["id"] for event in arrived}
-        granted = {
-            one: at
-            for one, at in self.watcher.granted().items()
-            if not any(0 <= kill - at < YOUNG_S for kill in kills)
-        }
-        lost: Counter[tuple[object, ...]] = Counter((one,) for one in granted.keys() - ids)
-        told = Counter(
-            (event["type"], event["person"]) for event in unique(arrived) if "test" not in event["detail"]
-        )
-        return lost + (self.logged() - told)
-
-    def logged(self) -> Counter[tuple[object, ...]]:
-        """Type and person of the events that the log tells of, but for the last ones before a kill."""
-        found: Counter[tuple[object, ...]] = Counter()
-        lives = re.split(r"(?m)^.*INFO posed \S+: device.*$", self.log())[1:]
-        for number, text in enumerate(lives):
-            deaths = self.keeper.deaths
-            killed = number < len(deaths) and deaths[number].status == -signal.SIGKILL
-            lines = re.findall(r"(?m)^(\S+ \S+) INFO (\w+): person (\d+)", text)
-            last = max((stamp(line) for line in re.findall(r"(?m)^(\d\S+ \d\S+) ", text)), default=0.0)
-            for at, kind, who in lines:
-                if not killed or last - stamp(at) > YOUNG_S:
-                    found[kind, int(who)] += 1
-        return found
-
-    def taken(self) -> int:
-        """How many events it took."""
-        return len(self.watcher.granted()) + self.logged().total()
-
-    def close(self) -> None:
-        """Stop everything."""
-        self._stack.close()
-
-
-def stamp(text: str) -> float:
-    """The time of a line of the log, s."""
-    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").timestamp()  # noqa: DTZ007 only differences count
-
-
-def unique(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each event once."""
-    return list({event["id"]: event for event in events}.values())
-
-
-def red(seed: int) -> bytes:
-    """A picture that the network takes for people."""
-    return tinted(seed, 2)
-
-
-def blue(seed: int) -> bytes:
-    """One in which it sees nobody."""
-    return tinted(seed, 0)
-
-
-def tinted(seed: int, channel: int) -> bytes:
-    """A JPEG of one colour, bright and noisy enough to be no covered camera."""
-    pixels = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
-    pixels[..., channel] = 255
-    pixels[..., 1] = (
-        np.random.default_rng(seed)
-        .integers(0, 120, (SIZE[1] // 7, SIZE[0] // 10), np.uint8)
-        .repeat(7, 0)
-        .repeat(10, 1)
-    )
-    return bytes(cv2.imencode(".jpg", pixels)[1])
-
-
-# What a subscriber saw of it
-
-
-@dataclass(frozen=True)
-class Account:
-    """The figures of a row; see the top."""
-
-    back_s: float
-    queued_s: float
-    gap_s: float
-    silent_s: float
-    wrong_s: float
-    lost: int
-    taken: int
-    statuses: list[int]
-    words: str = ""
-    names: tuple[str, ...] = ()
-    """Of the lost events, which are told behind the words."""
-
-    @property
-    def good(self) -> bool:
-        """Whether it came out as wanted."""
-        back_s = self.back_s - self.queued_s
-        return back_s <= BACK_S and self.silent_s <= SILENT_S and self.wrong_s == 0 and self.lost == 0
-
-    def __str__(self) -> str:
-        again = f"{len(self.statuses)}" + (
-            f" ({', '.join(map(ending, self.statuses))})" if self.statuses else ""
-        )
-        times = (self.back_s, self.queued_s, self.gap_s, self.silent_s, self.wrong_s)
-        figures = "".join(
-            f"{time_s:{width}.1f}" for time_s, width in zip(times, (5, 7, 7, 8, 7), strict=True)
-        )
-        told = "; ".join((self.words, *self.names))
-        return f"{figures} {self.lost:5} of {self.taken:<4} {again:<14} {told}"
-
-
-HEADER: Final = (
-    f"{'':6} {'fault':31} {'back':>5} {'queue':>6} {'gap':>6} {'silent':>7} {'wrong':>6} {'lost':>13} "
-    f"{'again':<14} what happens"
-)
-
-
-def ending(status: int) -> str:
-    """How a process ended."""
-    return signal.Signals(-status).name if status < 0 else str(status)
-
-
-def account(bench: Bench, back_s: float, queued_s: float, missing: Counter[tuple[object, ...]]) -> Account:
-    """Look back at a row."""
-    poses, now = list(bench.poses()), time.monotonic()
-    gaps = [
-        (before, after)
-        for before, after in zip(poses, [*poses[1:], now], strict=True)
-        if after - before > 0.5
-    ]
-    return Account(
-        back_s=round(back_s, 1),
-        queued_s=round(queued_s, 1),
-        gap_s=round(max((after - before for before, after in gaps), default=0.0), 1),
-        silent_s=round(max((silence(bench, *gap) for gap in gaps), default=0.0), 1),
-        wrong_s=round(wrong(bench, poses, now), 1),
-        lost=missing.total(),
-        taken=bench.taken(),
-        statuses=[life.status for life in bench.keeper.deaths if life.status is not None],
-        names=tuple(" ".join(map(str, one)) for one in missing),
-    )
-
-
-def silence(bench: Bench, began_at: float, ended_at: float) -> float:
-    """How long nothing told a subscriber that there are no poses because something is wrong, s."""
-    told = [(at, True) for at, connected in bench.watcher.connections if not connected]
-    told += [(at, True) for at, payload in bench.watcher.kept("availability") if payload == b"offline"]
-    told += [(at, tells(json.loads(payload))) for at, payload in bench.watcher.kept("state")]
-    known = False
-    for at, bad in sorted(told):
-        if at <= began_at:
-            known = bad
-        elif bad and at < ended_at:
-            return 0.0 if known else at - began_at
-    return 0.0 if known else ended_at - began_at
-
-
-def tells(state: dict[str, Any]) -> bool:
-    """Whether a `state` says that nothing is seen."""
-    parts = (state["camera"]["status"], state["engine"]["status"])
-    return parts != ("ok", "ok") or state["people"] is None or state["fps"] == 0
-
-
-def wrong(bench: Bench, poses: Sequence[float], now: float) -> float:
-    """How long `availability` did not tell the truth, s."""
-    said = [(at, payload == b"online") for at, payload in bench.watcher.kept("availability")]
-    step_s, total_s = 0.1, 0.0
-    heard = np.array([*poses, np.inf])
-    for at in np.arange(said[0][0], now, step_s):
-        online = [value for when, value in said if when <= at][-1]
-        connected = [value for when, value in bench.watcher.connections if when <= at][-1]
-        if not connected:
-            continue
-        if online:
-            total_s += step_s * dead(bench, at)
-        else:
-            # Poses before and after, and none of them near the change of what was said.
-            changes = [when for when, _ in said if abs(when - at) < SLACK_S]
-            total_s += step_s * (not changes and float(np.abs(heard - at).min()) < 0.5)
-    return total_s
-
-
-def dead(bench: Bench, at: float) -> bool:
-    """Whether the process had ended for some time, and no other had been started."""
-    return any(
-        life.ended_at is not None and life.ended_at + SLACK_S < at < life.ended_at + SLACK_S + 60
-        for life in bench.keeper.lives
-        if not any(
-            other.began_at > (life.ended_at or 0) and other.began_at <= at for other in bench.keeper.lives
-        )
-    )
-
-
-# The rows. Each does something to the daemon, says `ends`, and returns what happened in a few words.
+import cv2
+import numpy as np
+import yaml
+
+from posed.model.tflite import parse_model
+from tests.brokers import Pki, free_port
+from tests.heads import heads_of, in_steps, person
+from tests.make_tflite import make_tflite
+from tests.standin.standin import Behaviour, built, write_heads
+from tests.system.faults.bench import FPS, SIZE, Bench, FailedError
+from tests.system.faults.picture_server import PictureServer
+
+FOLDER: Final = Path(__file__).resolve().parent
 
 
 def broker_absent(bench: Bench) -> str:
@@ -633,7 +208,7 @@ def camera_corrupt(bench: Bench) -> str:
     server = camera(bench)
     bench.start()
     good = server.pictures
-    chance = random.Random(1)  # noqa: S311 no secret
+    chance = random.Random(1)
     server.pictures = [damaged(one, chance) for one in good]
     time.sleep(8)
     server.pictures = good
@@ -757,7 +332,7 @@ def engine_auto(bench: Bench) -> str:
 def kills(bench: Bench) -> str:
     """Killed (-9) at random moments, also while it starts."""
     bench.start()
-    chance = random.Random()  # noqa: S311 no secret
+    chance = random.Random()
     for number in range(6):
         time.sleep(chance.uniform(0, 5) if number else 0)
         bench.wait_for("process", lambda: bench.keeper.process.poll() is None)
@@ -925,7 +500,7 @@ def clock_jumps(seconds: int) -> Callable[[Bench], str]:
 
     def row(bench: Bench) -> str:
         library, offset = bench.folder / "clock.so", bench.folder / "offset"
-        source = ROOT / "tests/clock.c"
+        source = FOLDER / "clock.c"
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
         offset.write_text("0", encoding="ascii")
         bench.environment = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(offset)}
@@ -1042,71 +617,3 @@ ROWS: Final[dict[str, Callable[[Bench], str]]] = {
     "configuration: bad reloads": bad_reloads,
     "requests: flood": flood,
 }
-
-
-# The table
-
-
-def do_row(name: str, result: Path) -> None:
-    """Do one row, in namespaces of its own, and write its account, or what went wrong."""
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    folder = Path(tempfile.mkdtemp(prefix="posed-fault-"))
-    bench = Bench(folder)
-    try:
-        words = ROWS[name](bench)
-        done = bench.finish(words)
-        result.write_text(json.dumps(asdict(done)), encoding="utf-8")
-    except (FailedError, AssertionError, OSError, subprocess.SubprocessError) as error:
-        log = bench.log() if hasattr(bench, "keeper") else ""
-        text = f"{type(error).__name__}: {error}\n{log[-6000:]}"
-        result.with_suffix(".error").write_text(text, encoding="utf-8")
-    finally:
-        bench.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def start_row(name: str, folder: Path) -> tuple[str, Account | str]:
-    """Do a row in another process; what came of it."""
-    result = folder / f"{list(ROWS).index(name)}.json"
-    command = [sys.executable, __file__, "--row", name, "--result", str(result)]
-    with result.with_suffix(".log").open("wb") as log:
-        subprocess.run(["unshare", "--net", "--mount", *command], stdout=log, stderr=log, check=False)
-    if result.exists():
-        return name, Account(**json.loads(result.read_text(encoding="utf-8")))
-    for suffix in (".error", ".log"):
-        if (file := result.with_suffix(suffix)).exists():
-            return name, file.read_text(encoding="utf-8", errors="replace")
-    return name, "no result"
-
-
-def main() -> int:
-    """Do the rows, and print the table."""
-    parser = argparse.ArgumentParser(prog="scripts/check_faults", description=__doc__.splitlines()[0])
-    parser.add_argument("words", nargs="*", metavar="WORD", help="only rows whose names hold one of these")
-    parser.add_argument("--jobs", type=int, default=3, help="rows at a time (default 3)")
-    parser.add_argument("--row", help=argparse.SUPPRESS)
-    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.row:
-        do_row(options.row, options.result)
-        return 0
-    names = [name for name in ROWS if not options.words or any(word in name for word in options.words)]
-    bad = []
-    built()
-    began_at = time.monotonic()
-    print(HEADER, flush=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="posed-faults-") as folder,
-        ThreadPoolExecutor(options.jobs) as pool,
-    ):
-        for name, done in pool.map(lambda name: start_row(name, Path(folder)), names):
-            good = isinstance(done, Account) and done.good
-            if not good:
-                bad.append(name)
-            print(f"{'ok' if good else 'FAILED':6} {name:31} {done}", flush=True)
-    print(f"{len(names)} rows in {time.monotonic() - began_at:.0f} s, {len(bad)} not as wanted", flush=True)
-    return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
