@@ -1,7 +1,12 @@
-"""A real Home Assistant in a chroot, driven over its own API as a browser would."""
+"""A real Home Assistant in a chroot, driven over its own API as a browser would.
+
+It lives in a Debian trixie, for its Python (about 1.5 GB), which is made once, in
+${XDG_CACHE_HOME:-~/.cache}/posed-check/homeassistant; delete that folder to start afresh.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -9,32 +14,97 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
 from websockets.sync.client import connect
 
+from tests.system.debian import Chroot, make_debian, proxies
+from tests.system.needs import CACHE, cannot
+
+VERSION: Final = "2026.2.3"
+"""The last for Python 3.13."""
+
+INTEGRATIONS: Final = (
+    *("api", "automation", "climate", "config", "event", "generic_thermostat", "image", "input_boolean"),
+    *("mqtt", "notify", "onboarding", "template"),
+)
+"""What the tests load beside what every Home Assistant does."""
+
+PACKAGES: Final = "python3,python3-venv,python3-pip,ca-certificates,gcc,python3-dev,libc6-dev"
 START_S: Final = 240.0
 """How long it may take to answer, s; its first start writes its databases on a busy machine."""
 
 STOP_S: Final = 120.0
 USER: Final = {"name": "check", "username": "check", "password": "check"}
 
+LIST_REQUIREMENTS: Final = """
+import json, sys
+from pathlib import Path
+from homeassistant import bootstrap, components
+
+folder, known = Path(components.__path__[0]), {}
+todo = [*bootstrap.CORE_INTEGRATIONS, *bootstrap.DEFAULT_INTEGRATIONS, *sys.argv[1:]]
+while todo:
+    name = todo.pop()
+    if name not in known:
+        known[name] = json.loads((folder / name / "manifest.json").read_text())
+        todo += known[name].get("dependencies", [])
+print("\\n".join(sorted({one for manifest in known.values() for one in manifest.get("requirements", [])})))
+"""
+"""Prints what integrations and those that they load ask of pip."""
+
+INSTALL: Final = """
+python3 -m venv /opt/ha
+# Some of its libraries come as source alone; none is needed fast here.
+SKIP_CYTHON=1 pip install "homeassistant==$1"
+# What an integration needs is installed when it is first loaded, which takes a network at each first start.
+python -c "$2" $3 >/requirements.txt
+constraints=$(python -c 'import homeassistant; print(homeassistant.__path__[0])')/package_constraints.txt
+pip install --requirement /requirements.txt --constraint "$constraints"
+"""
+
+
+def make_chroot() -> Chroot:
+    """A Debian with Home Assistant and all that it asks for; made once, which takes minutes."""
+    root = CACHE / "homeassistant" / "root"
+    make_debian(root, "trixie", PACKAGES, made=".base-made")
+    chroot = Chroot(root, {"PATH": "/opt/ha/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
+    words = [VERSION, LIST_REQUIREMENTS, " ".join(INTEGRATIONS)]
+    wanted = hashlib.sha256("\n".join([INSTALL, *words]).encode()).hexdigest()
+    made = root / ".packages-made"
+    if not made.exists() or made.read_text(encoding="ascii") != wanted:
+        install(chroot, words)
+        made.write_text(wanted, encoding="ascii")
+    return chroot
+
+
+def install(chroot: Chroot, words: list[str]) -> None:
+    """Everything that comes by pip."""
+    chroot.take_along()
+    log = chroot.root.parent / "install.log"
+    online = replace(chroot, variables=chroot.variables | proxies())
+    with log.open("wb") as file:
+        done = online.run("sh", "-e", "-c", INSTALL, "sh", *words, stdout=file, stderr=file)
+    if done.returncode != 0:
+        cannot(f"installing failed, see {log}")
+
 
 class HomeAssistant:
     """One installation with a fresh configuration folder.
 
     Args:
-        root: of the chroot.
+        chroot: that has it.
         port: where it shall listen on 127.0.0.1.
         configuration: the text of configuration.yaml, without `http` and `api`.
         blueprints: a folder whose files become automation blueprints under `posed/`.
     """
 
-    def __init__(self, root: Path, port: int, configuration: str, blueprints: Path) -> None:
-        self._root = root
+    def __init__(self, chroot: Chroot, port: int, configuration: str, blueprints: Path) -> None:
+        self._chroot = chroot
         self._url = f"127.0.0.1:{port}"
-        self._folder = root / "check"
+        self._folder = chroot.root / "check"
         shutil.rmtree(self._folder, ignore_errors=True)
         own = f"http: {{server_host: 127.0.0.1, server_port: {port}}}\napi:\n"
         self._folder.mkdir()
@@ -45,10 +115,9 @@ class HomeAssistant:
 
     def start(self) -> None:
         """Returns once it runs and all that is configured has been set up."""
-        environment = ["PATH=/opt/ha/bin:/usr/bin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]
-        command = ["/usr/bin/env", "-i", *environment, "hass", "--config", "/check", "--skip-pip"]
+        command = self._chroot.command("hass", "--config", "/check", "--skip-pip")
         with (self._folder / "output.log").open("ab") as log:
-            self._process = subprocess.Popen(["chroot", str(self._root), *command], stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         give_up_at = time.monotonic() + START_S
         while not self._runs():
             if self._process.poll() is not None or time.monotonic() > give_up_at:
@@ -123,7 +192,7 @@ class HomeAssistant:
         if self._token is not None:
             request.add_header("Authorization", f"Bearer {self._token}")
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - ours
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{method} {path}: {error.code} {error.read()[:500]!r}") from None

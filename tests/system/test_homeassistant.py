@@ -1,0 +1,323 @@
+"""Looks at the daemon as a real Home Assistant sees it, over its own API.
+
+mosquitto, the daemon with drawn people, and a Home Assistant in a chroot are started, each of them restarted
+in turn, and steered from Home Assistant's side. What an entity should show is worked out from the daemon's
+own messages. The tests follow one another in one house: one alone does not find what those before it left.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+
+from posed import __version__
+from tests.brokers import Mosquitto, Subscriber, free_port
+from tests.conftest import ROOT
+from tests.run_posed import Daemon, posed
+from tests.system.conftest import Row
+from tests.system.debian import need_chroots
+from tests.system.homeassistant import HomeAssistant, make_chroot
+from tests.system.house import CONFIGURATION, ENTITIES, PATIENCE_S, POLL_S, SETTINGS, House
+from tests.system.needs import locked, need_debian
+
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Everything but Home Assistant runs, which the first test starts."""
+    need_chroots()
+    need_debian("mosquitto", "mosquitto")
+    folder = tmp_path_factory.mktemp("house")
+    with locked("homeassistant"):
+        home = HomeAssistant(make_chroot(), free_port(), CONFIGURATION, ROOT / "config" / "homeassistant")
+        with Mosquitto(folder) as broker, home, Subscriber(broker.port) as watcher:
+            # Poses are not for Home Assistant.
+            mqtt = {"host": "127.0.0.1", "port": broker.port, "poses": {"publish": "off"}}
+            settings = SETTINGS | {"mqtt": mqtt}
+            with Daemon(folder, settings) as daemon:
+                yield House(folder, broker, watcher, daemon, home, settings)
+
+
+def test_home_assistant_starts_and_takes_mqtt(house: House, row: Row) -> None:
+    house.home.start()
+    house.home.onboard()
+    house.home.add_mqtt(house.broker.port)
+    row.tell(house.home.call("GET", "/api/config")["version"])
+
+
+def test_every_entity_is_there(house: House, row: Row) -> None:
+    house.wait(lambda: not house.missing(), "missing: {}", house.missing)
+    entries = [one for one in house.home.ask("config/entity_registry/list") if one["platform"] == "mqtt"]
+    more = {one["entity_id"] for one in entries} - ENTITIES.keys()
+    assert not more, f"not expected: {sorted(more)}"
+    devices = {one["device_id"] for one in entries}
+    assert len(devices) == 1, f"they belong to {len(devices)} devices"
+    ids = [one["unique_id"] for one in entries]
+    assert all(one.startswith("posed_hall_") for one in ids), ids
+    row.tell(f"{len(entries)}")
+
+
+def test_names_classes_units_and_categories(house: House, row: Row) -> None:
+    (device,) = (one for one in house.home.ask("config/device_registry/list") if one["name"] == "hall")
+    assert (device["manufacturer"], device["sw_version"]) == ("posed", __version__), device
+    entries = {one["entity_id"]: one for one in house.home.ask("config/entity_registry/list")}
+    states = house.home.states()
+    bare = [
+        entity
+        for entity in ENTITIES
+        if not (entries[entity]["original_name"] and entries[entity]["has_entity_name"])
+    ]
+    assert not bare, f"without a name: {bare}"
+    for entity, wanted in {
+        "binary_sensor.hall_occupancy": {"device_class": "occupancy"},
+        "binary_sensor.hall_fall": {"device_class": "safety"},
+        "sensor.hall_people": {"state_class": "measurement"},
+        "sensor.hall_latency": {"device_class": "duration", "unit_of_measurement": "ms"},
+        "sensor.hall_uptime": {"device_class": "duration", "unit_of_measurement": "s"},
+        "button.hall_restart": {"device_class": "restart"},
+        "number.hall_score_threshold": {"min": 0.01, "max": 0.99},
+    }.items():
+        has = {name: states[entity]["attributes"].get(name) for name in wanted}
+        assert has == wanted, f"{entity} has {has}, not {wanted}"
+    for entity, category in {
+        "sensor.hall_people": None,
+        "switch.hall_pause": None,
+        "number.hall_score_threshold": "config",
+        "select.hall_log_level": "config",
+        "sensor.hall_fps": "diagnostic",
+        "sensor.hall_version": "diagnostic",
+    }.items():
+        has = entries[entity]["entity_category"]
+        assert has == category, f"{entity} is of category {has}, not {category}"
+    row.tell(f"{device['manufacturer']} {device['model']}")
+
+
+def test_every_value_is_right(house: House, row: Row) -> None:
+    house.wait(lambda: not house.wrong(), "wrong: {}", house.wrong)
+    states = house.home.states()
+    row.tell(", ".join(f"{one.partition('hall_')[2]} {states[one]['state']}" for one in list(ENTITIES)[:4]))
+
+
+def test_values_follow(house: House, row: Row) -> None:
+    """Until the number of people has changed three times; each has to be seen."""
+    changes, slowest_s = 0, 0.0
+    people = house.told()["state"]["people"]
+    give_up_at = time.monotonic() + 2 * PATIENCE_S
+    while changes < 3:
+        assert time.monotonic() < give_up_at, f"the number of people changed {changes} times only"
+        now = house.told()["state"]["people"]
+        if now == people:
+            time.sleep(POLL_S)
+            continue
+        changes, people, began_at = changes + 1, now, time.monotonic()
+        house.wait(
+            lambda: house.shows("sensor.hall_people") == ENTITIES["sensor.hall_people"](house.told()),
+            "the number of people does not follow",
+        )
+        slowest_s = max(slowest_s, time.monotonic() - began_at)
+    row.tell(f"3 changes of people, seen within {slowest_s:.2f} s")
+
+
+def test_automations_are_loaded(house: House, row: Row) -> None:
+    states = house.home.states()
+    found = {one: state["state"] for one, state in states.items() if one.startswith("automation.")}
+    wanted = {f"automation.{one}": "on" for one in ("hand", "fall", "heating")}
+    assert found == wanted, found
+    row.tell(", ".join(found))
+
+
+def test_a_raised_hand_switches_the_light(house: House) -> None:
+    assert house.shows("light.check") == "off"
+    # Between the names of two events of which each is one, the first may be the last's.
+    house.happen("left_hand_raised")
+    house.wait_for("event.hall_event", "event_type", "left_hand_raised")
+    assert house.shows("light.check") == "off", "another gesture than the wanted one switched the light"
+    house.happen("both_hands_raised")
+    house.wait(lambda: house.shows("light.check") == "on", "the light stays off")
+
+
+def test_the_heating_follows_occupancy(house: House, row: Row) -> None:
+    seen = set()
+    give_up_at = time.monotonic() + 2 * PATIENCE_S
+    while seen != {"on", "off"}:
+        assert time.monotonic() < give_up_at, f"occupancy was only ever {seen}"
+        state = house.shows("binary_sensor.hall_occupancy")
+        if state not in {"on", "off"} - seen:
+            time.sleep(POLL_S)
+            # Nobody wants to wait until the drawn room happens to be empty.
+            if seen == {"on"}:
+                house.say_empty()
+            continue
+        wanted = {"on": 21, "off": 17}[state]
+        if house.home_temperature() == wanted:
+            seen.add(state)
+    row.tell("21 °C with somebody there, 17 °C without")
+
+
+def test_a_number_works(house: House, row: Row) -> None:
+    number_of = "number.hall_score_threshold"
+    house.home.service("number.set_value", entity_id=number_of, value=0.31)
+    house.wait(lambda: house.setting("decode.score_threshold") == 0.31, "the daemon does not take it")
+    house.wait(lambda: house.shows(number_of) == "0.31", "Home Assistant does not show it")
+    row.tell("score threshold 0.31")
+
+
+def test_a_select_works(house: House, row: Row) -> None:
+    house.home.service("select.select_option", entity_id="select.hall_log_level", option="warning")
+    house.wait(lambda: house.setting("log.level") == "warning", "the daemon does not take it")
+    house.wait(lambda: house.shows("select.hall_log_level") == "warning", "Home Assistant does not show it")
+    house.home.service("select.select_option", entity_id="select.hall_log_level", option="info")
+    house.wait(lambda: house.shows("select.hall_log_level") == "info", "it does not return")
+    row.tell("log level warning, and info again")
+
+
+def test_the_switch_pauses_and_resumes(house: House, row: Row) -> None:
+    house.home.service("switch.turn_on", entity_id="switch.hall_pause")
+    house.wait(lambda: house.told()["state"]["paused"], "the daemon does not pause")
+    house.wait(lambda: house.shows("switch.hall_pause") == "on", "the switch does not show it")
+    house.wait(lambda: house.shows("sensor.hall_people") == "unavailable", "people are still shown")
+    house.wait(lambda: house.shows("sensor.hall_camera") == "paused", "the camera is not shown as paused")
+    assert house.shows("binary_sensor.hall_fall") != "unavailable", "a pause hides that somebody has fallen"
+    house.home.service("switch.turn_off", entity_id="switch.hall_pause")
+    house.wait(lambda: house.shows("switch.hall_pause") == "off", "the daemon does not resume")
+    house.wait(lambda: house.shows("sensor.hall_people").isdigit(), "people are not shown again")
+    row.tell("meanwhile people are unavailable, and a fall is not")
+
+
+def test_a_snapshot_comes(house: House, row: Row) -> None:
+    before = house.shows("image.hall_snapshot")
+    house.home.service("button.press", entity_id="button.hall_take_snapshot")
+    house.wait(lambda: house.shows("image.hall_snapshot") != before, "the image does not change")
+    shown = house.home.picture("/api/image_proxy/image.hall_snapshot")
+    image = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None, "what comes is no picture"
+    height, width, _ = image.shape
+    row.tell(f"JPEG of {width}×{height}")
+
+
+def test_a_test_event_is_sent(house: House, row: Row) -> None:
+    house.home.service("button.press", entity_id="button.hall_test_event")
+    house.wait(lambda: house.attribute("event.hall_event", "test") is True, "no event comes")
+    kind = house.attribute("event.hall_event", "event_type")
+    assert house.shows("binary_sensor.hall_fall") == "off", "a test counts as a fall"
+    row.tell(f"event {kind}, and nobody has fallen")
+
+
+def test_the_restart_button_works(house: House, row: Row) -> None:
+    run = house.told()["state"]["run"]
+    house.home.service("button.press", entity_id="button.hall_restart")
+
+    def begun() -> bool:
+        assert house.daemon.process is not None
+        if house.daemon.process.poll() is not None:  # what runs it starts it again, and here that is us
+            house.daemon.start()
+        return bool(house.told()["state"]["run"] != run)
+
+    house.wait(begun, "it has not started again")
+    house.all_right()
+    kept = house.setting("decode.score_threshold")
+    assert kept == 0.31, f"the number that was set is {kept} now"
+    row.tell("and the number that was set is kept")
+
+
+def test_the_killed_daemon_is_unavailable(house: House, row: Row) -> None:
+    began_at = time.monotonic()
+    house.daemon.stop(signal.SIGKILL)
+
+    def left() -> list[str]:
+        states = house.home.states()
+        return [one for one in ENTITIES if states[one]["state"] != "unavailable"]
+
+    house.wait(lambda: not left(), "still available: {}", left)
+    row.tell(f"all {len(ENTITIES)}, within {time.monotonic() - began_at:.1f} s")
+
+
+def test_a_fall_is_told_and_cleared(house: House, row: Row) -> None:
+    """Of a fall that was the last thing the daemon wrote before it died."""
+    house.leave_a_fall()
+    house.daemon.start()
+    house.all_right()
+    house.wait(lambda: house.shows("binary_sensor.hall_fall") == "on", "the fall does not show")
+    house.wait(lambda: house.notified("Somebody has fallen"), "no notification")
+    answer = "posed_clear_binary_sensor_hall_fall"
+    house.home.call("POST", "/api/events/mobile_app_notification_action", {"action": answer})
+    house.wait(lambda: house.shows("binary_sensor.hall_fall") == "off", "it is not cleared")
+    house.wait(lambda: house.notified("The fall is over"), "no second notification")
+    row.tell("by the notification's answer")
+
+
+def test_all_returns_after_the_broker(house: House, row: Row) -> None:
+    house.broker.stop()
+    house.wait(lambda: house.shows("sensor.hall_people") == "unavailable", "nobody notices")
+    del house.watcher.messages[:]
+    house.broker.start()
+    began_at = time.monotonic()
+    house.all_right()
+    row.tell(f"within {time.monotonic() - began_at:.0f} s, from a broker without memory")
+
+
+def test_all_returns_after_home_assistant(house: House, row: Row) -> None:
+    house.home.stop()
+    house.home.start()
+    began_at = time.monotonic()
+    house.all_right()
+    row.tell(f"within {time.monotonic() - began_at:.0f} s of its start")
+
+
+def test_a_zone_less_is_entities_less(house: House, row: Row) -> None:
+    zone = {one for one in ENTITIES if "zone_left" in one}
+    with house.configured(house.settings | {"people": {"fall_confirm_s": 300}}):
+        house.wait(lambda: not zone & house.home.states().keys(), "they are still there")
+        entries = {one["entity_id"] for one in house.home.ask("config/entity_registry/list")}
+        assert not zone & entries, "they are still in the registry"
+    house.all_right()
+    row.tell("and back again")
+
+
+def test_entities_move_to_components_and_back(house: House, row: Row) -> None:
+    named = "sensor.hall_people"
+    house.home.ask("config/entity_registry/update", entity_id=named, name="Guests")
+    with house.configured(house.settings | {"homeassistant": {"discovery": "components"}}):
+        house.wait(lambda: house.announced("sensor/posed_hall/people/config"), "it is not announced so")
+        house.wait(lambda: not house.announced("device/posed_hall/config"), "the old message stays")
+        house.all_right()
+        assert house.name_of(named) == "Guests", "an entity's own name is lost"
+    house.wait(lambda: house.announced("device/posed_hall/config"), "it is not announced as a device")
+    house.wait(lambda: not house.announced("sensor/posed_hall/people/config"), "an old message stays")
+    house.all_right()
+    assert house.name_of(named) == "Guests", "an entity's own name is lost on the way back"
+    row.tell("entities keep the names that their owner gave them")
+
+
+def test_forgotten_is_gone(house: House, row: Row) -> None:
+    house.daemon.stop(within_s=PATIENCE_S)
+    done = posed(house.folder, "mqtt", "forget", "--config", house.daemon.config, timeout_s=PATIENCE_S)
+    assert done.returncode == 0, done.stderr + done.stdout
+    house.wait(lambda: not ENTITIES.keys() & house.home.states().keys(), "entities are still there")
+    devices = [one["name"] for one in house.home.ask("config/device_registry/list")]
+    assert "hall" not in devices, "the device is still there"
+    with Subscriber(house.broker.port) as late:
+        time.sleep(2)
+        left = [one.topic for one in late.messages if "hall" in one.topic]
+    assert not left, f"the broker still keeps {left}"
+    row.tell("entities, the device, and all that the broker kept")
+
+
+def test_nothing_to_complain_of(house: House, row: Row) -> None:
+    lines = [
+        line
+        for line in house.home.log().splitlines()
+        if re.search(r"WARNING|ERROR", line) and re.search(r"mqtt|posed|hall|automation|blueprint", line)
+    ]
+    # We stopped the broker; and the entities had moved before the device was emptied.
+    ours = re.compile(r"connection was lost|Failed to connect|No device components to cleanup")
+    lines = [line for line in lines if not ours.search(line)]
+    assert not lines, "\n" + "\n".join(lines)
+    row.tell("no warning of Home Assistant about MQTT, blueprints or automations")
