@@ -115,16 +115,24 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the tables."""
-    reports = [report for found in terminalreporter.stats.values() for report in found]
-    ended = [report for report in reports if getattr(report, "when", "") == "teardown"]
+    found = [report for reports in terminalreporter.stats.values() for report in reports]
+    reports = [report for report in found if isinstance(report, pytest.TestReport)]
     tables: dict[str, list[tuple[str, object]]] = defaultdict(list)
-    for report in sorted(ended, key=lambda report: report.start):
-        tables[Path(report.nodeid.partition("::")[0]).stem] += report.user_properties
+    for report in sorted(reports, key=lambda report: report.start):
+        tables[Path(report.nodeid.partition("::")[0]).stem] += properties_of(report)
     for name, properties in tables.items():
         lines = list(lines_of(properties))
         if lines:
             terminalreporter.section(name)
             terminalreporter.write("\n".join([*lines, ""]))
+
+
+def properties_of(report: pytest.TestReport) -> Iterable[tuple[str, object]]:
+    """What a test has written, once it has ended, and why it was skipped."""
+    if report.skipped and isinstance(report.longrepr, tuple):
+        yield HEAD, report.longrepr[2]
+    if report.when == "teardown":
+        yield from report.user_properties
 
 
 def lines_of(properties: Iterable[tuple[str, object]]) -> Iterable[str]:
