@@ -1,4 +1,4 @@
-"""The Pi camera, on a picamera2 of our own; scripts/check_picamera2 runs it on the real one."""
+"""The Pi camera, on a picamera2 of our own; tests/system/test_picamera2.py runs it on the real one."""
 
 from __future__ import annotations
 

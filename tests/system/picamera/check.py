@@ -1,7 +1,7 @@
 """Runs posed's Pi camera on the real picamera2, with libcamera's virtual camera in place of a sensor.
 
-Started by scripts/check_picamera2, which makes what it needs. Prints one line for each check; the exit
-status is 0 only if all passed.
+Started by tests/system/test_picamera2.py, which makes what it needs. Prints one line for each check; the
+exit status is 0 only if all passed.
 """
 
 from __future__ import annotations
