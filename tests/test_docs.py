@@ -61,7 +61,7 @@ HALL = {"device": "hall", "camera": {"kind": "synthetic", "fps": 5}, "model": {"
 NOT_RUN = {
     "posed run": "does not end by itself; `test_the_symptoms_are_real` and the daemon of the requests run it",
     "posed model pull": "needs the network; tests/test_model_pull.py has a server of its own",
-    "posed model export": "needs TensorFlow and Google's weights; scripts/check_export",
+    "posed model export": "needs TensorFlow and Google's weights; tests/system/test_export.py",
     "posed record": "needs a daemon; `test_a_recording_is_made_and_replayed` has one",
     "posed replay": "needs a recording; the same test runs it",
     "posed draw": "needs a video; tests/test_annotate.py draws one",
@@ -561,7 +561,8 @@ def test_every_link_leads_somewhere(page):
 
 
 def test_every_test_that_is_named_is_there():
-    named = {span for page in PAGES for span in spans(prose(page)) if span.startswith("tests/")}
+    words = {word for page in PAGES for span in spans(prose(page)) for word in span.split()}
+    named = {word for word in words if word.startswith("tests/")}
     assert named
     assert {name for name in named if not (ROOT / name).exists()} == set()
 

@@ -49,10 +49,30 @@ def need_debian(command: str, *packages: str) -> None:
             cannot(f"needs {command}: {done.stderr.strip()}")
 
 
+def make_heavy(name: str, extra: str) -> Path:
+    """Make a virtual environment apart from .venv, once, for what weighs gigabytes.
+
+    Args:
+        name: of its folder.
+        extra: of ours, which is installed in it.
+
+    Returns:
+        Its Python.
+    """
+    with locked(name):
+        done = bash('. "$0" && make_heavy "$@" && echo "$heavy"', name, extra)
+    if done.returncode != 0:
+        cannot(f"pip could not install posed[{extra}]: {done.stderr.strip()[-500:]}")
+    return Path(done.stdout.strip()) / "bin/python"
+
+
 def venv_sh(function: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Call a function of scripts/venv.sh, one at a time: apt does not wait for another apt."""
-    command = ["bash", "-c", '. "$0" && "$@"', str(ROOT / "scripts/venv.sh"), function, *arguments]
     with locked("install"):
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, env=os.environ | variables
-        )
+        return bash('. "$0" && "$@"', function, *arguments, **variables)
+
+
+def bash(command: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that sources scripts/venv.sh, which is its $0."""
+    words = ["bash", "-c", command, str(ROOT / "scripts/venv.sh"), *arguments]
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | variables)

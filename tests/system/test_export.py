@@ -1,22 +1,18 @@
 """Exports Google's PoseNets at every stride, float and uint8, and measures what comes out.
 
-    scripts/check_export
-
 The .tflite files are made by `posed model export` from the weights in ../shared, and run on the pictures
 there: the couple, the squat and every 20th frame of the walkers. uint8 is calibrated on other frames of the
 walkers and on cuttings from the photographs. Distances are px of the model's input (353×481), of keypoints
 that float scores above 0.5, in poses that both find; "fine" is the float file of the same network at stride
 8, which stands in for a truth that nobody wrote down.
 
-Exit status: 0 within the bounds, 1 not, 77 it cannot run here (no TensorFlow, no ../shared).
+TensorFlow stays out of .venv: it lives in ${XDG_CACHE_HOME:-~/.cache}/posed-check/export.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import os
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,21 +21,23 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-SHARED: Final = ROOT.parent / "shared"
+from posed.config import DecodeConfig, EngineConfig
+from posed.decode import decode
+from posed.engine import open_engine
+from posed.engine.base import Heads
+from posed.frame import Image, Letterbox
+from posed.model.tflite import read_model
+from posed.pose import Pose
+from tests.conftest import ROOT, SHARED
+from tests.system.conftest import Table
+from tests.system.needs import make_heavy
+
+pytestmark = [pytest.mark.system, pytest.mark.shared]
+
 MODELS: Final = SHARED / "models"
-sys.path.insert(0, str(ROOT))
-
-from posed.config import DecodeConfig, EngineConfig  # noqa: E402
-from posed.decode import decode  # noqa: E402
-from posed.engine import open_engine  # noqa: E402
-from posed.engine.base import Heads  # noqa: E402
-from posed.frame import Image, Letterbox  # noqa: E402
-from posed.model.tflite import read_model  # noqa: E402
-from posed.pose import Pose  # noqa: E402
-
 CONFIG: Final = DecodeConfig()
 SIZE: Final = (481, 353)
 EVERY: Final = 20
@@ -67,6 +65,10 @@ QUANTISED_SCORE: Final = 0.06
 """Median difference of pose scores between uint8 and float."""
 
 RUNS: Final = 5
+
+
+Key = tuple[str, int, str]
+"""Network, stride and precision of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +111,93 @@ class Difference:
         )
 
 
-def main() -> None:
-    """Run the check."""
-    if importlib.util.find_spec("tensorflow") is None or not MODELS.is_dir():
-        print("check_export: cannot run here: needs TensorFlow and ../shared", file=sys.stderr)
-        sys.exit(77)
-    problems: list[str] = []
-    images = list(measured_pictures())
-    with tempfile.TemporaryDirectory(prefix="posed-export-") as name:
-        folder = Path(name)
-        files = export_all(folder)
-        measured = {key: measure(path, images) for key, path in files.items()}
-        print(f"\nOn {len(images)} pictures, {SIZE[1]}×{SIZE[0]}, CPU with 2 threads")
-        problems += check_people(measured)
-        problems += check_references(folder, measured, images)
-    problems += check_quantised(measured)
-    show_strides(measured)
-    for problem in problems:
-        print(f"check_export: {problem}", file=sys.stderr)
-    sys.exit(bool(problems))
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """One that has TensorFlow."""
+    return make_heavy("export", "export")
+
+
+@pytest.fixture(scope="module")
+def images(shared: Path) -> list[Image]:
+    """What every file is measured on."""
+    return list(measured_pictures())
+
+
+@pytest.fixture(scope="module")
+def exporter(python: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Exporter:
+    """Has pictures to calibrate on."""
+    folder = tmp_path_factory.mktemp("export")
+    write_calibration(folder / "calibration")
+    return Exporter(python, folder)
+
+
+@pytest.fixture(scope="module")
+def measured(exporter: Exporter, images: list[Image]) -> dict[Key, Measured]:
+    """Every file, on every picture."""
+    return {key: measure(path, images) for key, path in exporter.export_all().items()}
+
+
+def test_every_export_finds_the_couple(
+    exporter: Exporter, measured: dict[Key, Measured], images: list[Image], table: Table
+) -> None:
+    for line in exporter.said:
+        table.row(line)
+    table.row(f"\nOn {len(images)} pictures, {SIZE[1]}×{SIZE[0]}, CPU with 2 threads")
+    table.row("\nThe couple: pose scores")
+    for (network, stride, precision), one in measured.items():
+        scores = [pose.score for pose in one.poses[0]]
+        told = ", ".join(f"{score:.3f}" for score in scores)
+        table.row(f"  {network:4} stride {stride:2} {precision:8} {told}")
+    assert {key: len(one.poses[0]) for key, one in measured.items()} == dict.fromkeys(measured, 2)
+
+
+def test_float_exports_equal_their_references(
+    exporter: Exporter, measured: dict[Key, Measured], images: list[Image], table: Table
+) -> None:
+    table.row("\nFloat against the references in ../shared/models/float")
+    problems = []
+    for (network, stride), name in REFERENCES.items():
+        ours = measured[network, stride, "float32"]
+        reference = read_model(MODELS / name)
+        if reference.size != SIZE:
+            ours = measure(exporter.export(network, stride, reference.size, "float32"), images)
+        theirs = measure(MODELS / name, images)
+        couple = compare(ours.poses[:1], theirs.poses[:1], sure=0)
+        table.row(
+            f"  {network:4} stride {stride:2}: every keypoint of the couple within {couple.px.max():.4f} px"
+        )
+        table.row(f"  {'':14}all pictures: {compare(ours.poses, theirs.poses)}")
+        if couple.px.max() > REFERENCE_PX or couple.missing or couple.extra:
+            problems.append(f"{network} at stride {stride}: must be within {REFERENCE_PX} px of {name}")
+    assert not problems
+
+
+def test_quantised_exports_are_near_float_ones(
+    measured: dict[Key, Measured], images: list[Image], table: Table
+) -> None:
+    table.row("\nuint8 against float of the same network and stride")
+    problems = []
+    for network, stride in sizes():
+        quantised, exact = (measured[network, stride, precision].poses for precision in ("uint8", "float32"))
+        found = compare(quantised, exact)
+        table.row(f"  {network:4} stride {stride:2}: {found}")
+        if not len(found.px) or np.median(found.px) > QUANTISED_MEDIAN_PX:
+            problems.append(f"{network} at stride {stride}: must be within {QUANTISED_MEDIAN_PX} px (median)")
+        elif np.median(found.scores) > QUANTISED_SCORE:
+            problems.append(f"{network} at stride {stride}: scores must be within {QUANTISED_SCORE} (median)")
+    coral = measure(MODELS / CORAL, images)
+    table.row(f"  Coral's  16: {compare(coral.poses, measured['0.75', 16, 'float32'].poses)}")
+    assert not problems
+
+
+def test_strides_differ_in_speed_and_accuracy(measured: dict[Key, Measured], table: Table) -> None:
+    table.row("\n| network | stride | precision | CPU ms | people | median px to fine | 95 % |")
+    table.row("|---|---|---|---|---|---|---|")
+    for (network, stride, precision), one in measured.items():
+        px = compare(one.poses, measured[network, 8, "float32"].poses).px
+        cells = [network, stride, precision, f"{one.inference_s * 1000:.0f}", sum(map(len, one.poses))]
+        cells += [f"{np.percentile(px, part):.1f}" for part in (50, 95)]
+        table.row(f"| {' | '.join(map(str, cells))} |")
 
 
 def measured_pictures() -> Iterator[Image]:
@@ -170,34 +240,50 @@ def write_calibration(folder: Path) -> None:
         cv2.imwrite(str(folder / f"{index}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
-def export_all(folder: Path) -> dict[tuple[str, int, str], Path]:
-    """Every file of the check, made by the command that a user has."""
-    write_calibration(folder / "calibration")
-    files = {}
-    for network, (weights, strides) in NETWORKS.items():
+def sizes() -> Iterator[tuple[str, int]]:
+    """Each network with each of its strides."""
+    for network, (_, strides) in NETWORKS.items():
         for stride in strides:
-            for precision in PRECISIONS:
-                out = folder / f"posenet_{network.replace('.', '')}_{stride}_{precision}.tflite"
-                export(MODELS / weights, stride, SIZE, out, calibration(folder, precision))
-                files[network, stride, precision] = out
-    return files
+            yield network, stride
 
 
-def calibration(folder: Path, precision: str) -> list[str]:
-    """The command's options for a precision."""
-    if precision == "float32":
-        return ["--quantize", "float32"]
-    return ["--quantize", "uint8", "--calibrate", str(folder / "calibration")]
+class Exporter:
+    """Makes files by the command that a user has.
 
+    Args:
+        python: one that has TensorFlow.
+        folder: for the files, with pictures to calibrate on.
 
-def export(weights: Path, stride: int, size: tuple[int, int], out: Path, options: Sequence[str]) -> None:
-    """Run `posed model export` and print what it says."""
-    command = [sys.executable, "-m", "posed", "model", "export", str(weights), "--stride", str(stride)]
-    command += ["--size", f"{size[0]}x{size[1]}", *options, "-o", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"check_export: posed model export ended with {done.returncode}: {done.stderr}")
-    print(done.stdout.replace(f"{out.parent}/", ""), end="")
+    Attributes:
+        said: what the command said.
+    """
+
+    def __init__(self, python: Path, folder: Path) -> None:
+        self.said: list[str] = []
+        self._python = python
+        self._folder = folder
+
+    def export_all(self) -> dict[Key, Path]:
+        """Every file that is measured."""
+        return {
+            (network, stride, precision): self.export(network, stride, SIZE, precision)
+            for network, stride in sizes()
+            for precision in PRECISIONS
+        }
+
+    def export(self, network: str, stride: int, size: tuple[int, int], precision: str) -> Path:
+        """One of them."""
+        weights, _ = NETWORKS[network]
+        name = f"posenet_{network.replace('.', '')}_{size[1]}_{stride}_{precision}.tflite"
+        command = [self._python, "-m", "posed", "model", "export", MODELS / weights, "--stride", str(stride)]
+        command += ["--size", f"{size[0]}x{size[1]}", "--quantize", precision, "-o", self._folder / name]
+        if precision == "uint8":
+            command += ["--calibrate", self._folder / "calibration"]
+        ours = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=ROOT, env=ours, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        self.said += done.stdout.replace(f"{self._folder}/", "").splitlines()
+        return self._folder / name
 
 
 def measure(path: Path, images: Sequence[Image]) -> Measured:
@@ -251,69 +337,3 @@ def paired(left: Sequence[Pose], right: Sequence[Pose]) -> list[tuple[int, int]]
         if px < SAME_PX and all(i != one and j != other for one, other in found):
             found.append((i, j))
     return found
-
-
-def check_people(measured: dict[tuple[str, int, str], Measured]) -> Iterator[str]:
-    """Two people in the picture of the couple, whatever the file."""
-    print("\nThe couple: pose scores")
-    for (network, stride, precision), one in measured.items():
-        scores = [pose.score for pose in one.poses[0]]
-        print(
-            f"  {network:4} stride {stride:2} {precision:8} {', '.join(f'{score:.3f}' for score in scores)}"
-        )
-        if len(scores) != 2:
-            yield f"{network} at stride {stride}, {precision}: must find two people, found {len(scores)}"
-
-
-def check_references(
-    folder: Path, measured: dict[tuple[str, int, str], Measured], images: Sequence[Image]
-) -> Iterator[str]:
-    """Float exports against the float files in ../shared, at those files' sizes."""
-    print("\nFloat against the references in ../shared/models/float")
-    for (network, stride), name in REFERENCES.items():
-        reference = read_model(MODELS / name)
-        ours = measured[network, stride, "float32"]
-        if reference.size != SIZE:
-            out = folder / f"reference_{stride}.tflite"
-            export(MODELS / NETWORKS[network][0], stride, reference.size, out, [])
-            ours = measure(out, images)
-        theirs = measure(MODELS / name, images)
-        couple = compare(ours.poses[:1], theirs.poses[:1], sure=0)
-        print(
-            f"  {network:4} stride {stride:2}: every keypoint of the couple within {couple.px.max():.4f} px"
-        )
-        print(f"  {'':14}all pictures: {compare(ours.poses, theirs.poses)}")
-        if couple.px.max() > REFERENCE_PX or couple.missing or couple.extra:
-            yield f"{network} at stride {stride}: must be within {REFERENCE_PX} px of {name} on the couple"
-
-
-def check_quantised(measured: dict[tuple[str, int, str], Measured]) -> Iterator[str]:
-    """uint8 against float at the same stride; Coral's own file for a yardstick."""
-    print("\nuint8 against float of the same network and stride")
-    for network, (_, strides) in NETWORKS.items():
-        for stride in strides:
-            found = compare(
-                measured[network, stride, "uint8"].poses, measured[network, stride, "float32"].poses
-            )
-            print(f"  {network:4} stride {stride:2}: {found}")
-            if not len(found.px) or np.median(found.px) > QUANTISED_MEDIAN_PX:
-                yield f"{network} at stride {stride}: uint8 must be within {QUANTISED_MEDIAN_PX} px (median)"
-            elif np.median(found.scores) > QUANTISED_SCORE:
-                yield f"{network} at stride {stride}: uint8 scores must be within {QUANTISED_SCORE} (median)"
-    coral = measure(MODELS / CORAL, list(measured_pictures()))
-    print(f"  Coral's  16: {compare(coral.poses, measured['0.75', 16, 'float32'].poses)}")
-
-
-def show_strides(measured: dict[tuple[str, int, str], Measured]) -> None:
-    """Speed against accuracy by stride, as a Markdown table."""
-    print("\n| network | stride | precision | CPU ms | people | median px to fine | 95 % |")
-    print("|---|---|---|---|---|---|---|")
-    for (network, stride, precision), one in measured.items():
-        px = compare(one.poses, measured[network, 8, "float32"].poses).px
-        cells = [network, stride, precision, f"{one.inference_s * 1000:.0f}", sum(map(len, one.poses))]
-        cells += [f"{np.percentile(px, part):.1f}" for part in (50, 95)]
-        print(f"| {' | '.join(map(str, cells))} |")
-
-
-if __name__ == "__main__":
-    main()
