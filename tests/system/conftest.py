@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+FOLDER = Path(__file__).resolve().parent
 LONGEST_FIRST = ("test_versions", "test_homeassistant", "test_service", "test_faults")
 """Modules that would otherwise run alone at the end, while another processor has nothing to do."""
 
@@ -32,11 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring the longest to the front."""
-
-    def rank(item: pytest.Item) -> int:
-        return LONGEST_FIRST.index(item.path.stem) if item.path.stem in LONGEST_FIRST else len(LONGEST_FIRST)
-
-    items.sort(key=rank)
+    ranks = {FOLDER / f"{name}.py": rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 class Table:
