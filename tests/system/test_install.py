@@ -1,26 +1,30 @@
-"""Runs `sudo scripts/install` as somebody does who has a fresh Debian and these sources.
+"""Runs `sudo scripts/install` as somebody does who has a fresh Debian and these sources, and again.
 
-    sudo scripts/try_install [CODENAME…]       default: this machine's; bookworm, trixie
+    pytest -m release tests/system/test_install.py [--codename trixie]
 
 Boots each by systemd-nspawn with this machine's network, authorities and pip settings; every change to it is
-forgotten at the end. Takes some minutes, and the network (Debian, PyPI).
-
-Exit status: 0 every row passed, 1 one failed, 77 it cannot run here.
+forgotten at the end. Takes some minutes, and the network (Debian, PyPI). The rows are what one machine lives
+through, in their order: one alone does not find what those before it left.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from machine import CACHE, ROOT, Machine, codename, hold, live_through, make_files, wait_for
+import pytest
 
+from tests.conftest import ROOT
+from tests.system.conftest import Row
+from tests.system.machine import Machine, live_through, make_files, need_machines, wait_for
+from tests.system.needs import locked
+
+pytestmark = pytest.mark.release
+
+DEBIANS: Final = ("bookworm", "trixie")
 INSTALL_S: Final = 1800.0
 START_S: Final = 90.0
 MOST_EXPOSED: Final = 1.5
@@ -50,16 +54,16 @@ def install(machine: Machine) -> str:
     """On a Debian that has nothing of it: installed, enabled, and what is missing is said."""
     machine.do("mkdir /root/posed && cp -r /src/* /root/posed && rm -rf /root/posed/.venv")
     status, said = run_install(machine)
-    hold(status == 2, f"status {status}: {said[-1500:]}")
+    assert status == 2, f"status {status}: {said[-1500:]}"
     for line in (
         "no python3-picamera2 in apt's sources",
         "for a Coral take ai-edge-litert",
         "nothing is set up yet: sudo posed setup",
         "posed is installed; what it still needs is said above",
     ):
-        hold(line in said, f"does not say {line!r}: {said[-1500:]}")
-    hold(machine.says("systemctl is-enabled posed") == "enabled", "not enabled")
-    hold(machine.says("dpkg --verify posed") == "", "files differ from the package's")
+        assert line in said, f"does not say {line!r}: {said[-1500:]}"
+    assert machine.says("systemctl is-enabled posed") == "enabled", "not enabled"
+    assert machine.says("dpkg --verify posed") == "", "files differ from the package's"
     python = machine.do("/opt/posed/bin/python3 --version")
     return f"{python}; says what is missing: picamera2, libedgetpu, broker and camera"
 
@@ -70,13 +74,13 @@ def start(machine: Machine) -> str:
     machine.write("/etc/posed/posed.yaml", CONFIG)
     machine.do("systemctl restart posed", START_S)
     sees_people(machine)
-    hold("decoder: many people, compiled" in machine.log(), "the decoder is not compiled")
+    assert "decoder: many people, compiled" in machine.log(), "the decoder is not compiled"
     wait_for("a status with the engine", lambda: "cpu ai-edge-litert" in machine.show("StatusText"), 30)
     said = machine.says("systemd-analyze verify --man=no /usr/lib/systemd/system/posed.service 2>&1")
-    hold(not said, said)
+    assert not said, said
     systemd = machine.do("systemctl --version").split()[1]
     exposed = machine.do("systemd-analyze security posed | tail -n 1").rpartition(": ")[2].split()[0]
-    hold(float(exposed) <= MOST_EXPOSED, f"exposed by {exposed}")
+    assert float(exposed) <= MOST_EXPOSED, f"exposed by {exposed}"
     return f"systemd {systemd}: nothing to complain of, exposed by {exposed}; {machine.show('StatusText')}"
 
 
@@ -91,16 +95,15 @@ def again(machine: Machine) -> str:
     machine.do("echo 'deb [trusted=yes] file:/packages ./' > /etc/apt/sources.list.d/libedgetpu.list")
     pid = machine.pid()
     status, said = run_install(machine)
-    hold(status in (0, 1), f"status {status}: {said[-1500:]}")
-    hold("for a Coral take" not in said, "says that there is no libedgetpu")
+    assert status in (0, 1), f"status {status}: {said[-1500:]}"
+    assert "for a Coral take" not in said, "says that there is no libedgetpu"
     version = machine.do("dpkg-query -W -f '${Version}' libedgetpu1-std")
-    hold(version == LIBEDGETPU_VERSION, f"libedgetpu is {version}")
-    hold(
-        machine.says("tail -n 1 /opt/posed/lib/python3*/site-packages/posed/__init__.py") == "# changed",
-        "old",
+    assert version == LIBEDGETPU_VERSION, f"libedgetpu is {version}"
+    assert machine.says("tail -n 1 /opt/posed/lib/python3*/site-packages/posed/__init__.py") == "# changed", (
+        "old"
     )
-    hold(machine.do("cat /etc/posed/posed.yaml") + "\n" == CONFIG, "posed.yaml has changed")
-    hold(machine.pid() not in (0, pid), "it was not started again")
+    assert machine.do("cat /etc/posed/posed.yaml") + "\n" == CONFIG, "posed.yaml has changed"
+    assert machine.pid() not in (0, pid), "it was not started again"
     sees_people(machine)
     return "the changed sources run, posed.yaml as it was, libedgetpu1-std from its source"
 
@@ -110,8 +113,9 @@ def fails(machine: Machine) -> str:
     machine.do("echo 'nonsense = [' >> /root/posed/pyproject.toml")
     pid = machine.pid()
     status, said = run_install(machine)
-    hold(status == 1 and "what ran before runs on" in said, f"status {status}: {said[-1500:]}")
-    hold(machine.pid() == pid, "it was started again")
+    assert status == 1, f"status {status}: {said[-1500:]}"
+    assert "what ran before runs on" in said, f"status {status}: {said[-1500:]}"
+    assert machine.pid() == pid, "it was started again"
     sees_people(machine)
     return "status 1, the process that ran goes on"
 
@@ -125,12 +129,12 @@ ROWS: Final[dict[str, Callable[[Machine], str]]] = {
 
 
 def make_packages(folder: Path) -> None:
-    """A source for apt that has a package by libedgetpu's name and version, with nothing in it."""
+    """Make a source for apt that has a package by libedgetpu's name and version, with nothing in it."""
     control = folder / "tree/DEBIAN/control"
     control.parent.mkdir(parents=True)
     control.write_text(
         f"Package: libedgetpu1-std\nVersion: {LIBEDGETPU_VERSION}\nArchitecture: all\n"
-        "Maintainer: try_install <posed@posed.example.org>\nDescription: stands in for the real one\n"
+        "Maintainer: posed <posed@posed.example.org>\nDescription: stands in for the real one\n"
     )
     deb = folder / "libedgetpu1-std.deb"
     subprocess.run(["dpkg-deb", "--build", str(folder / "tree"), str(deb)], check=True, capture_output=True)
@@ -140,34 +144,31 @@ def make_packages(folder: Path) -> None:
     folder.chmod(0o755)
 
 
-def check(name: str) -> int:
-    """Run every row on one Debian; how many failed."""
-    root = make_files(name)
-    print(f"{name}:", flush=True)
-    with tempfile.TemporaryDirectory(prefix="posed-check-", dir=CACHE) as folder:
-        packages = Path(folder) / "packages"
-        make_packages(packages)
-        shared = {"/etc/resolv.conf", AUTHORITIES, "/etc/pip.conf"}
-        options = [f"--bind-ro={path}" for path in sorted(shared) if Path(path).exists()]
-        options += ["--resolv-conf=off", f"--bind-ro={ROOT}:/src", f"--bind-ro={packages}:/packages"]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every row on every Debian, one machine after the other."""
+    asked = metafunc.config.getoption("--codename", default=None)
+    metafunc.parametrize("machine", asked or DEBIANS, indirect=True, scope="module")
+    metafunc.parametrize("name", ROWS)
+
+
+@pytest.fixture(scope="module")
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """One of that Debian, with this machine's network, and a source for apt."""
+    need_machines()
+    packages = tmp_path_factory.mktemp("packages")
+    make_packages(packages)
+    shared = {"/etc/resolv.conf", AUTHORITIES, "/etc/pip.conf"}
+    options = [f"--bind-ro={path}" for path in sorted(shared) if Path(path).exists()]
+    options += ["--resolv-conf=off", f"--bind-ro={ROOT}:/src", f"--bind-ro={packages}:/packages"]
+    with locked("service"):
         # Its own broker would be this machine's, on the usual port.
-        machine = Machine(root, options, ["systemd.mask=mosquitto.service"])
+        booted = Machine(make_files(request.param), options, ["systemd.mask=mosquitto.service"])
         try:
-            machine.boot()
-            return live_through(machine, ROWS)
+            booted.boot()
+            yield booted
         finally:
-            machine.off()
+            booted.off()
 
 
-def main() -> int:
-    """Run every row on every Debian, and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("codename", nargs="*", default=[codename()])
-    failed = [check(name) for name in parser.parse_args().codename]
-    return 1 if any(failed) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def test_install_does_what_it_says(name: str, machine: Machine, row: Row) -> None:
+    row.tell(live_through(machine, ROWS[name]))
