@@ -33,8 +33,8 @@ from posed.people.size import body_size
 from posed.people.turned import lean_of, merged
 from posed.pipeline import LOOK_LATER
 from posed.pose import KEYPOINT_COUNT, Pose
-from posed.render.actions import ACTIONS, FALLS
-from posed.render.scene import Act, Part, Scene, parts_for
+from posed.synthetic.actions import ACTIONS, FALLS
+from posed.synthetic.scene import Act, Part, Scene, parts_for
 
 Floats = NDArray[np.float64]
 

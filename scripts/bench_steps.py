@@ -29,7 +29,7 @@ from posed.engine.base import Engine, Heads
 from posed.engine.tflite import find_runtime
 from posed.model.pair import load_pair
 from posed.pose import KEYPOINT_COUNT, Pose
-from posed.render.scene import RenderedPerson, random_still
+from posed.synthetic.scene import RenderedPerson, random_still
 
 Floats = NDArray[np.float64]
 Result = TypeVar("Result")

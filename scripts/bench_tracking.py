@@ -2,7 +2,7 @@
 
     scripts/bench_tracking [--fps 10 30] [--seeds 4]
 
-Scenes: drawn people whose truth is known (posed.render.scene). Their poses are the truth with noise:
+Scenes: drawn people whose truth is known (posed.synthetic.scene). Their poses are the truth with noise:
 keypoints that are seen are off by 1 % of the person's height, those behind the own body by 3 %, with low
 scores, those hidden by somebody else or outside the frame by 8 %, with scores near nothing. Nobody is
 detected of whom fewer than 5 keypoints can be seen, and a tenth of all detections is dropped.
@@ -56,7 +56,7 @@ from posed.model.tflite import read_model  # noqa: E402
 from posed.people.size import body_size  # noqa: E402
 from posed.people.track import Tracker  # noqa: E402
 from posed.pose import KEYPOINT_COUNT, KEYPOINTS, Pose  # noqa: E402
-from posed.render.scene import Act, Part, RenderedPerson, Scene, parts_for  # noqa: E402
+from posed.synthetic.scene import Act, Part, RenderedPerson, Scene, parts_for  # noqa: E402
 
 Floats = NDArray[np.float64]
 

@@ -33,7 +33,7 @@ from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size
 from posed.people.turned import FRAME_TURNS, SEARCH_TURNS, merged
 from posed.pose import Pose
-from posed.render.scene import Scene
+from posed.synthetic.scene import Scene
 
 Floats = NDArray[np.float64]
 

@@ -31,7 +31,7 @@ from posed.frame import Image, Letterbox
 from posed.model.pair import load_pair
 from posed.picture import jpeg
 from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, Pose
-from posed.render.scene import Scene, random_still
+from posed.synthetic.scene import Scene, random_still
 
 Floats = NDArray[np.float64]
 

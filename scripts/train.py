@@ -30,7 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from posed import render  # noqa: E402
+from posed import synthetic  # noqa: E402
 from posed.config import DecodeConfig, EngineConfig  # noqa: E402
 from posed.detect import Detection, detect  # noqa: E402
 from posed.engine import open_engine  # noqa: E402
@@ -141,7 +141,7 @@ def check_files(arguments: argparse.Namespace, folders: Folders) -> None:
 
 def _origin(coco: Path | None) -> str:
     """What the pictures come from, in 8 letters: the annotations, or the renderer's source."""
-    sources = sorted(Path(render.__file__).parent.glob("*.py")) if coco is None else [coco]
+    sources = sorted(Path(synthetic.__file__).parent.glob("*.py")) if coco is None else [coco]
     try:
         return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
     except OSError as error:

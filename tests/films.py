@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 
-from posed.render.scene import Act, Part, Scene
+from posed.synthetic.scene import Act, Part, Scene
 
 FPS = 10
 

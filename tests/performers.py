@@ -11,8 +11,8 @@ from posed.config import PeopleConfig, ZoneConfig
 from posed.people.events import Event, Observer
 from posed.people.person import Person
 from posed.pose import KEYPOINTS, Pose
-from posed.render.actions import ACTIONS
-from posed.render.scene import Act, Part, Scene
+from posed.synthetic.actions import ACTIONS
+from posed.synthetic.scene import Act, Part, Scene
 
 SIZE = (320, 240)
 INDEX = {name: index for index, name in enumerate(KEYPOINTS)}

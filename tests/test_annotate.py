@@ -16,7 +16,7 @@ from posed.draw import draw_people
 from posed.people.events import Observed
 from posed.people.person import Person
 from posed.pose import Pose
-from posed.render.scene import Act, Part, Scene
+from posed.synthetic.scene import Act, Part, Scene
 from tests.films import FPS, film
 from tests.heads import person
 from tests.run_posed import environment, posed

@@ -7,7 +7,7 @@ import pytest
 
 from posed.attention import CALM_S, Attention
 from posed.frame import Image
-from posed.render.scene import random_still
+from posed.synthetic.scene import random_still
 
 ROOM = random_still(3, (640, 480), 0).image
 FPS = 30

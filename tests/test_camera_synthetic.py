@@ -11,7 +11,7 @@ from posed.camera.synthetic import SyntheticCamera, open_synthetic
 from posed.config import CameraConfig
 from posed.errors import CameraError
 from posed.frame import Frame
-from posed.render.scene import RenderedPerson
+from posed.synthetic.scene import RenderedPerson
 
 
 class Clock:

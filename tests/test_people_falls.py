@@ -12,7 +12,7 @@ import pytest
 
 from posed.config import PeopleConfig
 from posed.people.events import Event, Observer
-from posed.render.actions import FALLS
+from posed.synthetic.actions import FALLS
 from tests.performers import SIZE, lasting, part, performed, told, watched, zone
 
 EVERYWHERE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))

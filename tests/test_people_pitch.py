@@ -14,9 +14,9 @@ from posed.people.person import Person
 from posed.people.pitch import BELIEVED_S, FROM_ONE_S, REMEMBERED_S, STEEPEST_DEG, TOO_STEEP_DEG, Pitch
 from posed.people.posture import POSTURES, joints_of, shape_of
 from posed.people.size import body_size
-from posed.render.actions import ACTIONS
-from posed.render.draw import View
-from posed.render.scene import Scene
+from posed.synthetic.actions import ACTIONS
+from posed.synthetic.painting import View
+from posed.synthetic.scene import Scene
 from tests.performers import SIZE, part, person_at, posing, told
 
 FPS = 10

@@ -17,8 +17,8 @@ from posed.people.size import body_size, body_sizes, weighted_quantiles
 from posed.people.smooth import Smoother
 from posed.people.track import _LEAST_ALIKE, Tracker, _assign, _begun, _middles, _see
 from posed.pose import KEYPOINTS, Pose
-from posed.render.actions import ACTIONS, FALLS
-from posed.render.figure import Body, Build, stand_on_ground
+from posed.synthetic.actions import ACTIONS, FALLS
+from posed.synthetic.figure import Body, Build, stand_on_ground
 
 CONFIG = PeopleConfig(confirm_frames=3, lost_after_s=2)
 FRAME = (1280, 720)

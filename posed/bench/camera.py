@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from posed.camera.base import FrameMaker
 from posed.frame import Frame
-from posed.render.scene import random_still
+from posed.synthetic.scene import random_still
 
 SIZE: Final = (640, 480)
 PEOPLE: Final = 5

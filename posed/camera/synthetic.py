@@ -14,7 +14,7 @@ from posed.camera.base import FrameMaker
 from posed.config import CameraConfig
 from posed.errors import CameraError
 from posed.frame import Frame
-from posed.render.scene import RenderedPerson, Scene
+from posed.synthetic.scene import RenderedPerson, Scene
 
 _log = logging.getLogger(__name__)
 

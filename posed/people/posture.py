@@ -12,7 +12,7 @@ resolution matters. The rules:
 - unknown: in between, or hips or head and shoulders are not seen.
 
 Source of the proportions: Drillis and Contini's segment lengths as fractions of the stature. The limits are
-where the drawn people's (`posed.render`) standing, sitting and lying frames part.
+where the drawn people's (`posed.synthetic`) standing, sitting and lying frames part.
 """
 
 from __future__ import annotations

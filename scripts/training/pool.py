@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from posed.errors import ImageError
 from posed.frame import Image, Letterbox
 from posed.pose import KEYPOINT_COUNT
-from posed.render.scene import random_still
+from posed.synthetic.scene import random_still
 
 CHUNK: Final = 500
 """Pictures per file: a run that is stopped loses no more than this per process."""

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from posed.camera.synthetic import SyntheticCamera
 from posed.config import CameraConfig, Config, load
 from posed.pose import EDGES
-from posed.render.scene import RenderedPerson, Scene
+from posed.synthetic.scene import RenderedPerson, Scene
 from tests.brokers import free_port
 from tests.run_posed import Daemon
 from tests.system.browser import NAME_OF_OTHERS, Browser, Page

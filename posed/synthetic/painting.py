@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from posed.frame import Image
 from posed.pose import KEYPOINT_COUNT
-from posed.render.figure import (
+from posed.synthetic.figure import (
     CAPSULE,
     CAPSULE_ENDS,
     CAPSULES,

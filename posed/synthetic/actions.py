@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from posed.render.figure import Floats, mirrored, posture
+from posed.synthetic.figure import Floats, mirrored, posture
 
 Posture = Literal["standing", "sitting", "lying", "unknown"]
 

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from posed.frame import Image
 from posed.pose import KEYPOINT_COUNT
-from posed.render.actions import ACTIONS, CYCLE_M, SEATED, Posture
-from posed.render.backdrop import Lens, backdrop
-from posed.render.draw import Chair, Colour, Light, Look, Painter, Seen, View
-from posed.render.figure import (
+from posed.synthetic.actions import ACTIONS, CYCLE_M, SEATED, Posture
+from posed.synthetic.backdrop import Lens, backdrop
+from posed.synthetic.figure import (
     CHANNEL,
     CHANNELS,
     Body,
@@ -25,6 +24,7 @@ from posed.render.figure import (
     stand_on_ground,
     within_limits,
 )
+from posed.synthetic.painting import Chair, Colour, Light, Look, Painter, Seen, View
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from posed.pose import KEYPOINTS, MIRRORED
-from posed.render.actions import ACTIONS, FALLS
-from posed.render.draw import Light, Look, Painter, View
-from posed.render.figure import (
+from posed.synthetic.actions import ACTIONS, FALLS
+from posed.synthetic.figure import (
     CHANNELS,
     LIMITS,
     Body,
@@ -24,7 +23,8 @@ from posed.render.figure import (
     stand_on_ground,
     within_limits,
 )
-from posed.render.scene import Act, Part, Rendered, Scene, random_still
+from posed.synthetic.painting import Light, Look, Painter, View
+from posed.synthetic.scene import Act, Part, Rendered, Scene, random_still
 
 SIZE = (353, 257)
 INDEX = {name: index for index, name in enumerate(KEYPOINTS)}
@@ -231,7 +231,7 @@ def test_a_still_is_a_pure_function_of_its_seed() -> None:
 
 def test_another_process_draws_the_same() -> None:
     code = (
-        "import hashlib; from posed.render.scene import random_still, Scene;"
+        "import hashlib; from posed.synthetic.scene import random_still, Scene;"
         "print(hashlib.sha256(random_still(5, (353, 257)).image.tobytes()"
         " + Scene(4, (160, 120)).render(7.5).image.tobytes()).hexdigest())"
     )

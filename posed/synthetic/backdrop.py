@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.frame import Image
-from posed.render.figure import Floats
+from posed.synthetic.figure import Floats
 
 _FIXED: Final = 4
 
