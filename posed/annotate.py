@@ -14,7 +14,7 @@ import cv2
 from posed import engine
 from posed.camera.video import VideoFile
 from posed.config import CameraConfig, Config
-from posed.draw import draw_people
+from posed.drawing.skeletons import draw_people
 from posed.errors import CameraEnded, ImageError
 from posed.following import Following
 from posed.frame import Image

@@ -29,6 +29,7 @@ from posed.attention import Attention
 from posed.camera.base import Camera
 from posed.config import Config, changed, keep, live_values, mqtt_password, overriding, reload
 from posed.decode import describe
+from posed.drawing.privacy import jpeg, picture
 from posed.engine.base import Engine
 from posed.engine.temperature import Thermometer, processor_c
 from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
@@ -88,7 +89,6 @@ from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.topics import Topics
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, pitch_file, spool_file
 from posed.people.events import Observed
-from posed.picture import jpeg, picture
 from posed.pipeline import STARTING, Inferred, Part, Pipeline
 from posed.seen import poses_of
 from posed.service.fetch import wait_for_model

@@ -29,7 +29,7 @@ from rich.table import Table
 
 from posed.config import Config
 from posed.detect import Detection, write_image
-from posed.draw import draw_poses
+from posed.drawing.skeletons import draw_poses
 from posed.errors import ImageError, ModelError
 from posed.model.card import card_of
 from posed.model.catalogue import (

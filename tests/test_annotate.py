@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from posed.config import ZoneConfig
-from posed.draw import draw_people
+from posed.drawing.skeletons import draw_people
 from posed.people.events import Observed
 from posed.people.person import Person
 from posed.pose import Pose

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from posed.config import Config
-from posed.draw import draw_people
+from posed.drawing.skeletons import draw_people
 from posed.frame import Image
 from scripts.evaluate.footage import Frames
 from scripts.evaluate.play import Moment, Played, config_for

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import cv2
 import numpy as np
 
-from posed.draw import draw_poses
+from posed.drawing.skeletons import draw_poses
 from posed.frame import Image
 from posed.pose import Pose
 

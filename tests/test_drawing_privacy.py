@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posed.picture import BLOCKS, jpeg, picture
+from posed.drawing.privacy import BLOCKS, jpeg, picture
 from posed.pose import Pose
 
 THRESHOLD = 0.2

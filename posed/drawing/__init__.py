@@ -1,0 +1,1 @@
+"""Skeletons on pictures, and what pictures may leave the device."""
