@@ -16,7 +16,7 @@ _CORAL_SOURCE: Final = "https://github.com/google-coral/test_data"
 _CORAL_URL: Final = f"{_CORAL_SOURCE}/raw/104342d2d3480b3e66203073dac24f4e2dbb4c41/posenet/"
 _WEIGHTS_URL: Final = "https://storage.googleapis.com/tfjs-models/savedmodel/posenet/mobilenet"
 
-BUNDLED_FOLDER: Final = Path(__file__).resolve().parent.parent / "models"
+BUNDLED_FOLDER: Final = Path(__file__).resolve().parent / "bundled"
 """The models that come with posed."""
 
 _COMPILED: Final = "_edgetpu"
