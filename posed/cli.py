@@ -411,7 +411,7 @@ def schema(
     _end_with_reader()
     import json
 
-    from posed.mqtt import schemas
+    from posed.messages import schemas
 
     if name is not None and name not in schemas.NAMES:
         raise typer.BadParameter(f"must be one of {', '.join(schemas.NAMES)}, got {name!r}")

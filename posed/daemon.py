@@ -37,14 +37,7 @@ from posed.files import replace_file
 from posed.following import Following
 from posed.frame import Frame, Image
 from posed.log import Throttled, set_level
-from posed.model.card import DRAWN, PEOPLE, card_of
-from posed.model.catalogue import find, locate
-from posed.model.pair import Pair
-from posed.mqtt.announce import Announcer
-from posed.mqtt.attempt import Received, tls_context
-from posed.mqtt.client import ONLINE, MqttClient
-from posed.mqtt.homeassistant import BIRTH_TOPIC, TEMPERATURE, announcements
-from posed.mqtt.messages import (
+from posed.messages.structs import (
     VERBS,
     CameraState,
     ClearFallRequest,
@@ -80,13 +73,20 @@ from posed.mqtt.messages import (
     observed_messages,
     rfc3339,
 )
+from posed.messages.topics import Topics
+from posed.model.card import DRAWN, PEOPLE, card_of
+from posed.model.catalogue import find, locate
+from posed.model.pair import Pair
+from posed.mqtt.announce import Announcer
+from posed.mqtt.attempt import Received, tls_context
+from posed.mqtt.client import ONLINE, MqttClient
+from posed.mqtt.homeassistant import BIRTH_TOPIC, TEMPERATURE, announcements
 from posed.mqtt.poses import PosesFilter
 from posed.mqtt.recording import Recording
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.retained import Retained
 from posed.mqtt.rivals import Rivals
 from posed.mqtt.spool import Occurrence, Spool
-from posed.mqtt.topics import Topics
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, pitch_file, spool_file
 from posed.people.events import Observed
 from posed.pipeline import STARTING, Inferred, Part, Pipeline

@@ -16,7 +16,7 @@ from posed.decode import decode_frame
 from posed.engine.base import Engine
 from posed.errors import ImageError
 from posed.frame import Image, Letterbox
-from posed.mqtt.messages import Poses, Sender, Size, people_messages, rfc3339
+from posed.messages.structs import Poses, Sender, Size, people_messages, rfc3339
 from posed.pose import Pose
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from posed.config import Config
 from posed.files import replace_file
 from posed.frame import Frame, Look
-from posed.mqtt.messages import person_message
+from posed.messages.structs import person_message
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Event, Observed, Observer
 from posed.people.person import Person

@@ -14,7 +14,7 @@ import msgspec
 
 from posed.config import Config, mqtt_password
 from posed.errors import BrokerError, RecordingError
-from posed.mqtt.messages import (
+from posed.messages.structs import (
     Recorded,
     RecordedFrame,
     RecordingStart,
@@ -22,7 +22,7 @@ from posed.mqtt.messages import (
     Response,
     encode,
 )
-from posed.mqtt.topics import Topics
+from posed.messages.topics import Topics
 from posed.mqtt.visit import Visit, visiting
 from posed.timing import NotBefore
 

@@ -10,7 +10,7 @@ from typing import IO, Final
 import msgspec
 
 from posed.errors import RecordingError
-from posed.mqtt.messages import Recorded, RecordedFrame
+from posed.messages.structs import Recorded, RecordedFrame
 
 log = logging.getLogger(__name__)
 

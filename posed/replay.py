@@ -19,7 +19,7 @@ from posed.config import Config, changed
 from posed.errors import ConfigError, RecordingError
 from posed.following import Following
 from posed.frame import Frame
-from posed.mqtt.messages import Recorded, RecordedFrame, RecordingStart, pose_of
+from posed.messages.structs import Recorded, RecordedFrame, RecordingStart, pose_of
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Observed
 

@@ -31,6 +31,7 @@ from posed.config import Config
 from posed.detect import Detection, write_image
 from posed.drawing.skeletons import draw_poses
 from posed.errors import ImageError, ModelError
+from posed.messages.structs import Sender, encode, rfc3339
 from posed.model.card import card_of
 from posed.model.catalogue import (
     CATALOGUE,
@@ -45,7 +46,6 @@ from posed.model.catalogue import (
 from posed.model.pair import Pair
 from posed.model.pull import is_whole, pull
 from posed.model.tflite import Model, Tensor
-from posed.mqtt.messages import Sender, encode, rfc3339
 from posed.pose import KEYPOINTS
 from posed.text import one_line
 

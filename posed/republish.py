@@ -13,8 +13,7 @@ from posed import __version__
 from posed.config import Config, live_values, mqtt_password
 from posed.errors import BrokerError
 from posed.frame import Frame
-from posed.mqtt.client import MqttClient
-from posed.mqtt.messages import (
+from posed.messages.structs import (
     CameraState,
     Dropped,
     EngineState,
@@ -27,10 +26,11 @@ from posed.mqtt.messages import (
     observed_messages,
     rfc3339,
 )
+from posed.messages.topics import Topics
+from posed.mqtt.client import MqttClient
 from posed.mqtt.poses import PosesFilter
 from posed.mqtt.retained import Retained
 from posed.mqtt.spool import Occurrence, Spool
-from posed.mqtt.topics import Topics
 from posed.mqtt.visit import visiting
 from posed.paths import spool_file
 from posed.replay import Played

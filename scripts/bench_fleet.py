@@ -43,10 +43,10 @@ import msgspec  # noqa: E402
 import numpy as np  # noqa: E402
 
 from posed.config import Config, live_values  # noqa: E402
-from posed.mqtt.messages import Poses, Size, encode, person_message, rfc3339  # noqa: E402
-from posed.mqtt.topics import Topics  # noqa: E402
+from posed.messages.structs import Poses, Size, encode, person_message, rfc3339  # noqa: E402
+from posed.messages.topics import Topics  # noqa: E402
 from posed.pose import KEYPOINT_COUNT, Pose  # noqa: E402
-from tests.test_messages import event, state  # noqa: E402
+from tests.test_messages_structs import event, state  # noqa: E402
 
 RATE_HZ: Final = 10
 EVENT_EVERY: Final = 100

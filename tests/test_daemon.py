@@ -17,7 +17,7 @@ import pytest
 
 from posed.config import DecodeConfig
 from posed.decode import describe
-from posed.mqtt.messages import Info
+from posed.messages.structs import Info
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
 from posed.paths import spool_file
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from posed.config import Config, live_settings, load
 from posed.daemon import Daemon
 from posed.frame import Frame, Letterbox
+from posed.messages.structs import Response
 from posed.mqtt.attempt import Received
-from posed.mqtt.messages import Response
 from posed.people.events import Observed
 from posed.people.person import Person
 from posed.pipeline import Inferred, Part

@@ -31,10 +31,10 @@ from typer.testing import CliRunner
 from posed import errors
 from posed.cli import app
 from posed.config import Config, TlsConfig, ZoneConfig, load
+from posed.messages.structs import VERBS
 from posed.model.catalogue import BUNDLED_FOLDER
 from posed.mqtt import schemas
 from posed.mqtt.homeassistant import announcements
-from posed.mqtt.messages import VERBS
 from posed.people.events import EventType
 from scripts import draw_docs
 from tests.brokers import ConfiguredMosquitto, Mosquitto, Subscriber, eventually

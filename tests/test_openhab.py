@@ -11,9 +11,9 @@ import jinja2
 import pytest
 
 from posed.config import Config
-from posed.mqtt.messages import ZoneMessage, encode
-from posed.mqtt.topics import Topics
-from tests.test_messages import event, fall, state
+from posed.messages.structs import ZoneMessage, encode
+from posed.messages.topics import Topics
+from tests.test_messages_structs import event, fall, state
 
 FOLDER = Path(__file__).parent.parent / "config" / "openhab"
 TOPICS = Topics.of(Config(device="hall"))

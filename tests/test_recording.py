@@ -12,7 +12,7 @@ import pytest
 
 from posed.errors import RecordingError
 from posed.frame import Frame
-from posed.mqtt.messages import (
+from posed.messages.structs import (
     ModelState,
     RecordedFrame,
     RecordingStart,

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from posed.config import Config
 from posed.errors import RecordingError
-from posed.mqtt.messages import Recorded, RecordedFrame, encode
+from posed.messages.structs import Recorded, RecordedFrame, encode
 from posed.replay import LONGEST_WAIT_S, Numbered, Played, paced, replay
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.run_posed import environment, posed

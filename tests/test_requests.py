@@ -20,12 +20,12 @@ from paho.mqtt.properties import Properties
 
 from posed.config import MqttConfig
 from posed.errors import ConfigError, RequestError
+from posed.messages.structs import EventSent, Request, Response
+from posed.messages.topics import Topics
 from posed.mqtt import messages
 from posed.mqtt.attempt import Notes, Received
 from posed.mqtt.client import MqttClient, Timing
-from posed.mqtt.messages import EventSent, Request, Response
 from posed.mqtt.requests import MAX_AT_ONCE, MAX_BYTES, MAX_WAITING, Requests, Verb
-from posed.mqtt.topics import Topics
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually
 
 TOPICS = Topics("posed/test")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from posed.mqtt.messages import ZoneMessage
+from posed.messages.structs import ZoneMessage
 from posed.mqtt.retained import INTERVAL_S, Retained
 
 TOPIC = "posed/hall/zones/bed"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from posed.mqtt.messages import encode, rfc3339
+from posed.messages.structs import encode, rfc3339
 from posed.mqtt.rivals import Rival, Rivals
-from tests.test_messages import state
+from tests.test_messages_structs import state
 
 NOW = 1_800_000_000.0
 

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 
 from posed.config import MqttConfig, MqttEventsConfig
+from posed.messages.structs import Sender, person_message
+from posed.messages.topics import Topics
 from posed.mqtt.client import Answer, MqttClient, Timing
-from posed.mqtt.messages import Sender, person_message
 from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.store import Moment, Store, StoredEvent
-from posed.mqtt.topics import Topics
 from posed.pose import KEYPOINTS, Pose
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually
 from tests.disks import Disk
@@ -387,9 +387,9 @@ EMITTER = """
 import sys, time
 from pathlib import Path
 from posed.config import MqttEventsConfig
-from posed.mqtt.messages import Sender
+from posed.messages.structs import Sender
 from posed.mqtt.spool import Occurrence, Spool
-from posed.mqtt.topics import Topics
+from posed.messages.topics import Topics
 spool = Spool(
     Path(sys.argv[1]), sender=Sender.start("test"), topics=Topics("posed/test"),
     deliver=lambda *_, **__: False, config=MqttEventsConfig(max_waiting=10000),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from posed.config import Config, mqtt_password
 from posed.errors import BrokerError
+from posed.messages.topics import Topics
 from posed.mqtt.announce import known_topics
 from posed.mqtt.client import ONLINE
 from posed.mqtt.homeassistant import announcements, device_id_of
-from posed.mqtt.topics import Topics
 from posed.mqtt.visit import visiting
 
 

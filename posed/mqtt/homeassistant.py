@@ -14,8 +14,8 @@ import msgspec
 
 from posed import __version__
 from posed.config import Config, bounds_of
-from posed.mqtt.messages import PartName, Sight
-from posed.mqtt.topics import Topics
+from posed.messages.structs import PartName, Sight
+from posed.messages.topics import Topics
 from posed.people.posture import Gesture, Posture
 
 Entity = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from posed.frame import Frame
-from posed.mqtt.messages import RecordedFrame, RecordingStart, RecordRequest, encode, raw_pose
+from posed.messages.structs import RecordedFrame, RecordingStart, RecordRequest, encode, raw_pose
 from posed.pose import Pose
 
 EXPIRY_S: Final = 5

@@ -20,9 +20,9 @@ from msgspec import UNSET, Struct, UnsetType
 from posed.allowance import Allowance
 from posed.errors import PosedError, RequestError
 from posed.log import Throttled
+from posed.messages.structs import Envelope, Request, Response, encode
+from posed.messages.topics import Topics
 from posed.mqtt.attempt import Received
-from posed.mqtt.messages import Envelope, Request, Response, encode
-from posed.mqtt.topics import Topics
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Final, Literal, Protocol
 
-from posed.mqtt.messages import encode
+from posed.messages.structs import encode
 
 INTERVAL_S: Final = 30.0
 """Each message is published this often at least, s."""

@@ -21,8 +21,7 @@ from msgspec import UNSET
 
 from posed.backoff import Backoff
 from posed.config import MqttEventsConfig
-from posed.mqtt.client import Answer
-from posed.mqtt.messages import (
+from posed.messages.structs import (
     EventMessage,
     FallMessage,
     Keypoints,
@@ -31,8 +30,9 @@ from posed.mqtt.messages import (
     encode,
     rfc3339,
 )
+from posed.messages.topics import Topics
+from posed.mqtt.client import Answer
 from posed.mqtt.store import Contents, Fall, Moment, Store, StoredEvent, StoreError
-from posed.mqtt.topics import Topics
 from posed.mqtt.ulid import Ulids
 from posed.people.events import EventType
 from posed.timing import NotBefore

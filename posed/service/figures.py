@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from posed.mqtt.messages import State
+from posed.messages.structs import State
 from posed.pipeline import Tally
 
 FIGURES: Final = "figures"

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from posed.errors import PosedError
-from posed.mqtt.messages import Response
+from posed.messages.structs import Response
 
 MOST_WAITING: Final = 8
 PATIENCE_S: Final = 3.0

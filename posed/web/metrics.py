@@ -19,7 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from posed.mqtt.messages import encode
+from posed.messages.structs import encode
 from posed.people.events import EventType
 from posed.service.figures import FIGURES, Figures, Frames
 from posed.web.desk import BusyError, Desk

@@ -21,7 +21,7 @@ from posed.backoff import Backoff
 from posed.config import Config
 from posed.frame import Frame
 from posed.log import Throttled
-from posed.mqtt.messages import EventMessage, Response, State
+from posed.messages.structs import EventMessage, Response, State
 from posed.people.events import Observed
 from posed.stages import Stages
 from posed.web import metrics, pages, zones

@@ -27,7 +27,7 @@ from posed import __version__
 from posed.config import Config
 from posed.drawing.privacy import background, jpeg
 from posed.frame import Frame, Image
-from posed.mqtt.messages import EventMessage, Person, Size, State, encode, observed_messages, rfc3339
+from posed.messages.structs import EventMessage, Person, Size, State, encode, observed_messages, rfc3339
 from posed.people.events import Observed
 from posed.pose import EDGES, KEYPOINTS
 from posed.timing import NotBefore

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from posed.mqtt.messages import encode
+from posed.messages.structs import encode
 from posed.web.desk import BusyError, Desk
 from posed.web.guard import Handler
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final, get_args
 
 from posed.config import MqttConfig, MqttEventsConfig
+from posed.messages.structs import Sender
+from posed.messages.topics import Topics
 from posed.mqtt.client import MqttClient, Timing
-from posed.mqtt.messages import Sender
 from posed.mqtt.spool import Occurrence, Spool
-from posed.mqtt.topics import Topics
 from posed.people.events import EventType
 
 TOPICS: Final = Topics("posed/check")

@@ -20,13 +20,13 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from posed.mqtt.messages import encode
+from posed.messages.structs import encode
 from posed.people.events import EventType
 from scripts.tfjs import NoPackagesError, check_node, npm_install
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.conftest import ROOT
 from tests.system.needs import CACHE, cannot, locked, need_debian
-from tests.test_messages import event, state
+from tests.test_messages_structs import event, state
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
 

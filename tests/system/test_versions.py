@@ -30,7 +30,7 @@ TESTS: Final = [
         for name in (
             *("frame", "decode_one", "decode_many", "decode_compiled", "model_tflite", "engine_cpu"),
             *("engine_edgetpu", "engine_auto", "camera_video", "camera_images", "camera_sight"),
-            *("camera_picamera", "messages", "mqtt_client", "web", "cli"),
+            *("camera_picamera", "messages_structs", "mqtt_client", "web", "cli"),
         )
     ),
 ]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from posed.mqtt.messages import (
+from posed.messages.structs import (
     VERBS,
     EventMessage,
     FallMessage,

@@ -11,11 +11,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from posed.mqtt import schemas
-from posed.mqtt.messages import VERBS
+from posed.messages.structs import VERBS
+from posed.messages import schemas
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.run_posed import Daemon, posed
-from tests.test_messages import event, plain, state
+from tests.test_messages_structs import event, plain, state
 
 TOPIC = "posed/hall"
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from posed.mqtt.messages import (
+from posed.messages.structs import (
     CameraState,
     Dropped,
     EngineState,

@@ -1,0 +1,1 @@
+"""What posed says: the structs on the wire, their JSON Schemas and their topics; nothing of MQTT itself."""
