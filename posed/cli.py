@@ -115,9 +115,9 @@ def setup(
     ] = False,
 ) -> None:
     """Ask for broker, name and camera, test each answer, and write the configuration."""
+    from posed.commands.setup.dialog import Given
+    from posed.commands.setup.dialog import setup as set_up
     from posed.log import start_log
-    from posed.setup.dialog import Given
-    from posed.setup.dialog import setup as set_up
 
     start_log("error")
     set_up(
@@ -134,7 +134,7 @@ def doctor(
 
     Looks at the service's configuration, where there is one; devices that the service holds are not opened.
     """
-    from posed.doctor.examine import examine, show
+    from posed.commands.doctor.examine import examine, show
     from posed.log import start_log
 
     start_log("error")
@@ -156,9 +156,9 @@ def detect(
 ) -> None:
     """Find the poses in pictures; needs no broker."""
     _end_with_reader()
-    from posed import report
+    from posed.commands import report
+    from posed.commands.detect import detect as detections
     from posed.config import load
-    from posed.detect import detect as detections
     from posed.engine import open_engine
     from posed.log import start_log
     from posed.model.pair import load_pair
@@ -211,7 +211,7 @@ def bench(
     _clean_up_when_ended()
     if fps is not None and 0 < fps < 1:  # would count as a camera that is lost, as camera.fps has it, too
         raise typer.BadParameter(f"must be 0, or at least 1, got {fps:g}", param_hint="'--fps'")
-    from posed.bench.machine import Memory
+    from posed.commands.bench.machine import Memory
 
     memory = Memory()
     memory.note("Python, typer, pydantic")
@@ -228,11 +228,11 @@ def bench(
     )
     memory.note("settings")
     start_log("warning")
-    from posed.bench.measure import measure
+    from posed.commands.bench.measure import measure
 
     drawn_fps = 0.0 if config is None and fps is None else fps
     figures = measure(settings, memory, seconds, drawn_fps)
-    from posed.bench.show import show
+    from posed.commands.bench.show import show
 
     show(figures, as_json=as_json)
 
@@ -241,7 +241,7 @@ def bench(
 def model_list() -> None:
     """List the known models, and which of them are here."""
     _end_with_reader()
-    from posed import report
+    from posed.commands import report
 
     report.show_catalogue()
 
@@ -252,7 +252,7 @@ def model_info(
 ) -> None:
     """Say what a model holds."""
     _end_with_reader()
-    from posed import report
+    from posed.commands import report
     from posed.model.pair import load_pair
 
     report.show_model(load_pair(model))
@@ -261,7 +261,7 @@ def model_info(
 @model_app.command("pull")
 def model_pull(model: Annotated[str, typer.Argument(metavar="M", help="A known name.")]) -> None:
     """Download a known model, for CPU and Edge TPU, or weights for export, and check them."""
-    from posed import report
+    from posed.commands import report
 
     report.pull_with_progress(model)
 
@@ -280,7 +280,7 @@ def model_export(
     ] = None,
 ) -> None:
     """Make a .tflite of any stride, size and precision; needs TensorFlow, the extra `export`."""
-    from posed import report
+    from posed.commands import report
     from posed.model.catalogue import locate_weights
     from posed.model.export import export_tfjs, parsed_precision, parsed_size
 
@@ -313,11 +313,11 @@ def record(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # the usual end of a recording
         signal.signal(number, lambda *_: stopping.set())
-    from posed import report
+    from posed.commands import report
+    from posed.commands.record import record as write
     from posed.config import load
     from posed.log import start_log
     from posed.paths import overlay_file
-    from posed.record import record as write
 
     settings = load(config, overlay=overlay_file())
     start_log("warning")
@@ -352,13 +352,13 @@ def replay(
     _clean_up_when_ended()  # what was published is taken back
     from contextlib import nullcontext
 
-    from posed import report
+    from posed.commands import report
+    from posed.commands.recording import lines_of, open_recording
+    from posed.commands.replay import Numbered, paced
+    from posed.commands.replay import replay as play
+    from posed.commands.republish import Republisher
     from posed.config import load
     from posed.log import start_log
-    from posed.recording import lines_of, open_recording
-    from posed.replay import Numbered, paced
-    from posed.replay import replay as play
-    from posed.republish import Republisher
 
     settings = load(config, options={"device": ("--publish", publish)})
     start_log("warning")
@@ -388,8 +388,8 @@ def draw(
     """Write a video with skeletons, ids, postures and zones over it, without sound; needs no broker."""
     for name, level in (("OPENCV_LOG_LEVEL", "ERROR"), ("OPENCV_FFMPEG_LOGLEVEL", "-8")):
         os.environ.setdefault(name, level)  # we say in one line what is wrong with a video
-    from posed import report
-    from posed.annotate import annotate
+    from posed.commands import report
+    from posed.commands.annotate import annotate
     from posed.config import load
     from posed.log import start_log
 

@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from posed.bench.machine import processor  # noqa: E402
+from posed.commands.bench.machine import processor  # noqa: E402
 from posed.engine.tflite import find_runtime  # noqa: E402
 from posed.errors import PosedError  # noqa: E402
 from posed.model.tflite import Model, read_model  # noqa: E402

@@ -29,8 +29,8 @@ from bench_run import NO_LOOKS, SHARED, Stolen, compiled, five_people, seconds
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from posed.bench import sink  # noqa: E402
-from posed.bench.camera import DrawnCamera  # noqa: E402
+from posed.commands.bench import sink  # noqa: E402
+from posed.commands.bench.camera import DrawnCamera  # noqa: E402
 from posed.config import load  # noqa: E402
 from posed.daemon import Daemon  # noqa: E402
 from posed.engine import open_engine  # noqa: E402

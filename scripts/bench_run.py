@@ -112,7 +112,8 @@ def measure(
         received_file = Path(folder) / "received"
         with received_file.open("wb") as sink:
             subscriber = subprocess.Popen(
-                ["mosquitto_sub", "-p", str(port), "-t", "posed/bench/poses", "-F", "%U %p"], stdout=sink
+                ["mosquitto_sub", "-p", str(port), "-t", "posed/bench/poses", "-F", "%U %p"],
+                stdout=sink,
             )
         started_at, before = time.time(), Stolen()
         daemon = subprocess.Popen(

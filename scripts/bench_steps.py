@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.bench.machine import processor
+from posed.commands.bench.machine import processor
 from posed.config import DecodeConfig, EngineConfig
 from posed.decode.logits import logits_of
 from posed.decode.many import decode_many

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 import aiohttp  # noqa: E402
 from bench_run import SHARED, five_people  # noqa: E402
 
-from posed.bench.camera import DrawnCamera  # noqa: E402
+from posed.commands.bench.camera import DrawnCamera  # noqa: E402
 from posed.config import Config  # noqa: E402
 from posed.daemon import Daemon  # noqa: E402
 from tests.brokers import free_port  # noqa: E402

@@ -31,8 +31,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from posed import synthetic  # noqa: E402
+from posed.commands.detect import Detection, detect  # noqa: E402
 from posed.config import DecodeConfig, EngineConfig  # noqa: E402
-from posed.detect import Detection, detect  # noqa: E402
 from posed.engine import open_engine  # noqa: E402
 from posed.engine.base import Heads  # noqa: E402
 from posed.errors import ImageError, ModelError, PosedError  # noqa: E402

@@ -20,10 +20,10 @@ import yaml
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from posed.bench import machine, sink
-from posed.bench.camera import PEOPLE, SIZE, DrawnCamera
-from posed.bench.measure import percentiles_ms
-from posed.bench.show import BAR_CELLS, bar
+from posed.commands.bench import machine, sink
+from posed.commands.bench.camera import PEOPLE, SIZE, DrawnCamera
+from posed.commands.bench.measure import percentiles_ms
+from posed.commands.bench.show import BAR_CELLS, bar
 from posed.config import DecodeConfig
 from posed.decode import describe
 from tests.brokers import Mosquitto, Subscriber, eventually

@@ -63,7 +63,7 @@ def test_help_imports_nothing_heavy(tmp_path):
     assert "posed.cli" in imported
     heavy = {"numpy", "cv2", "yaml", "msgspec", "paho", "flatbuffers", "zeroconf", "ai_edge_litert", "scipy"}
     assert not heavy & {name.partition(".")[0] for name in imported}
-    assert not {"posed.config", "posed.daemon", "posed.report", "posed.pipeline"} & imported
+    assert not {"posed.config", "posed.daemon", "posed.commands.report", "posed.pipeline"} & imported
 
 
 def test_settings_need_no_numpy(tmp_path):
@@ -375,8 +375,8 @@ def test_the_couple_is_found_as_google_found_it_on_the_cpu(tmp_path, shared, siz
 
 @pytest.mark.parametrize("size", ["353_481", "481_641"])
 def test_the_couple_is_found_as_google_found_it_through_the_edge_tpus_delegate(tmp_path, shared, size):
+    from posed.commands.detect import read_image
     from posed.config import EngineConfig
-    from posed.detect import read_image
     from posed.engine import open_engine
     from posed.frame import Letterbox
     from posed.model.tflite import read_model

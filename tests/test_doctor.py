@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from posed.config import Config, secrets
-from posed.doctor import checks, examine
-from posed.doctor.checks import (
+from posed.commands.doctor import checks, examine
+from posed.commands.doctor.checks import (
     Check,
     Service,
     check_broker,
@@ -29,8 +28,9 @@ from posed.doctor.checks import (
     check_service,
     with_credentials,
 )
-from posed.doctor.examine import show
-from posed.setup import check
+from posed.commands.doctor.examine import show
+from posed.commands.setup import check
+from posed.config import Config, secrets
 from tests.brokers import Mosquitto, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import posed

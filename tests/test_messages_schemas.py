@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from posed.messages.structs import VERBS
 from posed.messages import schemas
+from posed.messages.structs import VERBS
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.run_posed import Daemon, posed
 from tests.test_messages_structs import event, plain, state

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from posed.commands.report import pull_with_progress
 from posed.errors import ModelError
 from posed.model import catalogue, pair
 from posed.model.catalogue import (
@@ -23,7 +24,6 @@ from posed.model.catalogue import (
     unknown,
 )
 from posed.model.pair import load_pair
-from posed.report import pull_with_progress
 
 FILES = [file for known in (*CATALOGUE, *WEIGHTS) for file in known.files]
 PUBLISHED = [file for file in FILES if file.url]

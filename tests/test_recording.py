@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from posed.commands.recording import lines_of
 from posed.errors import RecordingError
 from posed.frame import Frame
 from posed.messages.structs import (
@@ -23,7 +24,6 @@ from posed.messages.structs import (
 )
 from posed.mqtt.recording import Recording
 from posed.pose import Pose
-from posed.recording import lines_of
 
 KEYPOINT = [1.5, 2.5, 0.5]
 

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from posed.commands.replay import LONGEST_WAIT_S, Numbered, Played, paced, replay
 from posed.config import Config
 from posed.errors import RecordingError
 from posed.messages.structs import Recorded, RecordedFrame, encode
-from posed.replay import LONGEST_WAIT_S, Numbered, Played, paced, replay
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.run_posed import environment, posed
 from tests.test_following import FPS, fall, upright

@@ -22,11 +22,11 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
+from posed.commands.setup.dialog import Given, setup
+from posed.commands.setup.find import FoundBroker, FoundCamera, find_brokers, find_cameras
+from posed.commands.setup.write import Secret, write
 from posed.config import TlsConfig, load, mqtt_password
 from posed.errors import BrokerError, CameraError, ConfigError, ModelError
-from posed.setup.dialog import Given, setup
-from posed.setup.find import FoundBroker, FoundCamera, find_brokers, find_cameras
-from posed.setup.write import Secret, write
 from tests.brokers import Amqtt, Mosquitto, Pki, Subscriber, free_port
 
 POSED = "from posed.cli import main; main()"
@@ -207,7 +207,7 @@ def test_a_broker_on_this_machine_comes_first(mosquitto: Mosquitto) -> None:
 
 def test_without_a_network_no_broker_is_found_and_nothing_said(home: Path) -> None:
     unshare = shutil.which("unshare")
-    search = "from posed.setup.find import find_brokers; print(find_brokers(0.1))"
+    search = "from posed.commands.setup.find import find_brokers; print(find_brokers(0.1))"
     if (
         unshare is None
         or subprocess.run([unshare, "-rn", "true"], capture_output=True, check=False).returncode
@@ -483,7 +483,7 @@ def test_the_configuration_of_the_service_is_the_one_meant_where_it_is_there(
     service = home / "etc" / "posed.yaml"
     service.parent.mkdir()
     service.write_text("device: old\n")
-    monkeypatch.setattr("posed.setup.dialog._SERVICE_FILE", service)
+    monkeypatch.setattr("posed.commands.setup.dialog._SERVICE_FILE", service)
     flags_only(mosquitto.port, force=True)
     assert load(service, {}).device == "hall"
     assert not (home / "posed.yaml").exists()

@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from posed import __version__
-from posed.config import Config, load
-from posed.doctor.checks import (
+from posed.commands.doctor.checks import (
     Check,
     ask_systemd,
     check_broker,
@@ -33,6 +32,7 @@ from posed.doctor.checks import (
     check_service,
     with_credentials,
 )
+from posed.config import Config, load
 from posed.errors import ConfigError
 from posed.paths import overlay_file, pitch_file, state_folder
 

@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 
 import typer
 
+from posed.commands.report import pull_with_progress
+from posed.commands.setup.check import Reached, try_broker, try_camera
+from posed.commands.setup.find import find_brokers, find_cameras
+from posed.commands.setup.write import Secret, write
 from posed.config import CameraConfig, MqttConfig, TlsConfig, default_device, load, mqtt_password
 from posed.errors import BrokerError, CameraError, ConfigError, ModelError, PosedError
 from posed.model.catalogue import find
 from posed.model.pair import load_pair
 from posed.mqtt.attempt import tls_context
 from posed.mqtt.visit import NotReached, Remedy
-from posed.report import pull_with_progress
-from posed.setup.check import Reached, try_broker, try_camera
-from posed.setup.find import find_brokers, find_cameras
-from posed.setup.write import Secret, write
 
 _SERVICE_FILE: Final = Path("/etc/posed/posed.yaml")
 _PASSWORD_VARIABLE: Final = "POSED_MQTT__PASSWORD"  # noqa: S105 - a name

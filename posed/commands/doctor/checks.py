@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from posed.bench.machine import throttling
+from posed.commands.bench.machine import throttling
+from posed.commands.setup.check import CameraHangs, try_broker, try_camera
+from posed.commands.setup.find import find_cameras
 from posed.config import CameraConfig, Config, damaged_file, mqtt_password
 from posed.engine.fit import LIBRARY, Delegate, check_fit, library_version
 from posed.engine.tflite import find_runtime
@@ -27,8 +29,6 @@ from posed.model.pair import Pair, load_pair
 from posed.mqtt.visit import NotReached
 from posed.paths import cache_folder
 from posed.people.pitch import Pitch
-from posed.setup.check import CameraHangs, try_broker, try_camera
-from posed.setup.find import find_cameras
 
 Status = Literal["ok", "warning", "failed", "unused"]
 

@@ -27,8 +27,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from posed.commands.detect import Detection, write_image
 from posed.config import Config
-from posed.detect import Detection, write_image
 from posed.drawing.skeletons import draw_poses
 from posed.errors import ImageError, ModelError
 from posed.messages.structs import Sender, encode, rfc3339
@@ -50,10 +50,10 @@ from posed.pose import KEYPOINTS
 from posed.text import one_line
 
 if TYPE_CHECKING:
-    from posed.annotate import Progress as Drawn
+    from posed.commands.annotate import Progress as Drawn
+    from posed.commands.record import Written
+    from posed.commands.replay import Played
     from posed.mqtt.spool import Occurrence
-    from posed.record import Written
-    from posed.replay import Played
 
 
 @cache

@@ -28,7 +28,7 @@ _CONNACK_5: Final = bytes([0x20, 3, 0, 0, 0])
 def running() -> Iterator[int]:
     """A sink in a child process; gives its port."""
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "posed.bench.sink"],  # whatever lies in the current folder
+        [sys.executable, "-P", "-m", "posed.commands.bench.sink"],  # whatever lies in the current folder
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,

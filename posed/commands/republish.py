@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, Self
 
 from posed import __version__
+from posed.commands.replay import Played
 from posed.config import Config, live_values, mqtt_password
 from posed.errors import BrokerError
 from posed.frame import Frame
@@ -33,7 +34,6 @@ from posed.mqtt.retained import Retained
 from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.visit import visiting
 from posed.paths import spool_file
-from posed.replay import Played
 
 PATIENCE_S: Final = 10.0
 """How long the broker may keep us waiting: for the connection, for an event, for room, s."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from posed.report import print_line
+from posed.commands.report import print_line
 
 BAR_CELLS: Final = 24
 
@@ -17,7 +17,7 @@ _BETWEEN: Final = ("hand-over", "network thread", "library threads")
 
 
 def show(figures: dict[str, Any], *, as_json: bool) -> None:
-    """Print the figures of `posed.bench.measure` on standard output.
+    """Print the figures of `posed.commands.bench.measure` on standard output.
 
     Raises:
         ImageError: standard output cannot be written.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from posed import __version__
-from posed.bench import machine, sink
+from posed.commands.bench import machine, sink
 from posed.errors import CameraError, CameraLost, EngineError, EngineLost
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ _LOCAL: Final = {"host": "127.0.0.1", "protocol": "5", "tls": None, "username": 
 
 def _opener(config: Config, size: tuple[int, int], fps: float | None) -> Callable[[], Camera]:
     if fps is not None:
-        from posed.bench.camera import DrawnCamera
+        from posed.commands.bench.camera import DrawnCamera
 
         camera = DrawnCamera(fps)  # drawn now, not while the engine is measured
         return lambda: camera
