@@ -25,7 +25,6 @@ import cv2
 from msgspec import UNSET, Struct
 
 from posed import __version__, camera, engine
-from posed.attention import Attention
 from posed.camera.base import Camera
 from posed.config import Config, changed, keep, live_values, mqtt_password, overriding, reload
 from posed.decode import describe
@@ -34,7 +33,6 @@ from posed.engine.base import Engine
 from posed.engine.temperature import Thermometer, processor_c
 from posed.errors import CameraEnded, ConfigError, ModelError, RequestError
 from posed.files import replace_file
-from posed.following import Following
 from posed.frame import Frame, Image
 from posed.log import Throttled, set_level
 from posed.messages.structs import (
@@ -89,8 +87,10 @@ from posed.mqtt.rivals import Rivals
 from posed.mqtt.spool import Occurrence, Spool
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, pitch_file, spool_file
 from posed.people.events import Observed
-from posed.pipeline import STARTING, Inferred, Part, Pipeline
-from posed.seen import poses_of
+from posed.pipeline.detection import poses_of
+from posed.pipeline.idle_gate import Attention
+from posed.pipeline.scene import Following
+from posed.pipeline.threads import STARTING, Inferred, Part, Pipeline
 from posed.service.fetch import wait_for_model
 from posed.service.figures import FIGURES, Figures, Frames
 from posed.service.notify import Notifier

@@ -26,12 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.config import Config
-from posed.following import Following
 from posed.frame import Frame, Look, Region
 from posed.mqtt.spool import Occurrence
 from posed.people.size import body_size
 from posed.people.turned import lean_of, merged
-from posed.pipeline import LOOK_LATER
+from posed.pipeline.scene import Following
+from posed.pipeline.threads import LOOK_LATER
 from posed.pose import KEYPOINT_COUNT, Pose
 from posed.synthetic.actions import ACTIONS, FALLS
 from posed.synthetic.scene import Act, Part, Scene, parts_for

@@ -27,8 +27,8 @@ from posed.messages.structs import Response
 from posed.mqtt.attempt import Received
 from posed.people.events import Observed
 from posed.people.person import Person
-from posed.pipeline import Inferred, Part
-from posed.stages import Stages
+from posed.pipeline.stage_timings import Stages
+from posed.pipeline.threads import Inferred, Part
 from tests.make_tflite import make_tflite
 from tests.performers import posing
 from tests.test_pipeline import FakeEngine

@@ -12,11 +12,11 @@ from posed import engine
 from posed.camera.video import VideoFile
 from posed.config import CameraConfig, Config, EngineConfig
 from posed.errors import CameraEnded
-from posed.following import Following
 from posed.model.pair import load_pair
 from posed.mqtt.spool import Occurrence
-from posed.pipeline import Pipeline
-from posed.seen import poses_of
+from posed.pipeline.detection import poses_of
+from posed.pipeline.scene import Following
+from posed.pipeline.threads import Pipeline
 from scripts.evaluate.footage import Clip, FootageError, Frames, frames_at, read_footage, video_facts
 from scripts.evaluate.inferences import Network
 from scripts.evaluate.play import Played, config_for, play

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from posed.people.events import EventType
-from posed.pipeline import Part
+from posed.pipeline.threads import Part
 from posed.web.metrics import STAGES, Metrics
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.grafana import dashboard, expressions, names_in

@@ -19,7 +19,7 @@ from posed.daemon import Daemon
 from posed.frame import Frame
 from posed.people.events import Observed
 from posed.people.person import Person
-from posed.stages import Stages
+from posed.pipeline.stage_timings import Stages
 from posed.web.connection import Limits
 from tests.brokers import eventually, free_port
 from tests.make_tflite import make_tflite

@@ -16,11 +16,11 @@ from posed.camera.video import VideoFile
 from posed.config import CameraConfig, Config
 from posed.drawing.skeletons import draw_people
 from posed.errors import CameraEnded, ImageError
-from posed.following import Following
 from posed.frame import Image
 from posed.model.pair import load_pair
-from posed.pipeline import Pipeline
-from posed.seen import poses_of
+from posed.pipeline.detection import poses_of
+from posed.pipeline.scene import Following
+from posed.pipeline.threads import Pipeline
 
 CODEC: Final = "mp4v"
 """MPEG-4 part 2: what every OpenCV can write; PyPI's have no H.264 encoder, which would be GPL."""

@@ -17,11 +17,11 @@ import numpy as np
 
 from posed.config import Config, changed
 from posed.errors import ConfigError, RecordingError
-from posed.following import Following
 from posed.frame import Frame
 from posed.messages.structs import Recorded, RecordedFrame, RecordingStart, pose_of
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Observed
+from posed.pipeline.scene import Following
 
 LONGEST_WAIT_S: Final = 2.0
 """Longer gaps in a recording, such as a pause, are cut to so much when it is played at a speed, s."""

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from posed.messages.structs import State
-from posed.pipeline import Tally
+from posed.pipeline.threads import Tally
 
 FIGURES: Final = "figures"
 """What the web server asks the main loop for; no verb over MQTT."""

@@ -28,7 +28,7 @@ BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 """From a step of the tracker on a PC to an inference on the slowest Pi, s."""
 
 STAGES: Final = ("capture", "letterbox", "invoke", "turned", "decode", "follow", "encode", "publish", "look")
-"""In the order of a frame's way; those of `posed.stages`."""
+"""In the order of a frame's way; those of `posed.pipeline.stage_timings`."""
 
 
 class Metrics:

@@ -23,7 +23,7 @@ from posed.frame import Frame
 from posed.log import Throttled
 from posed.messages.structs import EventMessage, Response, State
 from posed.people.events import Observed
-from posed.stages import Stages
+from posed.pipeline.stage_timings import Stages
 from posed.web import metrics, pages, zones
 from posed.web.connection import Connection, Limits, add_headers, in_time
 from posed.web.desk import Desk

@@ -12,12 +12,12 @@ from typing import Final
 
 from posed.camera.sight import Darkness, is_due
 from posed.config import Config, PeopleConfig, ZoneConfig
-from posed.following import Following
 from posed.frame import Look
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Observed
 from posed.people.turned import merged
-from posed.pipeline import LOOK_LATER
+from posed.pipeline.scene import Following
+from posed.pipeline.threads import LOOK_LATER
 from posed.pose import Pose
 from scripts.evaluate.footage import HELD_S, LIES_AFTER_S, Clip, frames_at, video_facts
 from scripts.evaluate.inferences import Inferences, Network, frame_of

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from posed.engine.base import Engine, Heads
     from posed.frame import Image
     from posed.model.tflite import Model
-    from posed.pipeline import Inferred
+    from posed.pipeline.threads import Inferred
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
     memory.note("numpy and OpenCV")
     from posed.daemon import Daemon
     from posed.decode import describe
-    from posed.pipeline import HANG_S
+    from posed.pipeline.threads import HANG_S
 
     memory.note("posed and MQTT")
     from posed.engine.tflite import find_runtime

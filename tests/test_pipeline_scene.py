@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from posed.config import Config, load
-from posed.following import PITCH_KEPT_S, Following
 from posed.frame import Frame, Region
 from posed.mqtt.spool import Occurrence
+from posed.pipeline.scene import PITCH_KEPT_S, Following
 from posed.pose import KEYPOINT_COUNT, Pose
 from tests.heads import person
 

@@ -23,14 +23,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, TypeVar
 
-from posed.attention import Attention
 from posed.backoff import Backoff
 from posed.camera.base import Camera
 from posed.camera.sight import Sight, View, is_due
 from posed.engine.base import Engine, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost, PosedError
 from posed.frame import Frame, Image, Letterbox, Look, Turned
-from posed.stages import Stages
+from posed.pipeline.idle_gate import Attention
+from posed.pipeline.stage_timings import Stages
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posed.attention import Attention
 from posed.backoff import Backoff
 from posed.camera.base import FrameMaker
 from posed.engine.base import Head, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
 from posed.frame import Frame, Look, Region
-from posed.pipeline import LOOK_LATER, Pipeline, Slot, _delay
+from posed.pipeline.idle_gate import Attention
+from posed.pipeline.threads import LOOK_LATER, Pipeline, Slot, _delay
 from tests.brokers import eventually
 
 SIZE = (33, 17)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posed.attention import CALM_S, Attention
 from posed.frame import Image
+from posed.pipeline.idle_gate import CALM_S, Attention
 from posed.synthetic.scene import random_still
 
 ROOM = random_still(3, (640, 480), 0).image
