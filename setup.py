@@ -14,14 +14,14 @@ try:
 except ImportError:  # without build isolation
     cythonize = None
 
-SOURCE = Path("posed/decode/many.py")
+SOURCE = Path("posed/networks/posenet/many.py")
 
 
 def fingerprint() -> str:
     """A C file that says which source was compiled, so that a test can tell a stale one; its path."""
     path = Path("build/fingerprint.c")
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()
-    text = f'const char posed_decode_many_source[] = "sha256:{digest}";\n'
+    text = f'const char posed_networks_posenet_many_source[] = "sha256:{digest}";\n'
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -36,7 +36,7 @@ def extensions() -> list[Extension]:
     # Contracted multiply-adds, gcc's choice on aarch64, would round unlike the uncompiled file. Python's own
     # flags ask for debugging symbols, six times the size.
     flags = ["-O3", "-ffp-contract=off", "-g0"]
-    many = Extension("posed.decode.many", [str(SOURCE), fingerprint()], extra_compile_args=flags)
+    many = Extension("posed.networks.posenet.many", [str(SOURCE), fingerprint()], extra_compile_args=flags)
     try:
         compiled = cythonize([many], build_dir="build", language_level=3)
     except CompileError:  # without build isolation, too: Debian 12 has 0.29

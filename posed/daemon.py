@@ -27,7 +27,6 @@ from msgspec import UNSET, Struct
 from posed import __version__, camera, engine
 from posed.camera.base import Camera
 from posed.config import Config, changed, keep, live_values, mqtt_password, overriding, reload
-from posed.decode import describe
 from posed.drawing.privacy import jpeg, picture
 from posed.engine.base import Engine
 from posed.engine.temperature import Thermometer, processor_c
@@ -85,6 +84,7 @@ from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.retained import Retained
 from posed.mqtt.rivals import Rivals
 from posed.mqtt.spool import Occurrence, Spool
+from posed.networks.posenet import describe
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, pitch_file, spool_file
 from posed.people.events import Observed
 from posed.pipeline.detection import poses_of

@@ -51,8 +51,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from posed.config import DecodeConfig  # noqa: E402
-from posed.decode import many  # noqa: E402
 from posed.engine.base import Head, Heads  # noqa: E402
+from posed.networks.posenet import many  # noqa: E402
 from scripts.tfjs import NoPackagesError, install_packages, write  # noqa: E402
 from tests.heads import disturbed, heads_of, person, quantised  # noqa: E402
 
@@ -208,7 +208,7 @@ def repeats(text: str) -> int:
 
 def load_plain() -> Any:
     """The decoder's file uncompiled."""
-    spec = importlib.util.spec_from_file_location("plain_many", ROOT / "posed/decode/many.py")
+    spec = importlib.util.spec_from_file_location("plain_many", ROOT / "posed/networks/posenet/many.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from posed.commands.bench.machine import processor
 from posed.config import DecodeConfig, EngineConfig
-from posed.decode.logits import logits_of
-from posed.decode.many import decode_many
-from posed.decode.one import decode_one
 from posed.engine import open_engine
 from posed.engine.base import Engine, Heads
 from posed.engine.tflite import find_runtime
 from posed.model.pair import load_pair
+from posed.networks.posenet.logits import logits_of
+from posed.networks.posenet.many import decode_many
+from posed.networks.posenet.one import decode_one
 from posed.pose import KEYPOINT_COUNT, Pose
 from posed.synthetic.scene import RenderedPerson, random_still
 

@@ -48,11 +48,11 @@ sys.path.insert(0, str(ROOT))
 
 from posed.camera import open_camera  # noqa: E402
 from posed.config import CameraConfig, Config, EngineConfig  # noqa: E402
-from posed.decode import decode_frame  # noqa: E402
 from posed.engine import open_engine  # noqa: E402
 from posed.errors import CameraEnded  # noqa: E402
 from posed.frame import Letterbox  # noqa: E402
 from posed.model.tflite import read_model  # noqa: E402
+from posed.networks.posenet import decode_frame  # noqa: E402
 from posed.people.size import body_size  # noqa: E402
 from posed.people.track import Tracker  # noqa: E402
 from posed.pose import KEYPOINT_COUNT, KEYPOINTS, Pose  # noqa: E402

@@ -24,11 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.config import DecodeConfig, EngineConfig
-from posed.decode import decode_frame
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import PADDING, Image, Letterbox, Look, Region, Turned
 from posed.model.pair import load_pair
+from posed.networks.posenet import decode_frame
 from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size
 from posed.people.turned import FRAME_TURNS, SEARCH_TURNS, merged

@@ -20,16 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.config import DecodeConfig, EngineConfig
-from posed.decode import decode_frame
-from posed.decode.logits import logits_of
-from posed.decode.many import REFINEMENTS
-from posed.decode.one import decode_one
 from posed.drawing.privacy import jpeg
 from posed.drawing.skeletons import draw_poses
 from posed.engine import open_engine
 from posed.engine.base import Heads
 from posed.frame import Image, Letterbox
 from posed.model.pair import load_pair
+from posed.networks.posenet import decode_frame
+from posed.networks.posenet.logits import logits_of
+from posed.networks.posenet.many import REFINEMENTS
+from posed.networks.posenet.one import decode_one
 from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, Pose
 from posed.synthetic.scene import Scene, random_still
 

@@ -25,7 +25,7 @@ from posed.commands.bench.camera import PEOPLE, SIZE, DrawnCamera
 from posed.commands.bench.measure import percentiles_ms
 from posed.commands.bench.show import BAR_CELLS, bar
 from posed.config import DecodeConfig
-from posed.decode import describe
+from posed.networks.posenet import describe
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.make_tflite import UPRIGHT, make_tflite
 from tests.run_posed import environment, posed

@@ -26,8 +26,8 @@ def cythonize(modules, **_):
 
 def build(folder: Path, cython: str, *, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     """Build the extension in a folder, with this as `Cython.Build`, and only programs of this path."""
-    (folder / "posed/decode").mkdir(parents=True)
-    for file in ("setup.py", "posed/decode/many.py"):
+    (folder / "posed/networks/posenet").mkdir(parents=True)
+    for file in ("setup.py", "posed/networks/posenet/many.py"):
         shutil.copy(ROOT / file, folder / file)
     errors = "class CompileError(Exception): pass\n"
     for name, text in (
@@ -67,4 +67,4 @@ def test_a_build_without_a_cython_that_can_goes_on(tmp_path: Path, cython: str, 
 def test_a_build_without_a_compiler_goes_on(tmp_path: Path) -> None:
     done = build(tmp_path, TRANSLATING, path="/nowhere")
     assert done.returncode == 0, done.stderr
-    assert 'building extension "posed.decode.many" failed' in done.stdout + done.stderr
+    assert 'building extension "posed.networks.posenet.many" failed' in done.stdout + done.stderr

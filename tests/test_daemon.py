@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from posed.config import DecodeConfig
-from posed.decode import describe
 from posed.messages.structs import Info
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
+from posed.networks.posenet import describe
 from posed.paths import spool_file
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.films import falling, film

@@ -31,7 +31,7 @@ from posed.pipeline.stage_timings import Stages
 from posed.pipeline.threads import Inferred, Part
 from tests.make_tflite import make_tflite
 from tests.performers import posing
-from tests.test_pipeline import FakeEngine
+from tests.test_pipeline_threads import FakeEngine
 
 CONTRACT = jsonschema.Draft202012Validator(msgspec.json.schema(Response))
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from posed.config import DecodeConfig, EngineConfig, PeopleConfig, ZoneConfig
-from posed.decode import decode_frame
 from posed.engine import open_engine
 from posed.frame import Letterbox, Look, Region, Turned
 from posed.model.pair import load_pair
+from posed.networks.posenet import decode_frame
 from posed.people.falls import Down, Place
 from posed.people.person import Person
 from posed.people.track import Tracker

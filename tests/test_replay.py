@@ -20,7 +20,7 @@ from posed.errors import RecordingError
 from posed.messages.structs import Recorded, RecordedFrame, encode
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.run_posed import environment, posed
-from tests.test_following import FPS, fall, upright
+from tests.test_pipeline_scene import FPS, fall, upright
 from tests.test_recording import frame, start
 
 EVERYWHERE = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}

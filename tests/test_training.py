@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from posed.decode import decode_many
 from posed.engine.base import Head, Heads
 from posed.errors import ImageError, ModelError
 from posed.model.tflite import read_model
+from posed.networks.posenet import decode_many
 from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, MIRRORED, SIGMAS, Pose
 from scripts.training.figures import Figures, figures_of, truths
 from scripts.training.pool import (

@@ -12,11 +12,11 @@ import cv2
 
 from posed.camera.images import read_image
 from posed.config import DecodeConfig
-from posed.decode import decode_frame
 from posed.engine.base import Engine
 from posed.errors import ImageError
 from posed.frame import Image, Letterbox
 from posed.messages.structs import Poses, Sender, Size, people_messages, rfc3339
+from posed.networks.posenet import decode_frame
 from posed.pose import Pose
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from posed.config import Config
-from posed.decode import decode_frame
+from posed.networks.posenet import decode_frame
 from posed.people.turned import merged
 from posed.pipeline.threads import Inferred
 from posed.pose import Pose

@@ -17,15 +17,15 @@ from typing import Any, Final, Generic, Self, TypeVar
 import numpy as np
 
 import posed.camera.sight
-import posed.decode
 import posed.frame
+import posed.networks.posenet
 from posed.camera.sight import brightness
 from posed.config import DecodeConfig, EngineConfig
-from posed.decode import decode_frame
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import Frame, Image, Letterbox, Look, Turned
 from posed.model.pair import Pair, load_pair
+from posed.networks.posenet import decode_frame
 from posed.pose import Pose
 from scripts.evaluate.footage import Clip, Frames
 
@@ -167,7 +167,7 @@ def _model_bytes(pair: Pair) -> bytes:
 
 
 def _decoder_sources() -> Sequence[bytes]:
-    folder = Path(posed.decode.__file__).parent
+    folder = Path(posed.networks.posenet.__file__).parent
     return [path.read_bytes() for path in sorted(folder.glob("*.py"))]
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from posed.decode.logits import logits_of
 from posed.engine.base import Heads
+from posed.networks.posenet.logits import logits_of
 
 FOLDER: Final = Path(__file__).resolve().parent
 

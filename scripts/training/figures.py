@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.config import DecodeConfig
-from posed.decode import decode
 from posed.engine.base import Heads
+from posed.networks.posenet import decode
 from posed.pose import KEYPOINTS, SIGMAS, Pose
 from scripts.training.pool import SHOWN, Sample
 

@@ -21,12 +21,12 @@ import pytest
 from numpy.typing import NDArray
 
 from posed.config import DecodeConfig, EngineConfig
-from posed.decode import decode_many
-from posed.decode.many import REFINEMENTS
 from posed.engine import open_engine
 from posed.engine.base import Head, Heads
 from posed.frame import Letterbox
 from posed.model.tflite import read_model
+from posed.networks.posenet import decode_many
+from posed.networks.posenet.many import REFINEMENTS
 from posed.pose import Pose
 from scripts.tfjs import FOLDER, NoPackagesError, install_packages, write
 from tests.conftest import SHARED

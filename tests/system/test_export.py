@@ -25,11 +25,11 @@ import pytest
 from numpy.typing import NDArray
 
 from posed.config import DecodeConfig, EngineConfig
-from posed.decode import decode
 from posed.engine import open_engine
 from posed.engine.base import Heads
 from posed.frame import Image, Letterbox
 from posed.model.tflite import read_model
+from posed.networks.posenet import decode
 from posed.pose import Pose
 from tests.conftest import ROOT, SHARED
 from tests.system.conftest import Table

@@ -28,7 +28,8 @@ TESTS: Final = [
     *(
         f"tests/test_{name}.py"
         for name in (
-            *("frame", "decode_one", "decode_many", "decode_compiled", "model_tflite", "engine_cpu"),
+            *("frame", "networks_posenet_one", "networks_posenet_many", "networks_posenet_compiled"),
+            *("model_tflite", "engine_cpu"),
             *("engine_edgetpu", "engine_auto", "camera_video", "camera_images", "camera_sight"),
             *("camera_picamera", "messages_structs", "mqtt_client", "web", "cli"),
         )

@@ -54,7 +54,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
 
     memory.note("numpy and OpenCV")
     from posed.daemon import Daemon
-    from posed.decode import describe
+    from posed.networks.posenet import describe
     from posed.pipeline.threads import HANG_S
 
     memory.note("posed and MQTT")

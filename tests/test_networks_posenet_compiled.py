@@ -19,13 +19,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posed.decode import many as compiled
 from posed.engine.base import Head, Heads
+from posed.networks.posenet import many as compiled
 from posed.pose import Pose
 from tests.heads import heads_of, person, quantised
-from tests.test_decode_many import any_heads, row_of
+from tests.test_networks_posenet_many import any_heads, row_of
 
-SOURCE = Path(__file__).parent.parent / "posed/decode/many.py"
+SOURCE = Path(__file__).parent.parent / "posed/networks/posenet/many.py"
 WITHIN_PX = 1e-4
 
 
@@ -57,7 +57,7 @@ def _is_compiled(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if compiled.COMPILED:
         return
     if can_compile(tmp_path):
-        pytest.fail("there is a compiler, but posed.decode.many is not compiled: pip install --editable .")
+        pytest.fail("there is a compiler, but the decoder is not compiled: pip install --editable .")
     pytest.skip("no C compiler here, so nothing is compiled")
 
 
@@ -86,7 +86,7 @@ def test_what_was_compiled_is_this_source() -> None:
 def test_the_source_runs_without_the_package_cython(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cython", None)
     alone = load_source("many_without_cython")
-    assert alone.cython.__name__ == "posed.decode.uncompiled"
+    assert alone.cython.__name__ == "posed.networks.posenet.uncompiled"
     heads = heads_of(row_of(2), (641, 481), 16)
     [one, other] = alone.decode_many(heads, 10, 0.3, 20.0)
     expected = plain.decode_many(heads, 10, 0.3, 20.0)

@@ -18,14 +18,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.decode.logits import EDGE, LIMIT, logit_of
 from posed.engine.base import Head, Heads
+from posed.networks.posenet.logits import EDGE, LIMIT, logit_of
 from posed.pose import EDGES, KEYPOINT_COUNT, Pose
 
 try:
     import cython
 except ImportError:
-    from posed.decode import uncompiled as cython
+    from posed.networks.posenet import uncompiled as cython
 
 if cython.compiled:
     from cython.cimports.libc.math import exp, log

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from posed.config import DecodeConfig
-from posed.decode.many import COMPILED, decode_many
-from posed.decode.one import decode_one
 from posed.engine.base import Heads
 from posed.frame import Letterbox, Turned
+from posed.networks.posenet.many import COMPILED, decode_many
+from posed.networks.posenet.one import decode_one
 from posed.pose import Pose
 
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from posed.config import DecodeConfig, EngineConfig
-from posed.decode import decode, decode_many, describe
-from posed.decode.logits import logit_of
 from posed.engine import open_engine
 from posed.engine.base import Head, Heads
 from posed.frame import Image, Letterbox
 from posed.model.tflite import read_model
+from posed.networks.posenet import decode, decode_many, describe
+from posed.networks.posenet.logits import logit_of
 from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, Pose
 from tests.heads import NOBODY, heads_of, person, quantised, radius_px, scattered
 
@@ -378,7 +378,7 @@ def test_the_helpers_discs_are_wide_enough_to_sample_between_cells() -> None:
 def test_the_decoder_is_described(
     monkeypatch: pytest.MonkeyPatch, people: Literal["one", "many"], is_compiled: bool, said: str
 ) -> None:
-    monkeypatch.setattr("posed.decode.COMPILED", is_compiled)
+    monkeypatch.setattr("posed.networks.posenet.COMPILED", is_compiled)
     assert describe(DecodeConfig(people=people)) == said
 
 

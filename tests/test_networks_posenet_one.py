@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from posed.config import DecodeConfig
-from posed.decode import decode, decode_one
 from posed.engine.base import Head, Heads
+from posed.networks.posenet import decode, decode_one
 from posed.pose import KEYPOINT_COUNT
 from tests.heads import heads_of, person, quantised
 

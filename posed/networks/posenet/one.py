@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from posed.decode.logits import logits_of
 from posed.engine.base import Heads
+from posed.networks.posenet.logits import logits_of
 from posed.pose import KEYPOINT_COUNT, Pose
 
 
