@@ -356,7 +356,7 @@ def replay(
     from posed.commands.recording import lines_of, open_recording
     from posed.commands.replay import Numbered, paced
     from posed.commands.replay import replay as play
-    from posed.commands.republish import Republisher
+    from posed.commands.replay_publisher import Republisher
     from posed.config import load
     from posed.log import start_log
 

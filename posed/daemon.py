@@ -74,15 +74,15 @@ from posed.messages.topics import Topics
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import find, locate
 from posed.model.pair import Pair
-from posed.mqtt.announce import Announcer
 from posed.mqtt.attempt import Received, tls_context
 from posed.mqtt.client import ONLINE, MqttClient
+from posed.mqtt.discovery import Announcer
+from posed.mqtt.duplicate_devices import Rivals
 from posed.mqtt.homeassistant import BIRTH_TOPIC, TEMPERATURE, announcements
 from posed.mqtt.poses import PosesFilter
 from posed.mqtt.recording import Recording
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.retained import Retained
-from posed.mqtt.rivals import Rivals
 from posed.mqtt.spool import Occurrence, Spool
 from posed.networks.posenet import describe
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, pitch_file, spool_file
@@ -92,7 +92,7 @@ from posed.pipeline.idle_gate import Attention
 from posed.pipeline.scene import Following
 from posed.pipeline.threads import STARTING, Inferred, Part, Pipeline
 from posed.service.fetch import wait_for_model
-from posed.service.figures import FIGURES, Figures, Frames
+from posed.service.metrics_snapshot import FIGURES, Figures, Frames
 from posed.service.notify import Notifier
 from posed.timing import NotBefore
 

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from posed.config import Config
 from posed.frame import Frame, Look, Region
 from posed.mqtt.spool import Occurrence
+from posed.people.rotated_crops import lean_of, merged
 from posed.people.size import body_size
-from posed.people.turned import lean_of, merged
 from posed.pipeline.scene import Following
 from posed.pipeline.threads import LOOK_LATER
 from posed.pose import KEYPOINT_COUNT, Pose

@@ -54,7 +54,7 @@ from posed.frame import Letterbox  # noqa: E402
 from posed.model.tflite import read_model  # noqa: E402
 from posed.networks.posenet import decode_frame  # noqa: E402
 from posed.people.size import body_size  # noqa: E402
-from posed.people.track import Tracker  # noqa: E402
+from posed.people.tracker import Tracker  # noqa: E402
 from posed.pose import KEYPOINT_COUNT, KEYPOINTS, Pose  # noqa: E402
 from posed.synthetic.scene import Act, Part, RenderedPerson, Scene, parts_for  # noqa: E402
 

@@ -29,9 +29,9 @@ from posed.engine.base import Engine
 from posed.frame import PADDING, Image, Letterbox, Look, Region, Turned
 from posed.model.pair import load_pair
 from posed.networks.posenet import decode_frame
+from posed.people.rotated_crops import FRAME_TURNS, SEARCH_TURNS, merged
 from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size
-from posed.people.turned import FRAME_TURNS, SEARCH_TURNS, merged
 from posed.pose import Pose
 from posed.synthetic.scene import Scene
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from posed.camera.images import Images, find_images, open_images, read_image
-from posed.camera.pace import MAX_LAG_S, Pace
+from posed.camera.playback_clock import MAX_LAG_S, Pace
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost, ImageError
 

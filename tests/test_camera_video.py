@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from posed.camera import video
-from posed.camera.pace import MAX_LAG_S, Pace
+from posed.camera.playback_clock import MAX_LAG_S, Pace
 from posed.camera.video import LiveVideo, VideoFile, open_video, public_name
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from posed.engine.base import Heads
+from posed.engine.compatibility import Delegate, _pair
 from posed.engine.edgetpu import open_edgetpu
-from posed.engine.fit import Delegate, _pair
 from posed.engine.tflite import TfliteEngine, open_cpu
 from posed.errors import EngineError, EngineLost
 from posed.model.tflite import Model, parse_model, read_model
@@ -378,7 +378,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from posed.engine.edgetpu import open_edgetpu
-from posed.engine.fit import Delegate
+from posed.engine.compatibility import Delegate
 from posed.model.tflite import read_model
 with open_edgetpu(read_model(Path(sys.argv[1])), Delegate("usb", Path(sys.argv[2])), "") as engine:
     engine.infer(np.zeros((49, 65, 3), np.uint8))

@@ -28,8 +28,8 @@ from posed.errors import ConfigError
 from posed.mqtt.spool import Occurrence
 from posed.people.person import Person
 from posed.pose import Pose
+from posed.web.authenticator import HEADERS, TRIES_AT_ONCE
 from posed.web.connection import Limits
-from posed.web.guard import HEADERS, TRIES_AT_ONCE
 from posed.web.stream import IN_FLIGHT, LONGEST_SIDE_PX
 from tests.brokers import eventually, free_port
 from tests.performers import posing

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from posed.camera.base import FrameMaker
-from posed.camera.pace import Pace
+from posed.camera.playback_clock import Pace
 from posed.errors import CameraEnded, CameraError, ImageError
 from posed.log import without_chatter
 

@@ -23,7 +23,7 @@ from posed.messages.structs import (
     encode,
 )
 from posed.messages.topics import Topics
-from posed.mqtt.visit import Visit, visiting
+from posed.mqtt.broker_session import Visit, visiting
 from posed.timing import NotBefore
 
 ASK_S: Final = 20.0

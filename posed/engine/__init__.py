@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from posed.engine.auto import Substitute
 from posed.engine.base import Engine
+from posed.engine.compatibility import LIBRARY, Delegate
 from posed.engine.edgetpu import open_edgetpu
-from posed.engine.fit import LIBRARY, Delegate
 from posed.engine.tflite import open_cpu
 from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model
 from posed.paths import cache_folder
 
-if TYPE_CHECKING:  # the child of posed.engine.fit starts without pydantic, which takes a Pi a second
+if TYPE_CHECKING:  # the child of posed.engine.compatibility starts without pydantic, which takes a second
     from posed.config import EngineConfig
 
 _log = logging.getLogger(__name__)

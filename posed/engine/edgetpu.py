@@ -6,7 +6,7 @@ import importlib
 import time
 from typing import Any, Final
 
-from posed.engine.fit import LIBRARY, Delegate, check_fit
+from posed.engine.compatibility import LIBRARY, Delegate, check_fit
 from posed.engine.tflite import TfliteEngine, check_heads, find_runtime, told
 from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model

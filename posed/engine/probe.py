@@ -1,4 +1,4 @@
-"""Run a compiled model once on an Edge TPU, in a process that may crash: the child of `posed.engine.fit`.
+"""Run a compiled model once on an Edge TPU, in a process that may crash, for `engine.compatibility`.
 
 Arguments: library, device, the model's path (for messages), timeout in s; the model comes through stdin.
 Exit status 0 says that it ran; otherwise a line names the error, or the process is dead.
@@ -16,8 +16,8 @@ from typing import Final
 
 import numpy as np
 
+from posed.engine.compatibility import CHILD_SAYS, library_version
 from posed.engine.edgetpu import connect
-from posed.engine.fit import CHILD_SAYS, library_version
 from posed.errors import PosedError
 from posed.model.tflite import parse_model
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from posed.config import Config, mqtt_password
 from posed.errors import BrokerError
 from posed.messages.topics import Topics
-from posed.mqtt.announce import known_topics
+from posed.mqtt.broker_session import visiting
 from posed.mqtt.client import ONLINE
+from posed.mqtt.discovery import known_topics
 from posed.mqtt.homeassistant import announcements, device_id_of
-from posed.mqtt.visit import visiting
 
 
 def forget(config: Config, announced: Path, *, force: bool) -> Sequence[str]:

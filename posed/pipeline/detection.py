@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from posed.config import Config
 from posed.networks.posenet import decode_frame
-from posed.people.turned import merged
+from posed.people.rotated_crops import merged
 from posed.pipeline.threads import Inferred
 from posed.pose import Pose
 

@@ -18,8 +18,8 @@ from posed.people.events import Event, Observed, Observer
 from posed.people.person import Person
 from posed.people.pitch import Pitch, Told
 from posed.people.posture import Posture
-from posed.people.track import Ended, Tracker
-from posed.people.turned import Looks
+from posed.people.rotated_crops import Looks
+from posed.people.tracker import Ended, Tracker
 from posed.pose import Pose
 
 log = logging.getLogger(__name__)

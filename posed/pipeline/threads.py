@@ -25,7 +25,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 from posed.backoff import Backoff
 from posed.camera.base import Camera
-from posed.camera.sight import Sight, View, is_due
+from posed.camera.health import Sight, View, is_due
 from posed.engine.base import Engine, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost, PosedError
 from posed.frame import Frame, Image, Letterbox, Look, Turned

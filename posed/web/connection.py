@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
-from posed.web.guard import HEADERS, READS, Handler, owner_of
+from posed.web.authenticator import HEADERS, READS, Handler, owner_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from prometheus_client.registry import Collector
 
 from posed.messages.structs import encode
 from posed.people.events import EventType
-from posed.service.figures import FIGURES, Figures, Frames
-from posed.web.desk import BusyError, Desk
+from posed.service.metrics_snapshot import FIGURES, Figures, Frames
+from posed.web.main_loop_calls import BusyError, Desk
 
 BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """From a step of the tracker on a PC to an inference on the slowest Pi, s."""

@@ -25,9 +25,9 @@ from posed.messages.structs import EventMessage, Response, State
 from posed.people.events import Observed
 from posed.pipeline.stage_timings import Stages
 from posed.web import metrics, pages, zones
+from posed.web.authenticator import LOGIN, Guard, Handler
 from posed.web.connection import Connection, Limits, add_headers, in_time
-from posed.web.desk import Desk
-from posed.web.guard import LOGIN, Guard, Handler
+from posed.web.main_loop_calls import Desk
 from posed.web.stream import Seen, Stream
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from posed.messages.structs import encode
-from posed.web.desk import BusyError, Desk
-from posed.web.guard import Handler
+from posed.web.authenticator import Handler
+from posed.web.main_loop_calls import BusyError, Desk
 
 
 class Drawn(Struct, frozen=True, forbid_unknown_fields=True):

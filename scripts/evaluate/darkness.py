@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.camera.sight import DARK_LUMA, brightness
+from posed.camera.health import DARK_LUMA, brightness
 from posed.config import DecodeConfig
 from posed.errors import PosedError
 from posed.frame import Image

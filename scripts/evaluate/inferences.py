@@ -16,10 +16,10 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 import numpy as np
 
-import posed.camera.sight
+import posed.camera.health
 import posed.frame
 import posed.networks.posenet
-from posed.camera.sight import brightness
+from posed.camera.health import brightness
 from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
@@ -172,7 +172,7 @@ def _decoder_sources() -> Sequence[bytes]:
 
 
 def _brightness_sources() -> Sequence[bytes]:
-    return [Path(str(module.__file__)).read_bytes() for module in (posed.camera.sight, posed.frame)]
+    return [Path(str(module.__file__)).read_bytes() for module in (posed.camera.health, posed.frame)]
 
 
 def _digest(*parts: bytes) -> str:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from posed.camera.sight import Darkness, is_due
+from posed.camera.health import Darkness, is_due
 from posed.config import Config, PeopleConfig, ZoneConfig
 from posed.frame import Look
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Observed
-from posed.people.turned import merged
+from posed.people.rotated_crops import merged
 from posed.pipeline.scene import Following
 from posed.pipeline.threads import LOOK_LATER
 from posed.pose import Pose

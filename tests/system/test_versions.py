@@ -30,7 +30,7 @@ TESTS: Final = [
         for name in (
             *("frame", "networks_posenet_one", "networks_posenet_many", "networks_posenet_compiled"),
             *("model_tflite", "engine_cpu"),
-            *("engine_edgetpu", "engine_auto", "camera_video", "camera_images", "camera_sight"),
+            *("engine_edgetpu", "engine_auto", "camera_video", "camera_images", "camera_health"),
             *("camera_picamera", "messages_structs", "mqtt_client", "web", "cli"),
         )
     ),

@@ -20,13 +20,13 @@ from posed.commands.bench.machine import throttling
 from posed.commands.setup.check import CameraHangs, try_broker, try_camera
 from posed.commands.setup.find import find_cameras
 from posed.config import CameraConfig, Config, damaged_file, mqtt_password
-from posed.engine.fit import LIBRARY, Delegate, check_fit, library_version
+from posed.engine.compatibility import LIBRARY, Delegate, check_fit, library_version
 from posed.engine.tflite import find_runtime
 from posed.errors import BrokerError, CameraError, ConfigError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair
-from posed.mqtt.visit import NotReached
+from posed.mqtt.broker_session import NotReached
 from posed.paths import cache_folder
 from posed.people.pitch import Pitch
 

@@ -11,8 +11,8 @@ from posed.camera import open_camera
 from posed.config import CameraConfig, MqttConfig
 from posed.errors import CameraLost
 from posed.model.catalogue import CATALOGUE
+from posed.mqtt.broker_session import CONNECT_S, visiting
 from posed.mqtt.client import ONLINE
-from posed.mqtt.visit import CONNECT_S, visiting
 
 OPEN_S: Final = 20.0
 """How much longer than its `timeout_s` a camera may take to open and close until it is taken for hung, s."""

@@ -23,7 +23,7 @@ from posed.errors import BrokerError, CameraError, ConfigError, ModelError, Pose
 from posed.model.catalogue import find
 from posed.model.pair import load_pair
 from posed.mqtt.attempt import tls_context
-from posed.mqtt.visit import NotReached, Remedy
+from posed.mqtt.broker_session import NotReached, Remedy
 
 _SERVICE_FILE: Final = Path("/etc/posed/posed.yaml")
 _PASSWORD_VARIABLE: Final = "POSED_MQTT__PASSWORD"  # noqa: S105 - a name

@@ -15,8 +15,8 @@ from posed.model.pair import load_pair
 from posed.networks.posenet import decode_frame
 from posed.people.falls import Down, Place
 from posed.people.person import Person
-from posed.people.track import Tracker
-from posed.people.turned import SEARCH_EVERY_S, SEARCH_FOR_S, SEARCH_TURNS, Looks, lean_of, merged
+from posed.people.rotated_crops import SEARCH_EVERY_S, SEARCH_FOR_S, SEARCH_TURNS, Looks, lean_of, merged
+from posed.people.tracker import Tracker
 from posed.pose import Pose
 from tests.heads import person as figure
 from tests.performers import Ended

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posed.messages.structs import encode, rfc3339
-from posed.mqtt.rivals import Rival, Rivals
+from posed.mqtt.duplicate_devices import Rival, Rivals
 from tests.test_messages_structs import state
 
 NOW = 1_800_000_000.0

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from posed.config import Config
-from posed.mqtt.announce import Announcer, plan
 from posed.mqtt.client import Answer
+from posed.mqtt.discovery import Announcer, plan
 from posed.mqtt.homeassistant import MIGRATE, Announcement, announcements
 
 DEVICE = "homeassistant/device/posed_hall/config"

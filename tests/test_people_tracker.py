@@ -15,7 +15,7 @@ from posed.people.person import Person
 from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size, body_sizes, weighted_quantiles
 from posed.people.smooth import Smoother
-from posed.people.track import _LEAST_ALIKE, Tracker, _assign, _begun, _middles, _see
+from posed.people.tracker import _LEAST_ALIKE, Tracker, _assign, _begun, _middles, _see
 from posed.pose import KEYPOINTS, Pose
 from posed.synthetic.actions import ACTIONS, FALLS
 from posed.synthetic.figure import Body, Build, stand_on_ground

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from posed.camera.health import DARK_LUMA, FROZEN_S, HOLD_S, LIGHT_LUMA, Sight
 from posed.camera.images import read_image
-from posed.camera.sight import DARK_LUMA, FROZEN_S, HOLD_S, LIGHT_LUMA, Sight
 from posed.frame import Image, Letterbox
 
 SIZE = (481, 353)

@@ -20,8 +20,8 @@ from posed.errors import RecordingError
 from posed.messages.structs import Recorded, RecordedFrame, encode
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.run_posed import environment, posed
+from tests.test_commands_recording import frame, start
 from tests.test_pipeline_scene import FPS, fall, upright
-from tests.test_recording import frame, start
 
 EVERYWHERE = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
 

@@ -28,11 +28,11 @@ from posed.messages.structs import (
     rfc3339,
 )
 from posed.messages.topics import Topics
+from posed.mqtt.broker_session import visiting
 from posed.mqtt.client import MqttClient
 from posed.mqtt.poses import PosesFilter
 from posed.mqtt.retained import Retained
 from posed.mqtt.spool import Occurrence, Spool
-from posed.mqtt.visit import visiting
 from posed.paths import spool_file
 
 PATIENCE_S: Final = 10.0
