@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-class Allowance:
+class RateLimiter:
     """So many at once, and so many per second from then on: a token bucket.
 
     Args:

@@ -356,7 +356,7 @@ def replay(
     from posed.commands.recording import lines_of, open_recording
     from posed.commands.replay import Numbered, paced
     from posed.commands.replay import replay as play
-    from posed.commands.replay_publisher import Republisher
+    from posed.commands.replay_publisher import ReplayPublisher
     from posed.config import load
     from posed.log import start_log
 
@@ -365,7 +365,7 @@ def replay(
     with (
         open_recording(file) as opened,
         report.playing(file, opened) as show,
-        Republisher(settings) if publish else nullcontext() as broker,
+        ReplayPublisher(settings) if publish else nullcontext() as broker,
     ):
         numbered = Numbered(broker.tell if broker else None)
         lines = lines_of(opened, str(file))

@@ -67,8 +67,8 @@ from posed.messages.structs import (
     TestEventRequest,
     ZoneMessage,
     encode,
-    observed_messages,
     rfc3339,
+    tracked_messages,
 )
 from posed.messages.topics import Topics
 from posed.model.card import DRAWN, PEOPLE, card_of
@@ -76,23 +76,23 @@ from posed.model.catalogue import find, locate
 from posed.model.pair import Pair
 from posed.mqtt.attempt import Received, tls_context
 from posed.mqtt.client import ONLINE, MqttClient
-from posed.mqtt.discovery import Announcer
-from posed.mqtt.duplicate_devices import Rivals
+from posed.mqtt.discovery import DiscoveryPublisher
+from posed.mqtt.duplicate_devices import DuplicateDeviceDetector
 from posed.mqtt.homeassistant import BIRTH_TOPIC, TEMPERATURE, announcements
 from posed.mqtt.poses import PosesFilter
 from posed.mqtt.recording import Recording
 from posed.mqtt.requests import Requests, Verb
-from posed.mqtt.retained import Retained
+from posed.mqtt.retained import RetainedPublisher
 from posed.mqtt.spool import Occurrence, Spool
 from posed.networks.posenet import describe
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, pitch_file, spool_file
-from posed.people.events import Observed
+from posed.people.events import TrackedPerson
 from posed.pipeline.detection import poses_of
-from posed.pipeline.idle_gate import Attention
+from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.scene import Following
-from posed.pipeline.threads import STARTING, Inferred, Part, Pipeline
+from posed.pipeline.threads import STARTING, DeviceStatus, Inferred, Pipeline
 from posed.service.fetch import wait_for_model
-from posed.service.metrics_snapshot import FIGURES, Figures, Frames
+from posed.service.metrics_snapshot import METRICS_SNAPSHOT, Frames, MetricsSnapshot
 from posed.service.notify import Notifier
 from posed.timing import NotBefore
 
@@ -194,7 +194,7 @@ class Daemon:
         self._requests = Requests(
             self._topics, {name: Verb(VERBS[name][0], handle) for name, handle in handlers.items()}
         )
-        self._rivals = Rivals(self._sender.run, lambda: time.monotonic() - self._started_at)
+        self._rivals = DuplicateDeviceDetector(self._sender.run, lambda: time.monotonic() - self._started_at)
         self._warn_of_rival = Throttled(log, RIVAL_WARN_S)
         self._births = {BIRTH_TOPIC, f"{config.homeassistant.prefix}/status"}
         self._next_birth = NotBefore()
@@ -229,11 +229,11 @@ class Daemon:
             or (lambda: engine.open_engine(config.engine, self._pair.cpu, self._pair.edgetpu)),
             input_size=size,
             timeout_s=config.camera.timeout_s,
-            attention=Attention(config.engine.idle_fps),
+            idle_gate=IdleGate(config.engine.idle_fps),
         )
         self._thermometer = Thermometer()
-        self._retained = Retained(self._mqtt.publish)
-        self._announcer = Announcer(announced_file(environment), self._mqtt.deliver)
+        self._retained = RetainedPublisher(self._mqtt.publish)
+        self._announcer = DiscoveryPublisher(announced_file(environment), self._mqtt.deliver)
         self._announced: tuple[Config, bool] | None = None
         self._settings = live_values(config)
         self._overlay, self._paused_file = overlay_file(environment), paused_file(environment)
@@ -241,7 +241,7 @@ class Daemon:
             self._pipeline.pause()
         self._poses_filter = PosesFilter(config.mqtt.poses)
         self._recording = Recording(self._topics.recording, self._mqtt.publish, self._recording_start)
-        self._newest: tuple[Image, Sequence[Observed]] | None = None
+        self._newest: tuple[Image, Sequence[TrackedPerson]] | None = None
         self._web = self._open_web(config)
         self._stopped = False
         self.restarting = False
@@ -373,7 +373,7 @@ class Daemon:
         with stages.time("follow"):
             people = self._following.update(poses, frame, dark=inferred.dark)
         # Who is only seen in turned looks is there in the frames between them, too.
-        self._pipeline.attention.heed(max(len(poses), len(self._following.people)), frame.captured_at)
+        self._pipeline.idle_gate.heed(max(len(poses), len(self._following.people)), frame.captured_at)
         now = time.monotonic()
         self._inference_ms = round(stages.wall_s["invoke"] * 1000, 2)
         self._latency_ms = round((now - frame.captured_at) * 1000, 2)
@@ -383,7 +383,7 @@ class Daemon:
             with stages.time("publish"):
                 self._mqtt.publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
         with stages.time("look"):  # where to look turned next; no message waits for that
-            if (look := self._following.next_look()) is not None:
+            if (look := self._following.next_crop()) is not None:
                 self._pipeline.look(look, frame)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), self._latency_ms)
         self._newest = frame.image, people
@@ -402,15 +402,15 @@ class Daemon:
 
     def _answer_web(self, verb: str, payload: bytes) -> Response[Struct]:
         """What the web server asks: as over MQTT, and how everything does."""
-        if verb == FIGURES:
+        if verb == METRICS_SNAPSHOT:
             return Response(status="ok", data=self._figures())
         return self._requests.answer(verb, payload)
 
-    def _figures(self) -> Figures:
+    def _figures(self) -> MetricsSnapshot:
         state, sees = self._state(), self._sees()
         frames: Frames = "paused" if state.paused else "ok" if self._delivers() else "stopped"
         counts = self._following.zone_counts().items()
-        return Figures(
+        return MetricsSnapshot(
             state=state,
             frames=frames,
             problems=self._health(HealthRequest()).problems,
@@ -427,7 +427,7 @@ class Daemon:
         if self._web is not None:
             self._web.tell(event)
 
-    def _message(self, frame: Frame, people: Sequence[Observed]) -> Poses:
+    def _message(self, frame: Frame, people: Sequence[TrackedPerson]) -> Poses:
         assert self._inference_ms is not None
         assert self._latency_ms is not None
         height, width, _ = frame.image.shape
@@ -439,7 +439,7 @@ class Daemon:
             frame=Size(width, height),
             inference_ms=self._inference_ms,
             latency_ms=self._latency_ms,
-            people=observed_messages(people, self._config.decode.keypoint_threshold),
+            people=tracked_messages(people, self._config.decode.keypoint_threshold),
         )
 
     def _on_broker(self) -> None:
@@ -703,7 +703,7 @@ class Daemon:
     def _camera_state(self) -> CameraState:
         part, size = self._pipeline.camera, self._pipeline.frame_size
         if self._stopped:
-            part = Part("waiting", "stopped")
+            part = DeviceStatus("waiting", "stopped")
         return CameraState(
             status=part.status,
             why=part.why or UNSET,

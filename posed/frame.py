@@ -144,7 +144,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RotatedCrop:
     """Where to look at a frame, and how turned.
 
     Args:
@@ -156,7 +156,7 @@ class Look:
     turn_deg: int
 
 
-class Turned:
+class RotatedLetterbox:
     """Turns a region of frames, fits it into a model input, aspect kept, and brings points back.
 
     Args:
@@ -164,7 +164,7 @@ class Turned:
         input_size: (width, height) of the model's input, px.
     """
 
-    def __init__(self, look: Look, input_size: tuple[int, int]) -> None:
+    def __init__(self, look: RotatedCrop, input_size: tuple[int, int]) -> None:
         self.look = look
         self.input_size = input_size
         region, turn_deg = look.region, look.turn_deg

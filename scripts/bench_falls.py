@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.config import Config
-from posed.frame import Frame, Look, Region
+from posed.frame import Frame, Region, RotatedCrop
 from posed.mqtt.spool import Occurrence
-from posed.people.rotated_crops import lean_of, merged
+from posed.people.rotated_crops import lean_of, merge_detections
 from posed.people.size import body_size
 from posed.pipeline.scene import Following
 from posed.pipeline.threads import LOOK_LATER
@@ -199,7 +199,7 @@ class Network:
         blocks = int(played.times_s[-1] / LUCK_S) + 1
         self._luck = {number: rng.random(blocks) for number in played.points}
 
-    def find(self, frame: int, look: Look) -> list[Pose]:
+    def find(self, frame: int, look: RotatedCrop) -> list[Pose]:
         """Everybody who is found in a part of a frame, turned."""
         poses = []
         for number, points in self._played.points.items():
@@ -242,8 +242,8 @@ def falls_told(seed: int, played: Played) -> int:
         told.append(event)
         return str(len(told))
 
-    asked: deque[tuple[int, Look]] = deque()
-    upright = Look(Region.whole(SIZE), 0)
+    asked: deque[tuple[int, RotatedCrop]] = deque()
+    upright = RotatedCrop(Region.whole(SIZE), 0)
     threshold = CONFIG.decode.keypoint_threshold
     with tempfile.TemporaryDirectory() as folder:
         following = Following(CONFIG, tell, Path(folder) / "falls.json")
@@ -251,9 +251,9 @@ def falls_told(seed: int, played: Played) -> int:
             poses = network.find(number, upright)
             if asked and asked[0][0] + LOOK_LATER <= number:
                 _, look = asked.popleft()
-                poses = merged(poses, network.find(number, look), look.turn_deg, threshold)
+                poses = merge_detections(poses, network.find(number, look), look.turn_deg, threshold)
             following.update(poses, Frame(IMAGE, number, time_s, time_s, time_s))
-            if (look := following.next_look()) is not None:
+            if (look := following.next_crop()) is not None:
                 asked.append((number, look))
     return sum(event.type == "fall" for event in told)
 

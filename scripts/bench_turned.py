@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
-from posed.frame import PADDING, Image, Letterbox, Look, Region, Turned
+from posed.frame import PADDING, Image, Letterbox, Region, RotatedCrop, RotatedLetterbox
 from posed.model.pair import load_pair
 from posed.networks.posenet import decode_frame
-from posed.people.rotated_crops import FRAME_TURNS, SEARCH_TURNS, merged
+from posed.people.rotated_crops import FRAME_TURNS, SEARCH_TURNS, merge_detections
 from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size
 from posed.pose import Pose
@@ -113,9 +113,11 @@ class Eyes:
     def see_turned(self, image: Image, poses: list[Pose], turns: Sequence[int]) -> list[Pose]:
         """Everybody, those who are found turned too."""
         for turn_deg in turns:
-            view = Turned(Look(Region.whole((image.shape[1], image.shape[0])), turn_deg), self._input_size)
+            view = RotatedLetterbox(
+                RotatedCrop(Region.whole((image.shape[1], image.shape[0])), turn_deg), self._input_size
+            )
             found = decode_frame(self._engine.infer(view.apply(image)), view, self._settings)
-            poses = merged(poses, found, turn_deg, self._settings.keypoint_threshold)
+            poses = merge_detections(poses, found, turn_deg, self._settings.keypoint_threshold)
         return poses
 
 

@@ -47,7 +47,7 @@ RATES: Final = (30, 0)
 
 
 @dataclass(frozen=True)
-class Figures:
+class MetricsSnapshot:
     """Of one count of viewers.
 
     Args:
@@ -117,7 +117,7 @@ def measure(options: argparse.Namespace) -> int:
             on_processed=count,
             environment={"STATE_DIRECTORY": folder},
         )
-        figures: dict[int, list[Figures]] = {viewers: [] for viewers in VIEWERS}
+        figures: dict[int, list[MetricsSnapshot]] = {viewers: [] for viewers in VIEWERS}
 
         def rounds() -> None:
             viewers = Viewers(f"http://127.0.0.1:{config.web.port}")
@@ -135,7 +135,7 @@ def measure(options: argparse.Namespace) -> int:
                         took_s, cpu_s = time.monotonic() - began, time.process_time() - cpu_began
                         shown = (viewers.be(number) - seen) / took_s / max(1, number)
                         done = max(1, processed - before)
-                        figures[number].append(Figures(done / took_s, 1000 * cpu_s / done, shown))
+                        figures[number].append(MetricsSnapshot(done / took_s, 1000 * cpu_s / done, shown))
             finally:
                 viewers.stop()
                 daemon.stop()
@@ -197,7 +197,7 @@ async def view(url: str) -> int:
     return 0
 
 
-def print_rows(options: argparse.Namespace, figures: dict[int, list[Figures]]) -> None:
+def print_rows(options: argparse.Namespace, figures: dict[int, list[MetricsSnapshot]]) -> None:
     """The mean of all rounds; ratios within a round, since machines have moods."""
     engine = f"stand-in {HOLD_MS} ms" if options.engine == "edgetpu" else "CPU"
     camera = f"{options.measure:g} fps" if options.measure else "unlimited"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from posed.config import PeopleConfig, ZoneConfig
-from posed.people.events import Event, Observer
+from posed.people.events import Event, EventDetector
 from posed.people.person import Person
 from posed.pose import KEYPOINTS, Pose
 from posed.synthetic.actions import ACTIONS
@@ -103,7 +103,7 @@ def watched(
     config: PeopleConfig | None = None,
     spoil: Callable[[float, Person], Person | None] = lambda _, person: person,
     lost_after_s: float = 2,
-    observer: Observer | None = None,
+    observer: EventDetector | None = None,
     *,
     dark: Callable[[float], bool] = lambda _: False,
 ) -> list[Event]:
@@ -113,7 +113,7 @@ def watched(
         spoil: what becomes of a person in a frame; None: not found.
         dark: when it is.
     """
-    observer = observer or Observer(config or PeopleConfig())
+    observer = observer or EventDetector(config or PeopleConfig())
     tracks: dict[int, tuple[Person, float]] = {}
     aliases: dict[int, int] = {}
     events: list[Event] = []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from posed.camera.health import DARK_LUMA, FROZEN_S, HOLD_S, LIGHT_LUMA, Sight
+from posed.camera.health import DARK_LUMA, FROZEN_S, HOLD_S, LIGHT_LUMA, CameraHealthDetector
 from posed.camera.images import read_image
 from posed.frame import Image, Letterbox
 
@@ -46,7 +46,7 @@ def wall_with(person: Image) -> NDArray[np.floating]:
 
 
 def view_after_16_s(picture: NDArray[np.floating], sigma: float = 3) -> str:
-    sight = Sight()
+    sight = CameraHealthDetector()
     views = [sight.update(noisy(picture, sigma), time_s) for time_s in range(0, 17, 2)]
     return views[-1]
 
@@ -60,7 +60,7 @@ def test_a_room_with_people_is_ok_in_full_and_in_dim_light(shared: Path, name: s
 
 def test_the_frames_of_a_real_video_are_ok(shared: Path) -> None:
     capture = cv2.VideoCapture(str(shared / "testdata" / "walkers_768x576.mp4"))
-    sight = Sight()
+    sight = CameraHealthDetector()
     views = {sight.update(scaled(capture.read()[1][..., ::-1].copy()), n / 10) for n in range(50)}
     assert views == {"ok"}
 
@@ -106,7 +106,7 @@ def test_the_night_picture_of_an_infrared_camera_is_ok(shared: Path) -> None:
 
 
 def test_a_frame_is_dark_at_once() -> None:
-    sight = Sight()
+    sight = CameraHealthDetector()
     sight.update(checkers(), 0)
     assert not sight.dark
     sight.update(noisy(plain(2), 3), 0.2)
@@ -115,7 +115,7 @@ def test_a_frame_is_dark_at_once() -> None:
 
 @pytest.mark.parametrize("before", [5, 200])
 def test_dusk_changes_nothing_between_its_two_limits(before: float) -> None:
-    sight = Sight()
+    sight = CameraHealthDetector()
     sight.update(noisy(plain(before), 1), 0)
     sight.update(noisy(plain((DARK_LUMA + LIGHT_LUMA) / 2), 1), 0.2)
     assert sight.dark == (before < DARK_LUMA)
@@ -141,47 +141,47 @@ def test_one_changed_pixel_of_noise_ends_a_freeze() -> None:
     frame = checkers()
     changed = frame.copy()
     changed[101, 203] += 40
-    sight = Sight()
+    sight = CameraHealthDetector()
     sight.update(frame, 0)
     assert sight.update(frame, FROZEN_S) == "frozen"
     assert sight.update(changed, FROZEN_S + 0.1) == "ok"
 
 
 def test_dark_counts_only_after_it_lasted() -> None:
-    sight = Sight()
+    sight = CameraHealthDetector()
     views = [sight.update(noisy(plain(2), 3), time_s) for time_s in (5, 5 + HOLD_S - 0.1, 5 + HOLD_S)]
     assert views == ["ok", "ok", "dark"]
 
 
 def test_going_from_dark_to_covered_does_not_start_the_wait_again() -> None:
-    sight = Sight()
+    sight = CameraHealthDetector()
     sight.update(noisy(plain(2), 3), 0)
     assert sight.update(noisy(finger(120), 3), HOLD_S) == "covered"
 
 
 def test_the_first_good_frame_is_ok_at_once() -> None:
-    sight = Sight()
+    sight = CameraHealthDetector()
     for time_s in (0, HOLD_S):
         sight.update(noisy(plain(2), 3), time_s)
     assert sight.update(checkers(), HOLD_S + 0.03) == "ok"
 
 
 def test_a_good_frame_in_between_starts_the_wait_again() -> None:
-    sight = Sight()
+    sight = CameraHealthDetector()
     sight.update(noisy(plain(2), 3), 0)
     sight.update(checkers(), HOLD_S / 2)
     assert sight.update(noisy(plain(2), 3), HOLD_S + 0.1) == "ok"
 
 
 def test_a_frozen_picture_counts_only_after_it_lasted() -> None:
-    sight = Sight()
+    sight = CameraHealthDetector()
     views = [sight.update(checkers(), time_s) for time_s in (7, 7 + FROZEN_S - 0.1, 7 + FROZEN_S)]
     assert views == ["ok", "ok", "frozen"]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 353), (481, 2), (640, 480)])
 def test_every_size_of_picture_can_be_judged(size: tuple[int, int]) -> None:
-    assert Sight().update(np.zeros((size[1], size[0], 3), np.uint8), 0) == "ok"
+    assert CameraHealthDetector().update(np.zeros((size[1], size[0], 3), np.uint8), 0) == "ok"
 
 
 def checkers() -> Image:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from posed.camera.images import Images, find_images, open_images, read_image
-from posed.camera.playback_clock import MAX_LAG_S, Pace
+from posed.camera.playback_clock import MAX_LAG_S, PlaybackClock
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost, ImageError
 
@@ -218,7 +218,7 @@ def test_a_looping_folder_starts_again_and_its_time_goes_on(tmp_path: Path) -> N
 def test_in_real_time_pictures_come_at_fps(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.png", n) for n in range(3)]
     clock = FakeClock()
-    camera = Images(config(tmp_path, realtime=True, fps=4), paths, Pace(clock, clock.sleep))
+    camera = Images(config(tmp_path, realtime=True, fps=4), paths, PlaybackClock(clock, clock.sleep))
     frames = [camera.read(1) for _ in range(3)]
     assert [frame.captured_at for frame in frames if frame] == [1000, 1000.25, 1000.5]
 
@@ -226,7 +226,7 @@ def test_in_real_time_pictures_come_at_fps(tmp_path: Path) -> None:
 def test_a_picture_that_is_due_later_than_the_wait_is_none(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.png", n) for n in range(2)]
     clock = FakeClock()
-    camera = Images(config(tmp_path, realtime=True, fps=1), paths, Pace(clock, clock.sleep))
+    camera = Images(config(tmp_path, realtime=True, fps=1), paths, PlaybackClock(clock, clock.sleep))
     camera.read(0)
     assert camera.read(0.4) is None
     assert clock.now == pytest.approx(1000.4)
@@ -238,7 +238,7 @@ def test_a_picture_that_is_due_later_than_the_wait_is_none(tmp_path: Path) -> No
 def test_a_reader_that_is_late_still_gets_every_picture(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.png", n) for n in range(4)]
     clock = FakeClock()
-    camera = Images(config(tmp_path, realtime=True, fps=10), paths, Pace(clock, clock.sleep))
+    camera = Images(config(tmp_path, realtime=True, fps=10), paths, PlaybackClock(clock, clock.sleep))
     camera.read(0)
     clock.now += MAX_LAG_S * 5
     assert levels(camera, 1) == [1]

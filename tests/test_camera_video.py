@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from posed.camera import video
-from posed.camera.playback_clock import MAX_LAG_S, Pace
+from posed.camera.playback_clock import MAX_LAG_S, PlaybackClock
 from posed.camera.video import LiveVideo, VideoFile, open_video, public_name
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost
@@ -91,7 +91,7 @@ def read_all(camera: VideoFile, wait_s: float = 0) -> list[Frame]:
 
 def play(path: Path, **settings: object) -> tuple[VideoFile, FakeClock]:
     clock = FakeClock()
-    return VideoFile(config(path, **settings), Pace(clock, clock.sleep)), clock
+    return VideoFile(config(path, **settings), PlaybackClock(clock, clock.sleep)), clock
 
 
 # Files, as fast as they are read

@@ -13,7 +13,7 @@ import pytest
 
 from posed.config import ZoneConfig
 from posed.drawing.skeletons import draw_people
-from posed.people.events import Observed
+from posed.people.events import TrackedPerson
 from posed.people.person import Person
 from posed.pose import Pose
 from posed.synthetic.scene import Act, Part, Scene
@@ -83,9 +83,9 @@ def around(point: np.ndarray) -> tuple[slice, slice]:
     return slice(max(0, y - 6), y + 7), slice(max(0, x - 6), x + 7)
 
 
-def observed(number: int, x: float) -> Observed:
+def observed(number: int, x: float) -> TrackedPerson:
     pose = Pose(person((120, x), 180), np.full(17, 0.9), 0.9)
-    return Observed(Person(number, pose, np.ones(17, bool), True, 180, pose), "standing", 1.0, ())
+    return TrackedPerson(Person(number, pose, np.ones(17, bool), True, 180, pose), "standing", 1.0, ())
 
 
 def test_a_person_keeps_the_colour():
@@ -101,7 +101,7 @@ def test_words_and_people_at_the_borders_are_no_trouble(size):
     width, height = size
     zones = {"z" * 64: ZoneConfig(polygon=[(0, 0), (1, 0), (1, 1)], kind="exclude")}
     far = Pose(np.full((17, 2), 1e9), np.full(17, 0.9), 0.9)
-    there = Observed(Person(1, far, np.ones(17, bool), True, 1.0, far), "unknown", 1.0, ())
+    there = TrackedPerson(Person(1, far, np.ones(17, bool), True, 1.0, far), "unknown", 1.0, ())
     drawn = draw_people(np.zeros((height, width, 3), np.uint8), [there], zones, 0.2)
     assert drawn.shape == (height, width, 3)
 

@@ -25,10 +25,10 @@ from posed.daemon import Daemon
 from posed.frame import Frame, Letterbox
 from posed.messages.structs import Response
 from posed.mqtt.attempt import Received
-from posed.people.events import Observed
+from posed.people.events import TrackedPerson
 from posed.people.person import Person
-from posed.pipeline.stage_timings import Stages
-from posed.pipeline.threads import Inferred, Part
+from posed.pipeline.stage_timings import StageTimings
+from posed.pipeline.threads import DeviceStatus, Inferred
 from tests.make_tflite import make_tflite
 from tests.performers import posing
 from tests.test_pipeline_threads import FakeEngine
@@ -36,7 +36,7 @@ from tests.test_pipeline_threads import FakeEngine
 CONTRACT = jsonschema.Draft202012Validator(msgspec.json.schema(Response))
 
 
-class Desk:
+class MainLoopCalls:
     """A daemon that was never started, and what it would publish."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
@@ -68,16 +68,16 @@ class Desk:
 
     def see(self, image: np.ndarray, *people: Person) -> None:
         """As if a frame had been processed just now."""
-        self.daemon._pipeline.camera = self.daemon._pipeline.engine = Part("ok")
+        self.daemon._pipeline.camera = self.daemon._pipeline.engine = DeviceStatus("ok")
         self.daemon._processed_at.append(time.monotonic())
-        observed = [Observed(one, "standing", 1.0, ()) for one in people]
+        observed = [TrackedPerson(one, "standing", 1.0, ()) for one in people]
         self.daemon._newest = image, observed
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[MainLoopCalls]:
     level = logging.getLogger().level
-    yield Desk(tmp_path)
+    yield MainLoopCalls(tmp_path)
     logging.getLogger().setLevel(level)
 
 
@@ -182,7 +182,7 @@ def test_whether_a_frame_is_dark_is_recorded_and_counts(desk, monkeypatch, dark)
         lambda *frame, **how: counted.append(how["dark"]) or update(*frame, **how),
     )
     desk.ask("record", seconds=5)
-    image, stages = np.zeros((17, 33, 3), np.uint8), Stages()
+    image, stages = np.zeros((17, 33, 3), np.uint8), StageTimings()
     with stages.time("invoke"):
         heads = FakeEngine().infer(image)
     desk.daemon._process(
@@ -200,7 +200,7 @@ def test_a_blind_camera_is_no_empty_room(desk, sight):
 
 
 def test_health_names_what_does_not_work(desk):
-    desk.daemon._pipeline.camera = Part("waiting", "camera /dev/video0: gone")
+    desk.daemon._pipeline.camera = DeviceStatus("waiting", "camera /dev/video0: gone")
     health = desk.ask("health")
     assert not health["healthy"]
     assert "camera: camera /dev/video0: gone" in health["problems"]
@@ -227,7 +227,7 @@ def test_a_restart_ends_the_daemon_in_order_to_start_again(desk):
 # Pictures
 
 
-def snapshot(desk: Desk) -> Any:
+def snapshot(desk: MainLoopCalls) -> Any:
     return desk.ask("snapshot")
 
 
@@ -239,7 +239,7 @@ def test_no_picture_is_given_unless_the_file_allows_it(desk):
 
 @pytest.mark.parametrize("pictures", ["skeleton", "blurred", "full"])
 def test_a_picture_shows_what_the_file_allows(tmp_path, pictures):
-    desk = Desk(tmp_path, privacy={"pictures": pictures})
+    desk = MainLoopCalls(tmp_path, privacy={"pictures": pictures})
     red = np.full((480, 640, 3), (255, 0, 0), np.uint8)
     desk.see(red, posing("stand", 0.5))
     data = snapshot(desk)
@@ -250,7 +250,7 @@ def test_a_picture_shows_what_the_file_allows(tmp_path, pictures):
 
 
 def test_no_picture_of_before_is_given(tmp_path):
-    desk = Desk(tmp_path, privacy={"pictures": "full"})
+    desk = MainLoopCalls(tmp_path, privacy={"pictures": "full"})
     assert "no picture of now" in snapshot(desk)
     desk.see(np.zeros((48, 64, 3), np.uint8))
     desk.ask("pause")
@@ -258,13 +258,13 @@ def test_no_picture_of_before_is_given(tmp_path):
     desk.ask("resume")
     assert "no picture of now" in snapshot(desk)
     desk.see(np.zeros((48, 64, 3), np.uint8))
-    desk.daemon._pipeline.camera = Part("waiting", "gone")
+    desk.daemon._pipeline.camera = DeviceStatus("waiting", "gone")
     assert "no picture of now" in snapshot(desk)
 
 
 # Whatever a request holds
 
-DESK = Desk(Path(tempfile.mkdtemp(prefix="posed-fuzz-")), privacy={"pictures": "blurred"})
+DESK = MainLoopCalls(Path(tempfile.mkdtemp(prefix="posed-fuzz-")), privacy={"pictures": "blurred"})
 DESK.daemon._requests._allowance.grants = lambda: True
 VERBS = st.sampled_from(sorted(DESK.daemon._requests.verbs))
 SETTINGS = st.sampled_from([*live_settings(), "privacy.pictures", "decode", "", "a.b.c", "people.zones.a"])

@@ -12,7 +12,7 @@ import pytest
 from posed.backoff import Backoff
 from posed.config import EngineConfig
 from posed.engine import open_engine
-from posed.engine.auto import Substitute
+from posed.engine.auto import FallbackEngine
 from posed.engine.base import Engine
 from posed.engine.tflite import open_cpu
 from posed.errors import EngineError, EngineLost
@@ -138,7 +138,7 @@ def test_an_edge_tpu_that_can_never_work_is_looked_for_no_more(
 
     cpu = open_cpu(plain, 1, "away")
     caplog.clear()
-    with Substitute(cpu, refuse, Backoff(0.01, 0.01, lambda: 1.0)) as engine:
+    with FallbackEngine(cpu, refuse, Backoff(0.01, 0.01, lambda: 1.0)) as engine:
         eventually(lambda: not engine._thread.is_alive())
     assert caplog.messages == ["the Edge TPU is not looked for any more: they do not fit together"]
 

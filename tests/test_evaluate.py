@@ -289,7 +289,7 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
             first_s = frame.time_s if first_s is None else first_s
             now_s = frame.time_s - first_s
             following.update(poses_of(inferred, config), frame, dark=inferred.dark)
-            if (look := following.next_look()) is not None:
+            if (look := following.next_crop()) is not None:
                 pipeline.look(look, frame)
     finally:
         pipeline.stop(5)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posed.frame import PADDING, Letterbox, Look, Region, Turned
+from posed.frame import PADDING, Letterbox, Region, RotatedCrop, RotatedLetterbox
 
 SIDES = st.integers(1, 4000)
 
@@ -120,14 +120,14 @@ def test_a_point_in_a_turned_region_comes_back_to_where_it_was(turn_deg, region)
     y, x = region.top + (region.bottom - region.top) // 3, region.left + (region.right - region.left) // 4
     radius = (region.bottom - region.top) // 12
     cv2.circle(image, (x, y), radius, (255, 255, 255), cv2.FILLED)
-    view = Turned(Look(region, turn_deg), (481, 353))
+    view = RotatedLetterbox(RotatedCrop(region, turn_deg), (481, 353))
     ys, xs = np.nonzero(view.apply(image)[:, :, 0] > 190)
     (back,) = view.to_source(np.array([[ys.mean(), xs.mean()]]))
     assert back == pytest.approx([y, x], abs=1)
 
 
 def test_who_lies_with_the_head_to_the_left_is_upright_after_a_quarter_clockwise():
-    view = Turned(Look(Region(0, 0, 100, 100), 90), (100, 100))
+    view = RotatedLetterbox(RotatedCrop(Region(0, 0, 100, 100), 90), (100, 100))
     image = np.zeros((100, 100, 3), np.uint8)
     image[40:60, :20] = 255
     turned = view.apply(image)
@@ -137,7 +137,7 @@ def test_who_lies_with_the_head_to_the_left_is_upright_after_a_quarter_clockwise
 
 @pytest.mark.parametrize("turn_deg", [45, 90])
 def test_all_of_a_turned_region_fits_between_grey_bars(turn_deg):
-    turned = Turned(Look(Region(10, 10, 74, 58), turn_deg), (97, 65)).apply(
+    turned = RotatedLetterbox(RotatedCrop(Region(10, 10, 74, 58), turn_deg), (97, 65)).apply(
         np.full((80, 80, 3), 255, np.uint8)
     )
     assert turned.shape == (65, 97, 3)

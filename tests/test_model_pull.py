@@ -31,7 +31,7 @@ BODY = random.Random(353).randbytes(300_000)
 HALF = len(BODY) // 2
 ROOT = Path(__file__).resolve().parent.parent
 
-Answer = Callable[["Handler"], None]
+DeliveryResult = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -65,7 +65,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: list[Answer] = [whole]
+        self.answers: list[DeliveryResult] = [whole]
         self.paths: list[str] = []
         self.released = threading.Event()
 
@@ -117,11 +117,11 @@ def silent(handler: Handler) -> None:
     handler.server.released.wait()
 
 
-def status(code: int) -> Answer:
+def status(code: int) -> DeliveryResult:
     return lambda handler: handler.head(code, Content_Length=0)
 
 
-def redirect(url: str) -> Answer:
+def redirect(url: str) -> DeliveryResult:
     return lambda handler: handler.head(302, Location=url, Content_Length=0)
 
 
@@ -221,7 +221,7 @@ def test_a_damaged_file_is_replaced(file: ModelFile, folder: Path) -> None:
 
 @pytest.mark.parametrize("broken", [truncated, truncated_without_length, truncated_chunks])
 def test_a_truncated_body_is_asked_for_again(
-    broken: Answer, server: Server, file: ModelFile, folder: Path
+    broken: DeliveryResult, server: Server, file: ModelFile, folder: Path
 ) -> None:
     server.answers = [broken, whole]
     assert get(file, folder).read_bytes() == BODY

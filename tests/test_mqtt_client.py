@@ -20,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from posed.backoff import Backoff
 from posed.config import MqttConfig, TlsConfig
 from posed.errors import ConfigError
-from posed.mqtt.client import MAX_WAITING, Answer, MqttClient, Timing
+from posed.mqtt.client import MAX_WAITING, DeliveryResult, MqttClient, Timing
 from tests.brokers import MOSQUITTO, Amqtt, Gate, Mosquitto, Pki, Subscriber, eventually, free_port
 
 AVAILABILITY = "posed/test/availability"
@@ -516,11 +516,11 @@ def test_expiry_reaches_mqtt_5_subscribers(mosquitto: Mosquitto, make_client: Cl
 
 
 def test_an_acknowledged_message_is_answered_as_such(mosquitto: Mosquitto, make_client: ClientMaker) -> None:
-    answers: list[Answer] = []
+    answers: list[DeliveryResult] = []
     with Subscriber(mosquitto.port) as seen:
         client = connected(make_client(mosquitto.port))
         assert client.deliver("posed/test/events", b"{}", answers.append)
-        eventually(lambda: answers == [Answer.ACKNOWLEDGED])
+        eventually(lambda: answers == [DeliveryResult.ACKNOWLEDGED])
         assert seen.wait_for("posed/test/events", b"{}").qos == 1
 
 
@@ -530,27 +530,27 @@ def test_a_message_that_the_broker_forbids_is_answered_as_refused(
     rules = tmp_path / "acl"
     rules.write_text("topic read #\n")
     rules.chmod(0o600)
-    answers: list[Answer] = []
+    answers: list[DeliveryResult] = []
     with Mosquitto(tmp_path, lines=(f"acl_file {rules}",)) as broker:
         client = connected(make_client(broker.port))
         assert client.deliver("posed/test/events", b"{}", answers.append)
-        eventually(lambda: answers == [Answer.REFUSED])
+        eventually(lambda: answers == [DeliveryResult.REFUSED])
 
 
 def test_a_message_on_its_way_when_the_connection_ends_is_answered_as_lost_and_not_counted(
     mosquitto: Mosquitto, make_client: ClientMaker
 ) -> None:
-    answers: list[Answer] = []
+    answers: list[DeliveryResult] = []
     client = settled(make_client(mosquitto.port))
     mosquitto.pause()
     assert client.deliver("posed/test/events", b"{}", answers.append)
     mosquitto.signal(signal.SIGKILL)
-    eventually(lambda: answers == [Answer.LOST])
+    eventually(lambda: answers == [DeliveryResult.LOST])
     assert client.dropped == 0
 
 
 def test_a_message_that_cannot_go_out_is_left_with_its_sender(make_client: ClientMaker) -> None:
-    answers: list[Answer] = []
+    answers: list[DeliveryResult] = []
     client = started(make_client(free_port()))
     assert not client.deliver("posed/test/events", b"{}", answers.append)
     assert (client.dropped, answers) == (0, [])
@@ -559,11 +559,11 @@ def test_a_message_that_cannot_go_out_is_left_with_its_sender(make_client: Clien
 def test_a_message_on_its_way_is_answered_before_the_connection_is_stopped(
     mosquitto: Mosquitto, make_client: ClientMaker
 ) -> None:
-    answers: list[Answer] = []
+    answers: list[DeliveryResult] = []
     client = connected(make_client(mosquitto.port))
     assert client.deliver("posed/test/events", b"{}", answers.append)
     client.stop(2)
-    assert answers == [Answer.ACKNOWLEDGED]
+    assert answers == [DeliveryResult.ACKNOWLEDGED]
 
 
 # TLS

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from posed.config import Config
-from posed.mqtt.client import Answer
-from posed.mqtt.discovery import Announcer, plan
+from posed.mqtt.client import DeliveryResult
+from posed.mqtt.discovery import DiscoveryPublisher, plan
 from posed.mqtt.homeassistant import MIGRATE, Announcement, announcements
 
 DEVICE = "homeassistant/device/posed_hall/config"
@@ -94,11 +94,11 @@ class Broker:
         self.now_s = 50.0
         self.takes = True
         self.sent: list[tuple[str, bytes]] = []
-        self.unanswered: list[Callable[[Answer], None]] = []
-        self.announcer = Announcer(file, self._deliver, lambda: self.now_s)
+        self.unanswered: list[Callable[[DeliveryResult], None]] = []
+        self.announcer = DiscoveryPublisher(file, self._deliver, lambda: self.now_s)
 
     def _deliver(
-        self, topic: str, payload: bytes, on_answer: Callable[[Answer], None], *, retain: bool
+        self, topic: str, payload: bytes, on_answer: Callable[[DeliveryResult], None], *, retain: bool
     ) -> bool:
         assert retain
         if self.takes:
@@ -109,7 +109,7 @@ class Broker:
     def topics(self) -> list[str]:
         return [topic for topic, _ in self.sent]
 
-    def answer(self, answer: Answer = Answer.ACKNOWLEDGED) -> None:
+    def answer(self, answer: DeliveryResult = DeliveryResult.ACKNOWLEDGED) -> None:
         while self.unanswered:
             self.unanswered.pop(0)(answer)
 
@@ -224,7 +224,7 @@ def test_the_next_run_takes_back_what_one_that_ended_halfway_announced(file):
     assert {topic for topic, payload in second.sent if payload == b""} == set(announced(**SINGLE))
 
 
-@pytest.mark.parametrize("answer", [Answer.REFUSED, Answer.LOST])
+@pytest.mark.parametrize("answer", [DeliveryResult.REFUSED, DeliveryResult.LOST])
 def test_what_the_broker_did_not_take_is_tried_again_by_the_next_run(file, answer):
     first = Broker(file)
     first.announcer.announce(announced(**ZONE), BESIDE)

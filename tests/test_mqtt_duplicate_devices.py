@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posed.messages.structs import encode, rfc3339
-from posed.mqtt.duplicate_devices import Rival, Rivals
+from posed.mqtt.duplicate_devices import DuplicateDevice, DuplicateDeviceDetector
 from tests.test_messages_structs import state
 
 NOW = 1_800_000_000.0
@@ -15,8 +15,8 @@ def told(run: str, uptime_s: int) -> bytes:
     return encode(state(run=run, time=rfc3339(NOW), uptime_s=uptime_s))
 
 
-def rivals(uptime_s: float = 100, *, kept: bool = True) -> Rivals:
-    ours = Rivals("bbbb", lambda: uptime_s, lambda: NOW)
+def rivals(uptime_s: float = 100, *, kept: bool = True) -> DuplicateDeviceDetector:
+    ours = DuplicateDeviceDetector("bbbb", lambda: uptime_s, lambda: NOW)
     if kept:
         assert ours.heed(told("bbbb", 1)) is None
     return ours
@@ -24,12 +24,12 @@ def rivals(uptime_s: float = 100, *, kept: bool = True) -> Rivals:
 
 @pytest.mark.parametrize(("uptime_s", "older"), [(500, True), (20, False)])
 def test_the_younger_gives_way(uptime_s, older):
-    assert rivals().heed(told("aaaa", uptime_s)) == Rival("aaaa", older)
+    assert rivals().heed(told("aaaa", uptime_s)) == DuplicateDevice("aaaa", older)
 
 
 @pytest.mark.parametrize(("run", "older"), [("aaaa", True), ("cccc", False)])
 def test_two_that_started_together_agree_by_their_runs(run, older):
-    assert rivals(100.9).heed(told(run, 100)) == Rival(run, older)
+    assert rivals(100.9).heed(told(run, 100)) == DuplicateDevice(run, older)
 
 
 def test_what_a_run_before_has_left_is_no_rival():
@@ -44,16 +44,16 @@ def test_what_is_no_state_is_no_rival(payload):
 
 
 def test_a_state_that_a_broker_got_back_from_before_our_start_is_no_rivals() -> None:
-    ours = Rivals("bbbb", lambda: 60, lambda: NOW)
+    ours = DuplicateDeviceDetector("bbbb", lambda: 60, lambda: NOW)
     ours.heed(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
     old = encode(state(run="aaaa", time=rfc3339(NOW - 90), uptime_s=600))
     assert ours.heed(old) is None
     alive = encode(state(run="aaaa", time=rfc3339(NOW - 20), uptime_s=600))
-    assert ours.heed(alive) == Rival("aaaa", older=True)
+    assert ours.heed(alive) == DuplicateDevice("aaaa", older=True)
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_no_time_of_a_state_stops_anything(time: str) -> None:
-    ours = Rivals("bbbb", lambda: 60, lambda: NOW)
+    ours = DuplicateDeviceDetector("bbbb", lambda: 60, lambda: NOW)
     ours.heed(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
     ours.heed(f'{{"run": "x", "time": "{time}", "uptime_s": 1}}'.encode())

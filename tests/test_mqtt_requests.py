@@ -20,9 +20,9 @@ from paho.mqtt.properties import Properties
 
 from posed.config import MqttConfig
 from posed.errors import ConfigError, RequestError
+from posed.messages import structs as messages
 from posed.messages.structs import EventSent, Request, Response
 from posed.messages.topics import Topics
-from posed.mqtt import messages
 from posed.mqtt.attempt import Notes, Received
 from posed.mqtt.client import MqttClient, Timing
 from posed.mqtt.requests import MAX_AT_ONCE, MAX_BYTES, MAX_WAITING, Requests, Verb
@@ -59,7 +59,7 @@ class Clock:
         return self.now_s
 
 
-class Desk:
+class MainLoopCalls:
     """Requests with one verb, and what they publish."""
 
     def __init__(self) -> None:
@@ -88,8 +88,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk() -> MainLoopCalls:
+    return MainLoopCalls()
 
 
 # What is answered
@@ -266,7 +266,7 @@ MANY = settings(max_examples=500, deadline=None, database=None)
 
 def _holds(payload: bytes) -> None:
     """Any payload has an answer, which the contract allows and which can be published."""
-    desk = Desk()
+    desk = MainLoopCalls()
     response = desk.ask("greet", payload)
     assert response["status"] in {"ok", "error"}
     assert ("data" in response) != ("error" in response)
@@ -293,7 +293,7 @@ def test_any_damaged_json_has_an_answer(payload, place, length, damage):
 @MANY
 @given(st.text(max_size=50), st.booleans())
 def test_any_topic_is_answered_below_our_own_or_dropped(verb, retained):
-    desk = Desk()
+    desk = MainLoopCalls()
     desk.receive(verb, retained=retained)
     desk.serve()
     for topic, _, _ in desk.published:

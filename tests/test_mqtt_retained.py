@@ -7,7 +7,7 @@ import json
 import pytest
 
 from posed.messages.structs import ZoneMessage
-from posed.mqtt.retained import INTERVAL_S, Retained
+from posed.mqtt.retained import INTERVAL_S, RetainedPublisher
 
 TOPIC = "posed/hall/zones/bed"
 
@@ -19,7 +19,7 @@ class Broker:
         self.now_s = 100.0
         self.takes = True
         self.told: list[int | None] = []
-        self.retained = Retained(self._publish, lambda: self.now_s)
+        self.retained = RetainedPublisher(self._publish, lambda: self.now_s)
 
     def tell(self, people: int | None, spacing_s: float = 0) -> None:
         message = ZoneMessage(device="hall", time=str(self.now_s), zone="bed", occupied=None, people=people)

@@ -22,7 +22,7 @@ import pytest
 from posed.config import MqttConfig, MqttEventsConfig
 from posed.messages.structs import Sender, person_message
 from posed.messages.topics import Topics
-from posed.mqtt.client import Answer, MqttClient, Timing
+from posed.mqtt.client import DeliveryResult, MqttClient, Timing
 from posed.mqtt.spool import Occurrence, Spool
 from posed.mqtt.store import Moment, Store, StoredEvent
 from posed.pose import KEYPOINTS, Pose
@@ -694,9 +694,11 @@ def test_stop_writes_what_was_just_handed_over(file):
 
 
 def test_an_answer_for_an_event_that_was_dropped_changes_nothing(file):
-    answers: list[Callable[[Answer], None]] = []
+    answers: list[Callable[[DeliveryResult], None]] = []
 
-    def deliver(topic: str, _payload: bytes, on_answer: Callable[[Answer], None], **_: object) -> bool:
+    def deliver(
+        topic: str, _payload: bytes, on_answer: Callable[[DeliveryResult], None], **_: object
+    ) -> bool:
         if topic == TOPICS.events:
             answers.append(on_answer)
         return True
@@ -707,7 +709,7 @@ def test_an_answer_for_an_event_that_was_dropped_changes_nothing(file):
     made = [spool.add(Occurrence("fall", 0)) for _ in range(5)]
     eventually(lambda: len(answers) == 5)
     made += [spool.add(Occurrence("fall", 0)) for _ in range(6)]
-    answers[0](Answer.ACKNOWLEDGED)
+    answers[0](DeliveryResult.ACKNOWLEDGED)
     spool.stop(5)
     assert on_disk(file) == made[1:]
     assert spool.state.dropped == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posed.config import PeopleConfig
-from posed.people.events import Event, Observer
+from posed.people.events import Event, EventDetector
 from tests.performers import (
     SIZE,
     Ended,
@@ -120,7 +120,7 @@ def test_time_that_jumps_back_tells_nothing_twice():
 
 
 def test_who_is_not_seen_is_still_there_with_posture_and_zones():
-    observer = Observer(PeopleConfig(zones={"all": zone(*EVERYWHERE)}))
+    observer = EventDetector(PeopleConfig(zones={"all": zone(*EVERYWHERE)}))
     standing = posing("stand", 0.5)
     for frame in range(20):
         observer.update([standing], [], frame / 10, SIZE)
@@ -134,7 +134,7 @@ def test_who_is_not_seen_is_still_there_with_posture_and_zones():
 
 @pytest.mark.parametrize(("cut", "how"), [(False, "border"), (True, "lost")])
 def test_who_is_cut_off_at_the_border_was_not_seen_leaving(cut, how):
-    observer, standing = Observer(PeopleConfig()), posing("stand", 0.5)
+    observer, standing = EventDetector(PeopleConfig()), posing("stand", 0.5)
     observer.update([standing], [], 0.0, SIZE)
     (left,) = told(observer.update([], [Ended(standing, "left", cut)], 0.1, SIZE), "left")
     assert left.detail["how"] == how

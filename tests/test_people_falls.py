@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from posed.config import PeopleConfig
-from posed.people.events import Event, Observer
+from posed.people.events import Event, EventDetector
 from posed.synthetic.actions import FALLS
 from tests.performers import SIZE, lasting, part, performed, told, watched, zone
 
@@ -246,7 +246,7 @@ def test_who_bends_into_an_excluded_zone_has_not_fallen():
 
 
 def test_falls_that_are_off_for_a_while_know_nothing_of_before():
-    observer = Observer(PeopleConfig())
+    observer = EventDetector(PeopleConfig())
     frames = list(performed([falling("tie_shoes")], 40))
     bent = [one for one in frames if one[0] < FALLS_AT_S + 1]
     watched(bent, observer=observer)
@@ -271,7 +271,7 @@ def test_who_is_seen_leaving_is_cleared():
 
 
 def test_a_request_clears_one_fall_or_all():
-    observer = Observer(PeopleConfig())
+    observer = EventDetector(PeopleConfig())
     two = [falling(place=(-1, 4)), falling(place=(1.2, 4), number=2, seed=9)]
     events = watched(performed(two, 20), observer=observer)
     first, second = told(events, "fall")
@@ -297,9 +297,9 @@ def test_several_people_fall_and_each_gets_up():
     ]
 
 
-def restarted(observer: Observer) -> Observer:
+def restarted(observer: EventDetector) -> EventDetector:
     """What the daemon does: keep what was dumped as JSON, and give it to a new observer."""
-    new = Observer(PeopleConfig())
+    new = EventDetector(PeopleConfig())
     new.restore(json.loads(json.dumps(observer.dump())))
     return new
 
@@ -307,7 +307,7 @@ def restarted(observer: Observer) -> Observer:
 def test_a_fall_survives_a_restart_and_is_told_once():
     scene = falling("fall_backwards", lasting("hold", 14), "get_up")
     frames = list(performed([scene], 30))
-    observer = Observer(PeopleConfig())
+    observer = EventDetector(PeopleConfig())
     before = watched(frames[:150], observer=observer)
     after = watched(frames[150:], observer=restarted(observer))
     assert (kinds(before), kinds(after)) == (["fall"], ["fall_cleared"])
@@ -316,7 +316,7 @@ def test_a_fall_survives_a_restart_and_is_told_once():
 
 def test_somebody_who_is_down_and_not_confirmed_survives_a_restart():
     frames = list(performed([falling()], 25))
-    observer = Observer(PeopleConfig())
+    observer = EventDetector(PeopleConfig())
     before = watched(frames[:60], observer=observer)
     after = watched(frames[60:], observer=restarted(observer))
     assert (kinds(before), kinds(after)) == ([], ["fall"])
@@ -325,7 +325,7 @@ def test_somebody_who_is_down_and_not_confirmed_survives_a_restart():
 
 
 def test_a_restart_finds_nobody_and_the_fall_stays():
-    observer = Observer(PeopleConfig())
+    observer = EventDetector(PeopleConfig())
     watched(performed([falling()], 16), observer=observer)
     new = restarted(observer)
     assert watched(((at / 10, []) for at in range(600)), observer=new) == []
@@ -337,7 +337,7 @@ def test_a_restart_finds_nobody_and_the_fall_stays():
 )
 def test_what_was_not_dumped_is_refused(data):
     with pytest.raises(ValueError, match=r"^falls: must be what dump gave, got "):
-        Observer(PeopleConfig()).restore(data)
+        EventDetector(PeopleConfig()).restore(data)
 
 
 def test_nobody_stays_down_while_no_frames_come():
@@ -347,7 +347,7 @@ def test_nobody_stays_down_while_no_frames_come():
 
 
 def test_a_fall_in_mid_track_is_known_where_to_look_for():
-    observer = Observer(PeopleConfig())
+    observer = EventDetector(PeopleConfig())
     watched(performed([falling()], 6), observer=observer)
     (down,) = observer.falls.down
     assert not down.confirmed

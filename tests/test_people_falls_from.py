@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from posed.config import PeopleConfig
-from posed.people.events import Event, Observer
+from posed.people.events import Event, EventDetector
 from posed.people.person import Person
 from tests.performers import SIZE, Ended, lasting, part, performed, person_at, posing, told, watched
 
@@ -96,7 +96,7 @@ def falling(*after, action="fall_sideways", **where):
 
 
 def run(
-    observer: Observer, frames, lost_at_s: float, ends: Ended | None = None, ends_after_s: float = 1.0
+    observer: EventDetector, frames, lost_at_s: float, ends: Ended | None = None, ends_after_s: float = 1.0
 ) -> list[Event]:
     """Events of somebody who is lost at a time, and whose track ends like that a while later."""
     events = []
@@ -112,7 +112,7 @@ def lost(frames, border: str | None, lost_at_s: float = LOST_AT_S, *, cut: bool 
     """Events of somebody who is lost over a border of the frame."""
     frames = list(frames)
     last = [people[0] for at, people in frames if at < lost_at_s][-1]
-    return run(Observer(PeopleConfig()), frames, lost_at_s, Ended(last, border, cut))
+    return run(EventDetector(PeopleConfig()), frames, lost_at_s, Ended(last, border, cut))
 
 
 # Chairs
@@ -228,7 +228,7 @@ def test_a_recording_that_begins_anew_drops_who_had_vanished():
 
 def test_a_recording_that_begins_anew_keeps_who_was_told():
     frames = list(performed([part(lasting("stand", FALLS_AT_S), "fall_sideways")], 40))
-    observer = Observer(PeopleConfig())
+    observer = EventDetector(PeopleConfig())
     last = [people[0] for at, people in frames if at < LOST_AT_S][-1]
     assert kinds(run(observer, frames, LOST_AT_S, Ended(last, None, cut=True), ends_after_s=20)) == ["fall"]
     assert len(observer.falls.fallen) == 1
@@ -271,7 +271,7 @@ def test_a_fall_tells_which_evidence_counted_how_much():
 
 def test_a_restart_keeps_floor_posture_and_speed():
     scene = part(lasting("sit", FALLS_AT_S), lasting("lie_on_side", 20))
-    observer, again = Observer(PeopleConfig()), Observer(PeopleConfig())
+    observer, again = EventDetector(PeopleConfig()), EventDetector(PeopleConfig())
     watched(performed([scene], 8), observer=observer)
     again.restore(json.loads(json.dumps(observer.dump())))
     (before,), (after,) = observer.falls.down, again.falls.down
@@ -283,10 +283,10 @@ def test_a_restart_keeps_floor_posture_and_speed():
 
 
 def test_a_restart_keeps_a_floor_that_is_not_known():
-    observer = Observer(PeopleConfig())
+    observer = EventDetector(PeopleConfig())
     watched(falling(), observer=observer)
     data = json.loads(json.dumps(observer.dump()))
     data["downs"][0]["floor"] = None
-    again = Observer(PeopleConfig())
+    again = EventDetector(PeopleConfig())
     again.restore(data)
     assert again.dump()["downs"][0]["floor"] is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from posed.config import PeopleConfig
-from posed.people.events import Observer
+from posed.people.events import EventDetector
 from posed.people.falls import Seeing
 from posed.people.person import Person
 from posed.people.pitch import BELIEVED_S, FROM_ONE_S, REMEMBERED_S, STEEPEST_DEG, TOO_STEEP_DEG, Pitch
@@ -179,7 +179,7 @@ def test_what_is_no_pitch_is_refused(data):
 
 def test_too_steep_a_view_tells_no_posture():
     person = posing("stand", 0.5)
-    observer = Observer(PeopleConfig(pitch_deg=TOO_STEEP_DEG))
+    observer = EventDetector(PeopleConfig(pitch_deg=TOO_STEEP_DEG))
     events = [event for frame in range(50) for event in observer.update([person], [], frame / FPS, SIZE)]
     assert (told(events, "posture"), observer.people[0].posture) == ([], "unknown")
     observer.configure(PeopleConfig(pitch_deg=10))

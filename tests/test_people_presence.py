@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from posed.config import PeopleConfig
-from posed.people.events import Observer
+from posed.people.events import EventDetector
 from posed.people.person import Person
 from posed.people.posture import joints_of
 from posed.people.presence import MOVED, Presence
@@ -42,9 +42,9 @@ def wandering(person: Person, statures: float):
         yield frame / 10, [person_at(person.pose.points + aside, person.size_px)]
 
 
-def watch(frames, observer: Observer | None = None):
+def watch(frames, observer: EventDetector | None = None):
     """The events of these frames, and how many people there were in each."""
-    observer = observer or Observer(PeopleConfig())
+    observer = observer or EventDetector(PeopleConfig())
     events, counts = [], []
     for at, people in frames:
         events += observer.update(people, [], at, SIZE)
@@ -133,7 +133,7 @@ def test_somebody_stays_somebody_while_hidden():
 
 
 def test_a_thing_that_is_lost_tells_nothing():
-    observer = Observer(PeopleConfig())
+    observer = EventDetector(PeopleConfig())
     watch(still(COAT, 5), observer)
     assert observer.update([], [Ended(COAT)], 5.0, SIZE) == []
 

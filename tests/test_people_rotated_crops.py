@@ -10,12 +10,19 @@ import pytest
 
 from posed.config import DecodeConfig, EngineConfig, PeopleConfig, ZoneConfig
 from posed.engine import open_engine
-from posed.frame import Letterbox, Look, Region, Turned
+from posed.frame import Letterbox, Region, RotatedCrop, RotatedLetterbox
 from posed.model.pair import load_pair
 from posed.networks.posenet import decode_frame
 from posed.people.falls import Down, Place
 from posed.people.person import Person
-from posed.people.rotated_crops import SEARCH_EVERY_S, SEARCH_FOR_S, SEARCH_TURNS, Looks, lean_of, merged
+from posed.people.rotated_crops import (
+    SEARCH_EVERY_S,
+    SEARCH_FOR_S,
+    SEARCH_TURNS,
+    RotatedCropScheduler,
+    lean_of,
+    merge_detections,
+)
 from posed.people.tracker import Tracker
 from posed.pose import Pose
 from tests.heads import person as figure
@@ -48,9 +55,11 @@ def somebody(angle_deg: float, number: int = 1, *, seen: bool = True, middle=MID
     return Person(number, one, np.ones(17, bool), seen, 200.0, one if seen else None)
 
 
-def looked(config: PeopleConfig, seconds: float, people=(), ended=None, down=()) -> list[tuple[float, Look]]:
+def looked(
+    config: PeopleConfig, seconds: float, people=(), ended=None, down=()
+) -> list[tuple[float, RotatedCrop]]:
     """What is looked at, and when; `ended` by time."""
-    looks = Looks(config)
+    looks = RotatedCropScheduler(config)
     found = []
     for frame in range(round(seconds * FPS)):
         time_s = frame / FPS
@@ -60,7 +69,7 @@ def looked(config: PeopleConfig, seconds: float, people=(), ended=None, down=())
     return found
 
 
-def regions(looks: list[tuple[float, Look]]) -> set[Region]:
+def regions(looks: list[tuple[float, RotatedCrop]]) -> set[Region]:
     return {look.region for _, look in looks}
 
 
@@ -140,7 +149,7 @@ def test_who_is_upright_is_not_looked_at():
 
 
 def test_who_leaned_and_is_hidden_is_looked_at_where_they_were():
-    looks = Looks(PeopleConfig(look_turned_s=3600))
+    looks = RotatedCropScheduler(PeopleConfig(look_turned_s=3600))
     looks.next([somebody(90)], (), (), 0.0, SIZE)
     later = [looks.next([somebody(0, seen=False)], (), (), frame / FPS, SIZE) for frame in range(1, 20)]
     assert any(look is not None and look.region != WHOLE for look in later)
@@ -151,8 +160,8 @@ def test_who_leaned_and_is_hidden_is_looked_at_where_they_were():
 def test_somebody_who_is_found_only_by_looks_becomes_one_person_and_stays_so(fps, later):
     """`later` frames after it is asked for a look is made: 1 live, 3 of a recording."""
     config = PeopleConfig()
-    looks, tracker, lying = Looks(config), Tracker(config, 0.2), pose(-90, 0.6)
-    asked: list[Look | None] = [None] * later
+    looks, tracker, lying = RotatedCropScheduler(config), Tracker(config, 0.2), pose(-90, 0.6)
+    asked: list[RotatedCrop | None] = [None] * later
     ids: list[set[int]] = []
     for frame in range(60 * fps):
         look = asked[frame]
@@ -195,7 +204,7 @@ def test_half_of_the_engine_searches_until_a_fall_is_told():
 
 
 def test_who_is_hidden_inside_the_frame_is_searched_for():
-    looks = Looks(PeopleConfig(look_turned_s=3600))
+    looks = RotatedCropScheduler(PeopleConfig(look_turned_s=3600))
     hidden = replace(somebody(0), seen=False)
     asked = [looks.next([somebody(0)], (), (), frame / FPS, SIZE) for frame in range(FPS * 12)]
     asked = [looks.next([hidden], (), (), 12 + frame / FPS, SIZE) for frame in range(FPS * 2)]
@@ -203,7 +212,7 @@ def test_who_is_hidden_inside_the_frame_is_searched_for():
 
 
 def test_time_that_jumps_back_stops_no_looks():
-    looks = Looks(PeopleConfig())
+    looks = RotatedCropScheduler(PeopleConfig())
     for frame in range(600):
         looks.next((), (), (), 1000 + frame / FPS, SIZE)
     assert any(looks.next((), (), (), frame / FPS, SIZE) for frame in range(100))
@@ -223,28 +232,28 @@ def test_nobody_leans_whose_shoulders_are_not_seen():
 
 def test_who_is_found_only_turned_is_added():
     standing, lying = pose(middle=(240, 100)), pose(-90, 0.6, middle=(300, 450))
-    assert merged([standing], [lying], 90, 0.2) == [standing, lying]
+    assert merge_detections([standing], [lying], 90, 0.2) == [standing, lying]
 
 
 @pytest.mark.parametrize(("upright_score", "turned_score"), [(0.3, 0.7), (0.7, 0.3)])
 def test_who_is_found_both_ways_is_there_once_with_the_better_score(upright_score, turned_score):
     one, other = pose(-90, upright_score), pose(-88, turned_score)
-    (kept,) = merged([one], [other], 90, 0.2)
+    (kept,) = merge_detections([one], [other], 90, 0.2)
     assert kept.score == 0.7
 
 
 def test_somebody_upright_who_is_seen_wrongly_as_lying_is_there_once():
     upright, within = pose(0, 0.8), pose(-90, 0.4, height_px=40.0)
-    assert merged([upright], [within], 90, 0.2) == [upright]
+    assert merge_detections([upright], [within], 90, 0.2) == [upright]
 
 
 def test_a_pose_that_is_not_upright_in_the_turned_picture_is_nobody():
-    assert merged([], [pose(0)], 90, 0.2) == []
-    assert merged([], [pose(90)], 90, 0.2) == []
+    assert merge_detections([], [pose(0)], 90, 0.2) == []
+    assert merge_detections([], [pose(90)], 90, 0.2) == []
 
 
 def test_the_best_comes_first():
-    poses = merged([pose(0, 0.5, (240, 100))], [pose(-90, 0.9, (300, 450))], 90, 0.2)
+    poses = merge_detections([pose(0, 0.5, (240, 100))], [pose(-90, 0.9, (300, 450))], 90, 0.2)
     assert [one.score for one in poses] == [0.9, 0.5]
 
 
@@ -255,14 +264,14 @@ def test_people_in_a_picture_on_its_side_are_found_only_turned(shared, turn_deg)
     lying = np.rot90(photograph, 1 if turn_deg == 90 else -1).copy()
     pair, settings = load_pair(str(path)), DecodeConfig()
     size = lying.shape[1], lying.shape[0]
-    view = Turned(Look(Region.whole(size), turn_deg), pair.model.size)
+    view = RotatedLetterbox(RotatedCrop(Region.whole(size), turn_deg), pair.model.size)
     letterbox = Letterbox(size, pair.model.size)
     with open_engine(EngineConfig(kind="cpu"), pair.cpu, pair.edgetpu) as engine:
         as_it_is = decode_frame(engine.infer(letterbox.apply(lying)), letterbox, settings)
         turned = decode_frame(engine.infer(view.apply(lying)), view, settings)
         upright_box = Letterbox((640, 480), pair.model.size)
         upright = decode_frame(engine.infer(upright_box.apply(photograph)), upright_box, settings)
-    people = merged(as_it_is, turned, turn_deg, settings.keypoint_threshold)
+    people = merge_detections(as_it_is, turned, turn_deg, settings.keypoint_threshold)
     assert as_it_is == []
     assert len(people) == len(upright) == 2
     for true in upright:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from posed.frame import Image
-from posed.pipeline.idle_gate import CALM_S, Attention
+from posed.pipeline.idle_gate import CALM_S, IdleGate
 from posed.synthetic.scene import random_still
 
 ROOM = random_still(3, (640, 480), 0).image
@@ -29,58 +29,58 @@ def with_somebody(image: Image) -> Image:
     return changed
 
 
-def calm(attention: Attention) -> float:
+def calm(idle_gate: IdleGate) -> float:
     """Let the scene be empty for long enough, with a frame just processed; gives the time."""
-    attention.heed(0, 0.0)
+    idle_gate.heed(0, 0.0)
     time_s = CALM_S + 1
-    assert attention.wants(ROOM, time_s)
+    assert idle_gate.wants(ROOM, time_s)
     return time_s
 
 
-def wanted(attention: Attention, begin_s: float, seconds: float) -> int:
+def wanted(idle_gate: IdleGate, begin_s: float, seconds: float) -> int:
     """Of an unchanged, noisy room at 30 frames per second."""
     frames = range(1, round(seconds * FPS) + 1)
-    return sum(attention.wants(NOISY_ROOMS[number % 5], begin_s + number / FPS) for number in frames)
+    return sum(idle_gate.wants(NOISY_ROOMS[number % 5], begin_s + number / FPS) for number in frames)
 
 
 def test_without_an_idle_rate_every_frame_is_wanted():
-    attention = Attention(idle_fps=0)
-    attention.heed(0, 0.0)
-    assert wanted(attention, 100.0, seconds=1) == FPS
+    idle_gate = IdleGate(idle_fps=0)
+    idle_gate.heed(0, 0.0)
+    assert wanted(idle_gate, 100.0, seconds=1) == FPS
 
 
 def test_until_something_is_known_every_frame_is_wanted():
-    assert wanted(Attention(idle_fps=2), 0.0, seconds=1) == FPS
+    assert wanted(IdleGate(idle_fps=2), 0.0, seconds=1) == FPS
 
 
 @pytest.mark.parametrize("idle_fps", [1, 2, 5])
 def test_an_empty_scene_is_looked_at_at_the_idle_rate(idle_fps):
-    attention = Attention(idle_fps)
-    assert wanted(attention, calm(attention), seconds=4) == pytest.approx(4 * idle_fps, abs=1)
+    idle_gate = IdleGate(idle_fps)
+    assert wanted(idle_gate, calm(idle_gate), seconds=4) == pytest.approx(4 * idle_fps, abs=1)
 
 
 def test_a_scene_that_was_empty_only_for_a_moment_is_not_idle():
-    attention = Attention(idle_fps=1)
-    attention.heed(1, 10.0)
-    attention.heed(0, 10.1)
-    assert wanted(attention, 10.1, seconds=CALM_S - 0.2) == round((CALM_S - 0.2) * FPS)
+    idle_gate = IdleGate(idle_fps=1)
+    idle_gate.heed(1, 10.0)
+    idle_gate.heed(0, 10.1)
+    assert wanted(idle_gate, 10.1, seconds=CALM_S - 0.2) == round((CALM_S - 0.2) * FPS)
 
 
 def test_a_frame_with_somebody_new_in_it_is_wanted_at_once():
-    attention = Attention(idle_fps=1)
-    now = calm(attention)
-    assert not attention.wants(noisy(ROOM, 1), now + 1 / FPS)
-    assert attention.wants(noisy(with_somebody(ROOM), 2), now + 2 / FPS)
+    idle_gate = IdleGate(idle_fps=1)
+    now = calm(idle_gate)
+    assert not idle_gate.wants(noisy(ROOM, 1), now + 1 / FPS)
+    assert idle_gate.wants(noisy(with_somebody(ROOM), 2), now + 2 / FPS)
 
 
 def test_once_somebody_is_found_every_frame_is_wanted():
-    attention = Attention(idle_fps=1)
-    now = calm(attention)
-    attention.heed(1, now)
-    assert wanted(attention, now, seconds=1) == FPS
+    idle_gate = IdleGate(idle_fps=1)
+    now = calm(idle_gate)
+    idle_gate.heed(1, now)
+    assert wanted(idle_gate, now, seconds=1) == FPS
 
 
 def test_a_frame_of_another_size_is_wanted():
-    attention = Attention(idle_fps=1)
-    now = calm(attention)
-    assert attention.wants(np.zeros((20, 30, 3), np.uint8), now + 0.01)
+    idle_gate = IdleGate(idle_fps=1)
+    now = calm(idle_gate)
+    assert idle_gate.wants(np.zeros((20, 30, 3), np.uint8), now + 0.01)

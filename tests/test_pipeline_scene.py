@@ -139,7 +139,7 @@ def test_nobody_is_searched_for_once_falls_are_off(config: Config, file: Path) -
     following, looks = Following(off, Told(), file), []
     for _, frame in zip(range(30 * FPS), frames(end_s), strict=False):
         following.update([], frame)
-        looks.append(following.next_look())
+        looks.append(following.next_crop())
 
     assert {look.region for look in looks if look} == {Region.whole((640, 480))}
     assert len(following.clear_falls(WALL_S + 60)) == 1

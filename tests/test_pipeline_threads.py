@@ -16,8 +16,8 @@ from posed.backoff import Backoff
 from posed.camera.base import FrameMaker
 from posed.engine.base import Head, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
-from posed.frame import Frame, Look, Region
-from posed.pipeline.idle_gate import Attention
+from posed.frame import Frame, Region, RotatedCrop
+from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.threads import LOOK_LATER, Pipeline, Slot, _delay
 from tests.brokers import eventually
 
@@ -411,15 +411,15 @@ class TimedCamera(FakeCamera):
 def test_an_empty_scene_of_a_live_camera_is_processed_at_its_own_rate(live, processed):
     """Ten seconds at 10 frames per second, of which the last eight are idle at 1."""
     image = np.full((17, 33, 3), 100, np.uint8)
-    attention = Attention(idle_fps=1)
-    attention.heed(0, 0.0)
+    idle_gate = IdleGate(idle_fps=1)
+    idle_gate.heed(0, 0.0)
     wanted = []
     pipeline = Pipeline(
         lambda: TimedCamera([still(n / 10, image, n) for n in range(100)], live=live),
         FakeEngine,
         SIZE,
         timeout_s=5,
-        attention=attention,
+        idle_gate=idle_gate,
     )
     pipeline._captured.put = lambda captured: wanted.append(captured) or False
     pipeline._captured.put_if_free = lambda captured, _wait_s: wanted.append(captured) or True
@@ -431,7 +431,7 @@ def test_an_empty_scene_of_a_live_camera_is_processed_at_its_own_rate(live, proc
     assert pipeline.tally.idle == 100 - len(wanted)
 
 
-LOOK = Look(Region(0, 0, 33, 17), 90)
+LOOK = RotatedCrop(Region(0, 0, 33, 17), 90)
 
 
 def test_a_recording_is_looked_at_turned_in_the_frame_that_depends_on_nothing_but_the_asking_one(started):

@@ -34,7 +34,7 @@ from posed.web.stream import IN_FLIGHT, LONGEST_SIDE_PX
 from tests.brokers import eventually, free_port
 from tests.performers import posing
 from tests.run_posed import Daemon
-from tests.web_site import TOKEN, Look, Site
+from tests.web_site import TOKEN, RotatedCrop, Site
 
 ANYWHERE = "0.0.0.0"
 NOISE = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
@@ -574,7 +574,7 @@ def test_nothing_is_encoded_while_nobody_looks(site):
 def test_ten_viewers_share_one_encoding(site):
     async def work(client):
         looks = [await client.ws_connect("/live", origin=site.url) for _ in range(10)]
-        viewers = [Look(site, one) for one in looks]
+        viewers = [RotatedCrop(site, one) for one in looks]
         while site.server.stream.viewers < 10:
             await asyncio.sleep(0.01)
         site.show(NOISE)
@@ -795,7 +795,7 @@ def test_a_daemon_shows_what_it_sees_and_stops_with_viewers(tmp_path, settings):
             while "live view: http" not in daemon.log():
                 await asyncio.sleep(0.05)
             sockets = [await client.ws_connect(f"{url}/live", origin=url) for _ in range(3)]
-            looks = [Look(None, one) for one in sockets]
+            looks = [RotatedCrop(None, one) for one in sockets]
             event = await looks[1].hear("event")
             while True:
                 about, jpeg = await looks[0].see()

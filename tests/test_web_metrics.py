@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from posed.people.events import EventType
-from posed.pipeline.threads import Part
+from posed.pipeline.threads import DeviceStatus
 from posed.web.metrics import STAGES, Metrics
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.grafana import dashboard, expressions, names_in
@@ -161,7 +161,7 @@ def test_who_has_no_token_learns_nothing(tmp_path, path):
 def test_it_is_red_before_the_first_frame_and_once_none_has_come_for_a_while(tmp_path):
     with Site(tmp_path) as site:
         assert site.get("/healthz")[0] == 503
-        site.daemon._pipeline.camera = site.daemon._pipeline.engine = Part("ok")
+        site.daemon._pipeline.camera = site.daemon._pipeline.engine = DeviceStatus("ok")
         site.daemon._processed_at.append(time.monotonic())
         assert site.get("/healthz")[0] == 200
         site.daemon._processed_at[-1] -= 5.1

@@ -17,9 +17,9 @@ import numpy as np
 from posed.config import Config
 from posed.daemon import Daemon
 from posed.frame import Frame
-from posed.people.events import Observed
+from posed.people.events import TrackedPerson
 from posed.people.person import Person
-from posed.pipeline.stage_timings import Stages
+from posed.pipeline.stage_timings import StageTimings
 from posed.web.connection import Limits
 from tests.brokers import eventually, free_port
 from tests.make_tflite import make_tflite
@@ -75,9 +75,11 @@ class Site:
         """As if a frame had been processed just now."""
         self._sequence += 1
         frame = Frame(image, self._sequence, time.monotonic(), time.monotonic(), time.time())
-        stages = Stages()
+        stages = StageTimings()
         stages.wall_s["invoke"] = 0.0125
-        self.server.show(frame, [Observed(one, "standing", 1.0, ("room",)) for one in people], stages, 0.2)
+        self.server.show(
+            frame, [TrackedPerson(one, "standing", 1.0, ("room",)) for one in people], stages, 0.2
+        )
 
     def visit(self, work: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
         """What a visitor does meanwhile."""
@@ -109,13 +111,13 @@ class Site:
         return self.visit(work)
 
     @asynccontextmanager
-    async def look(self, client: aiohttp.ClientSession, **options: Any) -> AsyncIterator[Look]:
+    async def look(self, client: aiohttp.ClientSession, **options: Any) -> AsyncIterator[RotatedCrop]:
         """The WebSocket, as the page opens it."""
         async with client.ws_connect("/live", **({"origin": self.url} | options)) as socket_:
-            yield Look(self, socket_)
+            yield RotatedCrop(self, socket_)
 
 
-class Look:
+class RotatedCrop:
     """A viewer."""
 
     def __init__(self, site: Site, socket_: aiohttp.ClientWebSocketResponse) -> None:

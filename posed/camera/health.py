@@ -41,7 +41,7 @@ light 47-61 (limit 10), a person 30 px high before a white wall 51 (limit 23).""
 CELLS: Final = (16, 12)
 """Columns and rows that the picture is averaged into: about 30 px, so noise goes and people stay."""
 
-View = Literal["ok", "dark", "covered", "frozen"]
+CameraHealth = Literal["ok", "dark", "covered", "frozen"]
 Luma = NDArray[np.uint8]
 Cells = NDArray[np.float32]
 
@@ -73,7 +73,7 @@ class Darkness:
         return self.dark
 
 
-class Sight:
+class CameraHealthDetector:
     """Judges the frames of one camera, one after the other.
 
     An evenly lit, bare wall that fills the picture cannot be told from a cover, and counts as one.
@@ -90,7 +90,7 @@ class Sight:
         """Whether the newest frame is dark, lasting or not: its own poses are not to be believed."""
         return self._darkness.dark
 
-    def update(self, image: Image, time_s: float) -> View:
+    def update(self, image: Image, time_s: float) -> CameraHealth:
         """What the camera sees, judged with the next frame.
 
         Args:
@@ -113,7 +113,7 @@ class Sight:
             return view
         return "frozen" if same_s >= FROZEN_S else "ok"
 
-    def _judge(self, cells: Cells) -> View:
+    def _judge(self, cells: Cells) -> CameraHealth:
         if self._darkness.update(_median(cells)):
             return "dark"
         limit = COVERED_CONTRAST + COVERED_CONTRAST_PER_LUMA * float(cells.mean())

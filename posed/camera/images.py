@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from posed.camera.base import FrameMaker
-from posed.camera.playback_clock import Pace
+from posed.camera.playback_clock import PlaybackClock
 from posed.errors import CameraEnded, CameraError, ImageError
 from posed.log import without_chatter
 
@@ -148,11 +148,13 @@ class Images:
 
     live = False
 
-    def __init__(self, config: CameraConfig, paths: Sequence[Path], pace: Pace | None = None) -> None:
+    def __init__(
+        self, config: CameraConfig, paths: Sequence[Path], pace: PlaybackClock | None = None
+    ) -> None:
         self.name = f"camera {config.source}"
         self._config = config
         self._paths = paths
-        self._pace = pace or Pace()
+        self._pace = pace or PlaybackClock()
         self._maker = FrameMaker(config.rotate, config.mirror)
         self._next = 0
         self._shown = 0

@@ -13,7 +13,7 @@ MAX_LAG_S: Final = 1.0
 from where it is, instead of rushing through what it missed."""
 
 
-class Pace:
+class PlaybackClock:
     """Says when a picture of a recording is due.
 
     Args:

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from posed.camera.base import FrameMaker
-from posed.camera.playback_clock import Pace
+from posed.camera.playback_clock import PlaybackClock
 from posed.errors import CameraEnded, CameraError, CameraLost
 
 if TYPE_CHECKING:
@@ -359,12 +359,12 @@ class VideoFile:
         CameraError: the file is missing or no video.
     """
 
-    def __init__(self, config: CameraConfig, pace: Pace | None = None) -> None:
+    def __init__(self, config: CameraConfig, pace: PlaybackClock | None = None) -> None:
         self.name = f"camera {config.source}"
         self.live = config.realtime
         self._config = config
         self._path = Path(config.source).expanduser().absolute()
-        self._pace = pace or Pace()
+        self._pace = pace or PlaybackClock()
         self._maker = FrameMaker(config.rotate, config.mirror)
         self._play = self._start()
         self._time_s = self._play.step_s

@@ -116,7 +116,7 @@ def _draw(pipeline: Pipeline, config: Config, writer: _Writer, show: Callable[[]
                 continue
             frame = inferred.frame
             people = following.update(poses_of(inferred, config), frame, dark=inferred.dark)
-            if (look := following.next_look()) is not None:
+            if (look := following.next_crop()) is not None:
                 pipeline.look(look, frame)
             writer.write(draw_people(frame.image, people, config.people.zones, threshold), frame.time_s)
             show()

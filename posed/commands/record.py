@@ -23,7 +23,7 @@ from posed.messages.structs import (
     encode,
 )
 from posed.messages.topics import Topics
-from posed.mqtt.broker_session import Visit, visiting
+from posed.mqtt.broker_session import BrokerSession, broker_session
 from posed.timing import NotBefore
 
 ASK_S: Final = 20.0
@@ -92,7 +92,7 @@ def record(  # noqa: PLR0913 - keywords, each with a name at the call
     """
     if out.is_file() and not replace:
         raise RecordingError(f"{out}: is there already; take another name, or --force")
-    with visiting(config.mqtt, mqtt_password(config.mqtt)) as visit:
+    with broker_session(config.mqtt, mqtt_password(config.mqtt)) as visit:
         recorder = _Recorder(visit, Topics.of(config), config.device)
         start = recorder.begin(stopped)
         if start is None:
@@ -111,7 +111,7 @@ def record(  # noqa: PLR0913 - keywords, each with a name at the call
 class _Recorder:
     """A conversation with the daemon."""
 
-    def __init__(self, visit: Visit, topics: Topics, device: str) -> None:
+    def __init__(self, visit: BrokerSession, topics: Topics, device: str) -> None:
         self._visit = visit
         self._topics = topics
         self._device = device

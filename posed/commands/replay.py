@@ -20,7 +20,7 @@ from posed.errors import ConfigError, RecordingError
 from posed.frame import Frame
 from posed.messages.structs import Recorded, RecordedFrame, RecordingStart, pose_of
 from posed.mqtt.spool import Occurrence
-from posed.people.events import Observed
+from posed.people.events import TrackedPerson
 from posed.pipeline.scene import Following
 
 LONGEST_WAIT_S: Final = 2.0
@@ -42,7 +42,7 @@ class Played:
     config: Config
     frame: Frame
     since_s: float
-    people: Sequence[Observed]
+    people: Sequence[TrackedPerson]
     following: Following
 
 

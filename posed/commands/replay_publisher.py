@@ -24,14 +24,14 @@ from posed.messages.structs import (
     State,
     ZoneMessage,
     encode,
-    observed_messages,
     rfc3339,
+    tracked_messages,
 )
 from posed.messages.topics import Topics
-from posed.mqtt.broker_session import visiting
+from posed.mqtt.broker_session import broker_session
 from posed.mqtt.client import MqttClient
 from posed.mqtt.poses import PosesFilter
-from posed.mqtt.retained import Retained
+from posed.mqtt.retained import RetainedPublisher
 from posed.mqtt.spool import Occurrence, Spool
 from posed.paths import spool_file
 
@@ -47,7 +47,7 @@ KIND: Final = "replay"
 """Of camera and engine in `state`."""
 
 
-class Republisher:
+class ReplayPublisher:
     """A device at the broker, as long as the context is open. It waits for the broker and drops nothing.
 
     Args:
@@ -77,7 +77,7 @@ class Republisher:
             deliver=self._mqtt.deliver,
             config=config.mqtt.events,
         )
-        self._retained = Retained(self._mqtt.publish)
+        self._retained = RetainedPublisher(self._mqtt.publish)
         self._filter = PosesFilter(config.mqtt.poses)
         self._began_at = time.monotonic()
         self._times_s: deque[float] = deque()
@@ -132,7 +132,7 @@ class Republisher:
             frame=Size(*_size(played.frame)),
             inference_ms=0.0,
             latency_ms=0.0,
-            people=observed_messages(played.people, threshold),
+            people=tracked_messages(played.people, threshold),
         )
 
     def _zone(self, zone: str, people: int) -> ZoneMessage:
@@ -176,7 +176,7 @@ class Republisher:
         return round((len(times_s) - 1) / passed_s, 1) if passed_s else 0.0
 
     def __enter__(self) -> Self:
-        with visiting(self._config.mqtt, mqtt_password(self._config.mqtt)) as visit:
+        with broker_session(self._config.mqtt, mqtt_password(self._config.mqtt)) as visit:
             if visit.retained(self._topics.availability):
                 raise BrokerError(
                     f"device {self._config.device}: the broker knows one of that name; take another, or "
@@ -197,7 +197,7 @@ class Republisher:
         self._stop()
         if kind is not None and issubclass(kind, BrokerError):
             return
-        with visiting(self._config.mqtt, mqtt_password(self._config.mqtt)) as visit:
+        with broker_session(self._config.mqtt, mqtt_password(self._config.mqtt)) as visit:
             for topic in sorted(self._told):
                 visit.empty(topic)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from posed.config import ZoneConfig
 from posed.frame import Image
-from posed.people.events import Observed
+from posed.people.events import TrackedPerson
 from posed.pose import EDGES, Pose
 
 _COLOURS: Final = (
@@ -34,7 +34,7 @@ _LETTERS_OF_A_PICTURE: Final = 45
 
 
 def draw_people(
-    image: Image, people: Sequence[Observed], zones: Mapping[str, ZoneConfig], keypoint_threshold: float
+    image: Image, people: Sequence[TrackedPerson], zones: Mapping[str, ZoneConfig], keypoint_threshold: float
 ) -> Image:
     """A copy of the picture with the zones, and everybody's skeleton, id and posture on it.
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posed.engine.auto import Substitute
+from posed.engine.auto import FallbackEngine
 from posed.engine.base import Engine
 from posed.engine.compatibility import LIBRARY, Delegate
 from posed.engine.edgetpu import open_edgetpu
@@ -68,7 +68,7 @@ def _open(config: EngineConfig, cpu: Model | None, edgetpu: Model | None, delega
                 if cpu is None:
                     raise
                 back = partial(open_edgetpu, compiled, delegate, "the Edge TPU is back")
-                return Substitute(open_cpu(cpu, config.threads, str(error)), back)
+                return FallbackEngine(open_cpu(cpu, config.threads, str(error)), back)
             except EngineError as error:
                 if cpu is None:
                     raise

@@ -23,7 +23,7 @@ CLOSE_S: Final = 0.2
 """How long closing waits for a look that is under way, s; one that hangs in the library is left behind."""
 
 
-class Substitute:
+class FallbackEngine:
     """Infers on the CPU, and looks for the Edge TPU beside it; between two frames that takes over.
 
     Args:

@@ -70,7 +70,7 @@ class _Pair:
         return cache / f"edgetpu-{hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]}.json"
 
 
-def check_fit(model: Model, delegate: Delegate) -> bool:
+def check_compatibility(model: Model, delegate: Delegate) -> bool:
     """Find out whether the installed runtime and library fit: from what is kept, or by trying.
 
     Args:

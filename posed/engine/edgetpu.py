@@ -6,7 +6,7 @@ import importlib
 import time
 from typing import Any, Final
 
-from posed.engine.compatibility import LIBRARY, Delegate, check_fit
+from posed.engine.compatibility import LIBRARY, Delegate, check_compatibility
 from posed.engine.tflite import TfliteEngine, check_heads, find_runtime, told
 from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model
@@ -31,7 +31,7 @@ def open_edgetpu(model: Model, delegate: Delegate, why: str) -> TfliteEngine:
     """
     _check_compiled(model)
     give_up_at = time.monotonic()
-    if check_fit(model, delegate):
+    if check_compatibility(model, delegate):
         give_up_at += _SETTLE_S
     while True:
         try:

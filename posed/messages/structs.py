@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from posed.people.events import EventType, Observed
+from posed.camera.health import CameraHealth
+from posed.people.events import EventType, TrackedPerson
 from posed.people.pitch import Told
 from posed.people.posture import Posture
 from posed.pose import KEYPOINTS, Pose
@@ -25,7 +26,6 @@ SCHEMA: Final = 1
 """Version of the messages: additions keep it, anything else raises it."""
 
 PartName = Literal["ok", "waiting", "paused"]
-Sight = Literal["ok", "dark", "covered", "frozen"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Pictures = Literal["skeleton", "blurred", "full"]
 
@@ -99,7 +99,7 @@ class CameraState(Struct, frozen=True):
     kind: str
     width: int | None
     height: int | None
-    sight: Sight | None
+    sight: CameraHealth | None
     why: str | UnsetType = UNSET
     pitch_deg: float | None = None
     postures: Told = "learning"
@@ -483,7 +483,7 @@ def people_messages(poses: Sequence[Pose], keypoint_threshold: float) -> list[Pe
     ]
 
 
-def observed_messages(people: Sequence[Observed], keypoint_threshold: float) -> list[Person]:
+def tracked_messages(people: Sequence[TrackedPerson], keypoint_threshold: float) -> list[Person]:
     """Everybody who is followed, in this order."""
     poses = [one.person.pose for one in people]
     return [

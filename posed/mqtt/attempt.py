@@ -32,7 +32,7 @@ class How(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ConnectOutcome:
     """How an attempt ended, and why in a few words."""
 
     how: How
@@ -70,20 +70,20 @@ class Notes:
         """Whether the attempt is decided."""
         return self._answer is not None or self.ended
 
-    def refusal(self, version: str) -> Ending | None:
+    def refusal(self, version: str) -> ConnectOutcome | None:
         """How the broker refused the connection; None if it did not."""
         if self._answer is None:
             # A broker that cannot read the CONNECT of a newer version may just close the connection (RabbitMQ
             # before 3.13); one that closed it by a TLS alert has not seen the CONNECT.
             if "alert" in self.error:
-                return Ending(How.REFUSED, f"TLS failed: {self.error}")
+                return ConnectOutcome(How.REFUSED, f"TLS failed: {self.error}")
             why = f"does not answer MQTT {version} ({self.end or 'closes the connection'})"
-            return Ending(How.VERSION_REFUSED, why)
+            return ConnectOutcome(How.VERSION_REFUSED, why)
         if not self._answer.is_failure:
             return None
         if self._answer.value == _UNSUPPORTED_VERSION:
-            return Ending(How.VERSION_REFUSED, f"refuses MQTT {version}")
-        return Ending(How.REFUSED, f"connection refused by the broker: {_lower(str(self._answer))}")
+            return ConnectOutcome(How.VERSION_REFUSED, f"refuses MQTT {version}")
+        return ConnectOutcome(How.REFUSED, f"connection refused by the broker: {_lower(str(self._answer))}")
 
     def on_connect(self, _client: Any, _data: Any, _flags: Any, answer: ReasonCode, _more: Any) -> None:
         """Take note."""

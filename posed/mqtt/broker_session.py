@@ -41,7 +41,7 @@ class NotReached(BrokerError):
         super().__init__(f"{where}: {why}")
 
 
-class Visit:
+class BrokerSession:
     """An open connection.
 
     Args:
@@ -109,7 +109,9 @@ class Visit:
 
 
 @contextmanager
-def visiting(config: MqttConfig, password: str | None, timeout_s: float = CONNECT_S) -> Iterator[Visit]:
+def broker_session(
+    config: MqttConfig, password: str | None, timeout_s: float = CONNECT_S
+) -> Iterator[BrokerSession]:
     """Connect as the daemon will; it is not `MqttClient` that does, since that one says `online`.
 
     Raises:
@@ -128,7 +130,7 @@ def visiting(config: MqttConfig, password: str | None, timeout_s: float = CONNEC
             _connect(client, config, where, timeout_s)
             why_version_refused = _await_answer(client, notes, version, where, timeout_s)
             if why_version_refused is None:
-                yield Visit(client, version, where)
+                yield BrokerSession(client, version, where)
                 client.disconnect()
                 return
             why = why_version_refused

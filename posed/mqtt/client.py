@@ -22,7 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from posed.backoff import Backoff
 from posed.config import MqttConfig
-from posed.mqtt.attempt import Ending, How, Notes, Received, reason_of, tls_context
+from posed.mqtt.attempt import ConnectOutcome, How, Notes, Received, reason_of, tls_context
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersio
 _OTHER: Final[dict[Version, Version]] = {"5": "3.1.1", "3.1.1": "5"}
 
 
-class Answer(Enum):
+class DeliveryResult(Enum):
     """What became of a message that its sender keeps."""
 
     ACKNOWLEDGED = auto()
@@ -243,7 +243,7 @@ class MqttClient:
         self,
         topic: str,
         payload: bytes,
-        on_answer: Callable[[Answer], None],
+        on_answer: Callable[[DeliveryResult], None],
         *,
         retain: bool = False,
         expiry_s: int | None = None,
@@ -296,7 +296,7 @@ class MqttClient:
             self._stopping.wait(self._backoff.next_s())
         self._why = f"{self._where}: stopped"
 
-    def _look_for_rivals(self, ending: Ending, lasted_s: float) -> None:
+    def _look_for_rivals(self, ending: ConnectOutcome, lasted_s: float) -> None:
         """Brokers end the older of two connections with one id, and few say so."""
         short = ending.how is How.LOST and lasted_s < SHORT_LIFE_S
         self._short_lives = self._short_lives + 1 if short else 0
@@ -316,7 +316,7 @@ class MqttClient:
             _log.log(level, "%s: %s", self._where, text)
         self._said[level] = text
 
-    def _connect_once(self, *, probing: bool) -> Ending:
+    def _connect_once(self, *, probing: bool) -> ConnectOutcome:
         """One attempt, and the whole life of the connection that comes of it."""
         notes = Notes()
         client = self._new_client(notes)
@@ -325,7 +325,7 @@ class MqttClient:
                 self._config.host, self._config.port, self._timing.keepalive_s, properties=_bounds(client)
             )
         except (OSError, UnicodeError) as error:
-            return Ending(How.UNREACHABLE, reason_of(error, self._timing.connect_timeout_s))
+            return ConnectOutcome(How.UNREACHABLE, reason_of(error, self._timing.connect_timeout_s))
         try:
             return self._await_answer(client, notes, probing) or self._serve(client, notes)
         finally:
@@ -363,7 +363,7 @@ class MqttClient:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._timing.unsent_s * 1000)
 
-    def _await_answer(self, client: Client, notes: Notes, probing: bool) -> Ending | None:
+    def _await_answer(self, client: Client, notes: Notes, probing: bool) -> ConnectOutcome | None:
         """How the attempt ended, or None once the broker has accepted it."""
         uncertain = self._config.protocol == "auto" and self._version != self._accepted_version
         timing = self._timing
@@ -374,10 +374,10 @@ class MqttClient:
                 break
             if time.monotonic() > answer_by:
                 why = f"no answer to MQTT {self._version} within {timeout_s:g} s"
-                return Ending(How.VERSION_REFUSED if uncertain else How.UNREACHABLE, why)
+                return ConnectOutcome(How.VERSION_REFUSED if uncertain else How.UNREACHABLE, why)
         return notes.refusal(self._version)
 
-    def _serve(self, client: Client, notes: Notes) -> Ending:
+    def _serve(self, client: Client, notes: Notes) -> ConnectOutcome:
         connection = _Connection(client)
         # Before `online`: who waits for that may ask at once.
         for topic in self._subscriptions:
@@ -386,7 +386,7 @@ class MqttClient:
             client.subscribe(topic, **_quality(client, kept=True))
         with self._lock:
             if self._stopping.is_set():
-                return Ending(How.LOST, "stopping")
+                return ConnectOutcome(How.LOST, "stopping")
             connection.publish(self._availability_topic, ONLINE, qos=1, retain=True, expiry_s=None)
             self._connection = connection
             self._why = None
@@ -403,8 +403,10 @@ class MqttClient:
                 self._dropped += connection.waiting()
             self._pass_on_answers(connection, notes)
             for on_answer in connection.take_unanswered():
-                on_answer(Answer.LOST)
-        return Ending(How.LOST, f"connection lost: {notes.end or notes.error or 'closed by the broker'}")
+                on_answer(DeliveryResult.LOST)
+        return ConnectOutcome(
+            How.LOST, f"connection lost: {notes.end or notes.error or 'closed by the broker'}"
+        )
 
     def _loop(self, connection: _Connection, notes: Notes) -> None:
         """Read and write until the connection ends, or all is said that `stop` waits for."""
@@ -433,7 +435,7 @@ class MqttClient:
             with self._lock:
                 on_answer = connection.take(mid)
             if on_answer is not None:
-                on_answer(Answer.ACKNOWLEDGED if taken else Answer.REFUSED)
+                on_answer(DeliveryResult.ACKNOWLEDGED if taken else DeliveryResult.REFUSED)
 
     def _pass_on_messages(self, notes: Notes) -> None:
         """Hand over what came, outside of paho's locks and ours; a refused subscription is said once."""
@@ -454,7 +456,7 @@ class _Connection:
         self.client = client
         self._takes_properties = client.protocol == MQTTProtocolVersion.MQTTv5
         self._waiting: dict[int, deque[MQTTMessageInfo]] = {0: deque(), 1: deque()}
-        self._kept: dict[int, tuple[MQTTMessageInfo, Callable[[Answer], None]]] = {}
+        self._kept: dict[int, tuple[MQTTMessageInfo, Callable[[DeliveryResult], None]]] = {}
 
     def publish(  # noqa: PLR0913, PLR0917 - as paho's, and one more
         self,
@@ -463,7 +465,7 @@ class _Connection:
         qos: int,
         retain: bool,
         expiry_s: int | None,
-        on_answer: Callable[[Answer], None] | None = None,
+        on_answer: Callable[[DeliveryResult], None] | None = None,
     ) -> bool:
         """False where too many messages are waiting already."""
         self._forget_finished(qos)
@@ -484,7 +486,7 @@ class _Connection:
             self._forget_finished(qos)
         return sum(info.mid not in self._kept for waiting in self._waiting.values() for info in waiting)
 
-    def take(self, mid: int) -> Callable[[Answer], None] | None:
+    def take(self, mid: int) -> Callable[[DeliveryResult], None] | None:
         """Whom to tell what became of a message; only once."""
         info, on_answer = self._kept.get(mid, (None, None))
         # Numbers are used again after 65,535 messages, and those of QoS 0 are done once they are written.
@@ -493,7 +495,7 @@ class _Connection:
         del self._kept[mid]
         return on_answer
 
-    def take_unanswered(self) -> list[Callable[[Answer], None]]:
+    def take_unanswered(self) -> list[Callable[[DeliveryResult], None]]:
         """Whom to tell that the connection has ended."""
         unanswered, self._kept = self._kept, {}
         return [on_answer for _, on_answer in unanswered.values()]

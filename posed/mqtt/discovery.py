@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from posed.files import replace_file
-from posed.mqtt.client import Answer
+from posed.mqtt.client import DeliveryResult
 from posed.mqtt.homeassistant import MIGRATE, Announcement, key_of
 from posed.timing import NotBefore
 
@@ -60,7 +60,7 @@ def plan(known: Known, now: Mapping[str, Announcement], beside: Collection[str])
     return [[(topic, MIGRATE) for topic in moving], left + fresh, others]
 
 
-class Announcer:
+class DiscoveryPublisher:
     """Publishes discovery and keeps in mind what the broker retains of us.
 
     Args:
@@ -146,10 +146,10 @@ class Announcer:
             self._steps.popleft()
         return True
 
-    def _on_answer(self, answer: Answer) -> None:
+    def _on_answer(self, answer: DeliveryResult) -> None:
         with self._lock:
             self._on_the_way -= 1
-            self._refused |= answer is not Answer.ACKNOWLEDGED
+            self._refused |= answer is not DeliveryResult.ACKNOWLEDGED
 
     def _finish(self) -> None:
         """The broker has it all: keep that in mind."""

@@ -28,14 +28,14 @@ class _Told(Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class DuplicateDevice:
     """Another daemon of our name, and whether it started before us."""
 
     run: str
     older: bool
 
 
-class Rivals:
+class DuplicateDeviceDetector:
     """Looks for another daemon in the states that the broker hands out.
 
     Args:
@@ -50,7 +50,7 @@ class Rivals:
         self._now = now
         self._kept_ours = False
 
-    def heed(self, payload: bytes) -> Rival | None:
+    def heed(self, payload: bytes) -> DuplicateDevice | None:
         """Take a state that the broker has; None where there is nobody else, as far as is known."""
         try:
             told = msgspec.json.decode(payload, type=_Told)
@@ -67,4 +67,4 @@ class Rivals:
         began_s = told.time.timestamp() - told.uptime_s
         before_us_s = self._now() - int(self._uptime_s()) - began_s
         older = told.run < self._run if abs(before_us_s) < _SAME_S else before_us_s > 0
-        return Rival(told.run, older)
+        return DuplicateDevice(told.run, older)

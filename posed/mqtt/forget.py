@@ -8,7 +8,7 @@ from pathlib import Path
 from posed.config import Config, mqtt_password
 from posed.errors import BrokerError
 from posed.messages.topics import Topics
-from posed.mqtt.broker_session import visiting
+from posed.mqtt.broker_session import broker_session
 from posed.mqtt.client import ONLINE
 from posed.mqtt.discovery import known_topics
 from posed.mqtt.homeassistant import announcements, device_id_of
@@ -33,7 +33,7 @@ def forget(config: Config, announced: Path, *, force: bool) -> Sequence[str]:
         ConfigError: the configuration cannot be used.
     """
     topics, device_id, prefix = Topics.of(config), device_id_of(config), config.homeassistant.prefix
-    with visiting(config.mqtt, mqtt_password(config.mqtt)) as visit:
+    with broker_session(config.mqtt, mqtt_password(config.mqtt)) as visit:
         own = visit.retained(f"{topics.base}/#")
         if own.get(topics.availability) == ONLINE and not force:
             raise BrokerError(

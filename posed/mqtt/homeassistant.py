@@ -13,8 +13,9 @@ from typing import Any, Final, get_args
 import msgspec
 
 from posed import __version__
+from posed.camera.health import CameraHealth
 from posed.config import Config, bounds_of
-from posed.messages.structs import PartName, Sight
+from posed.messages.structs import PartName
 from posed.messages.topics import Topics
 from posed.people.posture import Gesture, Posture
 
@@ -306,7 +307,7 @@ def _diagnostics(topics: Topics) -> dict[str, Entity]:
         | {"unit_of_measurement": "fps"}
         | _MEASURED,
         "camera": state | _choice("Camera", "mdi:cctv", "value_json.camera.status", get_args(PartName)),
-        "sight": state | _choice("Sight", "mdi:eye", "value_json.camera.sight", get_args(Sight)),
+        "sight": state | _choice("Sight", "mdi:eye", "value_json.camera.sight", get_args(CameraHealth)),
         "engine": state
         | _sensor("Engine", "mdi:expansion-card", "value_json.engine.kind")
         | {"expire_after": EXPIRE_AFTER_S},

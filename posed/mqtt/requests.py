@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from posed.allowance import Allowance
+from posed.allowance import RateLimiter
 from posed.errors import PosedError, RequestError
 from posed.log import Throttled
 from posed.messages.structs import Envelope, Request, Response, encode
@@ -83,7 +83,7 @@ class Requests:
         self.verbs = verbs
         self._topics = topics
         self._waiting: deque[tuple[str, bytes]] = deque()
-        self._allowance = Allowance(MAX_AT_ONCE, MAX_PER_S, clock)
+        self._allowance = RateLimiter(MAX_AT_ONCE, MAX_PER_S, clock)
         self._warn = Throttled(_log, WARN_EVERY_S, clock)
 
     def receive(self, message: Received) -> None:

@@ -27,7 +27,7 @@ class Publish(Protocol):
     ) -> bool: ...
 
 
-class Retained:
+class RetainedPublisher:
     """Keeps the broker's memory of us true.
 
     Args:

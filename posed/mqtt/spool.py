@@ -31,7 +31,7 @@ from posed.messages.structs import (
     rfc3339,
 )
 from posed.messages.topics import Topics
-from posed.mqtt.client import Answer
+from posed.mqtt.client import DeliveryResult
 from posed.mqtt.store import Contents, Fall, Moment, Store, StoredEvent, StoreError
 from posed.mqtt.ulid import Ulids
 from posed.people.events import EventType
@@ -86,7 +86,7 @@ class Deliver(Protocol):
         self,
         topic: str,
         payload: bytes,
-        on_answer: Callable[[Answer], None],
+        on_answer: Callable[[DeliveryResult], None],
         *,
         retain: bool = False,
         expiry_s: int | None = None,
@@ -424,10 +424,10 @@ class Spool:
         )
         return event.on_its_way
 
-    def _on_answer(self, event: _Waiting, answer: Answer) -> None:
+    def _on_answer(self, event: _Waiting, answer: DeliveryResult) -> None:
         with self._lock:
             event.on_its_way = False
-            if answer is Answer.ACKNOWLEDGED:
+            if answer is DeliveryResult.ACKNOWLEDGED:
                 self._forget(event.stored.id)
             self._heed(answer)
 
@@ -453,16 +453,16 @@ class Spool:
             zone=None if first is None else first.zone,
         )
 
-    def _on_falls_answer(self, answer: Answer) -> None:
+    def _on_falls_answer(self, answer: DeliveryResult) -> None:
         with self._lock:
-            if answer is not Answer.ACKNOWLEDGED:
+            if answer is not DeliveryResult.ACKNOWLEDGED:
                 self._falls_told = None
             self._heed(answer)
 
-    def _heed(self, answer: Answer) -> None:
+    def _heed(self, answer: DeliveryResult) -> None:
         """Leave a broker that refuses alone for a while."""
-        if answer is Answer.REFUSED and self._next_delivery.is_due:
+        if answer is DeliveryResult.REFUSED and self._next_delivery.is_due:
             self._next_delivery.put_off(self._broker_backoff.next_s())
-        elif answer is Answer.ACKNOWLEDGED:
+        elif answer is DeliveryResult.ACKNOWLEDGED:
             self._broker_backoff.reset()
         self._wake.set()

@@ -58,7 +58,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observed:
+class TrackedPerson:
     """Somebody in a frame, and what is known of them.
 
     Args:
@@ -83,7 +83,7 @@ class _Known:
     told_posture: Posture = "unknown"
 
 
-class Observer:
+class EventDetector:
     """Turns people, frame by frame, into events; all times are the frames' own.
 
     Args:
@@ -101,7 +101,7 @@ class Observer:
         self._known: dict[int, _Known] = {}
         self._stood: dict[int, Stood] = {}
         self._time_s = 0.0
-        self.people: list[Observed] = []
+        self.people: list[TrackedPerson] = []
         """Everybody who is reported in the last frame."""
 
     def configure(self, config: PeopleConfig) -> None:
@@ -259,10 +259,10 @@ class Observer:
         names = self._zones.names_of(person.id)
         return Event(kind, self._time_s, person.id, zone or (names[0] if names else None), detail, person)
 
-    def _observed(self, person: Person) -> Observed:
+    def _observed(self, person: Person) -> TrackedPerson:
         known = self._known[person.id]
         posture = known.posture
-        return Observed(person, posture.posture, posture.confidence, self._zones.names_of(person.id))
+        return TrackedPerson(person, posture.posture, posture.confidence, self._zones.names_of(person.id))
 
     def _seeing(self, person: Person, frame_size: tuple[int, int]) -> Seeing:
         joints = joints_of(person)

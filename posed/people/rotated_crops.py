@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.config import PeopleConfig
-from posed.frame import Look, Region
+from posed.frame import Region, RotatedCrop
 from posed.people.falls import Departed, Down
 from posed.people.person import Person
 from posed.people.similarity import is_same
@@ -110,11 +110,11 @@ class _Search:
 class _Leaning:
     """Somebody who is followed and leans, how to look at them, and when that was done last."""
 
-    look: Look
+    look: RotatedCrop
     looked_s: float
 
 
-class Looks:
+class RotatedCropScheduler:
     """Chooses the looks; a pure function of people and the frames' times.
 
     Args:
@@ -128,7 +128,7 @@ class Looks:
         self._searches: dict[tuple[str, int], _Search] = {}
         self._leaning: dict[int, _Leaning] = {}
         self._seen_s: dict[int, float] = {}
-        self._row: list[Look] = []
+        self._row: list[RotatedCrop] = []
 
     def configure(self, config: PeopleConfig) -> None:
         """Go on with other settings, with what was saved up and the searches that run."""
@@ -147,7 +147,7 @@ class Looks:
         down: Iterable[Down],
         time_s: float,
         frame_size: tuple[int, int],
-    ) -> Look | None:
+    ) -> RotatedCrop | None:
         """Take one frame; returns what to look at in one of the next, if anything.
 
         Args:
@@ -173,7 +173,7 @@ class Looks:
             self._saved -= 1
         return look
 
-    def _choose(self) -> Look | None:
+    def _choose(self) -> RotatedCrop | None:
         now_s = self._elapsed.now_s
         if self._row:
             return self._row.pop()
@@ -187,13 +187,13 @@ class Looks:
             return self._row.pop()
         return None
 
-    def _begin(self, search: _Search) -> list[Look]:
+    def _begin(self, search: _Search) -> list[RotatedCrop]:
         """The looks at a place by its next turn."""
         turn_deg = search.turns[search.looks % len(search.turns)]
         search.looks += 1
         if search.looks % len(search.turns) == 0:
             search.due_s = self._elapsed.now_s + search.every_s
-        return [Look(search.region, turn_deg)] * self._in_a_row
+        return [RotatedCrop(search.region, turn_deg)] * self._in_a_row
 
     def _note_leaning(self, people: Sequence[Person], frame_size: tuple[int, int]) -> None:
         """Who leans, and how; nothing new of those who are hidden."""
@@ -207,7 +207,7 @@ class Looks:
             lean_deg = lean_of(person.pose.points, person.visible)
             if lean_deg is not None and abs(lean_deg) >= LEANING_DEG:
                 turn_deg = round(-lean_deg / TURN_STEP_DEG) * TURN_STEP_DEG
-                look = Look(_around(person, frame_size), turn_deg)
+                look = RotatedCrop(_around(person, frame_size), turn_deg)
                 self._leaning[person.id] = _Leaning(look, known.looked_s if known else -math.inf)
 
     def _note_hidden(self, people: Sequence[Person], frame_size: tuple[int, int]) -> None:
@@ -322,7 +322,9 @@ def _middle(points: Floats, visible: Sequence[bool], left: int) -> tuple[float, 
     return (right_y, right_x) if visible[left + 1] else None
 
 
-def merged(upright: Sequence[Pose], looked: Sequence[Pose], turn_deg: int, threshold: float) -> list[Pose]:
+def merge_detections(
+    upright: Sequence[Pose], looked: Sequence[Pose], turn_deg: int, threshold: float
+) -> list[Pose]:
     """Everybody in a frame, once: of two poses of one person the one with the better score.
 
     Args:

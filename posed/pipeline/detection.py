@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from posed.config import Config
 from posed.networks.posenet import decode_frame
-from posed.people.rotated_crops import merged
+from posed.people.rotated_crops import merge_detections
 from posed.pipeline.threads import Inferred
 from posed.pose import Pose
 
@@ -16,5 +16,5 @@ def poses_of(inferred: Inferred, config: Config) -> list[Pose]:
     if looked is not None:
         turn_deg = looked.view.look.turn_deg
         found = decode_frame(looked.heads, looked.view, settings)
-        poses = merged(poses, found, turn_deg, settings.keypoint_threshold)
+        poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold)
     return [pose.mirrored() for pose in poses] if config.camera.mirror else poses

@@ -24,7 +24,7 @@ CHANGE: Final = 6.0
 30 px wide who stands out by 30 moves it by 10."""
 
 
-class Attention:
+class IdleGate:
     """Decides frame by frame.
 
     While somebody is there every frame is processed. After `CALM_S` without anybody it is `idle_fps` frames

@@ -11,14 +11,14 @@ from typing import Final
 
 from posed.config import Config
 from posed.files import replace_file
-from posed.frame import Frame, Look
+from posed.frame import Frame, RotatedCrop
 from posed.messages.structs import person_message
 from posed.mqtt.spool import Occurrence
-from posed.people.events import Event, Observed, Observer
+from posed.people.events import Event, EventDetector, TrackedPerson
 from posed.people.person import Person
 from posed.people.pitch import Pitch, Told
 from posed.people.posture import Posture
-from posed.people.rotated_crops import Looks
+from posed.people.rotated_crops import RotatedCropScheduler
 from posed.people.tracker import Ended, Tracker
 from posed.pose import Pose
 
@@ -56,8 +56,8 @@ class Following:
         self._file = file
         self._settle = settle
         self._tracker = Tracker(config.people, self._threshold)
-        self._observer = Observer(config.people)
-        self._looks = Looks(config.people)
+        self._detector = EventDetector(config.people)
+        self._crops = RotatedCropScheduler(config.people)
         self._newest: tuple[Sequence[Person], Sequence[Ended], float, tuple[int, int]] | None = None
         self._ids_of_falls: dict[int, str] = {}
         self._falls_before: frozenset[object] = frozenset()
@@ -75,13 +75,13 @@ class Following:
         self._threshold = config.decode.keypoint_threshold
         self._tells_falls = config.people.falls
         self._tracker.configure(config.people, self._threshold)
-        self._observer.configure(config.people)
-        self._looks.configure(config.people)
+        self._detector.configure(config.people)
+        self._crops.configure(config.people)
 
     @property
-    def people(self) -> Sequence[Observed]:
+    def people(self) -> Sequence[TrackedPerson]:
         """Everybody in the last frame, those who are hidden for a moment too."""
-        return self._observer.people
+        return self._detector.people
 
     @property
     def posture(self) -> Posture | None:
@@ -91,13 +91,13 @@ class Following:
     @property
     def pitch(self) -> Pitch:
         """How far the camera looks down."""
-        return self._observer.pitch
+        return self._detector.pitch
 
     def zone_counts(self) -> Mapping[str, int]:
         """By zone, how many people are in it."""
-        return self._observer.zone_counts()
+        return self._detector.zone_counts()
 
-    def update(self, poses: Sequence[Pose], frame: Frame, *, dark: bool = False) -> Sequence[Observed]:
+    def update(self, poses: Sequence[Pose], frame: Frame, *, dark: bool = False) -> Sequence[TrackedPerson]:
         """Take one frame.
 
         Args:
@@ -110,20 +110,20 @@ class Following:
         """
         size = frame.image.shape[1], frame.image.shape[0]
         people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
-        for event in self._observer.update(people, ended, frame.time_s, size, dark=dark):
+        for event in self._detector.update(people, ended, frame.time_s, size, dark=dark):
             self._pass_on(event, frame.time)
         self._newest = people, ended, frame.time_s, size
         self._keep()
         self._keep_pitch(frame.time_s)
         return [one for one in self.people if True in one.person.visible.tolist()]
 
-    def next_look(self) -> Look | None:
+    def next_crop(self) -> RotatedCrop | None:
         """Where to look turned next; once after each `update`, when nobody waits for what that said."""
         if self._newest is None:
             return None
         (people, ended, time_s, size), self._newest = self._newest, None
-        down = self._observer.falls.down if self._tells_falls else []
-        return self._looks.next(people, ended, down, time_s, size)
+        down = self._detector.falls.down if self._tells_falls else []
+        return self._crops.next(people, ended, down, time_s, size)
 
     def clear_falls(self, time_s: float, event: str | None = None) -> list[str]:
         """Somebody looks after a fall, or all of them.
@@ -136,7 +136,7 @@ class Following:
             Ids of the `fall_cleared` events.
         """
         numbers = [number for number, one in self._ids_of_falls.items() if event in (None, one)]
-        ids = [self._pass_on(one, time_s) for number in numbers for one in self._observer.clear_falls(number)]
+        ids = [self._pass_on(one, time_s) for number in numbers for one in self._detector.clear_falls(number)]
         self._keep()
         return ids
 
@@ -159,7 +159,7 @@ class Following:
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
             ids = {int(number): str(one) for number, one in kept["ids"].items()}
-            self._observer.restore(kept["falls"])
+            self._detector.restore(kept["falls"])
             self._ids_of_falls = ids
         except FileNotFoundError:
             return
@@ -167,11 +167,11 @@ class Following:
             log.warning(
                 "%s: cannot be read, so falls from before do not end by themselves: %s", self._file, error
             )
-        self._falls_before = frozenset(down.number for down in self._observer.falls.down)
+        self._falls_before = frozenset(down.number for down in self._detector.falls.down)
 
     def _keep(self) -> None:
         """Write who is down where that changed; a full or read-only disk is tried at the next change."""
-        downs = [(down.number, down.confirmed) for down in self._observer.falls.down]
+        downs = [(down.number, down.confirmed) for down in self._detector.falls.down]
         if (downs, self._ids_of_falls) == self._kept:
             return
         if self._ids_of_falls != self._kept[1]:
@@ -179,7 +179,7 @@ class Following:
             self._settle()
         self._kept = downs, dict(self._ids_of_falls)
         try:
-            replace_file(self._file, json.dumps({"falls": self._observer.dump(), "ids": self._ids_of_falls}))
+            replace_file(self._file, json.dumps({"falls": self._detector.dump(), "ids": self._ids_of_falls}))
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._file, error.strerror)
 

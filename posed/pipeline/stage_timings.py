@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Stages:
+class StageTimings:
     """What one frame has cost so far; it travels with the frame from thread to thread.
 
     Attributes:

@@ -25,12 +25,12 @@ from typing import Final, Generic, Literal, TypeVar
 
 from posed.backoff import Backoff
 from posed.camera.base import Camera
-from posed.camera.health import Sight, View, is_due
+from posed.camera.health import CameraHealth, CameraHealthDetector, is_due
 from posed.engine.base import Engine, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost, PosedError
-from posed.frame import Frame, Image, Letterbox, Look, Turned
-from posed.pipeline.idle_gate import Attention
-from posed.pipeline.stage_timings import Stages
+from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
+from posed.pipeline.idle_gate import IdleGate
+from posed.pipeline.stage_timings import StageTimings
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +59,14 @@ OPEN_HANG_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DeviceStatus:
     """How a device does: `ok`, `waiting` and why, or `paused`."""
 
     status: Literal["ok", "waiting", "paused"]
     why: str = ""
 
 
-STARTING: Final = Part("waiting", "starting")
+STARTING: Final = DeviceStatus("waiting", "starting")
 """A device that has neither been opened nor refused yet."""
 
 
@@ -74,7 +74,7 @@ Device = Literal["camera", "engine"]
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Counters:
     """What was counted since the start.
 
     Args:
@@ -101,14 +101,14 @@ class Captured:
     input: Image
     dark: bool
     live: bool
-    stages: Stages
+    stages: StageTimings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looked:
+class RotatedInference:
     """What the network says of a part of a frame that was looked at once more, turned."""
 
-    view: Turned
+    view: RotatedLetterbox
     heads: Heads
 
 
@@ -123,8 +123,8 @@ class Inferred:
     frame: Frame
     letterbox: Letterbox
     heads: Heads
-    stages: Stages
-    looked: Looked | None = None
+    stages: StageTimings
+    looked: RotatedInference | None = None
     dark: bool = False
 
 
@@ -188,26 +188,26 @@ class Pipeline:
         timeout_s: float,
         *,
         hang_s: float = HANG_S,
-        attention: Attention | None = None,
+        idle_gate: IdleGate | None = None,
     ) -> None:
-        self.attention = attention or Attention(idle_fps=0)
+        self.idle_gate = idle_gate or IdleGate(idle_fps=0)
         self._open_camera = open_camera
         self._open_engine = open_engine
         self._input_size = input_size
         self._timeout_s = timeout_s
         self._hang_s = hang_s
-        self._camera_call = _Call("camera")
-        self._engine_call = _Call("engine")
+        self._camera_call = _HangDetector("camera")
+        self._engine_call = _HangDetector("engine")
         self._awaits_frame = False
         self._stopping = threading.Event()
         self._paused = threading.Event()
         self._captured: Slot[Captured] = Slot()
         self._inferred: Slot[Inferred] = Slot()
-        self._asked: deque[tuple[int, tuple[int, ...], Look]] = deque(maxlen=LOOK_LATER + 1)
+        self._asked: deque[tuple[int, tuple[int, ...], RotatedCrop]] = deque(maxlen=LOOK_LATER + 1)
         self._failure: BaseException | None = None
         self._ended: CameraEnded | None = None
         self._letterbox: Letterbox | None = None
-        self._sight_of_camera = Sight()
+        self._camera_health = CameraHealthDetector()
         self._judged_s = -math.inf
         self._next_sequence = 0
         self._threads = [
@@ -228,7 +228,7 @@ class Pipeline:
         self._replaced_count = 0
         self.camera = STARTING
         self.engine = STARTING
-        self.sight: View | None = None
+        self.sight: CameraHealth | None = None
         self.frame_size: tuple[int, int] | None = None
         self.opened_engine: Engine | None = None
 
@@ -281,9 +281,9 @@ class Pipeline:
         return inferred
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> Counters:
         """What was counted since the start."""
-        return Tally(
+        return Counters(
             replaced=self._replaced_count,
             lost=self._lost_count,
             idle=self._idle_count,
@@ -291,7 +291,7 @@ class Pipeline:
             reopened=dict(self._reopened),
         )
 
-    def look(self, look: Look, after: Frame) -> None:
+    def look(self, look: RotatedCrop, after: Frame) -> None:
         """Ask for one of the next frames to be looked at turned; once per frame at most, from the main loop.
 
         Args:
@@ -313,7 +313,7 @@ class Pipeline:
                 thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _guarded(self, work: Callable[[], None], call: _Call) -> None:
+    def _guarded(self, work: Callable[[], None], call: _HangDetector) -> None:
         """A failure of a thread is the main loop's to raise; nothing dies silently."""
         try:
             work()
@@ -328,7 +328,7 @@ class Pipeline:
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
         while not self._stopping.is_set():
             if self.paused:
-                self.camera, self.sight = Part("paused"), None
+                self.camera, self.sight = DeviceStatus("paused"), None
                 self._stopping.wait(POLL_S)
                 continue
             began_at = time.monotonic()
@@ -338,7 +338,7 @@ class Pipeline:
                     self._camera_call.end()
                     log.info("%s: opened", camera.name)
                     self._note_opened("camera")
-                    self._sight_of_camera, self._judged_s = Sight(), -math.inf
+                    self._camera_health, self._judged_s = CameraHealthDetector(), -math.inf
                     first = self._next_sequence
                     for frame, stages in self._frames(camera):
                         # A camera that was opened again goes on counting: a number is there once in a run.
@@ -350,18 +350,18 @@ class Pipeline:
                 self.sight = None
                 self._wait("camera", error, _delay(backoff, began_at))
 
-    def _frames(self, camera: Camera) -> Iterator[tuple[Frame, Stages]]:
+    def _frames(self, camera: Camera) -> Iterator[tuple[Frame, StageTimings]]:
         """The camera's frames until we stop or pause; a camera that gives none within timeout_s is lost."""
         deadline = time.monotonic() + self._timeout_s
         while not self._stopping.is_set() and not self.paused:
-            stages = Stages()
+            stages = StageTimings()
             self._camera_call.begin(self._hang_s)
             with stages.time("capture"):
                 frame = camera.read(POLL_S)
             self._camera_call.end()
             self._awaits_frame = frame is None
             if frame is not None:
-                self.camera = Part("ok")
+                self.camera = DeviceStatus("ok")
                 yield frame, stages
                 deadline = time.monotonic() + self._timeout_s
             elif time.monotonic() > deadline:
@@ -370,9 +370,9 @@ class Pipeline:
                     f"{camera.name}: must deliver a frame within {self._timeout_s:g} s, got none"
                 )
 
-    def _hand_over(self, frame: Frame, stages: Stages, live: bool) -> None:
+    def _hand_over(self, frame: Frame, stages: StageTimings, live: bool) -> None:
         self._next_sequence = frame.sequence + 1
-        if live and not self.attention.wants(frame.image, frame.captured_at):
+        if live and not self.idle_gate.wants(frame.image, frame.captured_at):
             self._idle_count += 1
             return
         letterbox = self._letterbox_for(frame)
@@ -393,9 +393,9 @@ class Pipeline:
         Nothing else is said of a recording, which may well show one and the same picture for long.
         """
         if is_due(time_s, self._judged_s):
-            view, self._judged_s = self._sight_of_camera.update(image, time_s), time_s
+            view, self._judged_s = self._camera_health.update(image, time_s), time_s
             self.sight = view if live else None
-        return self._sight_of_camera.dark
+        return self._camera_health.dark
 
     def _letterbox_for(self, frame: Frame) -> Letterbox:
         size = frame.image.shape[1], frame.image.shape[0]
@@ -413,7 +413,7 @@ class Pipeline:
                 with self._open_engine() as engine:
                     self._engine_call.end()
                     self.opened_engine = engine
-                    self.engine = Part("ok")
+                    self.engine = DeviceStatus("ok")
                     self._note_opened("engine")
                     while not self._stopping.is_set():
                         self._infer_next(engine)
@@ -439,7 +439,7 @@ class Pipeline:
         while not self._inferred.put_if_free(inferred, POLL_S) and not self._stopping.is_set():
             pass
 
-    def _look_turned(self, engine: Engine, captured: Captured) -> Looked | None:
+    def _look_turned(self, engine: Engine, captured: Captured) -> RotatedInference | None:
         """The look that is due at a frame, if one is; one frame is never delayed by more than that."""
         if not self._asked:
             return None
@@ -451,8 +451,8 @@ class Pipeline:
             return None  # a camera that was opened anew with another size: the place is another
         self._engine_call.begin(self._hang_s)
         with captured.stages.time("turned"):
-            view = Turned(look, self._input_size)
-            return Looked(view, engine.infer(view.apply(captured.frame.image)))
+            view = RotatedLetterbox(look, self._input_size)
+            return RotatedInference(view, engine.infer(view.apply(captured.frame.image)))
 
     def _note_opened(self, device: Device) -> None:
         self._reopened[device] += device in self._failed
@@ -462,7 +462,7 @@ class Pipeline:
         """Say what is being waited for, once per reason, and wait."""
         self._errors[part] += 1
         self._failed.add(part)
-        waiting = Part("waiting", str(error))
+        waiting = DeviceStatus("waiting", str(error))
         if getattr(self, part) != waiting:
             log.warning("waiting for the %s: %s", part, error)
         setattr(self, part, waiting)
@@ -472,7 +472,7 @@ class Pipeline:
                 return
 
 
-class _Call:
+class _HangDetector:
     """A call into a device's library, which may hang; of one thread, watched by another.
 
     Args:

@@ -8,15 +8,15 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from posed.messages.structs import State
-from posed.pipeline.threads import Tally
+from posed.pipeline.threads import Counters
 
-FIGURES: Final = "figures"
+METRICS_SNAPSHOT: Final = "figures"
 """What the web server asks the main loop for; no verb over MQTT."""
 
 Frames = Literal["ok", "paused", "stopped"]
 
 
-class Figures(Struct, frozen=True, kw_only=True):
+class MetricsSnapshot(Struct, frozen=True, kw_only=True):
     """A moment of the daemon.
 
     Args:
@@ -32,7 +32,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     state: State
     frames: Frames
     problems: Sequence[str]
-    tally: Tally
+    tally: Counters
     zones: Mapping[str, int | None]
     falls: int
     broker_connected: bool

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from posed.allowance import Allowance
+from posed.allowance import RateLimiter
 from posed.config import WebConfig
 from posed.log import Throttled
 
@@ -74,7 +74,7 @@ Way = Literal["form", "link", "foreign link", "header"]
 refused for its Origin, and its header is not sent without asking first, which is refused, too."""
 
 
-class Guard:
+class Authenticator:
     """Decides about requests.
 
     Args:
@@ -95,7 +95,7 @@ class Guard:
         self._takes_any_address = not config.is_local
         self._ask = ask
         self._clock = clock
-        self._tries: OrderedDict[tuple[str, Way], Allowance] = OrderedDict()
+        self._tries: OrderedDict[tuple[str, Way], RateLimiter] = OrderedDict()
 
     @property
     def middleware(self) -> Middleware:
@@ -170,10 +170,10 @@ class Guard:
         _warn.warning(f"live view: a wrong token from {request.remote}")
         return self._ask(request, 401, "That is not the token.")
 
-    def _allowance_of(self, remote: str, way: Way) -> Allowance:
+    def _allowance_of(self, remote: str, way: Way) -> RateLimiter:
         """What an address has left."""
         key = owner_of(remote), way
-        allowance = self._tries.pop(key, None) or Allowance(TRIES_AT_ONCE, TRIES_PER_S)
+        allowance = self._tries.pop(key, None) or RateLimiter(TRIES_AT_ONCE, TRIES_PER_S)
         self._tries[key] = allowance
         if len(self._tries) > _MOST_COUNTED:
             self._tries.popitem(last=False)

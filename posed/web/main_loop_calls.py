@@ -21,7 +21,7 @@ class BusyError(PosedError):
     """The main loop takes nothing more, or does not come by."""
 
 
-class Desk:
+class MainLoopCalls:
     """Carries requests from the thread of the web server to the main loop, and the answers back."""
 
     def __init__(self) -> None:

@@ -21,8 +21,8 @@ from prometheus_client.registry import Collector
 
 from posed.messages.structs import encode
 from posed.people.events import EventType
-from posed.service.metrics_snapshot import FIGURES, Figures, Frames
-from posed.web.main_loop_calls import BusyError, Desk
+from posed.service.metrics_snapshot import METRICS_SNAPSHOT, Frames, MetricsSnapshot
+from posed.web.main_loop_calls import BusyError, MainLoopCalls
 
 BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """From a step of the tracker on a PC to an inference on the slowest Pi, s."""
@@ -75,7 +75,7 @@ class Metrics:
         """An event was told."""
         self._events[kind].inc()
 
-    def exposition(self, figures: Figures, accept: str) -> tuple[bytes, str]:
+    def exposition(self, figures: MetricsSnapshot, accept: str) -> tuple[bytes, str]:
         """Everything, for Prometheus.
 
         Args:
@@ -94,7 +94,7 @@ class Metrics:
 class _Scrape:
     """What was counted, and what is read off the daemon, as a collector of the client library."""
 
-    def __init__(self, counting: Sequence[Collector], figures: Figures) -> None:
+    def __init__(self, counting: Sequence[Collector], figures: MetricsSnapshot) -> None:
         self._counting = counting
         self._figures = figures
 
@@ -108,7 +108,7 @@ class _Scrape:
         yield from _measured(self._figures)
 
 
-def _infos(figures: Figures) -> Iterator[Metric]:
+def _infos(figures: MetricsSnapshot) -> Iterator[Metric]:
     state = figures.state
     yield _gauge(
         "posed_build_info",
@@ -128,7 +128,7 @@ def _infos(figures: Figures) -> Iterator[Metric]:
     )
 
 
-def _counted(figures: Figures) -> Iterator[Metric]:
+def _counted(figures: MetricsSnapshot) -> Iterator[Metric]:
     state, tally = figures.state, figures.tally
     yield _counter(
         "posed_frames_dropped",
@@ -165,7 +165,7 @@ def _counted(figures: Figures) -> Iterator[Metric]:
     )
 
 
-def _measured(figures: Figures) -> Iterator[Metric]:
+def _measured(figures: MetricsSnapshot) -> Iterator[Metric]:
     state = figures.state
     up: Samples = {
         ("camera",): state.camera.status == "ok",
@@ -217,12 +217,12 @@ class Healthz(Struct, frozen=True):
     fps: float
 
 
-def routes(metrics: Metrics, desk: Desk) -> Sequence[web.AbstractRouteDef]:
+def routes(metrics: Metrics, desk: MainLoopCalls) -> Sequence[web.AbstractRouteDef]:
     """What is asked for by programs."""
 
-    async def figures() -> Figures:
-        answer = await desk.ask(FIGURES)
-        assert isinstance(answer.data, Figures)
+    async def figures() -> MetricsSnapshot:
+        answer = await desk.ask(METRICS_SNAPSHOT)
+        assert isinstance(answer.data, MetricsSnapshot)
         return answer.data
 
     async def show(request: web.Request) -> web.Response:

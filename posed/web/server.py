@@ -22,12 +22,12 @@ from posed.config import Config
 from posed.frame import Frame
 from posed.log import Throttled
 from posed.messages.structs import EventMessage, Response, State
-from posed.people.events import Observed
-from posed.pipeline.stage_timings import Stages
+from posed.people.events import TrackedPerson
+from posed.pipeline.stage_timings import StageTimings
 from posed.web import metrics, pages, zones
-from posed.web.authenticator import LOGIN, Guard, Handler
+from posed.web.authenticator import LOGIN, Authenticator, Handler
 from posed.web.connection import Connection, Limits, add_headers, in_time
-from posed.web.main_loop_calls import Desk
+from posed.web.main_loop_calls import MainLoopCalls
 from posed.web.stream import Seen, Stream
 
 log = logging.getLogger(__name__)
@@ -71,10 +71,10 @@ class WebServer:
         self._config = config.web
         self._state = state
         self._answer = answer
-        self.desk = Desk()
+        self.desk = MainLoopCalls()
         self.stream = Stream(config)
         self.metrics = metrics.Metrics()
-        self._guard = Guard(config.web, pages.ask_for_token)
+        self._guard = Authenticator(config.web, pages.ask_for_token)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self.limits = Limits()
@@ -89,7 +89,7 @@ class WebServer:
         self._thread.start()
 
     def show(
-        self, frame: Frame, people: Sequence[Observed], stages: Stages, keypoint_threshold: float
+        self, frame: Frame, people: Sequence[TrackedPerson], stages: StageTimings, keypoint_threshold: float
     ) -> None:
         """A frame was processed, and these people are in it; costs next to nothing while nobody looks."""
         published_at = time.monotonic() - stages.wall_s.get("look", 0.0)

@@ -27,8 +27,8 @@ from posed import __version__
 from posed.config import Config
 from posed.drawing.privacy import background, jpeg
 from posed.frame import Frame, Image
-from posed.messages.structs import EventMessage, Person, Size, State, encode, observed_messages, rfc3339
-from posed.people.events import Observed
+from posed.messages.structs import EventMessage, Person, Size, State, encode, rfc3339, tracked_messages
+from posed.people.events import TrackedPerson
 from posed.pose import EDGES, KEYPOINTS
 from posed.timing import NotBefore
 
@@ -75,7 +75,7 @@ class Seen:
     """
 
     frame: Frame
-    people: Sequence[Observed]
+    people: Sequence[TrackedPerson]
     stages_s: Mapping[str, float]
     keypoint_threshold: float
 
@@ -232,7 +232,7 @@ class Stream:
                 rfc3339(frame.time),
                 Size(width, height),
                 {stage: round(1000 * took_s, 2) for stage, took_s in seen.stages_s.items()},
-                observed_messages(seen.people, threshold),
+                tracked_messages(seen.people, threshold),
             )
         )
         return len(about).to_bytes(4, "big") + about + self._picture(seen)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from posed.messages.structs import encode
 from posed.web.authenticator import Handler
-from posed.web.main_loop_calls import BusyError, Desk
+from posed.web.main_loop_calls import BusyError, MainLoopCalls
 
 
 class Drawn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,7 +19,7 @@ class Drawn(Struct, frozen=True, forbid_unknown_fields=True):
     zones: dict[str, Any]
 
 
-def handler(desk: Desk) -> Handler:
+def handler(desk: MainLoopCalls) -> Handler:
     """Takes zones, for now and after restarts, with the page's own answer: `Response` of `set`."""
 
     async def take(request: web.Request) -> web.Response:

@@ -23,7 +23,7 @@ from posed.camera.health import brightness
 from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
-from posed.frame import Frame, Image, Letterbox, Look, Turned
+from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
 from posed.model.pair import Pair, load_pair
 from posed.networks.posenet import decode_frame
 from posed.pose import Pose
@@ -52,14 +52,18 @@ class Network:
         width, height = self.pair.model.size
         self.brightness_key = f"{width}x{height}-{_digest(*_brightness_sources())}"
 
-    def poses(self, image: Image, look: Look | None) -> list[Pose]:
+    def poses(self, image: Image, look: RotatedCrop | None) -> list[Pose]:
         """Everybody in a frame, or in a part of it that is turned; px of the frame."""
         if self._engine is None:
             # One thread: clips run side by side.
             config = EngineConfig(kind="cpu", threads=1)
             self._engine = self._stack.enter_context(open_engine(config, self.pair.cpu, None))
         size = self.pair.model.size
-        view = Letterbox((image.shape[1], image.shape[0]), size) if look is None else Turned(look, size)
+        view = (
+            Letterbox((image.shape[1], image.shape[0]), size)
+            if look is None
+            else RotatedLetterbox(look, size)
+        )
         return decode_frame(self._engine.infer(view.apply(image)), view, self.decode)
 
     def brightness(self, image: Image) -> float:
@@ -92,7 +96,7 @@ class Inferences:
         self._known: _Kept[_Key, list[Any]] = _Kept(folder / f"{stem}-{network.key}.poses")
         self._brightness: _Kept[int, float] = _Kept(folder / f"{stem}-{network.brightness_key}.brightness")
 
-    def poses(self, index: int, look: Look | None = None) -> list[Pose]:
+    def poses(self, index: int, look: RotatedCrop | None = None) -> list[Pose]:
         """Everybody in a frame of the clip, px of it.
 
         Args:
@@ -113,7 +117,7 @@ class Inferences:
         """Of a frame of the clip, 0-255."""
         return self._brightness.get(index, lambda: self._network.brightness(self._frames.at(index)))
 
-    def _infer(self, index: int, look: Look | None) -> list[Any]:
+    def _infer(self, index: int, look: RotatedCrop | None) -> list[Any]:
         found = self._network.poses(self._frames.at(index), look)
         return [(one.points.astype(_STORED), one.scores.astype(_STORED), one.score) for one in found]
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from posed.camera.health import Darkness, is_due
 from posed.config import Config, PeopleConfig, ZoneConfig
-from posed.frame import Look
+from posed.frame import RotatedCrop
 from posed.mqtt.spool import Occurrence
-from posed.people.events import Observed
-from posed.people.rotated_crops import merged
+from posed.people.events import TrackedPerson
+from posed.people.rotated_crops import merge_detections
 from posed.pipeline.scene import Following
 from posed.pipeline.threads import LOOK_LATER
 from posed.pose import Pose
@@ -38,8 +38,8 @@ class Moment:
     index: int
     time_s: float
     poses: list[Pose]
-    looked: Look | None
-    people: list[Observed]
+    looked: RotatedCrop | None
+    people: list[TrackedPerson]
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Player:
         self._following = Following(
             config, self._tell, folder / "falls.json", pitch_file=folder / "pitch.json"
         )
-        self._asked: deque[tuple[int, Look]] = deque()
+        self._asked: deque[tuple[int, RotatedCrop]] = deque()
         self._sequence = 0
         self._now_s = 0.0
         self._darkness = Darkness()
@@ -135,13 +135,13 @@ class Player:
                 if self._asked and self._asked[0][0] + LOOK_LATER <= self._sequence:
                     looked = self._asked.popleft()[1]
                     found = inferences.poses(index, looked)
-                    poses = merged(poses, found, looked.turn_deg, threshold)
+                    poses = merge_detections(poses, found, looked.turn_deg, threshold)
                 if is_due(self._now_s, judged_s):
                     judged_s = self._now_s
                     self._darkness.update(inferences.brightness(index))
                 frame = frame_of(size, self._sequence, self._now_s)
                 self._following.update(poses, frame, dark=self._darkness.dark)
-                if (look := self._following.next_look()) is not None:
+                if (look := self._following.next_crop()) is not None:
                     self._asked.append((self._sequence, look))
                 self._sequence += 1
                 yield Moment(index, self._now_s, poses, looked, list(self._following.people))

@@ -20,7 +20,7 @@ from posed.commands.bench.machine import throttling
 from posed.commands.setup.check import CameraHangs, try_broker, try_camera
 from posed.commands.setup.find import find_cameras
 from posed.config import CameraConfig, Config, damaged_file, mqtt_password
-from posed.engine.compatibility import LIBRARY, Delegate, check_fit, library_version
+from posed.engine.compatibility import LIBRARY, Delegate, check_compatibility, library_version
 from posed.engine.tflite import find_runtime
 from posed.errors import BrokerError, CameraError, ConfigError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
@@ -319,7 +319,7 @@ def _check_library(config: Config, pair: Pair | None, service: Service) -> Check
     if service.runs:
         return _library_of(service, version or LIBRARY)
     try:
-        check_fit(pair.edgetpu, Delegate(config.engine.device, cache_folder()))
+        check_compatibility(pair.edgetpu, Delegate(config.engine.device, cache_folder()))
     except EngineError as error:
         return Check("libedgetpu", "failed", str(error), _LIBRARY)
     return Check("libedgetpu", "ok", f"{version or LIBRARY}: fits the runtime")

@@ -11,7 +11,7 @@ from posed.camera import open_camera
 from posed.config import CameraConfig, MqttConfig
 from posed.errors import CameraLost
 from posed.model.catalogue import CATALOGUE
-from posed.mqtt.broker_session import CONNECT_S, visiting
+from posed.mqtt.broker_session import CONNECT_S, broker_session
 from posed.mqtt.client import ONLINE
 
 OPEN_S: Final = 20.0
@@ -42,7 +42,7 @@ def try_broker(config: MqttConfig, password: str | None, timeout_s: float = CONN
         NotReached: the broker cannot be reached, or refuses the connection.
         ConfigError: the authority's certificate cannot be used.
     """
-    with visiting(config, password, timeout_s) as visit:
+    with broker_session(config, password, timeout_s) as visit:
         told = visit.retained(f"{config.topic}/+/availability")
     online = frozenset(topic.split("/")[-2] for topic, payload in told.items() if payload == ONLINE)
     return Reached(visit.version, online)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from posed.config import DecodeConfig
 from posed.engine.base import Heads
-from posed.frame import Letterbox, Turned
+from posed.frame import Letterbox, RotatedLetterbox
 from posed.networks.posenet.many import COMPILED, decode_many
 from posed.networks.posenet.one import decode_one
 from posed.pose import Pose
@@ -25,7 +25,7 @@ def decode(heads: Heads, config: DecodeConfig) -> list[Pose]:
             )
 
 
-def decode_frame(heads: Heads, view: Letterbox | Turned, config: DecodeConfig) -> list[Pose]:
+def decode_frame(heads: Heads, view: Letterbox | RotatedLetterbox, config: DecodeConfig) -> list[Pose]:
     """The same as `decode`, px of the source frame that was fitted into the model's input."""
     poses = decode(heads, config)
     return [Pose(view.to_source(pose.points), pose.scores, pose.score) for pose in poses]
