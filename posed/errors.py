@@ -95,3 +95,9 @@ class BrokerError(PosedError, OSError):
 
 class RequestError(PosedError, ValueError):
     """A request that cannot be done; its text is the answer."""
+
+
+def one_line(text: object) -> str:
+    """Text that others wrote, as it may be shown: nothing in it writes over the terminal."""
+    line = " ".join(str(text).split())
+    return "".join(letter for letter in line if letter.isprintable())

@@ -31,9 +31,9 @@ from typer.testing import CliRunner
 from posed import errors
 from posed.cli import app
 from posed.config import Config, TlsConfig, ZoneConfig, load
+from posed.messages import schemas
 from posed.messages.structs import VERBS
 from posed.model.catalogue import BUNDLED_FOLDER
-from posed.mqtt import schemas
 from posed.mqtt.homeassistant import announcements
 from posed.people.events import EventType
 from scripts import draw_docs

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posed.backoff import Backoff
 from posed.config import EngineConfig
 from posed.engine import open_engine
 from posed.engine.auto import FallbackEngine
@@ -17,6 +16,7 @@ from posed.engine.base import Engine
 from posed.engine.tflite import open_cpu
 from posed.errors import EngineError, EngineLost
 from posed.model.tflite import Model, parse_model
+from posed.timing import Backoff
 from tests.brokers import eventually
 from tests.make_tflite import make_tflite
 from tests.standin.standin import Behaviour, built

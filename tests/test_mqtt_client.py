@@ -17,10 +17,10 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from posed.backoff import Backoff
 from posed.config import MqttConfig, TlsConfig
 from posed.errors import ConfigError
 from posed.mqtt.client import MAX_WAITING, DeliveryResult, MqttClient, Timing
+from posed.timing import Backoff
 from tests.brokers import MOSQUITTO, Amqtt, Gate, Mosquitto, Pki, Subscriber, eventually, free_port
 
 AVAILABILITY = "posed/test/availability"

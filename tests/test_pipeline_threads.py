@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posed.backoff import Backoff
 from posed.camera.base import FrameMaker
 from posed.engine.base import Head, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
 from posed.frame import Frame, Region, RotatedCrop
 from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.threads import LOOK_LATER, Pipeline, Slot, _delay
+from posed.timing import Backoff
 from tests.brokers import eventually
 
 SIZE = (33, 17)

@@ -30,7 +30,7 @@ from rich.table import Table
 from posed.commands.detect import Detection, write_image
 from posed.config import Config
 from posed.drawing.skeletons import draw_poses
-from posed.errors import ImageError, ModelError
+from posed.errors import ImageError, ModelError, one_line
 from posed.messages.structs import Sender, encode, rfc3339
 from posed.model.card import card_of
 from posed.model.catalogue import (
@@ -47,7 +47,6 @@ from posed.model.pair import Pair
 from posed.model.pull import is_whole, pull
 from posed.model.tflite import Model, Tensor
 from posed.pose import KEYPOINTS
-from posed.text import one_line
 
 if TYPE_CHECKING:
     from posed.commands.annotate import Progress as Drawn

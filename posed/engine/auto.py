@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable
 from typing import Final, Self
 
-from posed.backoff import Backoff
 from posed.engine.base import Engine, Heads
 from posed.errors import EngineError, EngineLost
 from posed.frame import Image
+from posed.timing import Backoff
 
 _log = logging.getLogger(__name__)
 

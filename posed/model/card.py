@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Final
 
+from posed.errors import one_line
 from posed.files import read_file
-from posed.text import one_line
 
 CARD: Final = "card.json"
 """Maps `all`, and the name of each file it is about, to facts by name."""

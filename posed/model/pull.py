@@ -18,10 +18,9 @@ from urllib.parse import urlsplit
 from urllib.request import BaseHandler, Request, build_opener
 
 from posed import __version__
-from posed.errors import DownloadError
+from posed.errors import DownloadError, one_line
 from posed.files import replace_file
 from posed.model.catalogue import ModelFile
-from posed.text import one_line
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.errors import ModelError
+from posed.errors import ModelError, one_line
 from posed.files import read_file
 from posed.model.network import HEADS, Network
-from posed.text import one_line
 
 _MANIFEST: Final = "model-stride*.json"
 _TYPES: Final = {"float32": "<f4", "int32": "<i4", "uint8": "u1", "uint16": "<u2"}

@@ -20,9 +20,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from posed.backoff import Backoff
 from posed.config import MqttConfig
 from posed.mqtt.attempt import ConnectOutcome, How, Notes, Received, reason_of, tls_context
+from posed.timing import Backoff
 
 _log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from posed.allowance import RateLimiter
 from posed.errors import PosedError, RequestError
 from posed.log import Throttled
 from posed.messages.structs import Envelope, Request, Response, encode
 from posed.messages.topics import Topics
 from posed.mqtt.attempt import Received
+from posed.timing import RateLimiter
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,6 @@ from typing import Any, Final, Protocol
 
 from msgspec import UNSET
 
-from posed.backoff import Backoff
 from posed.config import MqttEventsConfig
 from posed.messages.structs import (
     EventMessage,
@@ -35,7 +34,7 @@ from posed.mqtt.client import DeliveryResult
 from posed.mqtt.store import Contents, Fall, Moment, Store, StoredEvent, StoreError
 from posed.mqtt.ulid import Ulids
 from posed.people.events import EventType
-from posed.timing import NotBefore
+from posed.timing import Backoff, NotBefore
 
 _log = logging.getLogger(__name__)
 

@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, TypeVar
 
-from posed.backoff import Backoff
 from posed.camera.base import Camera
 from posed.camera.health import CameraHealth, CameraHealthDetector, is_due
 from posed.engine.base import Engine, Heads
@@ -31,6 +30,7 @@ from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, Engi
 from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
 from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.stage_timings import StageTimings
+from posed.timing import Backoff
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from posed.backoff import Backoff
 from posed.config import ModelConfig
 from posed.errors import DownloadError, ModelError
 from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair, pull_entry
 from posed.service.notify import Notifier
+from posed.timing import Backoff
 
 log = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from posed.allowance import RateLimiter
 from posed.config import WebConfig
 from posed.log import Throttled
+from posed.timing import RateLimiter
 
 log = logging.getLogger(__name__)
 

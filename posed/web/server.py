@@ -17,13 +17,13 @@ from typing import Final
 from aiohttp import web
 from msgspec import Struct
 
-from posed.backoff import Backoff
 from posed.config import Config
 from posed.frame import Frame
 from posed.log import Throttled
 from posed.messages.structs import EventMessage, Response, State
 from posed.people.events import TrackedPerson
 from posed.pipeline.stage_timings import StageTimings
+from posed.timing import Backoff
 from posed.web import metrics, pages, zones
 from posed.web.authenticator import LOGIN, Authenticator, Handler
 from posed.web.connection import Connection, Limits, add_headers, in_time
