@@ -18,7 +18,7 @@ from posed.errors import ImageError, ModelError
 from posed.model.tflite import read_model
 from posed.networks.posenet import decode_many
 from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, MIRRORED, SIGMAS, Pose
-from scripts.training.figures import MetricsSnapshot, figures_of, truths
+from scripts.training.figures import Figures, figures_of, truths
 from scripts.training.pool import (
     HIDDEN,
     SHOWN,
@@ -144,14 +144,14 @@ def test_more_people_lie_in_pictures_for_that() -> None:
 
 
 def test_perfect_poses_get_perfect_figures() -> None:
-    figures = MetricsSnapshot()
+    figures = Figures()
     figures.add(sample(), [pose(points) for points in PEOPLE])
     summary = figures.summary()
     assert [summary[name] for name in ("pck", "pck_of_all", "recall", "precision")] == [1, 1, 1, 1]
 
 
 def test_figures_tell_missed_from_false_people() -> None:
-    figures = MetricsSnapshot()
+    figures = Figures()
     figures.add(sample(), [pose(PEOPLE[0]), pose(PEOPLE[0] + 1), pose(PEOPLE[1] + 200)])
     summary = figures.summary()
     assert summary["recall"] == summary["pck_of_all"] == 0.5
@@ -165,7 +165,7 @@ def test_a_keypoint_is_right_within_a_fifth_of_the_torso() -> None:
     for share, right in ((0.19, 1.0), (0.21, 16 / 17)):
         moved = PEOPLE[0].copy()
         moved[KEYPOINTS.index("nose"), 0] -= share * torso_px
-        figures = MetricsSnapshot()
+        figures = Figures()
         figures.add(sample(PEOPLE[:1]), [pose(moved)])
         assert figures.summary()["pck"] == pytest.approx(right, abs=1e-4)
 
@@ -173,7 +173,7 @@ def test_a_keypoint_is_right_within_a_fifth_of_the_torso() -> None:
 def test_somebody_of_whom_little_shows_need_not_be_found_and_is_not_false() -> None:
     one = sample(PEOPLE[:1])
     one.states[0, 4:] = 0
-    figures = MetricsSnapshot()
+    figures = Figures()
     figures.add(one, [pose(PEOPLE[0])])
     assert figures.summary()["people"] == 0
     assert figures.false == 0

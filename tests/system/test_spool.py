@@ -149,7 +149,9 @@ class Restless(Mosquitto):
 
 
 def wait_for(watcher: Watcher, ids: set[str]) -> None:
-    """Until all are there, or nothing comes any more."""
+    """Until all are there, or nothing comes any more, nor is anything on its way that the broker has."""
+    watcher.ask("end")  # it hears its own request behind everything else
+    eventually(lambda: watcher.counts["request/end"], PATIENCE_S)
     count, quiet_since = -1, time.monotonic()
     while not ids <= watcher.arrived() and time.monotonic() - quiet_since < QUIET_S:
         if watcher.counts["events"] != count:
