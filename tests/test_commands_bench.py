@@ -254,13 +254,15 @@ def test_a_sink_answers_what_a_client_waits_for():
     with sink.running() as port:
         for _ in range(2):
             client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+            said: list[str] = []
+            client.on_log = lambda *line, said=said: said.append(line[-1])
             client.connect("127.0.0.1", port, keepalive=1)
             client.loop_start()
             infos = [
                 client.publish("a/b", b"x" * size, qos=qos) for size in (0, 5000, 70000) for qos in (0, 1)
             ]
             eventually(lambda infos=infos: all(info.is_published() for info in infos))
-            time.sleep(2.5)  # the keepalive's ping must have been answered
+            eventually(lambda said=said: "Received PINGRESP" in said, 20)
             assert client.is_connected()
             client.disconnect()
             client.loop_stop()

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -371,13 +372,18 @@ def test_a_broker_that_restarts_is_told_everything_again(tmp_path, broker, setti
         assert daemon.process.poll() is None
 
 
+def lasted_s(poses: list[dict[str, Any]]) -> float:
+    """From the first of the messages to the last."""
+    times = [datetime.fromisoformat(message["time"]) for message in poses]
+    return (times[-1] - times[0]).total_seconds() if times else 0.0
+
+
 def test_of_two_daemons_with_one_name_the_younger_gives_way(tmp_path, broker, settings):
     (tmp_path / "other").mkdir()
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as older:
         # Of daemons that start within 2 s of each other, chance decides which one is the older.
-        eventually(lambda: messages(subscriber, "poses"), 60)
+        eventually(lambda: lasted_s(messages(subscriber, "poses")) > 2.5, 60)
         run = messages(subscriber, "poses")[0]["run"]
-        time.sleep(3)
         with Daemon(tmp_path / "other", at(broker, settings)) as younger:
             eventually(lambda: "was there before: give one of them another `device`" in younger.log(), 60)
             said = len(messages(subscriber, "poses"))

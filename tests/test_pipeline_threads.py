@@ -435,7 +435,8 @@ LOOK = RotatedCrop(Region(0, 0, 33, 17), 90)
 
 
 def test_a_recording_is_looked_at_turned_in_the_frame_that_depends_on_nothing_but_the_asking_one(started):
-    pipeline = started([FakeCamera([20, CameraEnded("over")], live=False)])
+    engine = FakeEngine()
+    pipeline = started([FakeCamera([20, CameraEnded("over")], live=False)], [engine])
     asked, looked = {4, 5, 12}, set()
     with contextlib.suppress(CameraEnded):
         while True:
@@ -444,7 +445,8 @@ def test_a_recording_is_looked_at_turned_in_the_frame_that_depends_on_nothing_bu
                 continue
             if inferred.frame.sequence in asked:
                 pipeline.look(LOOK, inferred.frame)
-                time.sleep(0.02)  # the engine has time to look too early
+                # Once it has gone on, it could have looked too early.
+                eventually(lambda sequence=inferred.frame.sequence: engine.inputs > sequence + 1)
             if inferred.looked is not None:
                 looked.add(inferred.frame.sequence)
     assert looked == {number + LOOK_LATER for number in asked}
