@@ -31,8 +31,29 @@ KEYPOINTS: Final = (
 
 KEYPOINT_COUNT: Final = len(KEYPOINTS)
 
-LEFT_HIP, RIGHT_HIP = 11, 12
-"""Indices of some of them."""
+(
+    NOSE,
+    LEFT_EYE,
+    RIGHT_EYE,
+    LEFT_EAR,
+    RIGHT_EAR,
+    LEFT_SHOULDER,
+    RIGHT_SHOULDER,
+    LEFT_ELBOW,
+    RIGHT_ELBOW,
+    LEFT_WRIST,
+    RIGHT_WRIST,
+    LEFT_HIP,
+    RIGHT_HIP,
+    LEFT_KNEE,
+    RIGHT_KNEE,
+    LEFT_ANKLE,
+    RIGHT_ANKLE,
+) = range(KEYPOINT_COUNT)
+"""The index of each keypoint in arrays of all 17."""
+
+FACE: Final = slice(NOSE, RIGHT_EAR + 1)
+"""The nose, the eyes and the ears in such an array."""
 
 
 def _pairs(*names: str) -> tuple[tuple[int, int], ...]:

@@ -55,7 +55,7 @@ from posed.model.tflite import read_model  # noqa: E402
 from posed.networks.posenet import decode_frame  # noqa: E402
 from posed.people.size import body_size  # noqa: E402
 from posed.people.tracker import Tracker  # noqa: E402
-from posed.pose import KEYPOINT_COUNT, KEYPOINTS, Pose  # noqa: E402
+from posed.pose import KEYPOINT_COUNT, LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, Pose  # noqa: E402
 from posed.synthetic.scene import Act, Part, RenderedPerson, Scene, parts_for  # noqa: E402
 
 Floats = NDArray[np.float64]
@@ -70,9 +70,7 @@ WALKING_M_S: Final = 1.15
 RIGHT_WITHIN: Final = 0.25
 """Of the person's height."""
 
-TRUNK: Final = [
-    KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in ("shoulder", "hip")
-]
+TRUNK: Final = [LEFT_SHOULDER, LEFT_HIP, RIGHT_SHOULDER, RIGHT_HIP]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,7 +30,7 @@ from posed.networks.posenet import decode_frame
 from posed.networks.posenet.logits import logits_of
 from posed.networks.posenet.many import REFINEMENTS
 from posed.networks.posenet.one import decode_one
-from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, Pose
+from posed.pose import EDGES, KEYPOINT_COUNT, LEFT_WRIST, Pose
 from posed.synthetic.scene import Scene, random_still
 
 Floats = NDArray[np.float64]
@@ -96,14 +96,13 @@ def decoding() -> Image:
 
 def strides() -> Image:
     """The cells of the left wrist at stride 32, 16 and 8, and where it is found."""
-    wrist = KEYPOINTS.index("left_wrist")
     still = random_still(STILL_SEED, STILL_SIZE, 1, tame=True).image
     panels = []
     for stride in (32, 16, 8):
         heads = heads_of(still, stride)
         scores = 1 / (1 + np.exp(-logits_of(heads)))
-        panel = Panel(still).cells(scores[:, :, wrist], stride).grid(scores.shape, stride)
-        panels.append(panel.dots(decode_one(heads).points[wrist : wrist + 1]).numbered(stride))
+        panel = Panel(still).cells(scores[:, :, LEFT_WRIST], stride).grid(scores.shape, stride)
+        panels.append(panel.dots(decode_one(heads).points[[LEFT_WRIST]]).numbered(stride))
     return tiled(panels, columns=3)
 
 

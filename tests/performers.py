@@ -10,7 +10,7 @@ import numpy as np
 from posed.config import PeopleConfig, ZoneConfig
 from posed.people.events import Event, EventDetector
 from posed.people.person import Person
-from posed.pose import KEYPOINTS, Pose
+from posed.pose import KEYPOINTS, LEFT_ANKLE, LEFT_EYE, RIGHT_ANKLE, RIGHT_EYE, Pose
 from posed.synthetic.actions import ACTIONS
 from posed.synthetic.scene import Act, Part, Scene
 
@@ -79,7 +79,8 @@ def _height(one: Part, scene: Scene, times) -> np.ndarray:
     upright = Scene(0, SIZE, script=[replace(one, acts=acts)])
     upright.view = scene.view
     points = upright.keypoints(times)[one.id]
-    return (points[:, 15:17, 0].mean(1) - points[:, 1:3, 0].mean(1)) / 0.89
+    ankles, eyes = (points[:, pair, 0].mean(1) for pair in ([LEFT_ANKLE, RIGHT_ANKLE], [LEFT_EYE, RIGHT_EYE]))
+    return (ankles - eyes) / 0.89
 
 
 def hide(person: Person, *names: str) -> Person:

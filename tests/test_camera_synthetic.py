@@ -11,6 +11,7 @@ from posed.camera.synthetic import SyntheticCamera, open_synthetic
 from posed.config import CameraConfig
 from posed.errors import CameraError
 from posed.frame import Frame
+from posed.pose import LEFT_SHOULDER
 from posed.synthetic.scene import RenderedPerson
 
 
@@ -141,8 +142,9 @@ def test_the_truth_is_turned_with_the_picture(rotate: int, mirror: bool) -> None
                 if fraction.min() > 0.05:
                     assert np.array_equal(frame.image[y, x], same_frame.image[row, column])
         x, y, width, height = after.box
-        assert x <= after.points[5:, 1].min() <= after.points[5:, 1].max() <= x + width
-        assert y <= after.points[5:, 0].min() <= after.points[5:, 0].max() <= y + height
+        body = after.points[LEFT_SHOULDER:]
+        assert x <= body[:, 1].min() <= body[:, 1].max() <= x + width
+        assert y <= body[:, 0].min() <= body[:, 0].max() <= y + height
 
 
 def test_a_frame_has_the_scenes_number_so_that_another_camera_knows_its_truth() -> None:

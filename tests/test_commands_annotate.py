@@ -15,7 +15,7 @@ from posed.config import ZoneConfig
 from posed.drawing.skeletons import draw_people
 from posed.people.events import TrackedPerson
 from posed.people.person import Person
-from posed.pose import Pose
+from posed.pose import LEFT_HIP, LEFT_KNEE, LEFT_SHOULDER, RIGHT_HIP, RIGHT_KNEE, RIGHT_SHOULDER, Pose
 from posed.synthetic.scene import Act, Part, Scene
 from tests.films import FPS, film
 from tests.heads import person
@@ -63,7 +63,8 @@ def test_everybody_and_the_zones_are_drawn_where_they_are(tmp_path, video, scene
     above = slice(max(0, y - 25), y + 10), slice(max(0, x - 20), x + width + 60)
     zone = np.zeros((HEIGHT, WIDTH), bool)
     zone[160:, 220:] = True
-    assert all(changed[around(point)].any() for point in truth.points[[5, 6, 11, 12, 13, 14]])
+    joints = [LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP, LEFT_KNEE, RIGHT_KNEE]
+    assert all(changed[around(point)].any() for point in truth.points[joints])
     assert changed[above].any(), "the id and the posture"
     assert changed[178:182, 245:300].any(axis=0).mean() > 0.9, "the zone's border"
     elsewhere = changed & (near == 0) & ~zone

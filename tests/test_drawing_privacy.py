@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from posed.drawing.privacy import BLOCKS, jpeg, picture
-from posed.pose import Pose
+from posed.pose import FACE, LEFT_SHOULDER, RIGHT_SHOULDER, Pose
 
 THRESHOLD = 0.2
 
@@ -19,8 +19,8 @@ def noise(seed: int, height: int = 240, width: int = 320) -> np.ndarray:
 def person(y: float = 60, x: float = 100, score: float = 0.9) -> Pose:
     """Somebody whose head is about at (y, x)."""
     points = np.full((17, 2), (y + 60, x), np.float64)
-    points[:5] = [(y, x), (y - 3, x - 4), (y - 3, x + 4), (y, x - 9), (y, x + 9)]
-    points[5], points[6] = (y + 30, x - 25), (y + 30, x + 25)
+    points[FACE] = [(y, x), (y - 3, x - 4), (y - 3, x + 4), (y, x - 9), (y, x + 9)]
+    points[LEFT_SHOULDER], points[RIGHT_SHOULDER] = (y + 30, x - 25), (y + 30, x + 25)
     return Pose(points, np.full(17, score), score)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posed.pose import KEYPOINT_COUNT, Pose
+from posed.pose import KEYPOINT_COUNT, NOSE, Pose
 from scripts.evaluate.darkness import compare, darkened
 from tests.heads import person
 
@@ -13,7 +13,7 @@ GREYS = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
 
 def standing(x: float, shift_of_nose: float = 0) -> Pose:
     points = person((240, x), 300)
-    points[0] += shift_of_nose
+    points[NOSE] += shift_of_nose
     return Pose(points, np.full(KEYPOINT_COUNT, 0.9), 0.9)
 
 

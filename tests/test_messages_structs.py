@@ -26,13 +26,13 @@ from posed.messages.structs import (
     person_message,
     rfc3339,
 )
-from posed.pose import KEYPOINTS, Pose
+from posed.pose import KEYPOINTS, LEFT_EAR, Pose
 
 
 def pose(score: float = 0.9) -> Pose:
     points = np.stack([np.arange(17) * 2.0 + 10.04, np.arange(17) + 100.06], axis=1)
     scores = np.full(17, 0.5)
-    scores[3] = 0.1
+    scores[LEFT_EAR] = 0.1
     return Pose(points, scores, score)
 
 

@@ -22,7 +22,7 @@ from posed.frame import Image, Letterbox
 from posed.model.tflite import read_model
 from posed.networks.posenet import decode, decode_many, describe
 from posed.networks.posenet.logits import logit_of
-from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, Pose
+from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, LEFT_EYE, NOSE, Pose
 from tests.heads import NOBODY, heads_of, person, quantised, radius_px, scattered
 
 SIZE = (641, 481)
@@ -101,14 +101,14 @@ def test_samples_are_bilinear() -> None:
         Head(np.zeros((3, 3, 64), np.float32)),
         16,
     )
-    heads.heatmaps.data[1, 1, 0] = 6.0
+    heads.heatmaps.data[1, 1, NOSE] = 6.0
     heads.short_offsets.data[1, 1, [0, 17]] = 4.0, 8.0
     heads.mid_offsets.data[1, 1, 0] = 16.0  # nose to left eye, dy, of which (3/4) * (1/2) is sampled
     [pose] = poses_of(heads, max_people=1)
-    assert pose.points[0] == pytest.approx((20.0, 24.0))
-    assert pose.points[1] == pytest.approx((26.0, 24.0))
+    assert pose.points[NOSE] == pytest.approx((20.0, 24.0))
+    assert pose.points[LEFT_EYE] == pytest.approx((26.0, 24.0))
     nose = 0.375 * 6.0 + 0.625 * logit_of(0.4)
-    assert pose.scores[0] == pytest.approx(1 / (1 + np.exp(-nose)))
+    assert pose.scores[NOSE] == pytest.approx(1 / (1 + np.exp(-nose)))
 
 
 def test_no_more_than_max_people_are_found_and_those_with_the_best_roots() -> None:
@@ -179,10 +179,10 @@ def test_the_way_from_the_left_eye_to_the_nose_reads_channels_32_and_48() -> Non
         Head(np.zeros((10, 10, 64), np.float32)),
         16,
     )
-    heads.heatmaps.data[4, 4, KEYPOINTS.index("left_eye")] = 6.0
+    heads.heatmaps.data[4, 4, LEFT_EYE] = 6.0
     heads.mid_offsets.data[:, :, [32, 48]] = 24.0, -40.0
     [pose] = poses_of(heads)
-    assert pose.points[KEYPOINTS.index("nose")] == pytest.approx((4 * 16 + 24.0, 4 * 16 - 40.0))
+    assert pose.points[NOSE] == pytest.approx((4 * 16 + 24.0, 4 * 16 - 40.0))
 
 
 # Suppression and thresholds

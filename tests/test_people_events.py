@@ -6,6 +6,7 @@ import pytest
 
 from posed.config import PeopleConfig
 from posed.people.events import Event, EventDetector
+from posed.pose import LEFT_SHOULDER, LEFT_WRIST, NOSE
 from tests.performers import (
     SIZE,
     Ended,
@@ -68,7 +69,7 @@ def test_postures_are_told_when_they_change():
 
 def test_people_who_are_not_seen_well_are_not_told_to_have_changed():
     standing, far = posing("stand", 0.5), posing("stand", 0.5)
-    far.visible[5:] = False
+    far.visible[LEFT_SHOULDER:] = False
     frames = [(at / 10, [far if 30 < at < 80 else standing]) for at in range(120)]
     (posture,) = told(watched(frames), "posture")
     assert posture.detail["posture"] == "standing"
@@ -79,7 +80,7 @@ def test_a_raised_hand_is_told_with_its_zone_and_evidence():
         watched(performed([part("raise_left_hand", place=(-1, 4))], 3), PeopleConfig(zones=ZONES)), "gesture"
     )
     assert (gesture.detail["gesture"], gesture.zone) == ("left_hand_raised", "left")
-    wrist, nose = gesture.evidence.pose.points[[9, 0], 0]
+    wrist, nose = gesture.evidence.pose.points[[LEFT_WRIST, NOSE], 0]
     assert wrist < nose
 
 

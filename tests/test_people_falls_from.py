@@ -11,6 +11,7 @@ import pytest
 from posed.config import PeopleConfig
 from posed.people.events import Event, EventDetector
 from posed.people.person import Person
+from posed.pose import LEFT_HIP, RIGHT_HIP
 from tests.performers import SIZE, Ended, lasting, part, performed, person_at, posing, told, watched
 
 FALLS_AT_S = 3
@@ -39,9 +40,9 @@ def moved(person: Person, down: float = 0.0, right_px: float = 0.0) -> Person:
 def leaning_back(person: Person, deg: float) -> Person:
     """The person with all above the hips turned about them."""
     points = person.pose.points.copy()
-    hips, turn = points[11:13].mean(0), np.radians(deg)
-    y, x = (points[:11] - hips).T
-    points[:11] = (
+    hips, turn = points[[LEFT_HIP, RIGHT_HIP]].mean(0), np.radians(deg)
+    y, x = (points[:LEFT_HIP] - hips).T
+    points[:LEFT_HIP] = (
         np.stack([y * np.cos(turn) - x * np.sin(turn), y * np.sin(turn) + x * np.cos(turn)], 1) + hips
     )
     return person_at(points, person.size_px)
@@ -242,14 +243,14 @@ def test_somebody_much_smaller_is_not_taken_for_the_faller(factor, cleared):
     standing = posing("stand", 0.5)
     lying = posing("lie_on_side", 0.5)
     frames = list(moving((3, standing), (4, lying), until_s=80))
-    hips = lying.pose.points[11:13].mean(0)
+    hips = lying.pose.points[[LEFT_HIP, RIGHT_HIP]].mean(0)
 
     def spoil(at, one):
         if at < 16:
             return one
         if at < 60:
             return None
-        points = standing.pose.points - standing.pose.points[11:13].mean(0)
+        points = standing.pose.points - standing.pose.points[[LEFT_HIP, RIGHT_HIP]].mean(0)
         return person_at(points * factor + hips, standing.size_px * factor)
 
     events = watched(frames, spoil=spoil)

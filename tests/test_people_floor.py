@@ -10,6 +10,7 @@ import pytest
 from posed.people.floor import UP, Bed, Floor, is_upright
 from posed.people.person import Person
 from posed.people.posture import Joints, Shape, joints_of, shape_of
+from posed.pose import LEFT_ANKLE, LEFT_HIP, LEFT_SHOULDER, RIGHT_ANKLE, RIGHT_HIP, RIGHT_SHOULDER
 from tests.performers import INDEX, hide, person_at, posing
 
 STEP_S = 0.1
@@ -92,7 +93,7 @@ def test_whoever_lies_on_a_bed_is_not_on_the_floor():
 def test_the_floor_is_at_the_feet():
     standing = posing("stand", 0.5)
     floor = under(standing)
-    assert floor.y_px == pytest.approx(standing.pose.points[15:17, 0].mean(), abs=0.5)
+    assert floor.y_px == pytest.approx(standing.pose.points[[LEFT_ANKLE, RIGHT_ANKLE], 0].mean(), abs=0.5)
     assert floor.stature_px == standing.size_px
 
 
@@ -111,7 +112,7 @@ def test_the_floor_goes_with_somebody_who_walks():
     nearer = lower(standing, 0.2)
     floor = under(standing)
     assert follow(floor, nearer, 3)
-    assert floor.y_px == pytest.approx(nearer.pose.points[15:17, 0].mean(), abs=1)
+    assert floor.y_px == pytest.approx(nearer.pose.points[[LEFT_ANKLE, RIGHT_ANKLE], 0].mean(), abs=1)
 
 
 def test_the_floor_averages_a_wrong_foot():
@@ -143,7 +144,7 @@ def test_who_stands_lower_for_a_second_stands_there():
     floor = under(posing("stand", 0.5))
     elsewhere = lower(posing("stand", 0.5), 0.6)
     assert follow(floor, elsewhere, 1.1)
-    assert floor.y_px == pytest.approx(elsewhere.pose.points[15:17, 0].mean(), abs=0.5)
+    assert floor.y_px == pytest.approx(elsewhere.pose.points[[LEFT_ANKLE, RIGHT_ANKLE], 0].mean(), abs=0.5)
 
 
 def test_a_doubt_begins_anew_after_somebody_is_not_up():
@@ -212,7 +213,8 @@ def test_a_bed_is_known_after_a_second():
     rest(bed, *[LYING] * 8)
     assert math.isnan(bed.y_px)
     rest(bed, *[LYING] * 4, from_s=0.8)
-    assert bed.y_px == pytest.approx(LYING.pose.points[[5, 6, 11, 12], 0].mean(), abs=0.1 * LYING.size_px)
+    trunk = LYING.pose.points[[LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP]]
+    assert bed.y_px == pytest.approx(trunk[:, 0].mean(), abs=0.1 * LYING.size_px)
     assert bed.last_s == pytest.approx(1.1)
 
 
@@ -236,7 +238,7 @@ def test_who_lies_somewhat_lower_has_not_dropped():
 
 def test_whose_hips_alone_are_lower_has_not_dropped():
     points = LYING.pose.points.copy()
-    points[11:] += (0.3 * LYING.size_px, 0)
+    points[LEFT_HIP:] += (0.3 * LYING.size_px, 0)
     assert not any(rest(Bed(), *[LYING] * 20, *[person_at(points, LYING.size_px)] * 20))
 
 

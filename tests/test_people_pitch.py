@@ -14,6 +14,7 @@ from posed.people.person import Person
 from posed.people.pitch import BELIEVED_S, FROM_ONE_S, REMEMBERED_S, STEEPEST_DEG, TOO_STEEP_DEG, Pitch
 from posed.people.posture import POSTURES, joints_of, shape_of
 from posed.people.size import body_size
+from posed.pose import LEFT_ANKLE
 from posed.synthetic.actions import ACTIONS
 from posed.synthetic.painting import View
 from posed.synthetic.scene import Scene
@@ -101,7 +102,7 @@ def test_who_does_not_stand_teaches_nothing(action, heading):
 
 def test_who_is_cut_off_by_the_border_teaches_nothing():
     person, pitch = seen_from(20), Pitch()
-    person.pose.points[:, 0] += SIZE[1] - person.pose.points[15:, 0].mean()
+    person.pose.points[:, 0] += SIZE[1] - person.pose.points[LEFT_ANKLE:, 0].mean()
     look(pitch, person, 5)
     assert pitch.learned_s == 0
 

@@ -21,6 +21,7 @@ from posed.people.posture import (
     shape_of,
     surely_upright,
 )
+from posed.pose import LEFT_ANKLE
 from tests.performers import SIZE, hide, person_at, posing
 
 HEADINGS = [0, 45, 90, 135, 180, -90]
@@ -115,7 +116,8 @@ def test_legs_are_compared_while_the_feet_stay():
 
     assert beside_before(standing) == 1
     points = standing.pose.points.copy()
-    points[:15, 0] = points[15:, 0].mean() - 0.6 * (points[15:, 0].mean() - points[:15, 0])
+    feet_y = points[LEFT_ANKLE:, 0].mean()
+    points[:LEFT_ANKLE, 0] = feet_y - 0.6 * (feet_y - points[:LEFT_ANKLE, 0])
     smaller = person_at(points, 0.6 * standing.size_px)
     assert beside_before(smaller) == pytest.approx(0.6, abs=0.05)
     away = person_at(points + np.array([0, standing.size_px]), smaller.size_px)

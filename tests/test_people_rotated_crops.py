@@ -24,7 +24,7 @@ from posed.people.rotated_crops import (
     merge_detections,
 )
 from posed.people.tracker import Tracker
-from posed.pose import Pose
+from posed.pose import LEFT_SHOULDER, RIGHT_SHOULDER, Pose
 from tests.heads import person as figure
 from tests.performers import Ended
 
@@ -226,7 +226,7 @@ def test_a_lean_is_told_clockwise(angle_deg):
 
 def test_nobody_leans_whose_shoulders_are_not_seen():
     seen = np.ones(17, bool)
-    seen[[5, 6]] = False
+    seen[[LEFT_SHOULDER, RIGHT_SHOULDER]] = False
     assert lean_of(pose(90).points, seen) is None
 
 

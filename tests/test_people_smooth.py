@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from posed.config import PeopleConfig
 from posed.people.smooth import Floats, Smoother, filters
+from posed.pose import LEFT_WRIST
 
 CONFIG = PeopleConfig()
 THRESHOLD = 0.2
@@ -119,18 +120,18 @@ def test_a_frame_that_comes_twice_at_one_time_changes_nothing() -> None:
 def test_a_keypoint_that_is_hidden_goes_with_the_body_and_is_not_visible_later() -> None:
     one, scores = smoother(keypoint_hold_s=0.3), SURE.copy()
     one.update(PLACE, scores, 0.0, SIZE_PX, STILL)
-    scores[9] = 0.05
+    scores[LEFT_WRIST] = 0.05
     step = np.array([0.0, 10.0])
     elsewhere = PLACE + step
-    elsewhere[9] = (0, 0)
+    elsewhere[LEFT_WRIST] = (0, 0)
     one.update(elsewhere, scores, 0.2, SIZE_PX, step)
-    np.testing.assert_allclose(one.points[9], PLACE[9] + step)
+    np.testing.assert_allclose(one.points[LEFT_WRIST], PLACE[LEFT_WRIST] + step)
     assert one.visible.all()
-    assert one.scores[9] == 0.9
+    assert one.scores[LEFT_WRIST] == 0.9
 
     one.update(elsewhere, scores, 0.4, SIZE_PX, STILL)
-    assert np.flatnonzero(~one.visible).tolist() == [9]
-    assert one.scores[9] == 0
+    assert np.flatnonzero(~one.visible).tolist() == [LEFT_WRIST]
+    assert one.scores[LEFT_WRIST] == 0
 
 
 def test_a_keypoint_seen_again_after_long_does_not_glide_in() -> None:

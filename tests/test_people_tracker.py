@@ -16,7 +16,7 @@ from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size, body_sizes, weighted_quantiles
 from posed.people.smooth import Smoother
 from posed.people.tracker import _LEAST_ALIKE, Tracker, _assign, _begun, _middles, _see
-from posed.pose import KEYPOINTS, Pose
+from posed.pose import KEYPOINTS, LEFT_KNEE, Pose
 from posed.synthetic.actions import ACTIONS, FALLS
 from posed.synthetic.figure import Body, Build, stand_on_ground
 
@@ -338,8 +338,8 @@ def test_fewer_frames_to_be_a_person_count_from_the_next_sight_on() -> None:
 
 def test_keypoints_that_are_not_seen_do_not_count() -> None:
     wild = pose(400)
-    wild.points[13:] = 5.0
-    wild.scores[13:] = 0.05
+    wild.points[LEFT_KNEE:] = 5.0
+    wild.scores[LEFT_KNEE:] = 0.05
     people = play(tracker(), [[pose(400)]] * 4 + [[wild]] * 3)
 
     assert ids(people[-1]) == [1]

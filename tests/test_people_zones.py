@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from posed.config import PeopleConfig
 from posed.people.zones import Zones, contains
+from posed.pose import LEFT_ANKLE
 from tests.performers import SIZE, hide, lasting, part, performed, posing, told, unseen, watched, zone
 
 LOWER_HALF = ((0.0, 0.6), (1.0, 0.6), (1.0, 1.0), (0.0, 1.0))
@@ -35,7 +36,7 @@ def test_people_are_where_their_feet_are():
 
 def test_feet_below_the_frame_are_at_its_border():
     standing = posing("stand", 0.5)
-    standing.pose.points[:, 0] += 480 - standing.pose.points[15:, 0].min() + 5
+    standing.pose.points[:, 0] += 480 - standing.pose.points[LEFT_ANKLE:, 0].min() + 5
     assert zones_with(standing, floor=zone(*LOWER_HALF)) == ("floor",)
 
 

@@ -9,7 +9,18 @@ import sys
 import numpy as np
 import pytest
 
-from posed.pose import KEYPOINTS, MIRRORED
+from posed.pose import (
+    KEYPOINTS,
+    LEFT_ANKLE,
+    LEFT_EYE,
+    LEFT_HIP,
+    LEFT_SHOULDER,
+    MIRRORED,
+    NOSE,
+    RIGHT_EYE,
+    RIGHT_HIP,
+    RIGHT_SHOULDER,
+)
 from posed.synthetic.actions import ACTIONS, FALLS
 from posed.synthetic.figure import (
     CHANNELS,
@@ -167,10 +178,10 @@ def test_from_behind_the_face_is_hidden_and_from_the_front_it_is_not() -> None:
     back = Scene(1, SIZE, script=[Part((Act("stand", 0, 9),), (0, 3), 180)]).render(0).people[0]
 
     assert len(scene.render(0).people) == 2
-    assert front.visible[[0, 1, 2]].all()
-    assert not back.visible[[0, 1, 2]].any()
-    assert back.self_hidden[[0, 1, 2]].all()
-    assert back.visible[[5, 6]].all()
+    assert front.visible[[NOSE, LEFT_EYE, RIGHT_EYE]].all()
+    assert not back.visible[[NOSE, LEFT_EYE, RIGHT_EYE]].any()
+    assert back.self_hidden[[NOSE, LEFT_EYE, RIGHT_EYE]].all()
+    assert back.visible[[LEFT_SHOULDER, RIGHT_SHOULDER]].all()
 
 
 def test_a_person_behind_another_is_not_visible() -> None:
@@ -204,8 +215,8 @@ def test_the_back_of_a_chair_hides_who_sits_before_it() -> None:
     from_behind = Scene(2, SIZE, script=[Part(acts, (0, 3.0), 180)]).render(1).people[0]
     from_ahead = Scene(2, SIZE, script=[Part(acts, (0, 3.0), 0)]).render(1).people[0]
 
-    assert not (from_behind.visible | from_behind.self_hidden)[[11, 12]].any()
-    assert from_behind.visible[[5, 6]].all()
+    assert not (from_behind.visible | from_behind.self_hidden)[[LEFT_HIP, RIGHT_HIP]].any()
+    assert from_behind.visible[[LEFT_SHOULDER, RIGHT_SHOULDER]].all()
     assert (from_ahead.visible | from_ahead.self_hidden).all()
 
 
@@ -260,8 +271,7 @@ def test_stills_have_every_count_of_people_and_every_size_and_posture() -> None:
 def test_tame_stills_show_people_large_and_mostly_from_the_front() -> None:
     people = [person for seed in range(120) for person in random_still(seed, SIZE, 1, tame=True).people]
     standing = [person for person in people if person.posture == "standing"]
-    left, right = KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")
-    from_ahead = [person.points[left, 1] > person.points[right, 1] for person in standing]
+    from_ahead = [person.points[LEFT_SHOULDER, 1] > person.points[RIGHT_SHOULDER, 1] for person in standing]
 
     assert np.mean([person.box[3] / SIZE[1] > 0.3 for person in standing]) > 0.9
     assert np.mean(from_ahead) > 0.8
@@ -295,9 +305,9 @@ def test_a_fall_goes_from_upright_to_lying_and_stays_there(name: str, heading: f
 
     assert (before.posture, after.posture, later.posture) == ("standing", "lying", "lying")
     assert before.action == "walk"
-    height = before.points[15, 0] - before.points[0, 0]
+    height = before.points[LEFT_ANKLE, 0] - before.points[NOSE, 0]
     assert height > 40
-    assert after.points[0, 0] > before.points[0, 0] + 0.4 * height
+    assert after.points[NOSE, 0] > before.points[NOSE, 0] + 0.4 * height
     np.testing.assert_allclose(after.points, later.points, atol=8)
 
 

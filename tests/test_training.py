@@ -17,7 +17,19 @@ from posed.engine.base import Head, Heads
 from posed.errors import ImageError, ModelError
 from posed.model.tflite import read_model
 from posed.networks.posenet import decode_many
-from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, MIRRORED, SIGMAS, Pose
+from posed.pose import (
+    EDGES,
+    KEYPOINT_COUNT,
+    LEFT_ELBOW,
+    LEFT_SHOULDER,
+    LEFT_WRIST,
+    MIRRORED,
+    NOSE,
+    RIGHT_HIP,
+    RIGHT_WRIST,
+    SIGMAS,
+    Pose,
+)
 from scripts.training.figures import Figures, figures_of, truths
 from scripts.training.pool import (
     HIDDEN,
@@ -74,25 +86,23 @@ def test_a_picture_without_people_wants_nothing() -> None:
 
 
 def test_a_hidden_keypoint_is_no_part_of_the_heatmap_but_offsets_lead_to_it() -> None:
-    wrist, elbow = KEYPOINTS.index("left_wrist"), KEYPOINTS.index("left_elbow")
     one = sample(PEOPLE[:1])
-    one.states[0, wrist] = HIDDEN
+    one.states[0, LEFT_WRIST] = HIDDEN
     targets = targets_of(one, 16)
-    row, column = np.round(PEOPLE[0][wrist] / 16).astype(int)
-    assert targets.heat[wrist].sum() == 0
-    assert targets.heat_weight[wrist, row, column] == 0
-    assert targets.short_weight[wrist, row, column] > 0
-    assert targets.mid_weight[EDGES.index((elbow, wrist))].any()
+    row, column = np.round(PEOPLE[0][LEFT_WRIST] / 16).astype(int)
+    assert targets.heat[LEFT_WRIST].sum() == 0
+    assert targets.heat_weight[LEFT_WRIST, row, column] == 0
+    assert targets.short_weight[LEFT_WRIST, row, column] > 0
+    assert targets.mid_weight[EDGES.index((LEFT_ELBOW, LEFT_WRIST))].any()
 
 
 def test_a_keypoint_that_nobody_marked_is_left_out() -> None:
-    nose = KEYPOINTS.index("nose")
     one = sample(PEOPLE[:1])
-    one.states[0, nose] = 0
+    one.states[0, NOSE] = 0
     targets = targets_of(one, 16)
-    assert targets.heat_weight[nose].all()
-    assert targets.heat[nose].sum() == targets.short_weight[nose].sum() == 0
-    assert not targets.mid_weight[[edge for edge, pair in enumerate(EDGES) if nose in pair]].any()
+    assert targets.heat_weight[NOSE].all()
+    assert targets.heat[NOSE].sum() == targets.short_weight[NOSE].sum() == 0
+    assert not targets.mid_weight[[edge for edge, pair in enumerate(EDGES) if NOSE in pair]].any()
 
 
 def test_errors_count_in_parts_of_the_size_of_the_person() -> None:
@@ -116,7 +126,7 @@ def test_varying_is_decided_by_the_seed() -> None:
 
 
 def test_a_mirror_makes_a_left_wrist_a_right_one() -> None:
-    left, right = KEYPOINTS.index("left_wrist"), KEYPOINTS.index("right_wrist")
+    left, right = LEFT_WRIST, RIGHT_WRIST
     assert MIRRORED[left] == right
     before = sample(PEOPLE[:1])
     before.states[0, left] = HIDDEN
@@ -160,11 +170,11 @@ def test_figures_tell_missed_from_false_people() -> None:
 
 
 def test_a_keypoint_is_right_within_a_fifth_of_the_torso() -> None:
-    corners = [KEYPOINTS.index(name) for name in ("left_shoulder", "right_hip")]
+    corners = [LEFT_SHOULDER, RIGHT_HIP]
     torso_px = float(np.linalg.norm(np.subtract(*PEOPLE[0][corners])))
     for share, right in ((0.19, 1.0), (0.21, 16 / 17)):
         moved = PEOPLE[0].copy()
-        moved[KEYPOINTS.index("nose"), 0] -= share * torso_px
+        moved[NOSE, 0] -= share * torso_px
         figures = Figures()
         figures.add(sample(PEOPLE[:1]), [pose(moved)])
         assert figures.summary()["pck"] == pytest.approx(right, abs=1e-4)

@@ -10,7 +10,7 @@ import numpy as np
 
 from posed.drawing.skeletons import draw_poses
 from posed.frame import Image
-from posed.pose import Pose
+from posed.pose import FACE, LEFT_SHOULDER, RIGHT_SHOULDER, Pose
 
 Shows = Literal["skeleton", "blurred", "full"]
 
@@ -19,9 +19,6 @@ BLOCKS: Final = 24
 is found. Faces are hardly known by 15 blocks across any more, and one has as many only where it fills more
 than half of the picture; heads that are found are covered. Source: Bachmann, European Journal of Cognitive
 Psychology 3 (1991), doi:10.1080/09541449108406221."""
-
-_HEAD_PARTS: Final = 5
-"""Nose, eyes and ears come first among the keypoints."""
 
 _HEAD: Final = 0.6
 """A head's disc as a share of the breadth of the shoulders, or of what is seen of the head."""
@@ -76,10 +73,10 @@ def _in_blocks(image: Image) -> Image:
 
 def _cover_head(image: Image, pose: Pose, threshold: float) -> None:
     """Paint a disc over a head, where any of it is seen."""
-    head = pose.points[:_HEAD_PARTS][pose.scores[:_HEAD_PARTS] >= threshold]
+    head = pose.points[FACE][pose.scores[FACE] >= threshold]
     if not len(head):
         return
-    left, right = pose.points[5], pose.points[6]
+    left, right = pose.points[LEFT_SHOULDER], pose.points[RIGHT_SHOULDER]
     breadth_px = float(np.hypot(*(left - right)))
     extent_px = float(np.hypot(*np.ptp(head, axis=0)))
     y, x = np.clip(head.mean(axis=0).round(), -(2**15), 2**15).astype(int).tolist()

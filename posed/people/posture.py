@@ -24,7 +24,22 @@ from itertools import compress
 from typing import Final, Literal, NamedTuple
 
 from posed.people.person import Person
-from posed.pose import KEYPOINTS
+from posed.pose import (
+    FACE,
+    LEFT_ANKLE,
+    LEFT_EAR,
+    LEFT_EYE,
+    LEFT_HIP,
+    LEFT_KNEE,
+    LEFT_SHOULDER,
+    LEFT_WRIST,
+    NOSE,
+    RIGHT_EAR,
+    RIGHT_EYE,
+    RIGHT_HIP,
+    RIGHT_SHOULDER,
+    RIGHT_WRIST,
+)
 
 Posture = Literal["standing", "sitting", "lying", "unknown"]
 
@@ -39,11 +54,13 @@ Scores = tuple[float, float, float]
 
 NOT_KNOWN: Final[Scores] = (0.0, 0.0, 0.0)
 
-_KEYPOINT: Final = {name: index for index, name in enumerate(KEYPOINTS)}
-_FACE_POINTS: Final = 5
-_SHOULDERS, _HIPS = (5, 6), (11, 12)
-_LEFT_OF_PAIRS: Final = (5, 11, 13, 15)
-"""Left shoulder, hip, knee and ankle; the right ones follow each."""
+_EYES: Final = (LEFT_EYE, RIGHT_EYE)
+_NOSE_AND_EARS: Final = (NOSE, LEFT_EAR, RIGHT_EAR)
+_SHOULDERS: Final = (LEFT_SHOULDER, RIGHT_SHOULDER)
+_WRISTS: Final = (LEFT_WRIST, RIGHT_WRIST)
+_HIPS: Final = (LEFT_HIP, RIGHT_HIP)
+_LEFT_OF_PAIRS: Final = (LEFT_SHOULDER, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
+"""The right keypoint of each pair follows the left one."""
 
 _HEAD_OVER_SHOULDERS: Final = 1.45
 """Head over hips to shoulders over hips, of somebody upright."""
@@ -140,10 +157,10 @@ def joints_of(person: Person) -> Joints:
 
 def _face(ys: list[float], xs: list[float], visible: list[bool]) -> Point | None:
     """The middle of what is seen of a face."""
-    rows = list(compress(ys[:_FACE_POINTS], visible))
+    rows = list(compress(ys[FACE], visible))
     if not rows:
         return None
-    return sum(rows) / len(rows), sum(compress(xs[:_FACE_POINTS], visible)) / len(rows)
+    return sum(rows) / len(rows), sum(compress(xs[FACE], visible)) / len(rows)
 
 
 def _middle(ys: list[float], xs: list[float], visible: list[bool], left: int) -> Point | None:
@@ -287,8 +304,8 @@ def hands_raised(person: Person) -> tuple[bool | None, bool | None]:
     if not any(visible[wrist] and points[wrist] <= shoulder for wrist in _WRISTS):  # as nearly always
         left, right = (False if visible[wrist] else None for wrist in _WRISTS)
         return left, right
-    eyes = [points[index] for index in (1, 2) if visible[index]] or [
-        points[index] for index in (0, 3, 4) if visible[index]
+    eyes = [points[index] for index in _EYES if visible[index]] or [
+        points[index] for index in _NOSE_AND_EARS if visible[index]
     ]
     hips = [points[index] for index in _HIPS if visible[index]]
     top = min(sum(eyes) / len(eyes) if eyes else math.inf, shoulder - _EYES_OVER_SHOULDERS * person.size_px)
@@ -303,8 +320,6 @@ def hands_raised(person: Person) -> tuple[bool | None, bool | None]:
 
     return raised(_WRISTS[0]), raised(_WRISTS[1])
 
-
-_WRISTS: Final = (_KEYPOINT["left_wrist"], _KEYPOINT["right_wrist"])
 
 _EYES_OVER_SHOULDERS: Final = 0.10
 """Shares of the stature: 0.118 upright; the rest is for a bowed head."""

@@ -29,7 +29,7 @@ from posed.people.person import Person
 from posed.people.similarity import is_same
 from posed.people.timing import Elapsed
 from posed.people.zones import Zones
-from posed.pose import Pose
+from posed.pose import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, Pose
 
 Floats = NDArray[np.float64]
 
@@ -81,8 +81,6 @@ _LEAST_SCORE: Final = 0.3
 _UPRIGHT_DEG: Final = 50.0
 """How far from upright a trunk is at most in the turned picture: who is not upright there is seen better
 otherwise, or is nobody."""
-
-_LEFT_SHOULDER, _LEFT_HIP, _HIPS = 5, 11, [11, 12]
 
 
 @dataclass(slots=True)
@@ -279,7 +277,7 @@ def _at_border(person: Person, frame_size: tuple[int, int]) -> bool:
 
 def _beside(person: Person, frame_size: tuple[int, int]) -> Region:
     """Where somebody may lie who was upright when last seen."""
-    hips = [index for index in _HIPS if person.visible[index]]
+    hips = [index for index in (LEFT_HIP, RIGHT_HIP) if person.visible[index]]
     points = person.pose.points[hips] if hips else person.pose.points[person.visible]
     y, x = (points if len(points) else person.pose.points).mean(axis=0).tolist()
     return Region.around(y + _BELOW_HIPS * person.size_px, x, _REACH * person.size_px, frame_size)
@@ -305,7 +303,7 @@ def lean_of(points: Floats, seen: NDArray[np.bool_]) -> float | None:
         None where shoulders or hips are not seen.
     """
     visible = seen.tolist()
-    shoulders, hips = (_middle(points, visible, left) for left in (_LEFT_SHOULDER, _LEFT_HIP))
+    shoulders, hips = (_middle(points, visible, left) for left in (LEFT_SHOULDER, LEFT_HIP))
     if shoulders is None or hips is None:
         return None
     return math.degrees(math.atan2(shoulders[1] - hips[1], hips[0] - shoulders[0]))

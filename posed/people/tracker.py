@@ -15,7 +15,19 @@ from posed.people.person import Person
 from posed.people.similarity import Crowd, is_same, similarity
 from posed.people.size import body_sizes, weighted_quantiles
 from posed.people.smooth import FILTERS, Floats, Records, Smoother, filters
-from posed.pose import KEYPOINT_COUNT, SIGMAS, Pose
+from posed.pose import (
+    KEYPOINT_COUNT,
+    LEFT_ANKLE,
+    LEFT_HIP,
+    LEFT_KNEE,
+    LEFT_SHOULDER,
+    RIGHT_ANKLE,
+    RIGHT_HIP,
+    RIGHT_KNEE,
+    RIGHT_SHOULDER,
+    SIGMAS,
+    Pose,
+)
 
 Border = Literal["left", "right", "top", "bottom"]
 
@@ -83,8 +95,8 @@ _SAME_PLACE: Final = 0.7
 
 _SPREADS: Final = np.array(SIGMAS)
 
-_LEFT, _RIGHT = [5, 11, 13, 15], [6, 12, 14, 16]
-"""Shoulders, hips, knees and ankles."""
+_LEFT: Final = [LEFT_SHOULDER, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE]
+_RIGHT: Final = [RIGHT_SHOULDER, RIGHT_HIP, RIGHT_KNEE, RIGHT_ANKLE]
 
 _THIGHS_AND_SHINS: Final = slice(1, 3)
 """In `_rows`."""

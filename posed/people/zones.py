@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from posed.config import PeopleConfig, ZoneConfig
 from posed.people.person import Person
 from posed.people.timing import Held
+from posed.pose import LEFT_ANKLE, LEFT_HIP, RIGHT_ANKLE, RIGHT_HIP
 
-_HIPS: Final = [11, 12]
-_ANKLES: Final = [15, 16]
+_HIPS: Final = (LEFT_HIP, RIGHT_HIP)
+_ANKLES: Final = (LEFT_ANKLE, RIGHT_ANKLE)
 
 ZoneKind = Literal["normal", "resting", "exclude", "exit"]
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.pose import KEYPOINT_COUNT
+from posed.pose import KEYPOINT_COUNT, LEFT_WRIST, RIGHT_WRIST
 
 Floats = NDArray[np.float64]
 
@@ -434,9 +434,8 @@ def stand_on_ground(bodies: list[Body], channels: Floats, headings: Floats, plac
         rotations[:, segments] = turned @ rotations[:, segments]
     local = np.stack([body.local for body in bodies])
     points = np.einsum("pnij,pnj->pni", rotations[:, _POINT_SEGMENT], local) + origins[:, _POINT_SEGMENT]
-    wrists = [9, 10]
     hands = [_CAPSULE_START + 2 * CAPSULE[f"{side}_forearm"] + 1 for side in ("left", "right")]
-    points[:, wrists] = points[:, hands]
+    points[:, [LEFT_WRIST, RIGHT_WRIST]] = points[:, hands]
     shift = np.array([[body.build.stature_m] for body in bodies]) * channels[:, _columns("aside", "ahead")]
     moved = heading @ np.stack([shift[:, 0], 0 * shift[:, 0], shift[:, 1]], -1)[..., None]
     points += (places + moved[..., 0])[:, None]

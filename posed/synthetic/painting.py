@@ -12,7 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.frame import Image
-from posed.pose import KEYPOINT_COUNT
+from posed.pose import (
+    FACE,
+    KEYPOINT_COUNT,
+    LEFT_ANKLE,
+    LEFT_EAR,
+    LEFT_ELBOW,
+    LEFT_EYE,
+    LEFT_HIP,
+    LEFT_KNEE,
+    LEFT_SHOULDER,
+    LEFT_WRIST,
+    NOSE,
+    RIGHT_EAR,
+    RIGHT_EYE,
+    RIGHT_HIP,
+    RIGHT_KNEE,
+    RIGHT_SHOULDER,
+)
 from posed.synthetic.figure import (
     CAPSULE,
     CAPSULE_ENDS,
@@ -120,7 +137,7 @@ class Chair:
     @classmethod
     def under(cls, points: Floats, heading_deg: float, ground_m: float, colour: Colour) -> Chair:
         """The chair that fits somebody who sits, with points (N, 3) as in `Posed`."""
-        hips = points[11:13].mean(0)
+        hips = points[[LEFT_HIP, RIGHT_HIP]].mean(0)
         height = float(points[PELVIS_POINTS, 1].min()) - ground_m
         boxes = [((-0.2, 0.2), (-0.05, 0.5), (-0.24, -0.2)), ((-0.21, 0.21), (-0.05, 0), (-0.22, 0.2))]
         boxes += [
@@ -175,17 +192,24 @@ FURNITURE: Final = 255
 def _shown_by() -> NDArray[np.bool_]:
     """(17, 16): which parts show a keypoint rather than hide it."""
     table = np.zeros((KEYPOINT_COUNT, LABELS_PER_PERSON), bool)
-    table[:5, _GROUP["head"]] = True
-    table[3:5, _GROUP["hair"]] = True
-    names = {5: "arm", 7: "arm forearm", 9: "forearm", 11: "thigh", 13: "thigh shin", 15: "shin foot"}
+    table[FACE, _GROUP["head"]] = True
+    table[[LEFT_EAR, RIGHT_EAR], _GROUP["hair"]] = True
+    names = {
+        LEFT_SHOULDER: "arm",
+        LEFT_ELBOW: "arm forearm",
+        LEFT_WRIST: "forearm",
+        LEFT_HIP: "thigh",
+        LEFT_KNEE: "thigh shin",
+        LEFT_ANKLE: "shin foot",
+    }
     for first, parts in names.items():
         for index, side in ((first, "left"), (first + 1, "right")):
             for part in parts.split():
                 table[index, _GROUP[f"{side}_{part}"]] = True
-    for index in (5, 6, 11, 12):
+    for index in (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP):
         table[index, _GROUP["torso"]] = True
-    table[5:7, _GROUP["neck"]] = True
-    table[11:15, _GROUP["skirt"]] = True
+    table[[LEFT_SHOULDER, RIGHT_SHOULDER], _GROUP["neck"]] = True
+    table[[LEFT_HIP, RIGHT_HIP, LEFT_KNEE, RIGHT_KNEE], _GROUP["skirt"]] = True
     return table
 
 
@@ -512,7 +536,7 @@ class Painter:
         self._hull(group, face.flat(face.rim()), look.skin)
         if face.radius_px > _FACELESS_PX:
             self._face(figure, face)
-        for ear in (3, 4):
+        for ear in (LEFT_EAR, RIGHT_EAR):
             if face.shows(ear):
                 self._dot(figure.pixels[ear], face.radius_px * 0.2, _darker(look.skin, 0.85))
         if look.hair != "bald":
@@ -536,7 +560,7 @@ class Painter:
         if face.towards[2] > _MOUTH_SHOWS:
             lips = _mixed(look.skin, (130, 40, 45), 0.75 * strength)
             cv2.polylines(self.image, [_fixed(points[:3])], False, lips, thin, cv2.LINE_AA, _FIXED)
-        for eye, brow in ((1, points[3:5]), (2, points[5:7])):
+        for eye, brow in ((LEFT_EYE, points[3:5]), (RIGHT_EYE, points[5:7])):
             if face.shows(eye):
                 colour = _mixed(look.skin, _darker(look.hair_colour, 0.6), 0.8 * strength)
                 cv2.polylines(self.image, [_fixed(brow)], False, colour, thin, cv2.LINE_AA, _FIXED)
@@ -546,9 +570,10 @@ class Painter:
                     centre = _fixed(figure.pixels[eye])
                     rim = round(radius * 0.27 * (1 << _FIXED))
                     cv2.circle(self.image, centre.tolist(), rim, (30, 30, 35), thin, cv2.LINE_AA, _FIXED)
-        if face.shows(0):
-            side = points[7] * 0.25 + figure.pixels[0] * 0.75 + (points[1] - figure.pixels[0]) * 0.25
-            wing = np.stack([points[7], figure.pixels[0], side])
+        if face.shows(NOSE):
+            nose = figure.pixels[NOSE]
+            side = points[7] * 0.25 + nose * 0.75 + (points[1] - nose) * 0.25
+            wing = np.stack([points[7], nose, side])
             cv2.fillPoly(self.image, [_fixed(wing)], _darker(look.skin, 0.78), cv2.LINE_AA, _FIXED)
 
     def _dot(self, middle: Floats, radius: float, colour: Colour) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from posed.config import DecodeConfig
 from posed.engine.base import Heads
 from posed.networks.posenet import decode
-from posed.pose import KEYPOINTS, SIGMAS, Pose
+from posed.pose import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, SIGMAS, Pose
 from scripts.training.pool import SHOWN, Sample
 
 PCK_SHARE: Final = 0.2
@@ -40,9 +40,7 @@ _THIN: Final = 0.25
 _FORESHORTENED: Final = 0.2
 """Least torso over the box's longer side: seen along its axis, it has no length."""
 
-_CORNERS: Final = tuple(
-    KEYPOINTS.index(name) for name in ("left_shoulder", "right_hip", "right_shoulder", "left_hip")
-)
+_CORNERS: Final = (LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, LEFT_HIP)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

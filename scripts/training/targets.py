@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from posed.frame import PADDING, Image
 from posed.model.network import grid_of
-from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, MIRRORED
+from posed.pose import EDGES, KEYPOINT_COUNT, LEFT_HIP, LEFT_SHOULDER, MIRRORED, RIGHT_HIP, RIGHT_SHOULDER
 from scripts.training.pool import SHOWN, Sample
 
 HEAT_RADIUS_CELLS: Final = 1.0
@@ -143,8 +143,8 @@ def _facing(
     return values.T, there
 
 
-_LEFT: Final = [KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("left_hip")]
-_RIGHT: Final = [KEYPOINTS.index("right_shoulder"), KEYPOINTS.index("right_hip")]
+_LEFT: Final = [LEFT_SHOULDER, LEFT_HIP]
+_RIGHT: Final = [RIGHT_SHOULDER, RIGHT_HIP]
 
 _SIDES: Final = tuple(zip(_LEFT, _RIGHT, strict=True))
 """Left and right shoulder, then left and right hip."""
