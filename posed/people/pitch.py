@@ -165,8 +165,10 @@ class Pitch:
         Returns:
             1 also where nothing can be told, for want of a pitch or since it is too steep.
         """
+        if not self.deg or self.told != "ok":
+            return 1.0
         rows = _rows(joints)
-        if not self.deg or rows is None or self.told != "ok":
+        if rows is None:
             return 1.0
         pitch = math.radians(self.deg * _ALLOWED)
         legs, trunk = (
