@@ -28,11 +28,10 @@ from posed.config import load
 from posed.errors import ModelError
 from posed.model.catalogue import locate
 from posed.pose import KEYPOINTS
+from scripts.paths import CORAL_353X481, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "config" / "demo.yaml"
 MODEL_OF_REAL_PEOPLE = "coral-353x481"
-MODEL_BESIDE = ROOT.parent / "shared/models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
 
 BROKER_START_S = 20.0
 FIRST_MESSAGE_S = 60.0
@@ -114,8 +113,8 @@ def model_of_real_people() -> dict[str, str]:
     try:
         locate(MODEL_OF_REAL_PEOPLE)
     except ModelError:
-        if MODEL_BESIDE.is_file():
-            return {"POSED_MODEL__NAME": str(MODEL_BESIDE)}
+        if CORAL_353X481.is_file():
+            return {"POSED_MODEL__NAME": str(CORAL_353X481)}
         return {"POSED_MODEL__NAME": MODEL_OF_REAL_PEOPLE, "POSED_MODEL__PULL": "true"}
     return {"POSED_MODEL__NAME": MODEL_OF_REAL_PEOPLE}
 

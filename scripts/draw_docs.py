@@ -32,10 +32,11 @@ from posed.networks.posenet.many import REFINEMENTS
 from posed.networks.posenet.one import decode_one
 from posed.pose import EDGES, KEYPOINT_COUNT, LEFT_WRIST, Pose
 from posed.synthetic.scene import Scene, random_still
+from scripts.paths import ROOT
 
 Floats = NDArray[np.float64]
 
-DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+DOCS: Final = ROOT / "docs"
 
 DEMO_SEED: Final = 2
 DEMO_AT_S: Final = 36.0

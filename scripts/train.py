@@ -27,24 +27,22 @@ from typing import Final
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from posed import synthetic  # noqa: E402
-from posed.commands.detect import Detection, detect  # noqa: E402
-from posed.config import DecodeConfig, EngineConfig  # noqa: E402
-from posed.engine import open_engine  # noqa: E402
-from posed.engine.base import Heads  # noqa: E402
-from posed.errors import ImageError, ModelError, PosedError  # noqa: E402
-from posed.model.card import CARD, DRAWN, PEOPLE  # noqa: E402
-from posed.model.export import export, parsed_size  # noqa: E402
-from posed.model.network import check_size  # noqa: E402
-from posed.model.tflite import Model, read_model  # noqa: E402
-from posed.pose import Pose  # noqa: E402
-from scripts.training import learn  # noqa: E402
-from scripts.training.figures import Truth, figures_of, matched  # noqa: E402
-from scripts.training.pool import Pool, Sample, coco_pictures, coco_pool, draw_pool  # noqa: E402
-from scripts.training.posenet import NETWORKS, PoseNet, infer, native_of  # noqa: E402
+from posed import synthetic
+from posed.commands.detect import Detection, detect
+from posed.config import DecodeConfig, EngineConfig
+from posed.engine import open_engine
+from posed.engine.base import Heads
+from posed.errors import ImageError, ModelError, PosedError
+from posed.model.card import CARD, DRAWN, PEOPLE
+from posed.model.export import export, parsed_size
+from posed.model.network import check_size
+from posed.model.tflite import Model, read_model
+from posed.pose import Pose
+from scripts.paths import CACHE
+from scripts.training import learn
+from scripts.training.figures import Truth, figures_of, matched
+from scripts.training.pool import Pool, Sample, coco_pictures, coco_pool, draw_pool
+from scripts.training.posenet import NETWORKS, PoseNet, infer, native_of
 
 STRIDES: Final = (16, 32, 8)
 """Output strides that files are written for, px."""
@@ -149,14 +147,13 @@ def _origin(coco: Path | None) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     parser = argparse.ArgumentParser(
         prog="scripts/train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--out", type=Path, default=Path("models"), help="folder for the files (default: %(default)s)")
     add("--name", help="what the files' names begin with (default: drawings, or coco)")
-    add("--work", type=Path, default=cache / "posed-check" / "train", help="folder for everything else")
+    add("--work", type=Path, default=CACHE / "train", help="folder for everything else")
     add("--coco", type=Path, help="COCO keypoint annotations, instead of drawings")
     add("--images", type=Path, help="folder with the pictures of --coco")
     add("--pictures", type=_count, default=20000, help="drawings to learn from (default: %(default)s)")

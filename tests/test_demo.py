@@ -13,6 +13,7 @@ import pytest
 from posed.config import load
 from posed.errors import ConfigError
 from scripts import demo
+from tests.conftest import ROOT
 from tests.run_posed import environment
 
 
@@ -31,7 +32,7 @@ def test_drawn_people_are_seen_by_the_model_that_comes_with_posed() -> None:
 
 @pytest.mark.parametrize("source", [{"video": "people.mp4"}, {"camera": "0"}], ids=["video", "camera"])
 def test_real_people_are_not_left_to_a_model_of_drawings(source: dict[str, str]) -> None:
-    assert model_of(settings(**source)) in {demo.MODEL_OF_REAL_PEOPLE, str(demo.MODEL_BESIDE)}
+    assert model_of(settings(**source)) in {demo.MODEL_OF_REAL_PEOPLE, str(demo.CORAL_353X481)}
 
 
 def test_a_model_that_is_named_is_taken() -> None:
@@ -61,7 +62,8 @@ def test_a_state_says_why_something_is_waited_for_and_what_the_model_cannot_do()
 def test_it_ends_quietly_when_nobody_reads_it_any_more(tmp_path: Path) -> None:
     """As `scripts/demo | head` does. All its processes share a stderr, which ends with the last one."""
     process = subprocess.Popen(
-        [sys.executable, str(demo.ROOT / "scripts/demo.py"), "--seconds", "60"],
+        [sys.executable, "-m", "scripts.demo", "--seconds", "60"],
+        cwd=ROOT,
         env=environment(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

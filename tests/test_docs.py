@@ -210,15 +210,14 @@ def check_posed(words: tuple[str, ...]) -> None:
 
 @cache
 def help_of(script: str) -> str:
-    """What a script says of its options: its help, or its head where it is no Python or needs torch."""
+    """What a script says of its options: its help; where that cannot be had, what shows its options."""
     python = ROOT / f"{script}.py"
     if not python.exists():
         return (ROOT / script).read_text(encoding="utf-8").partition("set -")[0]
-    if script == "scripts/train":
+    if script in {"scripts/train", "scripts/evaluate/tracking"}:
         return " ".join(re.findall(r'"(--[\w-]+)"', python.read_text(encoding="utf-8")))
-    return subprocess.run(
-        [sys.executable, python, "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    command = [sys.executable, "-m", script.replace("/", "."), "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def check_script(words: tuple[str, ...]) -> None:
@@ -228,6 +227,9 @@ def check_script(words: tuple[str, ...]) -> None:
         assert list(ROOT.glob(script))
         return
     assert (ROOT / script).stat().st_mode & 0o111, f"{script} must be executable"
+    if script == "scripts/python" and arguments:
+        script = f"scripts/{arguments.pop(0).replace('.', '/')}"
+        assert (ROOT / f"{script}.py").is_file(), f"{script} is no module"
     for option in [word.partition("=")[0] for word in arguments if word.startswith("--")]:
         assert re.search(rf"(?<![\w-]){option}(?![\w-])", help_of(script)), f"{script} does not know {option}"
 
@@ -430,7 +432,7 @@ def shape(line: str) -> str:
 
 def test_the_demo_prints_what_is_shown(tmp_path):
     wanted = {shape(line) for line in block_of("text scripts/demo").text.splitlines()}
-    command = [sys.executable, "scripts/demo.py", "--seconds", "150"]
+    command = [sys.executable, "-m", "scripts.demo", "--seconds", "150"]
     process = subprocess.Popen(
         command,
         cwd=ROOT,

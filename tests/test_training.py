@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -493,6 +494,11 @@ def test_whoever_stops_a_training_loses_nothing(coco: Path) -> None:
     assert learn.load(coco / "checkpoint.pt")[1].pictures == 10
 
 
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    ours = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=ours, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -509,9 +515,9 @@ def test_whoever_stops_a_training_loses_nothing(coco: Path) -> None:
 )
 def test_what_is_wrong_is_said_before_hours_of_work(coco: Path, options: list[str], problem: str) -> None:
     pytest.importorskip("torch", reason="needs torch")
-    command = [sys.executable, str(ROOT / "scripts/train.py"), "--coco", "people.json", "--images", "."]
+    command = [sys.executable, "-m", "scripts.train", "--coco", "people.json", "--images", "."]
     command += ["--work", "work", *options]
-    done = subprocess.run(command, cwd=coco, capture_output=True, text=True, check=False)
+    done = run(command, coco)
     assert done.returncode in {1, 2}
     assert problem in done.stderr.splitlines()[-1]
     assert not list(coco.glob("work/*"))
@@ -522,8 +528,8 @@ def test_a_new_training_leaves_the_checkpoint_of_an_old_one(coco: Path) -> None:
     checkpoint = coco / "work/coco-353x257.checkpoint.pt"
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"hours of work")
-    command = [sys.executable, str(ROOT / "scripts/train.py"), "--coco", "people.json", "--images", "."]
-    done = subprocess.run([*command, "--work", "work"], cwd=coco, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "scripts.train", "--coco", "people.json", "--images", "."]
+    done = run([*command, "--work", "work"], coco)
     assert done.returncode == 1
     assert "must not be there when a training begins" in done.stderr
     assert checkpoint.read_bytes() == b"hours of work"
@@ -534,12 +540,12 @@ def test_the_whole_way_from_coco_to_files(coco: Path) -> None:
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     reference = coco / "reference.tflite"
     reference.write_bytes(make_tflite(size=(33, 33), stride=16))
-    command = [sys.executable, str(ROOT / "scripts/train.py"), "--coco", str(coco / "people.json")]
+    command = [sys.executable, "-m", "scripts.train", "--coco", str(coco / "people.json")]
     command += ["--images", str(coco), "--work", str(coco / "work"), "--out", str(coco / "out")]
     command += ["--size", "129x97", "--first-size", "97x65", "--train-size", "97x65"]
     command += ["--photographs", str(coco / "0.png"), "--reference", str(reference)]
     command += ["--batch", "4", "--processes", "2", "--seen", "8", "--name", "mine"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(command, coco)
     assert done.returncode == 0, done.stderr
     card = json.loads((coco / "out/card.json").read_text(encoding="utf-8"))
     told = card.pop("all")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from posed.engine.base import Heads
 from posed.networks.posenet.logits import logits_of
+from scripts.paths import CACHE
 
 FOLDER: Final = Path(__file__).resolve().parent
 
@@ -30,7 +30,7 @@ def install_packages() -> Path:
         NoPackagesError: node 18, npm or the network is missing.
     """
     check_node()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posed-check" / "tfjs"
+    cache = CACHE / "tfjs"
     wanted = (FOLDER / "package.json").read_text(encoding="utf-8")
     installed = cache / "installed.json"
     if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
