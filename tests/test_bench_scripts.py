@@ -1,15 +1,14 @@
-"""The benchmarks of speed in `scripts`: what they do not take."""
+"""The benchmarks of speed in `scripts/bench`: what they do not take."""
 
 from __future__ import annotations
 
 import _ctypes
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).parent.parent / "scripts"
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -28,12 +27,12 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
     ],
 )
 def test_a_decoder_that_cannot_be_measured_is_a_usage_error(arguments: list[str], line: str) -> None:
-    done = run("bench_decode", *arguments)
+    done = run("bench.decode", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert line in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("script", ["bench_run", "bench_overlap"])
+@pytest.mark.parametrize("script", ["bench.run", "bench.overlap"])
 @pytest.mark.parametrize("seconds", ["nan", "-1", "x"])
 def test_a_time_that_never_ends_is_a_usage_error(script: str, seconds: str) -> None:
     done = run(script, "--seconds", seconds)
@@ -44,9 +43,9 @@ def test_a_time_that_never_ends_is_a_usage_error(script: str, seconds: str) -> N
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        (["bench_run", "--model", "/nowhere.tflite"], "/nowhere_edgetpu.tflite"),
-        (["bench_overlap", "--model", "/nowhere.tflite"], "/nowhere_edgetpu.tflite"),
-        (["bench_cpu", "/nowhere.tflite"], "/nowhere.tflite"),
+        (["bench.run", "--model", "/nowhere.tflite"], "/nowhere_edgetpu.tflite"),
+        (["bench.overlap", "--model", "/nowhere.tflite"], "/nowhere_edgetpu.tflite"),
+        (["bench.cpu", "/nowhere.tflite"], "/nowhere.tflite"),
     ],
 )
 def test_a_model_that_is_not_there_is_one_line(words: list[str], name: str) -> None:
@@ -57,7 +56,8 @@ def test_a_model_that_is_not_there_is_one_line(words: list[str], name: str) -> N
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, SCRIPTS / f"{script}.py", *arguments],
+        [sys.executable, "-m", f"scripts.{script}", *arguments],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,

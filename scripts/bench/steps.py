@@ -1,6 +1,6 @@
 """Measures what each step of decoding is worth: how far keypoints are from the truth, before and after it.
 
-    scripts/bench_steps [--pictures 200] [--threads 2]
+    scripts/python bench.steps [--pictures 200] [--threads 2]
 
 On drawings of one person each, which the models were not trained with, of the models that come with posed:
 distances in px of the model's input, over the keypoints that are to be seen and that are scored above 0.5.
@@ -58,7 +58,9 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="scripts/bench_steps", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/python bench.steps",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--pictures", type=int, default=200, help="drawings of one person (default 200)")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU engine (default 2)")

@@ -24,23 +24,22 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from bench_run import NO_LOOKS, SHARED, Stolen, compiled, five_people, seconds
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from posed.commands.bench import sink
+from posed.commands.bench.camera import DrawnCamera
+from posed.config import load
+from posed.daemon import Daemon
+from posed.engine import open_engine
+from posed.engine.base import Engine, Heads
+from posed.errors import PosedError
+from posed.frame import Image
+from posed.log import start_log
+from posed.model.pair import load_pair
+from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people, seconds
+from scripts.paths import CORAL_353X481
+from tests.standin.standin import Behaviour, built
 
-from posed.commands.bench import sink  # noqa: E402
-from posed.commands.bench.camera import DrawnCamera  # noqa: E402
-from posed.config import load  # noqa: E402
-from posed.daemon import Daemon  # noqa: E402
-from posed.engine import open_engine  # noqa: E402
-from posed.engine.base import Engine, Heads  # noqa: E402
-from posed.errors import PosedError  # noqa: E402
-from posed.frame import Image  # noqa: E402
-from posed.log import start_log  # noqa: E402
-from posed.model.pair import load_pair  # noqa: E402
-from tests.standin.standin import Behaviour, built  # noqa: E402
-
+THIS = (sys.executable, "-m", "scripts.bench.overlap")
 HOLDS_MS = (6, 12)
 """How long the stand-in holds the chip: about what 353x481 and 481x641 take on a real one."""
 
@@ -85,7 +84,7 @@ def main() -> int:
             settings = {"engine.kind": kind, "engine.threads": threads, "model.name": model}
             before = Stolen()
             done = subprocess.run(
-                [sys.executable, __file__, "--row", json.dumps(settings), "--seconds", str(options.seconds)],
+                [*THIS, "--row", json.dumps(settings), "--seconds", str(options.seconds)],
                 env={**os.environ, **built().environment(behaviour), **NO_LOOKS},
                 stdout=subprocess.PIPE,
                 text=True,
@@ -101,7 +100,7 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="scripts/bench_overlap",
+        prog="scripts/python bench.overlap",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -109,7 +108,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--engines", nargs="+", default=["edgetpu", "cpu"], choices=["edgetpu", "cpu"])
     parser.add_argument(
         "--model",
-        default=str(SHARED / "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"),
+        default=str(CORAL_353X481),
         help="a .tflite of Coral's with its _edgetpu beside it",
     )
     parser.add_argument("--row", help=argparse.SUPPRESS)
@@ -209,4 +208,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except PosedError as error:
-        sys.exit(f"bench_overlap: {error}")
+        sys.exit(f"bench.overlap: {error}")

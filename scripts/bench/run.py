@@ -30,24 +30,17 @@ from typing import Any
 import numpy as np
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from posed.errors import PosedError
+from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people, free_port, seconds
+from scripts.paths import CORAL_353X481, WALKERS
+from tests.standin.standin import Behaviour, built
 
-from posed.errors import PosedError  # noqa: E402
-from posed.model.tflite import read_model  # noqa: E402
-from tests.heads import heads_of, in_steps, person  # noqa: E402
-from tests.standin.standin import Behaviour, built, write_heads  # noqa: E402
-
-SHARED = ROOT.parent / "shared"
 WARM_UP_MESSAGES = 10
 HOLD_MS = 6
 """How long the stand-in holds the chip: about what 353x481 takes on a real one."""
 
 NODELAY = "set_tcp_nodelay true\n"
 """For mosquitto.conf: each message goes out at once."""
-
-NO_LOOKS = {"POSED_PEOPLE__LOOK_TURNED_S": "0"}
-"""The stand-in sees the same people whichever way a picture is turned; and a frame is to be one invoke."""
 
 
 def main() -> int:
@@ -75,23 +68,6 @@ def main() -> int:
             on_cpu = {"camera": camera, "model": {"name": options.model}, "engine": {"kind": "cpu"}}
             runs.append((f"{Path(options.video).name} {rate}, CPU", on_cpu, {}, NODELAY))
         return max(measure(options, *run) for run in runs)
-
-
-def compiled(options: argparse.Namespace) -> Path:
-    """The model's file for the Edge TPU."""
-    return Path(options.model).with_name(f"{Path(options.model).stem}_edgetpu.tflite")
-
-
-def five_people(options: argparse.Namespace, folder: Path) -> Path:
-    """The heads of five people, as the compiled model gives them."""
-    model = read_model(compiled(options))
-    width, height = model.size
-    people = [
-        person(((0.5 + 0.03 * (turn % 2)) * height, (turn + 0.65) / 5.3 * width), 0.55 * height)
-        for turn in range(5)
-    ]
-    heads = in_steps(heads_of(people, model.size, model.stride), model)
-    return write_heads(folder / "heads", heads)
 
 
 def measure(
@@ -131,22 +107,6 @@ def measure(
     return status
 
 
-class Stolen:
-    """CPU time that the host takes from a virtual machine, from now on. Source: proc(5), /proc/stat."""
-
-    def __init__(self) -> None:
-        self._began_at, self._before_s = time.monotonic(), self._total_s()
-
-    def percent_since(self) -> float:
-        """Of one core, %."""
-        return 100 * (self._total_s() - self._before_s) / (time.monotonic() - self._began_at)
-
-    @staticmethod
-    def _total_s() -> float:
-        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
-        return int(first.split()[8]) / os.sysconf("SC_CLK_TCK")
-
-
 def resident_mb(process_id: int) -> float:
     """Memory of a process that is in RAM, MB."""
     pages = int(Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1])
@@ -155,30 +115,16 @@ def resident_mb(process_id: int) -> float:
 
 def parse_options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="scripts/bench_run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/python bench.run", description=__doc__)
     parser.add_argument("--seconds", type=seconds, default=20, help="how long each run lasts (default 20)")
     parser.add_argument("--parts", type=int, nargs="+", default=[1, 2], choices=[1, 2], help="default: both")
-    parser.add_argument("--video", default=str(SHARED / "testdata/walkers_768x576.mp4"))
+    parser.add_argument("--video", default=str(WALKERS))
     parser.add_argument(
         "--model",
-        default=str(SHARED / "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"),
+        default=str(CORAL_353X481),
         help="a .tflite of Coral's with its _edgetpu beside it",
     )
     return parser.parse_args()
-
-
-def seconds(text: str) -> float:
-    """A time that ends, s."""
-    if not 1 <= float(text) <= 86400:
-        raise argparse.ArgumentTypeError(f"must be 1 to 86400, got {text}")
-    return float(text)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(port: int) -> None:
@@ -227,4 +173,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except PosedError as error:
-        sys.exit(f"bench_run: {error}")
+        sys.exit(f"bench.run: {error}")

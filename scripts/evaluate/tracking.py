@@ -1,6 +1,6 @@
 """Measures how people are followed and steadied, side by side with norfair on the same poses.
 
-    scripts/bench_tracking [--fps 10 30] [--seeds 4]
+    scripts/python evaluate.tracking [--fps 10 30] [--seeds 4]
 
 Scenes: drawn people whose truth is known (posed.synthetic.scene). Their poses are the truth with noise:
 keypoints that are seen are off by 1 % of the person's height, those behind the own body by 3 %, with low
@@ -42,21 +42,18 @@ import norfair
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-SHARED: Final = ROOT.parent / "shared"
-sys.path.insert(0, str(ROOT))
-
-from posed.camera import open_camera  # noqa: E402
-from posed.config import CameraConfig, Config, EngineConfig  # noqa: E402
-from posed.engine import open_engine  # noqa: E402
-from posed.errors import CameraEnded  # noqa: E402
-from posed.frame import Letterbox  # noqa: E402
-from posed.model.tflite import read_model  # noqa: E402
-from posed.networks.posenet import decode_frame  # noqa: E402
-from posed.people.size import body_size  # noqa: E402
-from posed.people.tracker import Tracker  # noqa: E402
-from posed.pose import KEYPOINT_COUNT, LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, Pose  # noqa: E402
-from posed.synthetic.scene import Act, Part, RenderedPerson, Scene, parts_for  # noqa: E402
+from posed.camera import open_camera
+from posed.config import CameraConfig, Config, EngineConfig
+from posed.engine import open_engine
+from posed.errors import CameraEnded
+from posed.frame import Letterbox
+from posed.model.tflite import read_model
+from posed.networks.posenet import decode_frame
+from posed.people.size import body_size
+from posed.people.tracker import Tracker
+from posed.pose import KEYPOINT_COUNT, LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, Pose
+from posed.synthetic.scene import Act, Part, RenderedPerson, Scene, parts_for
+from scripts.paths import CORAL_481X641, WALKERS
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +119,7 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="scripts/bench_tracking", description="People followed and steadied."
+        prog="scripts/python evaluate.tracking", description="People followed and steadied."
     )
     parser.add_argument(
         "--fps",
@@ -418,14 +415,12 @@ def decoded() -> Follow:
 
 def walkers() -> None:
     """Print what each tracker makes of real people."""
-    video = SHARED / "testdata/walkers_768x576.mp4"
-    model = SHARED / "models/posenet_mobilenet_v1_075_481_641_16_quant_decoder.tflite"
-    if not video.exists() or not model.exists():
+    if not WALKERS.exists() or not CORAL_481X641.exists():
         print("\nwalkers: needs ../shared (model and video)")
         return
-    frames, size = frames_of(video, model)
+    frames, size = frames_of(WALKERS, CORAL_481X641)
     seen = sum(len(frame.poses) for frame in frames)
-    print(f"\n{video.name}, {model.name}: {len(frames)} frames, {seen} poses; no truth")
+    print(f"\n{WALKERS.name}, {CORAL_481X641.name}: {len(frames)} frames, {seen} poses; no truth")
     print(f"{'':20}{'ids':>6}{'mean life, s':>16}{'poses covered':>16}{'leaps':>8}{'bend, px':>12}")
     threshold = CONFIG.decode.keypoint_threshold
     demo = norfair.distances.create_keypoints_voting_distance(size[1] / 25, 0.01)

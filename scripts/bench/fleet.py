@@ -1,6 +1,6 @@
 """Finds how many devices one mosquitto carries on this machine, each at 10 messages/s, before any is lost.
 
-    scripts/bench_fleet [--devices 100 200 …] [--seconds 8] [--people 2]
+    scripts/python bench.fleet [--devices 100 200 …] [--seconds 8] [--people 2]
 
 Every device is a client of its own: a connection with a last will, `poses` ten times a second (QoS 0,
 expiring after 5 s), an event every 10 s and `state` every 30 s (QoS 1), all encoded from posed's own structs.
@@ -36,17 +36,14 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import msgspec
+import numpy as np
 
-import msgspec  # noqa: E402
-import numpy as np  # noqa: E402
-
-from posed.config import Config, live_values  # noqa: E402
-from posed.messages.structs import Poses, Size, encode, person_message, rfc3339  # noqa: E402
-from posed.messages.topics import Topics  # noqa: E402
-from posed.pose import KEYPOINT_COUNT, Pose  # noqa: E402
-from tests.test_messages_structs import event, state  # noqa: E402
+from posed.config import Config, live_values
+from posed.messages.structs import Poses, Size, encode, person_message, rfc3339
+from posed.messages.topics import Topics
+from posed.pose import KEYPOINT_COUNT, Pose
+from tests.test_messages_structs import event, state
 
 RATE_HZ: Final = 10
 EVENT_EVERY: Final = 100
@@ -69,7 +66,7 @@ def main() -> int:
     """Try one number of devices after another, and print a row for each."""
     options = parse_options()
     if shutil.which("mosquitto") is None:
-        print("bench_fleet: cannot run here: needs mosquitto", file=sys.stderr)
+        print("bench.fleet: cannot run here: needs mosquitto", file=sys.stderr)
         return 77
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
@@ -92,7 +89,7 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="scripts/bench_fleet", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="scripts/python bench.fleet", description=__doc__.splitlines()[0])
     numbers = [100, 200, 500, 1000, 1500, 2000, 2500, 3000, 4000]
     parser.add_argument("--devices", type=int, nargs="+", default=numbers, help="rising numbers of devices")
     parser.add_argument("--seconds", type=float, default=8, help="of each row (default 8)")
@@ -428,7 +425,7 @@ class Child:
         """What it says next."""
         wait([self._way, self._process.sentinel])
         if not self._way.poll():
-            raise SystemExit("bench_fleet: see above")
+            raise SystemExit("bench.fleet: see above")
         return self._way.recv()
 
 

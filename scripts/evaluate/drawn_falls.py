@@ -58,11 +58,11 @@ FOUND: Final = ((0, 1.0), (30, 22 / 27), (45, 9.5 / 27), (60, 4.5 / 27), (90, 0.
 """Share of people found at so many degrees from upright. Source: 27 crops of real people, PoseNet 0.75."""
 
 FOUND_TURNED: Final = 0.9
-"""Of what is found upright, the share that a turned look finds; scripts/bench_turned has more."""
+"""Of what is found upright, the share that a turned look finds; evaluate.rotated_crops has more."""
 
 LUCK_S: Final = 1.0
 """Whether a turned person is found is decided anew so often, for all looks alike: frames of one moment are
-much alike, and who is missed at 45 degrees one way is missed the other way too (scripts/bench_turned)."""
+much alike, and who is missed at 45 degrees one way is missed the other way too (evaluate.rotated_crops)."""
 
 NOT_FALLS: Final = (
     "stand",
@@ -305,7 +305,7 @@ def report(options: argparse.Namespace, counts: dict[tuple[str, float], Counter[
 
 def parse_options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="scripts/bench_falls", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/python evaluate.drawn_falls", description=__doc__)
     parser.add_argument("--scenes", type=int, default=200, help="of each action (default 200)")
     parser.add_argument(
         "--first",

@@ -15,15 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from posed.commands.bench.machine import processor
+from posed.engine.tflite import find_runtime
+from posed.errors import PosedError
+from posed.model.tflite import Model, read_model
+from scripts.paths import MODELS
 
-from posed.commands.bench.machine import processor  # noqa: E402
-from posed.engine.tflite import find_runtime  # noqa: E402
-from posed.errors import PosedError  # noqa: E402
-from posed.model.tflite import Model, read_model  # noqa: E402
-
-MODELS = ROOT.parent / "shared/models"
 PLAIN_INVOKES = 5
 
 
@@ -32,7 +29,7 @@ def main() -> int:
     options = parse_options()
     paths = options.models or sorted(MODELS.rglob("*.tflite"))
     if not paths:
-        raise SystemExit(f"bench_cpu: no model: name some, there is none in {MODELS}")
+        raise SystemExit(f"bench.cpu: no model: name some, there is none in {MODELS}")
     print(f"{processor()}; {find_runtime().name}; {options.seconds:g} s for each row\n")
     print(
         "| file | type | size | stride | threads | inference p50 / p99 ms | frames/s | of bare | "
@@ -53,7 +50,7 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="scripts/bench_cpu", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/python bench.cpu", description=__doc__)
     parser.add_argument("models", nargs="*", type=Path, help="files; those of ../shared/models without")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--seconds", type=float, default=6, help="for each row (default 6)")
@@ -101,4 +98,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except PosedError as error:
-        sys.exit(f"bench_cpu: {error}")
+        sys.exit(f"bench.cpu: {error}")

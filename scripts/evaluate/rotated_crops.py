@@ -34,12 +34,10 @@ from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size
 from posed.pose import Pose
 from posed.synthetic.scene import Scene
+from scripts.paths import CORAL_353X481, SHARED
 
 Floats = NDArray[np.float64]
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-SHARED: Final = ROOT.parent / "shared"
-MODEL: Final = SHARED / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
 PICTURES: Final = ("couple_640x480.bmp", "squat.bmp")
 VIDEO: Final = "walkers_768x576.mp4"
 
@@ -236,8 +234,8 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="scripts/bench_turned", description=__doc__)
-    parser.add_argument("--model", type=Path, default=MODEL, help="a .tflite for the CPU")
+    parser = argparse.ArgumentParser(prog="scripts/python evaluate.rotated_crops", description=__doc__)
+    parser.add_argument("--model", type=Path, default=CORAL_353X481, help="a .tflite for the CPU")
     parser.add_argument("--testdata", type=Path, default=SHARED / "testdata", help="pictures and the video")
     parser.add_argument("--every", type=int, default=4, help="frame of the video (default 4)")
     parser.add_argument("--angles", type=int, nargs="+", default=list(ANGLES), help="(default 0 15 … 180)")

@@ -1,6 +1,6 @@
 """Times posed's decoder for many people, compiled and plain, against others on the same tensors.
 
-    scripts/bench_decode [--peer LIB.so] [--people 0,1,2,5,10,20,50] [--repeats 200] [--json]
+    scripts/python bench.decode [--peer LIB.so] [--people 0,1,2,5,10,20,50] [--repeats 200] [--json]
 
 The tensors are made up: people drawn into uint8 heads with noise, on the grids of 353x481, 481x641, 721x1281
 and 1073x1921 at stride 16. Times are the fastest of many, in µs: whatever else a machine does only adds
@@ -47,14 +47,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from posed.config import DecodeConfig  # noqa: E402
-from posed.engine.base import Head, Heads  # noqa: E402
-from posed.networks.posenet import many  # noqa: E402
-from scripts.tfjs import NoPackagesError, install_packages, write  # noqa: E402
-from tests.heads import disturbed, heads_of, person, quantised  # noqa: E402
+from posed.config import DecodeConfig
+from posed.engine.base import Head, Heads
+from posed.networks.posenet import many
+from scripts.paths import ROOT
+from scripts.tfjs import NoPackagesError, install_packages, write
+from tests.heads import disturbed, heads_of, person, quantised
 
 CONFIG: Final = DecodeConfig()
 STRIDE: Final = 16
@@ -169,7 +167,9 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """From the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/python bench.decode",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--peer", type=peer_library, metavar="LIB.so", help="a C library, see above")
     parser.add_argument(
@@ -275,7 +275,7 @@ def tfjs_times(cases: Sequence[tuple[Heads, int]]) -> list[float] | None:
     try:
         packages = install_packages()
     except NoPackagesError as error:
-        print(f"bench_decode: TF.js is left out: {error}", file=sys.stderr)
+        print(f"bench.decode: TF.js is left out: {error}", file=sys.stderr)
         return None
     with tempfile.TemporaryDirectory(prefix="posed-bench-") as name:
         folder = Path(name)

@@ -26,23 +26,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import aiohttp
 
-import aiohttp  # noqa: E402
-from bench_run import SHARED, five_people  # noqa: E402
+from posed.commands.bench.camera import DrawnCamera
+from posed.config import Config
+from posed.daemon import Daemon
+from scripts.bench.common import five_people, free_port
+from scripts.paths import CORAL_353X481
+from tests.standin.standin import Behaviour, built
 
-from posed.commands.bench.camera import DrawnCamera  # noqa: E402
-from posed.config import Config  # noqa: E402
-from posed.daemon import Daemon  # noqa: E402
-from tests.brokers import free_port  # noqa: E402
-from tests.standin.standin import Behaviour, built  # noqa: E402
-
+THIS: Final = (sys.executable, "-m", "scripts.bench.web")
 VIEWERS: Final = (0, 1, 10)
 SETTLE_S: Final = 1.5
 WARM_UP: Final = 50
 HOLD_MS: Final = 6
-MODEL: Final = SHARED / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
 RATES: Final = (30, 0)
 
 
@@ -63,10 +60,12 @@ class MetricsSnapshot:
 
 def main() -> int:
     """Run, and print the figures; returns 1 where something gave none."""
-    parser = argparse.ArgumentParser(description="What viewers of the live view cost detection.")
+    parser = argparse.ArgumentParser(
+        prog="scripts/python bench.web", description="What viewers of the live view cost detection."
+    )
     parser.add_argument("--seconds", type=float, default=4, help="of each count of viewers, in each round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--model", default=str(CORAL_353X481))
     parser.add_argument("--engine", choices=("edgetpu", "cpu"), help="this one alone")
     parser.add_argument("--measure", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--view", help=argparse.SUPPRESS)
@@ -85,7 +84,7 @@ def main() -> int:
         for engine in (options.engine,) if options.engine else ("edgetpu", "cpu"):
             for fps in RATES:
                 status |= subprocess.run(
-                    [sys.executable, __file__, *sys.argv[1:], "--engine", engine, "--measure", str(fps)],
+                    [*THIS, *sys.argv[1:], "--engine", engine, "--measure", str(fps)],
                     env=os.environ | standin,
                     check=False,
                 ).returncode
@@ -155,7 +154,7 @@ class Viewers:
 
     def __init__(self, url: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--view", url],
+            [*THIS, "--view", url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

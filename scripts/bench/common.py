@@ -1,0 +1,63 @@
+"""What several benchmarks measure with: the heads of five people, options, and what a host takes away."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import time
+from pathlib import Path
+
+from posed.model.tflite import read_model
+from tests.heads import heads_of, in_steps, person
+from tests.standin.standin import write_heads
+
+NO_LOOKS = {"POSED_PEOPLE__LOOK_TURNED_S": "0"}
+"""The stand-in sees the same people whichever way a picture is turned; and a frame is to be one invoke."""
+
+
+def compiled(options: argparse.Namespace) -> Path:
+    """The model's file for the Edge TPU."""
+    return Path(options.model).with_name(f"{Path(options.model).stem}_edgetpu.tflite")
+
+
+def five_people(options: argparse.Namespace, folder: Path) -> Path:
+    """The heads of five people, as the compiled model gives them."""
+    model = read_model(compiled(options))
+    width, height = model.size
+    people = [
+        person(((0.5 + 0.03 * (turn % 2)) * height, (turn + 0.65) / 5.3 * width), 0.55 * height)
+        for turn in range(5)
+    ]
+    heads = in_steps(heads_of(people, model.size, model.stride), model)
+    return write_heads(folder / "heads", heads)
+
+
+class Stolen:
+    """CPU time that the host takes from a virtual machine, from now on. Source: proc(5), /proc/stat."""
+
+    def __init__(self) -> None:
+        self._began_at, self._before_s = time.monotonic(), self._total_s()
+
+    def percent_since(self) -> float:
+        """Of one core, %."""
+        return 100 * (self._total_s() - self._before_s) / (time.monotonic() - self._began_at)
+
+    @staticmethod
+    def _total_s() -> float:
+        first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+        return int(first.split()[8]) / os.sysconf("SC_CLK_TCK")
+
+
+def seconds(text: str) -> float:
+    """A time that ends, s."""
+    if not 1 <= float(text) <= 86400:
+        raise argparse.ArgumentTypeError(f"must be 1 to 86400, got {text}")
+    return float(text)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
