@@ -18,8 +18,14 @@ CORAL_353X481: Final = MODELS / "posenet_mobilenet_v1_075_353_481_16_quant_decod
 CORAL_481X641: Final = MODELS / "posenet_mobilenet_v1_075_481_641_16_quant_decoder.tflite"
 """Coral's models of real people, for the CPU; those for the Edge TPU lie beside them."""
 
+FOOTAGE: Final = SHARED / "footage"
+"""Labelled clips of real people."""
+
 WALKERS: Final = SHARED / "testdata" / "walkers_768x576.mp4"
 """A video of people who walk past."""
 
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posed-check"
 """What takes long to make or to fetch is kept here."""
+
+INFERENCES: Final = CACHE / "footage"
+"""What networks, and a peer, say of each clip."""

@@ -17,7 +17,7 @@ from posed.mqtt.spool import Occurrence
 from posed.pipeline.detection import poses_of
 from posed.pipeline.scene import Following
 from posed.pipeline.threads import Pipeline
-from scripts.evaluate.footage import Clip, FootageError, Frames, frames_at, read_footage, video_facts
+from scripts.evaluate.clips import Clip, FootageError, Frames, frames_at, read_footage, video_facts
 from scripts.evaluate.inferences import Network
 from scripts.evaluate.play import Played, config_for, play
 from scripts.evaluate.score import Bounds, Score, score_of, told_at

@@ -6,8 +6,8 @@ from argparse import Namespace
 
 import pytest
 
-from scripts.evaluate.__main__ import chosen_clips
-from scripts.evaluate.footage import read_footage
+from scripts.evaluate.clips import read_footage
+from scripts.evaluate.footage import chosen_clips
 
 
 @pytest.mark.parametrize(

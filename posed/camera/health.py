@@ -25,11 +25,11 @@ LIGHT_LUMA: Final = 32
 """Below which median luma, 0-255, a picture is dark, and from which on it is light again, so that dusk does
 not flicker.
 
-Measured by `scripts/evaluate/darkness` with Coral's 353x481: of people found in the light, 0.83 are found at
-12 to 16 without noise and 0.22 with that of a small sensor at its highest gain; at 20 to 24 0.94 and 0.61, at
-28 to 32 0.95 and 0.71, at 40 to 48 0.97 and 0.91. With that noise a fifth of the poses below 32 is of nobody,
-a twelfth above 48. In a real room at 17 to 26 somebody is found on the empty sofa. The median tells as much
-as the mean and other percentiles do, and no lamp moves it."""
+Measured by `scripts/python evaluate.darkness` with Coral's 353x481: of people found in the light, 0.83 are
+found at 12 to 16 without noise and 0.22 with that of a small sensor at its highest gain; at 20 to 24 0.94 and
+0.61, at 28 to 32 0.95 and 0.71, at 40 to 48 0.97 and 0.91. With that noise a fifth of the poses below 32 is
+of nobody, a twelfth above 48. In a real room at 17 to 26 somebody is found on the empty sofa. The median
+tells as much as the mean and other percentiles do, and no lamp moves it."""
 
 COVERED_CONTRAST: Final = 8.0
 COVERED_CONTRAST_PER_LUMA: Final = 0.08

@@ -1,8 +1,8 @@
 """Measures at which brightness poses stop being believable, on labelled footage that is darkened.
 
-    scripts/evaluate/darkness                     # the clips for making rules in ../shared/footage
-    scripts/evaluate/darkness --by p90            # by another figure of how bright a picture is
-    scripts/evaluate/darkness --draw /tmp/dark    # and write pictures of it
+    scripts/python evaluate.darkness                     # the clips for making rules in ../shared/footage
+    scripts/python evaluate.darkness --by p90            # by another figure of how bright a picture is
+    scripts/python evaluate.darkness --draw /tmp/dark    # and write pictures of it
 
 Frames of bright clips get less light, in linear light and rounded to 8 bits again: without noise, as from a
 camera that has a large sensor or takes the noise out, and with the noise of a small sensor at its highest
@@ -32,9 +32,10 @@ from posed.frame import Image
 from posed.people.similarity import Crowd, is_same, similarity
 from posed.people.size import body_size
 from posed.pose import Pose
-from scripts.evaluate.__main__ import FOOTAGE, at_least_one, default_models
-from scripts.evaluate.footage import LIES_AFTER_S, Clip, FootageError, Frames, read_footage, video_facts
+from scripts.evaluate.clips import LIES_AFTER_S, Clip, FootageError, Frames, read_footage, video_facts
 from scripts.evaluate.inferences import Network
+from scripts.evaluate.options import at_least_one, default_models
+from scripts.paths import FOOTAGE
 
 LIGHTS: Final = (0.3, 0.2, 0.14, 0.1, 0.07, 0.05, 0.035, 0.025, 0.017, 0.012, 0.008, 0.005, 0.003)
 """Of the light of the bright frame."""
@@ -224,7 +225,7 @@ def _draw(images: Sequence[Image], path: Path) -> None:
 def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="scripts/evaluate/darkness",
+        prog="scripts/python evaluate.darkness",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -11,7 +11,7 @@ import numpy as np
 from posed.config import Config
 from posed.drawing.skeletons import draw_people
 from posed.frame import Image
-from scripts.evaluate.footage import Frames
+from scripts.evaluate.clips import Frames
 from scripts.evaluate.play import Moment, Played, config_for
 
 _COLUMNS: Final = 6

@@ -1,250 +1,181 @@
-"""Labelled footage: a folder of clips with a `manifest.csv`.
+"""Plays labelled footage of real people through posed, and prints what it told of them.
 
-Columns of the manifest: `file`; `use` (`try`: for making rules, `check`: for seeing whether they hold);
-`label` (`fall…` or `no_fall…`); `fall_start_s`, from the clip's beginning; `activities` (`Walking 0-2.6;
-Sitting 3-9`, seconds of the clip); `resting`, the polygon of a bed or sofa in fractions of the frame, as
-JSON; `note`, in which `looks down` says so of the camera, and `upright whenever somebody is there` that
-everybody stands. Others are passed over.
+    scripts/python evaluate.footage                          # ../shared/footage at 15 and 10 fps, both sizes
+    scripts/python evaluate.footage --use check --fps 10     # the quick half
+    scripts/python evaluate.footage --clips urfd_dm_fall-02-cam0 --draw /tmp/strips
+    scripts/python evaluate.footage --learn                  # again, once each camera's pitch is known
+
+For each rate and model, and by group: falls told, seconds from the labelled start to the event, clips in
+which a fall was told that was none, ids per clip, frames in which who lies is found, and inferences spent;
+then postures against the labels. Inferences are kept in ${XDG_CACHE_HOME:-~/.cache}/posed-check/footage.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Final, Literal
 
-import cv2
-import numpy as np
-
-from posed.config.polygon import problem_of
-from posed.frame import Image
-
-MANIFEST: Final = "manifest.csv"
-
-LIES_AFTER_S: Final = 2.5
-"""Who fell is on the floor so long after the fall began, s."""
-
-HELD_S: Final = 13.0
-"""How long the last frames of a clip are played to and fro behind it, s."""
-
-Truth = Literal["standing", "sitting", "lying", "neither"]
-
-_POSTURES: Final[dict[str, Truth]] = {
-    "walking": "standing",
-    "standing": "standing",
-    "exercising": "neither",
-    "sitting": "sitting",
-    "reading": "neither",
-    "eating": "neither",
-    "drinking": "neither",
-    "sleeping": "lying",
-    "crouching": "neither",
-    "bending": "neither",
-}
-"""What is labelled beside a posture (reading, eating) says none, and is passed over where one is there."""
+from posed.config import Config, changed
+from posed.errors import PosedError
+from scripts.evaluate.clips import Clip, FootageError, read_footage
+from scripts.evaluate.drawing import draw_strip
+from scripts.evaluate.inferences import Network
+from scripts.evaluate.options import at_least_one, default_models, rate
+from scripts.evaluate.play import Played, play, play_on
+from scripts.evaluate.score import Bounds, Score, print_tables
+from scripts.paths import FOOTAGE, INFERENCES, WALKERS
 
 
-class FootageError(Exception):
-    """A folder that holds no labelled footage; its message says where and what."""
+def main() -> int:
+    """Play, print, and compare with the bounds; returns the exit status."""
+    options = parse_options()
+    try:
+        clips = chosen_clips(options)
+        config = changed(Config(), dict(options.set))
+        good = True
+        for model in options.models:
+            for fps in options.fps:
+                for learn in (False, True) if options.learn else (False,):
+                    played = play_all(clips, options, config, model, fps, learn=learn)
+                    learned = ", each camera's pitch learned before" if learn else ""
+                    print(f"\n== {Path(model).stem}, {fps:g} fps, {len(clips)} clips{learned}")
+                    score = print_tables(played, wrong=options.wrong)
+                    good = within(score, Bounds(options.most_missed, options.most_false)) and good
+                if options.hours:
+                    good = play_hours(clips, options, config, model, fps) and good
+                if options.draw:
+                    for one in played:
+                        print(draw_strip(one, options.draw, config, options.every))
+    except (FootageError, PosedError, OSError) as error:
+        print(f"footage: {error}", file=sys.stderr)
+        return 2
+    return 0 if good else 1
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """One labelled clip.
-
-    Args:
-        path: of the video.
-        use: `try` or `check`.
-        label: `fall…` or `no_fall…`.
-        fall_start_s: when the fall begins, s of the clip; None where nobody falls.
-        activities: (posture, from, to), s of the clip.
-        resting: polygon [x, y] in fractions of the frame; empty where there is none.
-        held: whether its end is held for `HELD_S`, as that of footage is.
-        looks_down: whether the camera does.
-        whoever: what everybody does who is seen while nothing is labelled; None where nobody says.
-    """
-
-    path: Path
-    use: str
-    label: str
-    fall_start_s: float | None
-    activities: tuple[tuple[Truth, float, float], ...]
-    resting: tuple[tuple[float, float], ...]
-    held: bool = True
-    looks_down: bool = False
-    whoever: Truth | None = None
-
-    @property
-    def name(self) -> str:
-        """The file's name without its ending."""
-        return self.path.stem
-
-    @property
-    def group(self) -> str:
-        """Where the clip comes from, and whether somebody falls in it: a row of the table."""
-        source = self.name.split("_")[0]
-        return f"{source} {self.label.split(':')[0]}"
-
-    def posture_at(self, time_s: float) -> Truth | None:
-        """What the person does at a time; None where nobody labelled it."""
-        if self.fall_start_s is not None and time_s >= self.fall_start_s:
-            return "lying" if time_s >= self.fall_start_s + LIES_AFTER_S else None
-        truths = {truth for truth, start_s, end_s in self.activities if start_s <= time_s <= end_s}
-        postures = truths - {"neither"}
-        if len(postures) == 1:
-            return postures.pop()
-        return "neither" if truths and not postures else None
-
-
-def read_footage(folder: Path) -> list[Clip]:
-    """Every clip of a folder's manifest.
+def chosen_clips(options: argparse.Namespace) -> list[Clip]:
+    """The clips that the command line asks for.
 
     Raises:
-        FootageError: there is no manifest, or a row of it is wrong.
+        FootageError: there is none.
     """
-    manifest = folder / MANIFEST
-    try:
-        with manifest.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8"
-        raise FootageError(f"{manifest}: cannot be read ({reason})") from None
-    if not rows:
-        raise FootageError(f"{manifest}: must name a clip, got none")
-    clips = []
-    for number, row in enumerate(rows, start=2):
-        try:
-            clips.append(_clip(folder, row))
-        except KeyError as error:
-            raise FootageError(f"{manifest}, line {number}: must have a column {error}") from None
-        except (ValueError, TypeError, AttributeError) as error:
-            raise FootageError(f"{manifest}, line {number}: {error}") from None
-    return clips
+    clips = [
+        clip
+        for clip in read_footage(options.footage)
+        if options.use in ("all", clip.use) and (not options.clips or clip.name in options.clips)
+    ]
+    unknown = set(options.clips or ()) - {clip.name for clip in clips}
+    if unknown or not clips:
+        raise FootageError(f"{options.footage}: has no such clip: {', '.join(sorted(unknown))}")
+    return [replace(clip, resting=()) for clip in clips] if options.no_zones else clips
 
 
-def _clip(folder: Path, row: dict[str, str]) -> Clip:
-    path = folder / row["file"]
-    if not path.is_file():
-        raise ValueError(f"file: must be there, got {row['file']!r}")
-    label = row["label"] or ""
-    if not label.startswith(("fall", "no_fall")):
-        raise ValueError(f"label: must begin with fall or no_fall, got {label!r}")
-    start = row.get("fall_start_s") or ""
-    if label.startswith("fall") and not start:
-        raise ValueError("fall_start_s: must say when the fall begins, got nothing")
-    resting = row.get("resting") or "[]"
-    return Clip(
-        path,
-        row.get("use") or "try",
-        label,
-        _seconds("fall_start_s", start) if start else None,
-        tuple(_activities(row.get("activities") or "")),
-        _polygon(resting),
-        looks_down="looks down" in (row.get("note") or ""),
-        whoever="standing" if "upright whenever somebody is there" in (row.get("note") or "") else None,
+def within(score: Score, bounds: Bounds) -> bool:
+    """Whether the figures keep the bounds; says which they do not."""
+    problems = bounds.problems(score)
+    for problem in problems:
+        print(f"out of bounds: {problem}", file=sys.stderr)
+    return not problems
+
+
+def play_hours(
+    clips: Sequence[Clip], options: argparse.Namespace, config: Config, model: str, fps: float
+) -> bool:
+    """People who come and go, for hours, of whom nobody falls; whether no fall was told."""
+    passers = [clip for clip in clips if clip.name.startswith("intel")]
+    if WALKERS.is_file():
+        passers.append(Clip(WALKERS, "check", "no_fall", None, (), (), held=False))
+    if not passers:
+        raise FootageError("--hours: must have clips of passers-by (intel_*), got none")
+    with Network(model, config.decode) as network:
+        rounds, falls = play_on(passers, network, config, fps, INFERENCES, options.hours * 3600)
+    print(
+        f"{options.hours:g} h of {len(passers)} clips of passers-by, {rounds} rounds: {len(falls)} falls told"
     )
+    for fall in falls:
+        print(f"false   {fall}")
+    return not falls
 
 
-def _seconds(column: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{column}: must be seconds, got {text!r}")
+def play_all(  # noqa: PLR0913 what clips are played with
+    clips: Sequence[Clip], options: argparse.Namespace, config: Config, model: str, fps: float, *, learn: bool
+) -> list[Played]:
+    """Every clip, side by side."""
+    how = {"keep": bool(options.draw), "mirror": options.mirror, "learn": learn}
+    task = partial(_play_one, model=model, config=config, fps=fps, how=how)
+    if options.processes == 1:
+        return [task(clip) for clip in clips]
+    with multiprocessing.Pool(options.processes) as pool:
+        return pool.map(task, clips, chunksize=1)
+
+
+def _play_one(clip: Clip, model: str, config: Config, fps: float, how: dict[str, bool]) -> Played:
+    with Network(model, config.decode) as network:
+        return play(clip, network, config, fps, INFERENCES, **how)
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/python evaluate.footage",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--footage", type=Path, default=FOOTAGE, help=f"a folder with a manifest.csv ({FOOTAGE})"
+    )
+    parser.add_argument("--use", choices=("try", "check", "all"), default="all", help="which clips (all)")
+    parser.add_argument("--clips", nargs="+", metavar="NAME", help="these alone")
+    parser.add_argument("--fps", type=rate, nargs="+", default=[15.0, 10.0], help="(15 10)")
+    parser.add_argument("--models", nargs="+", default=default_models(), metavar="MODEL")
+    parser.add_argument(
+        "--set",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        type=_value,
+        help="a setting, such as people.fall_confirm_s 5",
+    )
+    parser.add_argument(
+        "--learn", action="store_true", help="play all again, in daemons that know their camera's pitch"
+    )
+    parser.add_argument("--mirror", action="store_true", help="play every clip as in a mirror")
+    parser.add_argument(
+        "--no-zones", action="store_true", help="play as if nobody had drawn the beds and sofas"
+    )
+    parser.add_argument("--hours", type=hours, default=0, help="of passers-by, too, one after the other")
+    parser.add_argument("--wrong", action="store_true", help="name every clip that was taken wrongly")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="write a strip of pictures of each clip")
+    parser.add_argument("--every", type=rate, default=1.0, help="seconds between its pictures (1)")
+    parser.add_argument("--most-missed", type=int, metavar="N", help="end with 1 where more falls are missed")
+    parser.add_argument(
+        "--most-false", type=int, metavar="N", help="end with 1 where more other clips tell a fall"
+    )
+    parser.add_argument("--processes", type=at_least_one, help="(one per core)")
+    return parser.parse_args()
+
+
+def hours(text: str) -> float:
+    """A number of hours that somebody may wait for."""
+    value = float(text)
+    if not 0 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"must be 0 to 1000, got {text}")
     return value
 
 
-def _polygon(text: str) -> tuple[tuple[float, float], ...]:
-    """As in the configuration of a zone, or empty."""
-    try:
-        corners = tuple((float(x), float(y)) for x, y in json.loads(text))
-    except (TypeError, ValueError):
-        raise ValueError(f"resting: must be [[x, y], …], got {text!r}") from None
-    problem = problem_of(corners) if corners else None
-    if problem:
-        raise ValueError(f"resting: {problem}")
-    return corners
+def _value(text: str) -> object:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)
 
 
-def _activities(text: str) -> Iterator[tuple[Truth, float, float]]:
-    for part in filter(None, (part.strip() for part in text.split(";"))):
-        match = re.fullmatch(r"(.+?) ([\d.]+)-([\d.]+)", part)
-        if match is None:
-            raise ValueError(f"activities: must be `Walking 0-2.6; …`, got {part!r}")
-        name, start_s, end_s = match.groups()
-        truth = _POSTURES.get(name.lower())
-        if truth is not None:  # how somebody falls is no posture
-            yield truth, _seconds("activities", start_s), _seconds("activities", end_s)
-
-
-class Frames:
-    """The pictures of a clip by their numbers, decoded when they are asked for, forwards.
-
-    Args:
-        path: of the video.
-        mirror: whether they are as in a mirror.
-    """
-
-    def __init__(self, path: Path, *, mirror: bool = False) -> None:
-        self._path, self._mirror = path, mirror
-        self._capture: cv2.VideoCapture | None = None
-        self._newest: tuple[int, Image] | None = None
-
-    def at(self, index: int) -> Image:
-        """One picture, RGB uint8 (height, width, 3).
-
-        Raises:
-            FootageError: the video has no such frame.
-        """
-        if self._newest is not None and self._newest[0] == index:
-            return self._newest[1]
-        if self._capture is None or (self._newest is not None and self._newest[0] > index):
-            self._capture, self._newest = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG), None
-        before = -1 if self._newest is None else self._newest[0]
-        for _ in range(index - before - 1):
-            self._capture.grab()
-        read, bgr = self._capture.read()
-        if not read:
-            raise FootageError(f"{self._path}: frame {index} cannot be read")
-        image = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-        if self._mirror:
-            image = np.ascontiguousarray(image[:, ::-1])
-        self._newest = index, image
-        return image
-
-
-def video_facts(path: Path) -> tuple[int, float, tuple[int, int]]:
-    """How many frames a video has, how many per second, and its (width, height), px."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    facts = [capture.get(which) for which in _FACTS]
-    capture.release()
-    count, fps, width, height = facts
-    if count < 1 or fps <= 0:
-        raise FootageError(f"{path}: must be a video that OpenCV reads")
-    return int(count), fps, (int(width), int(height))
-
-
-_FACTS: Final = (
-    cv2.CAP_PROP_FRAME_COUNT,
-    cv2.CAP_PROP_FPS,
-    cv2.CAP_PROP_FRAME_WIDTH,
-    cv2.CAP_PROP_FRAME_HEIGHT,
-)
-
-
-def frames_at(count: int, clip_fps: float, fps: float) -> list[int]:
-    """Numbers of the frames that a slower camera would have given: those whose time passes the next step."""
-    if fps >= clip_fps:
-        return list(range(count))
-    chosen, due = [], 0
-    for index in range(count):
-        if index / clip_fps * fps >= due - 1e-6:
-            chosen.append(index)
-            due = int(index / clip_fps * fps + 1e-6) + 1
-    return chosen
+if __name__ == "__main__":
+    sys.exit(main())

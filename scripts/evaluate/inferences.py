@@ -27,7 +27,7 @@ from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
 from posed.model.pair import Pair, load_pair
 from posed.networks.posenet import decode_frame
 from posed.pose import Pose
-from scripts.evaluate.footage import Clip, Frames
+from scripts.evaluate.clips import Clip, Frames
 
 _STORED: Final = np.float32
 _Key = tuple[int, tuple[int, int, int, int, int] | None]

