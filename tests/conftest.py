@@ -11,10 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from scripts.paths import SHARED
 from tests.brokers import Mosquitto
-
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared"
 
 # What shells start in the background ignores Ctrl-C, and so would each process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

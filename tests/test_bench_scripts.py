@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 
 
 @pytest.mark.parametrize(

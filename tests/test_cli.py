@@ -17,9 +17,10 @@ import pytest
 
 from posed import __version__
 from posed.pose import KEYPOINTS
+from scripts.standins.edgetpu import Behaviour, write_heads
 from tests.make_tflite import make_tflite
 from tests.run_posed import complaints, environment, posed
-from tests.standin.standin import Behaviour, built, write_heads
+from tests.standin import built
 
 RED = (0, 0, 255)
 LIMIT = "decode.score_threshold: must be less than 1, got 7.0 (set by --threshold)"

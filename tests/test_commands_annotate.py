@@ -17,8 +17,8 @@ from posed.people.events import TrackedPerson
 from posed.people.person import Person
 from posed.pose import LEFT_HIP, LEFT_KNEE, LEFT_SHOULDER, RIGHT_HIP, RIGHT_KNEE, RIGHT_SHOULDER, Pose
 from posed.synthetic.scene import Act, Part, Scene
+from scripts.standins.heads import person
 from tests.films import FPS, film
-from tests.heads import person
 from tests.run_posed import environment, posed
 from tests.test_cli import picture
 

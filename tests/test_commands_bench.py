@@ -26,10 +26,11 @@ from posed.commands.bench.measure import percentiles_ms
 from posed.commands.bench.show import BAR_CELLS, bar
 from posed.config import DecodeConfig
 from posed.networks.posenet import describe
+from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.make_tflite import UPRIGHT, make_tflite
 from tests.run_posed import environment, posed
-from tests.standin.standin import Behaviour, built
+from tests.standin import built
 
 STAGES = ["capture", "letterbox", "invoke", "decode", "follow", "encode", "publish", "look"]
 

@@ -9,8 +9,8 @@ from posed.config import (
     Config,
     load,
 )
+from scripts.paths import ROOT
 from tests.configs import names_of, problems, write
-from tests.conftest import ROOT
 
 
 def test_the_commented_file_holds_the_defaults():

@@ -21,10 +21,11 @@ from posed.messages.structs import Info
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
 from posed.networks.posenet import describe
 from posed.paths import spool_file
+from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.films import falling, film
 from tests.run_posed import Daemon, environment
-from tests.standin.standin import Behaviour, built
+from tests.standin import built
 
 TOPIC = "posed/hall"
 

@@ -13,7 +13,7 @@ import pytest
 from posed.config import load
 from posed.errors import ConfigError
 from scripts import demo
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 from tests.run_posed import environment
 
 

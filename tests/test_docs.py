@@ -37,8 +37,8 @@ from posed.model.catalogue import BUNDLED_FOLDER
 from posed.mqtt.homeassistant import announcements
 from posed.people.events import EventType
 from scripts import draw_docs
+from scripts.paths import ROOT
 from tests.brokers import ConfiguredMosquitto, Mosquitto, Subscriber, eventually
-from tests.conftest import ROOT
 from tests.pages import (
     CONFIGS,
     PAGES,

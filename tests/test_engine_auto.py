@@ -17,9 +17,10 @@ from posed.engine.tflite import open_cpu
 from posed.errors import EngineError, EngineLost
 from posed.model.tflite import Model, parse_model
 from posed.timing import Backoff
+from scripts.standins.edgetpu import Behaviour
 from tests.brokers import eventually
 from tests.make_tflite import make_tflite
-from tests.standin.standin import Behaviour, built
+from tests.standin import built
 
 AUTO = EngineConfig(kind="auto")
 

@@ -20,8 +20,9 @@ from posed.engine.edgetpu import open_edgetpu
 from posed.engine.tflite import TfliteEngine, open_cpu
 from posed.errors import EngineError, EngineLost
 from posed.model.tflite import Model, parse_model, read_model
+from scripts.standins.edgetpu import Behaviour, write_heads
 from tests.make_tflite import CORAL, make_tflite
-from tests.standin.standin import Behaviour, built, write_heads
+from tests.standin import built
 
 BLACK = np.zeros((49, 65, 3), np.uint8)
 

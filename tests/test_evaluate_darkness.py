@@ -6,7 +6,7 @@ import numpy as np
 
 from posed.pose import KEYPOINT_COUNT, NOSE, Pose
 from scripts.evaluate.darkness import compare, darkened
-from tests.heads import person
+from scripts.standins.heads import person
 
 GREYS = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16, 1), 3, axis=2)
 

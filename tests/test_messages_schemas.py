@@ -13,9 +13,10 @@ import pytest
 
 from posed.messages import schemas
 from posed.messages.structs import VERBS
+from scripts.standins.messages import event, state
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.run_posed import Daemon, posed
-from tests.test_messages_structs import event, plain, state
+from tests.test_messages_structs import plain
 
 TOPIC = "posed/hall"
 

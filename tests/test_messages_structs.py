@@ -6,7 +6,6 @@ import json
 
 import jsonschema
 import msgspec
-import numpy as np
 import pytest
 
 from posed.messages.structs import (
@@ -15,7 +14,6 @@ from posed.messages.structs import (
     EngineState,
     EventMessage,
     FallMessage,
-    ModelState,
     Poses,
     Sender,
     Size,
@@ -26,41 +24,12 @@ from posed.messages.structs import (
     person_message,
     rfc3339,
 )
-from posed.pose import KEYPOINTS, LEFT_EAR, Pose
-
-
-def pose(score: float = 0.9) -> Pose:
-    points = np.stack([np.arange(17) * 2.0 + 10.04, np.arange(17) + 100.06], axis=1)
-    scores = np.full(17, 0.5)
-    scores[LEFT_EAR] = 0.1
-    return Pose(points, scores, score)
+from posed.pose import KEYPOINTS, Pose
+from scripts.standins.messages import event, pose, state
 
 
 def plain(message: object) -> dict:
     return json.loads(encode(message))
-
-
-def state(**changes: object) -> State:
-    fields = {
-        "device": "hall",
-        "run": "8f3a",
-        "time": rfc3339(0),
-        "version": "0.1.0",
-        "uptime_s": 1,
-        "paused": False,
-        "people": 1,
-        "occupied": True,
-        "posture": "standing",
-        "fps": 29.7,
-        "latency_ms": 14.0,
-        "camera": CameraState("ok", "video", 640, 480, "ok"),
-        "engine": EngineState("ok", "cpu", "x", "asked for", 5.9, None),
-        "model": ModelState("coral-353x481", 16, 481, 353),
-        "dropped": Dropped(0, 0),
-        "spool": SpoolState(0, 0, durable=True),
-        "settings": {"decode.score_threshold": 0.25},
-    }
-    return State(**(fields | changes))
 
 
 def test_times_are_rfc_3339_utc_with_milliseconds():
@@ -142,21 +111,6 @@ def test_why_is_there_when_something_is_waited_for():
 )
 def test_clocks_and_rates_alone_are_no_change(change, same):
     assert (state().essence == state(**change).essence) is same
-
-
-def event(**changes: object) -> EventMessage:
-    fields = {
-        "id": "01ARYZ6S41TSV4RRFFQ69G5FAV",
-        "type": "fall",
-        "device": "hall",
-        "run": "8f3a",
-        "time": rfc3339(0),
-        "person": 7,
-        "zone": None,
-        "detail": {"within_s": 0.8},
-        "keypoints": person_message(pose(), 0.2).keypoints,
-    }
-    return EventMessage(**(fields | changes))
 
 
 def fall(**changes: object) -> FallMessage:

@@ -6,7 +6,7 @@ import pytest
 
 from posed.messages.structs import encode, rfc3339
 from posed.mqtt.duplicate_devices import DuplicateDevice, DuplicateDeviceDetector
-from tests.test_messages_structs import state
+from scripts.standins.messages import state
 
 NOW = 1_800_000_000.0
 

@@ -14,7 +14,8 @@ from posed.config import Config, live_values
 from posed.messages.structs import CameraState, ZoneMessage, encode
 from posed.mqtt.homeassistant import EVENT_TYPES, EXPIRE_AFTER_S, announcements, device_id_of, entities
 from posed.mqtt.retained import INTERVAL_S
-from tests.test_messages_structs import event, fall, state
+from scripts.standins.messages import event, state
+from tests.test_messages_structs import fall
 
 SQUARE = {"polygon": [[0, 0], [1, 0], [1, 1]]}
 FULL = {

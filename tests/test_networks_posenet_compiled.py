@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from posed.engine.base import Head, Heads
 from posed.networks.posenet import many as compiled
 from posed.pose import Pose
-from tests.heads import heads_of, person, quantised
+from scripts.standins.heads import heads_of, person, quantised
 from tests.test_networks_posenet_many import any_heads, row_of
 
 SOURCE = Path(__file__).parent.parent / "posed/networks/posenet/many.py"

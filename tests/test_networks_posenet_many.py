@@ -23,7 +23,7 @@ from posed.model.tflite import read_model
 from posed.networks.posenet import decode, decode_many, describe
 from posed.networks.posenet.logits import logit_of
 from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, LEFT_EYE, NOSE, Pose
-from tests.heads import NOBODY, heads_of, person, quantised, radius_px, scattered
+from scripts.standins.heads import NOBODY, heads_of, person, quantised, radius_px, scattered
 
 SIZE = (641, 481)
 CONFIG = DecodeConfig()

@@ -11,7 +11,7 @@ from posed.config import DecodeConfig
 from posed.engine.base import Head, Heads
 from posed.networks.posenet import decode, decode_one
 from posed.pose import KEYPOINT_COUNT
-from tests.heads import heads_of, person, quantised
+from scripts.standins.heads import heads_of, person, quantised
 
 SIZE = (481, 353)
 

@@ -13,7 +13,8 @@ import pytest
 from posed.config import Config
 from posed.messages.structs import ZoneMessage, encode
 from posed.messages.topics import Topics
-from tests.test_messages_structs import event, fall, state
+from scripts.standins.messages import event, state
+from tests.test_messages_structs import fall
 
 FOLDER = Path(__file__).parent.parent / "config" / "openhab"
 TOPICS = Topics.of(Config(device="hall"))

@@ -25,7 +25,7 @@ from posed.people.rotated_crops import (
 )
 from posed.people.tracker import Tracker
 from posed.pose import LEFT_SHOULDER, RIGHT_SHOULDER, Pose
-from tests.heads import person as figure
+from scripts.standins.heads import person as figure
 from tests.performers import Ended
 
 SIZE = (640, 480)

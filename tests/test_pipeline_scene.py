@@ -14,7 +14,7 @@ from posed.frame import Frame, Region
 from posed.mqtt.spool import Occurrence
 from posed.pipeline.scene import PITCH_KEPT_S, Following
 from posed.pose import KEYPOINT_COUNT, Pose
-from tests.heads import person
+from scripts.standins.heads import person
 
 WALL_S = 1_800_000_000.0
 FPS = 10

@@ -18,10 +18,11 @@ import yaml
 from posed import daemon as posed_daemon
 from posed.config import Config
 from posed.service.notify import STATUS_INTERVAL_S, Notifier
+from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, environment
-from tests.standin.standin import Behaviour, built
+from tests.standin import built
 from tests.systemd import Listener
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from posed.errors import CameraError, ConfigError, EngineError, ModelError
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 
 UNIT = ROOT / "systemd/posed.service"
 MOST_EXPOSED = 1.5

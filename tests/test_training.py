@@ -31,6 +31,8 @@ from posed.pose import (
     SIGMAS,
     Pose,
 )
+from scripts.paths import ROOT
+from scripts.standins.heads import person
 from scripts.training.figures import Figures, figures_of, truths
 from scripts.training.pool import (
     HIDDEN,
@@ -44,8 +46,6 @@ from scripts.training.pool import (
     sample_of,
 )
 from scripts.training.targets import Targets, lying, mirrored, targets_of, varied
-from tests.conftest import ROOT
-from tests.heads import person
 from tests.make_tflite import make_tflite
 
 SIZE = (353, 257)

@@ -51,8 +51,8 @@ from posed.config import DecodeConfig
 from posed.engine.base import Head, Heads
 from posed.networks.posenet import many
 from scripts.paths import ROOT
+from scripts.standins.heads import disturbed, heads_of, person, quantised
 from scripts.tfjs import NoPackagesError, install_packages, write
-from tests.heads import disturbed, heads_of, person, quantised
 
 CONFIG: Final = DecodeConfig()
 STRIDE: Final = 16

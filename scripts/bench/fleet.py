@@ -43,7 +43,8 @@ from posed.config import Config, live_values
 from posed.messages.structs import Poses, Size, encode, person_message, rfc3339
 from posed.messages.topics import Topics
 from posed.pose import KEYPOINT_COUNT, Pose
-from tests.test_messages_structs import event, state
+from scripts.bench.common import free_port
+from scripts.standins.messages import event, state
 
 RATE_HZ: Final = 10
 EVENT_EVERY: Final = 100
@@ -462,13 +463,6 @@ def mosquitto() -> Iterator[tuple[int, int]]:
                 yield process.pid, port
             finally:
                 process.terminate()
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(port: int) -> None:

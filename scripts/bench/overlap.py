@@ -37,7 +37,7 @@ from posed.log import start_log
 from posed.model.pair import load_pair
 from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people, seconds
 from scripts.paths import CORAL_353X481
-from tests.standin.standin import Behaviour, built
+from scripts.standins.edgetpu import Behaviour, built
 
 THIS = (sys.executable, "-m", "scripts.bench.overlap")
 HOLDS_MS = (6, 12)

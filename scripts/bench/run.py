@@ -33,7 +33,7 @@ import yaml
 from posed.errors import PosedError
 from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people, free_port, seconds
 from scripts.paths import CORAL_353X481, WALKERS
-from tests.standin.standin import Behaviour, built
+from scripts.standins.edgetpu import Behaviour, built
 
 WARM_UP_MESSAGES = 10
 HOLD_MS = 6

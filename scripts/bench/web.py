@@ -33,7 +33,7 @@ from posed.config import Config
 from posed.daemon import Daemon
 from scripts.bench.common import five_people, free_port
 from scripts.paths import CORAL_353X481
-from tests.standin.standin import Behaviour, built
+from scripts.standins.edgetpu import Behaviour, built
 
 THIS: Final = (sys.executable, "-m", "scripts.bench.web")
 VIEWERS: Final = (0, 1, 10)

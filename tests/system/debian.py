@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 from tests.system.needs import cannot, need_debian, need_root
 
 MOUNTS: Final = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --rbind /sys "$0/sys"'

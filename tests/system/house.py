@@ -16,10 +16,10 @@ from posed.config import MqttEventsConfig
 from posed.messages.structs import Sender, encode
 from posed.messages.topics import Topics
 from posed.mqtt.spool import Occurrence, Spool
+from scripts.standins.messages import event
 from tests.brokers import Mosquitto, Subscriber
 from tests.run_posed import Daemon
 from tests.system.homeassistant import HomeAssistant
-from tests.test_messages_structs import event
 
 BASE: Final = "posed/hall"
 PATIENCE_S: Final = 120.0

@@ -13,10 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from tests.conftest import ROOT
-
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posed-check"
-"""Where what takes long to make is kept from one run to the next."""
+from scripts.paths import CACHE, ROOT
 
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 

@@ -20,8 +20,8 @@ from typing import Any, Final
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from scripts.paths import ROOT
 from tests.brokers import Amqtt, Mosquitto, Pki, RabbitMq, Subscriber, eventually, free_port, rabbitmq_server
-from tests.conftest import ROOT
 from tests.run_posed import Daemon
 from tests.system.conftest import Table
 from tests.system.needs import cannot, need_debian, venv_sh

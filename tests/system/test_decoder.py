@@ -28,9 +28,9 @@ from posed.model.tflite import read_model
 from posed.networks.posenet import decode_many
 from posed.networks.posenet.many import REFINEMENTS
 from posed.pose import Pose
+from scripts.paths import SHARED
+from scripts.standins.heads import disturbed, heads_of, person
 from scripts.tfjs import FOLDER, NoPackagesError, install_packages, write
-from tests.conftest import SHARED
-from tests.heads import disturbed, heads_of, person
 from tests.system.conftest import Table
 from tests.system.needs import cannot, locked, need_debian
 

@@ -31,7 +31,7 @@ from posed.frame import Image, Letterbox
 from posed.model.tflite import read_model
 from posed.networks.posenet import decode
 from posed.pose import Pose
-from tests.conftest import ROOT, SHARED
+from scripts.paths import ROOT, SHARED
 from tests.system.conftest import Table
 from tests.system.needs import make_heavy
 

@@ -20,8 +20,8 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.standin.standin import built
+from scripts.paths import ROOT
+from tests.standin import built
 from tests.system.conftest import Table
 from tests.system.faults.account import HEADER, Account
 from tests.system.faults.rows import ROWS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 from tests.system.conftest import Table
 from tests.system.needs import cannot
 

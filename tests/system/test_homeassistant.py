@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from posed import __version__
+from scripts.paths import ROOT
 from tests.brokers import Mosquitto, Subscriber, free_port
-from tests.conftest import ROOT
 from tests.run_posed import Daemon, posed
 from tests.system.conftest import Row
 from tests.system.debian import need_chroots

@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 from tests.system.conftest import Row
 from tests.system.machine import Machine, live_through, make_files, need_machines, wait_for
 from tests.system.needs import locked

@@ -29,7 +29,7 @@ from posed.errors import ModelError
 from posed.model import tflite
 from posed.model.catalogue import BUNDLED_FOLDER
 from posed.model.tflite import parse_model
-from tests.conftest import SHARED
+from scripts.paths import SHARED
 from tests.make_tflite import make_tflite
 from tests.system.conftest import Table
 

@@ -22,11 +22,11 @@ import pytest
 
 from posed.messages.structs import encode
 from posed.people.events import EventType
+from scripts.paths import ROOT
+from scripts.standins.messages import event, state
 from scripts.tfjs import NoPackagesError, check_node, npm_install
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
-from tests.conftest import ROOT
 from tests.system.needs import CACHE, cannot, locked, need_debian
-from tests.test_messages_structs import event, state
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
 

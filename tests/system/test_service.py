@@ -23,7 +23,7 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 from tests.system.conftest import Row
 from tests.system.machine import FOLDER, Machine, codename, live_through, make_files, need_machines, wait_for
 from tests.system.needs import cannot, locked, need_debian

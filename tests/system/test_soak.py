@@ -30,11 +30,12 @@ import yaml
 
 from posed.engine.base import Heads
 from posed.model.tflite import Model, parse_model
+from scripts.paths import ROOT
+from scripts.standins.edgetpu import Behaviour, write_heads
+from scripts.standins.heads import heads_of, in_steps, person
 from tests.brokers import Mosquitto
-from tests.conftest import ROOT
-from tests.heads import heads_of, in_steps, person
 from tests.make_tflite import make_tflite
-from tests.standin.standin import Behaviour, built, write_heads
+from tests.standin import built
 from tests.system.conftest import Table
 from tests.system.needs import need_debian
 from tests.system.soak.faults import PATIENCE_S, Faults

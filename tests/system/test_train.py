@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 from tests.system.conftest import Table
 from tests.system.needs import make_heavy
 

@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 from tests.system.conftest import Table
 from tests.system.needs import CACHE, cannot, locked, need_debian
 

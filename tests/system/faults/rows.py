@@ -19,10 +19,11 @@ import numpy as np
 import yaml
 
 from posed.model.tflite import parse_model
+from scripts.standins.edgetpu import Behaviour, write_heads
+from scripts.standins.heads import heads_of, in_steps, person
 from tests.brokers import Pki, free_port
-from tests.heads import heads_of, in_steps, person
 from tests.make_tflite import make_tflite
-from tests.standin.standin import Behaviour, built, write_heads
+from tests.standin import built
 from tests.system.faults.bench import FPS, SIZE, Bench, FailedError
 from tests.system.faults.picture_server import PictureServer
 

@@ -1,5 +1,7 @@
 """Builds the stand-in for libedgetpu once, and says by which environment it is found and told what to do.
 
+It is a TFLite delegate in C, built with the system's compiler.
+
 In this process: `library=str(built().path)`, with `Behaviour(...).environment()` put into `os.environ`. In
 another one, such as the daemon: `built().environment(Behaviour(...))`, which makes the dynamic linker find it
 as `libedgetpu.so.1`.
@@ -18,11 +20,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from posed.engine.base import Heads
 
 SOURCE = Path(__file__).with_name("edgetpu.c")
+
+
+class NoCompilerError(Exception):
+    """The stand-in cannot be built here; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,14 @@ class Standin:
 
 @functools.cache
 def built() -> Standin:
-    """The stand-in; kept in the temporary folder until its source changes."""
+    """The stand-in; kept in the temporary folder until its source changes.
+
+    Raises:
+        NoCompilerError: there is no C compiler.
+    """
     compiler = shutil.which("cc")
     if compiler is None:
-        pytest.skip("needs a C compiler (cc) for the stand-in of the Edge TPU")
+        raise NoCompilerError("needs a C compiler (cc) for the stand-in of the Edge TPU")
     identity = SOURCE.read_bytes() + sys.platform.encode() + os.uname().machine.encode()
     name = f"posed-standin-{os.getuid()}-{hashlib.sha256(identity).hexdigest()[:16]}"
     folder = Path(tempfile.gettempdir()) / name
