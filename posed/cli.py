@@ -177,7 +177,7 @@ def detect(
     unread = 0
     outputs = report.drawn_files(images, draw)
     with open_engine(settings.engine, pair.cpu, pair.edgetpu) as engine:
-        found = detections(images, engine, pair.model.size, settings.decode)
+        found = detections(images, engine, pair.model, settings.decode)
         for sequence, detection in enumerate(found):
             if isinstance(detection, ImageError):
                 _complain(detection)

@@ -84,7 +84,7 @@ from posed.mqtt.recording import Recording
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.retained import RetainedPublisher
 from posed.mqtt.spool import Occurrence, Spool
-from posed.networks.posenet import describe
+from posed.networks import network_of
 from posed.paths import announced_file, falls_file, overlay_file, paused_file, pitch_file, spool_file
 from posed.people.events import TrackedPerson
 from posed.pipeline.detection import poses_of
@@ -171,6 +171,7 @@ class Daemon:
         self._ready = False
         self._systemd = Notifier(environment)
         self._pair: Pair = wait_for_model(config.model, self._systemd)
+        self._network = network_of(self._pair.model)
         self._model_warning = _model_warning(self._pair, config.camera.kind)
         self._topics = Topics.of(config)
         self._sender = Sender.start(config.device)
@@ -259,7 +260,7 @@ class Daemon:
             CameraError, EngineError: a device can never work as configured.
         """
         log.info("posed %s: device %s, model %s", __version__, self._config.device, self._pair.name)
-        log.info("decoder: %s", describe(self._config.decode))
+        log.info("decoder: %s", self._network.describe(self._config.decode))
         threading.excepthook = self._on_thread_failure
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.freeze()  # or a full collection, 30 ms in which no frame goes on, looks at all that was imported
@@ -368,7 +369,7 @@ class Daemon:
     def _process(self, inferred: Inferred) -> None:
         frame, stages = inferred.frame, inferred.stages
         with stages.time("decode"):
-            poses = poses_of(inferred, self._config)
+            poses = poses_of(inferred, self._network, self._config)
         self._recording.take(frame, poses, dark=inferred.dark)
         with stages.time("follow"):
             people = self._following.update(poses, frame, dark=inferred.dark)
@@ -463,7 +464,7 @@ class Daemon:
             uptime_s=state.uptime_s,
             python=platform.python_version(),
             platform=platform.platform(),
-            decoder=describe(self._config.decode),
+            decoder=self._network.describe(self._config.decode),
             camera=state.camera,
             engine=state.engine,
             model=state.model,

@@ -23,10 +23,10 @@ from posed.config import DecodeConfig, EngineConfig
 from posed.drawing.privacy import jpeg
 from posed.drawing.skeletons import draw_poses
 from posed.engine import open_engine
-from posed.engine.base import Heads
 from posed.frame import Image, Letterbox
 from posed.model.pair import load_pair
-from posed.networks.posenet import decode_frame
+from posed.networks.posenet import PoseNet, decode_frame
+from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.logits import logits_of
 from posed.networks.posenet.many import REFINEMENTS
 from posed.networks.posenet.one import decode_one
@@ -111,7 +111,7 @@ def heads_of(image: Image, stride: int) -> Heads:
     """What posed's own model of a stride says of a picture of its input's size."""
     pair = load_pair(f"drawings-257x353-{stride}")
     with open_engine(EngineConfig(kind="cpu"), pair.cpu, None) as engine:
-        return engine.infer(image)
+        return PoseNet.of(pair.model).heads(engine.infer(image))
 
 
 def best_cells(scores: Floats) -> Floats:

@@ -31,12 +31,12 @@ from posed import synthetic
 from posed.commands.detect import Detection, detect
 from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
-from posed.engine.base import Heads
 from posed.errors import ImageError, ModelError, PosedError
 from posed.model.card import CARD, DRAWN, PEOPLE
 from posed.model.export import export, parsed_size
 from posed.model.network import check_size
 from posed.model.tflite import Model, read_model
+from posed.networks.posenet.heads import Heads, heads_of
 from posed.pose import Pose
 from scripts.paths import CACHE
 from scripts.training import learn
@@ -375,7 +375,7 @@ def poses_in(path: Path, pictures: Sequence[Path]) -> list[list[Pose]]:
     """What a model finds in each picture, on the CPU."""
     model = read_model(path)
     with open_engine(EngineConfig(kind="cpu"), model, None) as engine:
-        found = list(detect(pictures, engine, model.size, DecodeConfig()))
+        found = list(detect(pictures, engine, model, DecodeConfig()))
     for one in found:
         if isinstance(one, PosedError):
             raise one
@@ -393,7 +393,8 @@ def file_heads(model: Model, samples: Iterable[Sample]) -> Iterator[tuple[Sample
     """What a file says of every picture, on the CPU."""
     with open_engine(EngineConfig(kind="cpu", threads=1), model, None) as engine:
         for sample in samples:
-            yield sample, engine.infer(sample.image)
+            outputs = engine.infer(sample.image)
+            yield sample, heads_of(outputs, model.stride, sigmoid=model.sigmoid)
 
 
 if __name__ == "__main__":

@@ -381,12 +381,14 @@ def test_the_couple_is_found_as_google_found_it_through_the_edge_tpus_delegate(t
     from posed.engine import open_engine
     from posed.frame import Letterbox
     from posed.model.tflite import read_model
+    from posed.networks.posenet import PoseNet
 
     stem = f"posenet_mobilenet_v1_075_{size}_16_quant_decoder"
     plain = read_model(shared / "models" / f"{stem}.tflite")
     couple = shared / "testdata" / "couple_640x480.bmp"
     with open_engine(EngineConfig(kind="cpu"), plain, None) as engine:
-        heads = engine.infer(Letterbox((640, 480), plain.size).apply(read_image(couple)))
+        image = Letterbox((640, 480), plain.size).apply(read_image(couple))
+        heads = PoseNet.of(plain).heads(engine.infer(image))
     handed = write_heads(tmp_path / "heads", heads)
     log = tmp_path / "standin.log"
     compiled = shared / "models" / f"{stem}_edgetpu.tflite"

@@ -19,7 +19,7 @@ import pytest
 from posed.config import DecodeConfig
 from posed.messages.structs import Info
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
-from posed.networks.posenet import describe
+from posed.networks.posenet import PoseNet
 from posed.paths import spool_file
 from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
@@ -56,7 +56,7 @@ def test_pictures_become_poses_on_the_broker(tmp_path, broker, settings):
 def test_the_log_says_which_decoder_runs(tmp_path, broker, settings):
     with Daemon(tmp_path, at(broker, settings)) as daemon:
         eventually(lambda: "decoder: " in daemon.log(), 20)
-        assert f"decoder: {describe(DecodeConfig())}\n" in daemon.log()
+        assert f"decoder: {PoseNet(16).describe(DecodeConfig())}\n" in daemon.log()
 
 
 def test_state_says_what_runs(tmp_path, broker, settings):

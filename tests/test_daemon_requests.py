@@ -184,9 +184,9 @@ def test_whether_a_frame_is_dark_is_recorded_and_counts(desk, monkeypatch, dark)
     desk.ask("record", seconds=5)
     image, stages = np.zeros((17, 33, 3), np.uint8), StageTimings()
     with stages.time("invoke"):
-        heads = FakeEngine().infer(image)
+        outputs = FakeEngine().infer(image)
     desk.daemon._process(
-        Inferred(Frame(image, 0, 1, 1, 1), Letterbox((33, 17), (33, 17)), heads, stages, dark=dark)
+        Inferred(Frame(image, 0, 1, 1, 1), Letterbox((33, 17), (33, 17)), outputs, stages, dark=dark)
     )
     assert json.loads(desk.published["posed/hall/recording"])["dark"] is dark
     assert counted == [dark]

@@ -13,11 +13,11 @@ import pytest
 
 from posed.config import EngineConfig
 from posed.engine import open_engine
-from posed.engine.base import Heads
 from posed.engine.tflite import TfliteEngine, find_runtime, open_cpu
 from posed.errors import EngineError, ModelError
 from posed.frame import Image
 from posed.model.tflite import _File, parse_model, read_model
+from posed.networks.posenet import Heads, PoseNet
 from tests.make_tflite import (
     BACKWARD,
     CORAL,
@@ -47,7 +47,7 @@ def picture(size: tuple[int, int], *marks: tuple[int, int]) -> Image:
 
 def heads_of(content: bytes, image: Image) -> Heads:
     with opened(content) as engine:
-        return engine.infer(image)
+        return PoseNet.of(parse_model(content, Path("pose.tflite"))).heads(engine.infer(image))
 
 
 def check_offsets(heads: Heads) -> None:
@@ -132,13 +132,13 @@ def test_a_decoder_op_at_the_end_changes_nothing() -> None:
     np.testing.assert_array_equal(decoded.mid_offsets.data, plain.mid_offsets.data)
 
 
-def test_heads_stay_as_they_are_when_the_next_picture_runs() -> None:
+def test_outputs_stay_as_they_are_when_the_next_picture_runs() -> None:
     with opened(make_tflite()) as engine:
-        first = engine.infer(picture((65, 49), (0, 0)))
-        kept = first.heatmaps.data.copy()
-        second = engine.infer(picture((65, 49)))
-    np.testing.assert_array_equal(first.heatmaps.data, kept)
-    assert (second.heatmaps.data != kept).any()
+        first, *_ = engine.infer(picture((65, 49), (0, 0)))
+        kept = first.data.copy()
+        second, *_ = engine.infer(picture((65, 49)))
+    np.testing.assert_array_equal(first.data, kept)
+    assert (second.data != kept).any()
 
 
 def test_an_engine_says_what_it_is() -> None:
@@ -183,7 +183,7 @@ def test_a_model_whose_weights_are_missing_is_refused_when_it_is_opened(shared: 
     # A buffer whose length is 0 has no data: found when the network first runs, not before.
     model = parse_model(bytes(content), path)
     with open_cpu(model, threads=1, why="whole") as engine:
-        assert engine.infer(np.zeros((353, 481, 3), np.uint8)).heatmaps.data.shape == (23, 31, 17)
+        assert engine.infer(np.zeros((353, 481, 3), np.uint8))[0].data.shape == (23, 31, 17)
     at = _largest_buffer(bytes(content))
     content[at : at + 4] = bytes(4)
     with pytest.raises(ModelError, match="must be a model that"):
@@ -255,7 +255,7 @@ def test_a_published_model_sees_noses_in_a_picture(shared: Path, name: str, stri
     model = read_model(shared / f"models/{name}.tflite")
     image = cv2.cvtColor(cv2.imread(str(shared / "testdata/couple_640x480.bmp")), cv2.COLOR_BGR2RGB)
     with open_cpu(model, threads=2, why="a test") as engine:
-        heads = engine.infer(np.asarray(cv2.resize(image, model.size), np.uint8))
+        heads = PoseNet.of(model).heads(engine.infer(np.asarray(cv2.resize(image, model.size), np.uint8)))
     assert heads.stride == stride
     assert heads.mid_offsets.data.shape[2] == 64
     noses = heads.heatmaps.values()[..., 0]

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-from posed.engine.base import Heads
 from posed.engine.compatibility import Delegate, _pair
 from posed.engine.edgetpu import open_edgetpu
 from posed.engine.tflite import TfliteEngine, open_cpu
 from posed.errors import EngineError, EngineLost
 from posed.model.tflite import Model, parse_model, read_model
+from posed.networks.posenet import Heads, PoseNet
 from scripts.standins.edgetpu import Behaviour, write_heads
 from tests.make_tflite import CORAL, make_tflite
 from tests.standin import built
@@ -95,7 +95,7 @@ def counted(log: Path, what: str) -> int:
 def random_heads(seed: int) -> Heads:
     plain = parse_model(make_tflite(), Path("pose.tflite"))
     with open_cpu(plain, 1, "a test") as engine:
-        heads = engine.infer(BLACK)
+        heads = PoseNet.of(plain).heads(engine.infer(BLACK))
     random = np.random.default_rng(seed)
     return replace(
         heads,
@@ -125,10 +125,10 @@ def test_published_compiled_models_give_the_heads_of_the_plain_ones(
     image = cv2.cvtColor(cv2.imread(str(shared / "testdata/couple_640x480.bmp")), cv2.COLOR_BGR2RGB)
     picture = np.asarray(cv2.resize(image, plain.size), np.uint8)
     with open_cpu(plain, 2, "a test") as engine:
-        expected = engine.infer(picture)
+        expected = PoseNet.of(plain).heads(engine.infer(picture))
     behave(Behaviour(heads=write_heads(tmp_path / "heads", expected)))
     with opened(compiled, delegate) as engine:
-        check_same(engine.infer(picture), expected)
+        check_same(PoseNet.of(compiled).heads(engine.infer(picture)), expected)
 
 
 def test_records_of_heads_are_played_in_turn(
@@ -138,7 +138,7 @@ def test_records_of_heads_are_played_in_turn(
     behave(Behaviour(heads=write_heads(tmp_path / "heads", *records)))
     with opened(model, delegate) as engine:
         for expected in [*records, records[0]]:
-            check_same(engine.infer(BLACK), expected)
+            check_same(PoseNet.of(model).heads(engine.infer(BLACK)), expected)
 
 
 def test_an_engine_says_what_it_is(model: Model, delegate: Delegate) -> None:

@@ -14,6 +14,7 @@ from posed.config import CameraConfig, Config, EngineConfig
 from posed.errors import CameraEnded
 from posed.model.pair import load_pair
 from posed.mqtt.spool import Occurrence
+from posed.networks import network_of
 from posed.pipeline.detection import poses_of
 from posed.pipeline.scene import Following
 from posed.pipeline.threads import Pipeline
@@ -288,7 +289,7 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
             frame = inferred.frame
             first_s = frame.time_s if first_s is None else first_s
             now_s = frame.time_s - first_s
-            following.update(poses_of(inferred, config), frame, dark=inferred.dark)
+            following.update(poses_of(inferred, network_of(pair.model), config), frame, dark=inferred.dark)
             if (look := following.next_crop()) is not None:
                 pipeline.look(look, frame)
     finally:

@@ -11,6 +11,7 @@ from posed.errors import ModelError
 from posed.model.network import check_size, grid_of, mobilenet_v1
 from posed.model.tfjs import read_tfjs
 from posed.model.tflite import read_model
+from posed.networks.posenet import PoseNet
 from tests.forward import forward, random_weights
 
 SMALL = mobilenet_v1(0.1)
@@ -134,7 +135,7 @@ def test_googles_weights_through_this_architecture_say_what_googles_file_says(sh
     image = np.random.default_rng(3).integers(0, 256, (257, 257, 3), np.uint8)
     ours = forward(network, weights, image, 32)
     with open_engine(EngineConfig(kind="cpu"), model, None) as engine:
-        theirs = engine.infer(image)
+        theirs = PoseNet.of(model).heads(engine.infer(image))
     mid = np.concatenate([ours["displacement_fwd"], ours["displacement_bwd"]], axis=2)
     np.testing.assert_allclose(ours["heatmap"], theirs.heatmaps.values(), atol=0.01)
     np.testing.assert_allclose(ours["offset"], theirs.short_offsets.values(), atol=0.05)

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posed.engine.base import Head, Heads
+from posed.model.outputs import OutputTensor
 from posed.networks.posenet import many as compiled
+from posed.networks.posenet.heads import Heads
 from posed.pose import Pose
 from scripts.standins.heads import heads_of, person, quantised
 from tests.test_networks_posenet_many import any_heads, row_of
@@ -108,7 +109,7 @@ def crowds(
     noisy[0] = np.clip(noisy[0], -most, most)
     if sigmoid:
         noisy[0] = 1 / (1 + np.exp(-noisy[0]))
-    heads = Heads(Head(noisy[0]), Head(noisy[1]), Head(noisy[2]), stride, sigmoid)
+    heads = Heads(OutputTensor(noisy[0]), OutputTensor(noisy[1]), OutputTensor(noisy[2]), stride, sigmoid)
     return heads if dtype == "float32" else quantised(heads, np.dtype(dtype).type)
 
 
@@ -166,8 +167,8 @@ def test_both_take_equal_roots_in_the_same_order(
     # Few levels: ties and plateaus everywhere, also along the borders.
     random = np.random.default_rng(seed)
 
-    def head(channels: int, top: int) -> Head:
-        return Head(random.integers(0, top, (rows, columns, channels)).astype(dtype), 1.0, 0)
+    def head(channels: int, top: int) -> OutputTensor:
+        return OutputTensor(random.integers(0, top, (rows, columns, channels)).astype(dtype), 1.0, 0)
 
     assert_same(Heads(head(17, levels), head(34, 30), head(64, 60), 16), threshold=0.4)
 
@@ -182,12 +183,13 @@ def test_heads_of_different_types_are_the_same_to_both(data: st.DataObject) -> N
     assert_same(mixed)
 
 
-def test_read_only_and_strided_heads_can_be_read() -> None:
+def test_read_only_and_read_only_heads_can_be_read() -> None:
     heads = heads_of(row_of(2), (641, 481), 16)
     wide = np.repeat(heads.heatmaps.data, 2, axis=2)[:, :, ::2]
     wide.flags.writeable = False
     expected = compiled.decode_many(heads, 10, 0.3, 20.0)
-    got = compiled.decode_many(Heads(Head(wide), heads.short_offsets, heads.mid_offsets, 16), 10, 0.3, 20.0)
+    read_only = Heads(OutputTensor(wide), heads.short_offsets, heads.mid_offsets, 16)
+    got = compiled.decode_many(read_only, 10, 0.3, 20.0)
     for one, other in zip(got, expected, strict=True):
         np.testing.assert_array_equal(one.points, other.points)
 

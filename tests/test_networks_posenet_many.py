@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
-from posed.engine.base import Head, Heads
 from posed.frame import Image, Letterbox
+from posed.model.outputs import OutputTensor
 from posed.model.tflite import read_model
-from posed.networks.posenet import decode, decode_many, describe
+from posed.networks.posenet import PoseNet, decode, decode_many
+from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.logits import logit_of
 from posed.pose import EDGES, KEYPOINT_COUNT, KEYPOINTS, LEFT_EYE, NOSE, Pose
 from scripts.standins.heads import NOBODY, heads_of, person, quantised, radius_px, scattered
@@ -52,7 +53,7 @@ def assert_same_people(poses: Sequence[Pose], people: Sequence[Points], within_p
 def with_logits(heads: Heads, change: Callable[[NDArray[np.float32]], None]) -> Heads:
     logits = np.array(heads.heatmaps.data, np.float32)
     change(logits)
-    return replace(heads, heatmaps=Head(logits))
+    return replace(heads, heatmaps=OutputTensor(logits))
 
 
 def with_only_root(heads: Heads, root: int, other_score: float) -> Heads:
@@ -79,15 +80,15 @@ def test_everybody_is_found_within_half_a_pixel(stride: int, count: int) -> None
 def test_a_keypoint_is_refined_to_its_place_when_the_edge_only_led_near(stride: int) -> None:
     people = row_of(2)
     heads = heads_of(people, SIZE, stride)
-    mid = Head(heads.mid_offsets.data + np.float32(9))
+    mid = OutputTensor(heads.mid_offsets.data + np.float32(9))
     assert_same_people(poses_of(replace(heads, mid_offsets=mid)), people, within_px=0.5)
 
 
 def test_there_are_five_refinements() -> None:
     people = row_of(1)
     heads = heads_of(people, SIZE, 16)
-    short = Head(heads.short_offsets.data * np.float32(0.5))
-    mid = Head(heads.mid_offsets.data + np.float32(8))
+    short = OutputTensor(heads.short_offsets.data * np.float32(0.5))
+    mid = OutputTensor(heads.mid_offsets.data + np.float32(8))
     # Each step halves the 8 px left by the edge: 8 / 2^5 = 0.25 where there are five.
     [pose] = poses_of(replace(heads, short_offsets=short, mid_offsets=mid))
     off = np.abs(pose.points - people[0]).max(axis=1)
@@ -96,9 +97,9 @@ def test_there_are_five_refinements() -> None:
 
 def test_samples_are_bilinear() -> None:
     heads = Heads(
-        Head(np.full((3, 3, 17), logit_of(0.4), np.float32)),
-        Head(np.zeros((3, 3, 34), np.float32)),
-        Head(np.zeros((3, 3, 64), np.float32)),
+        OutputTensor(np.full((3, 3, 17), logit_of(0.4), np.float32)),
+        OutputTensor(np.zeros((3, 3, 34), np.float32)),
+        OutputTensor(np.zeros((3, 3, 64), np.float32)),
         16,
     )
     heads.heatmaps.data[1, 1, NOSE] = 6.0
@@ -137,7 +138,8 @@ def test_the_best_comes_first() -> None:
 @pytest.mark.parametrize("offset", [-700.0, 700.0])
 def test_points_stay_within_the_grid_where_offsets_lead_out_of_it(offset: float) -> None:
     heads = with_logits(heads_of([], SIZE, 16), lambda logits: logits.fill(0.0))
-    poses = poses_of(replace(heads, short_offsets=Head(heads.short_offsets.data + np.float32(offset))))
+    short = OutputTensor(heads.short_offsets.data + np.float32(offset))
+    poses = poses_of(replace(heads, short_offsets=short))
     assert poses
     for pose in poses:
         np.testing.assert_array_equal(pose.points, np.full((17, 2), (480, 640)) * (offset > 0))
@@ -166,7 +168,7 @@ def test_each_direction_of_each_edge_reads_its_own_two_channels(edge: int, backw
     own = [2 * len(EDGES) * backwards + edge, 2 * len(EDGES) * backwards + len(EDGES) + edge]
     mid = np.zeros_like(heads.mid_offsets.data)
     mid[:, :, own] = heads.mid_offsets.data[:, :, own]
-    [pose] = poses_of(replace(heads, mid_offsets=Head(mid)))
+    [pose] = poses_of(replace(heads, mid_offsets=OutputTensor(mid)))
     np.testing.assert_allclose(pose.points[source], points[source], atol=0.5)
     np.testing.assert_allclose(pose.points[target], points[target], atol=0.5)
 
@@ -174,9 +176,9 @@ def test_each_direction_of_each_edge_reads_its_own_two_channels(edge: int, backw
 def test_the_way_from_the_left_eye_to_the_nose_reads_channels_32_and_48() -> None:
     # Google's own decoder reads two channels of other edges here.
     heads = Heads(
-        Head(np.full((10, 10, 17), logit_of(0.29), np.float32)),
-        Head(np.zeros((10, 10, 34), np.float32)),
-        Head(np.zeros((10, 10, 64), np.float32)),
+        OutputTensor(np.full((10, 10, 17), logit_of(0.29), np.float32)),
+        OutputTensor(np.zeros((10, 10, 34), np.float32)),
+        OutputTensor(np.zeros((10, 10, 64), np.float32)),
         16,
     )
     heads.heatmaps.data[4, 4, LEFT_EYE] = 6.0
@@ -272,7 +274,7 @@ def test_quantised_heads_give_the_same_people_within_half_a_step(
 
 def test_heatmaps_after_the_sigmoid_give_the_same_as_logits() -> None:
     heads = heads_of(row_of(2), SIZE, 16)
-    scores = Head((1 / (1 + np.exp(-heads.heatmaps.data))).astype(np.float32))
+    scores = OutputTensor((1 / (1 + np.exp(-heads.heatmaps.data))).astype(np.float32))
     before = poses_of(heads)
     after = poses_of(replace(heads, heatmaps=scores, sigmoid=True))
     for one, other in zip(before, after, strict=True):
@@ -280,8 +282,8 @@ def test_heatmaps_after_the_sigmoid_give_the_same_as_logits() -> None:
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
 
 
-def constant(value: float, dtype: type[np.generic] = np.float32, channels: int = 17) -> Head:
-    return Head(np.full((31, 41, channels), value, dtype))
+def constant(value: float, dtype: type[np.generic] = np.float32, channels: int = 17) -> OutputTensor:
+    return OutputTensor(np.full((31, 41, channels), value, dtype))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0, 50.0])
@@ -322,15 +324,15 @@ def any_heads(draw: st.DrawFn) -> Heads:
     odd = draw(st.sampled_from([0.0, np.nan, np.inf, -np.inf]))
     kind = draw(st.sampled_from(["float32", "uint8", "int8"]))
 
-    def head(channels: int) -> Head:
+    def head(channels: int) -> OutputTensor:
         values = random.normal(0, spread, (rows, columns, channels))
         if kind != "float32":
             limits = np.iinfo(kind)
-            return Head(
+            return OutputTensor(
                 np.clip(values, limits.min, limits.max).astype(kind), 0.7, draw(st.integers(-128, 255))
             )
         values[random.random(values.shape) < 0.1] = odd
-        return Head(values.astype(np.float32))
+        return OutputTensor(values.astype(np.float32))
 
     stride = draw(st.sampled_from([8, 16, 32]))
     return Heads(head(17), head(34), head(64), stride, sigmoid=draw(st.booleans()))
@@ -379,7 +381,7 @@ def test_the_decoder_is_described(
     monkeypatch: pytest.MonkeyPatch, people: Literal["one", "many"], is_compiled: bool, said: str
 ) -> None:
     monkeypatch.setattr("posed.networks.posenet.COMPILED", is_compiled)
-    assert describe(DecodeConfig(people=people)) == said
+    assert PoseNet(16).describe(DecodeConfig(people=people)) == said
 
 
 # Real models
@@ -396,7 +398,7 @@ def poses_in(picture: Image, model_file: Path, config: DecodeConfig = CONFIG) ->
     model = read_model(model_file)
     letterbox = Letterbox((picture.shape[1], picture.shape[0]), model.size)
     with open_engine(EngineConfig(kind="cpu", threads=1), model, None) as engine:
-        poses = decode(engine.infer(letterbox.apply(picture)), config)
+        poses = decode(PoseNet.of(model).heads(engine.infer(letterbox.apply(picture))), config)
     return [Pose(letterbox.to_source(pose.points), pose.scores, pose.score) for pose in poses]
 
 

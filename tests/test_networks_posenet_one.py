@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from posed.config import DecodeConfig
-from posed.engine.base import Head, Heads
+from posed.model.outputs import OutputTensor
 from posed.networks.posenet import decode, decode_one
+from posed.networks.posenet.heads import Heads
 from posed.pose import KEYPOINT_COUNT
 from scripts.standins.heads import heads_of, person, quantised
 
@@ -23,7 +24,8 @@ def a_head_with(cells: list[tuple[int, int]], logits: list[float]) -> Heads:
     for keypoint, ((row, column), logit) in enumerate(zip(cells, logits, strict=True)):
         heatmaps[row, column, keypoint] = logit
         short[row, column, [keypoint, KEYPOINT_COUNT + keypoint]] = keypoint / 4, -keypoint / 4
-    return Heads(Head(heatmaps), Head(short), Head(np.zeros((4, 5, 64), np.float32)), 16)
+    mid = np.zeros((4, 5, 64), np.float32)
+    return Heads(OutputTensor(heatmaps), OutputTensor(short), OutputTensor(mid), 16)
 
 
 CELLS = [(keypoint % 4, 1 + keypoint % 4) for keypoint in range(17)]
@@ -64,7 +66,7 @@ def test_quantised_heads_give_the_same_within_half_a_step(dtype: type[np.uint8] 
 
 def test_heatmaps_after_the_sigmoid_give_the_same_as_logits() -> None:
     heads = heads_of([person((180, 250), 300)], SIZE, 16)
-    scores = Head((1 / (1 + np.exp(-heads.heatmaps.data))).astype(np.float32))
+    scores = OutputTensor((1 / (1 + np.exp(-heads.heatmaps.data))).astype(np.float32))
     after = decode_one(replace(heads, heatmaps=scores, sigmoid=True))
     before = decode_one(heads)
     np.testing.assert_allclose(after.points, before.points)
@@ -74,7 +76,7 @@ def test_heatmaps_after_the_sigmoid_give_the_same_as_logits() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("sigmoid", [False, True])
 def test_what_is_no_number_ends_in_a_finite_pose_within_the_input(value: float, sigmoid: bool) -> None:
-    hopeless = [Head(np.full((4, 5, channels), value, np.float32)) for channels in (17, 34, 64)]
+    hopeless = [OutputTensor(np.full((4, 5, channels), value, np.float32)) for channels in (17, 34, 64)]
     heads = Heads(hopeless[0], hopeless[1], hopeless[2], 16, sigmoid)
     pose = decode_one(heads)
     assert np.isfinite(pose.points).all()

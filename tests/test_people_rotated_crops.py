@@ -12,7 +12,7 @@ from posed.config import DecodeConfig, EngineConfig, PeopleConfig, ZoneConfig
 from posed.engine import open_engine
 from posed.frame import Letterbox, Region, RotatedCrop, RotatedLetterbox
 from posed.model.pair import load_pair
-from posed.networks.posenet import decode_frame
+from posed.networks import network_of
 from posed.people.falls import Down, Place
 from posed.people.person import Person
 from posed.people.rotated_crops import (
@@ -266,11 +266,12 @@ def test_people_in_a_picture_on_its_side_are_found_only_turned(shared, turn_deg)
     size = lying.shape[1], lying.shape[0]
     view = RotatedLetterbox(RotatedCrop(Region.whole(size), turn_deg), pair.model.size)
     letterbox = Letterbox(size, pair.model.size)
+    network = network_of(pair.model)
     with open_engine(EngineConfig(kind="cpu"), pair.cpu, pair.edgetpu) as engine:
-        as_it_is = decode_frame(engine.infer(letterbox.apply(lying)), letterbox, settings)
-        turned = decode_frame(engine.infer(view.apply(lying)), view, settings)
+        as_it_is = network.poses(engine.infer(letterbox.apply(lying)), letterbox, settings)
+        turned = network.poses(engine.infer(view.apply(lying)), view, settings)
         upright_box = Letterbox((640, 480), pair.model.size)
-        upright = decode_frame(engine.infer(upright_box.apply(photograph)), upright_box, settings)
+        upright = network.poses(engine.infer(upright_box.apply(photograph)), upright_box, settings)
     people = merge_detections(as_it_is, turned, turn_deg, settings.keypoint_threshold)
     assert as_it_is == []
     assert len(people) == len(upright) == 2

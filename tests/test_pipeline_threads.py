@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from posed.camera.base import FrameMaker
-from posed.engine.base import Head, Heads
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
 from posed.frame import Frame, Region, RotatedCrop
+from posed.model.outputs import Outputs, OutputTensor
 from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.threads import LOOK_LATER, Pipeline, Slot, _delay
 from posed.timing import Backoff
@@ -70,14 +70,13 @@ class FakeEngine:
         self._fail_at = fail_at
         self._held = held
 
-    def infer(self, image: np.ndarray) -> Heads:
+    def infer(self, image: np.ndarray) -> Outputs:
         if self._held is not None:
             self._held.wait(10)
         self.inputs += 1
         if self.inputs - 1 == self._fail_at:
             raise EngineLost("edgetpu: invoke failed")
-        heads = [Head(np.zeros((3, 5, channels), np.float32)) for channels in (17, 34, 64)]
-        return Heads(*heads, stride=8)
+        return tuple(OutputTensor(np.zeros((3, 5, channels), np.float32)) for channels in (17, 34, 64))
 
     def __enter__(self) -> FakeEngine:
         return self
@@ -180,7 +179,7 @@ class StepEngine(FakeEngine):
         super().__init__()
         self.began, self.end = threading.Semaphore(0), threading.Semaphore(0)
 
-    def infer(self, image: np.ndarray) -> Heads:
+    def infer(self, image: np.ndarray) -> Outputs:
         self.began.release()
         assert self.end.acquire(timeout=10)
         return super().infer(image)
@@ -501,7 +500,7 @@ class RememberingEngine(FakeEngine):
         super().__init__()
         self.images: list[np.ndarray] = []
 
-    def infer(self, image: np.ndarray) -> Heads:
+    def infer(self, image: np.ndarray) -> Outputs:
         self.images.append(image)
         return super().infer(image)
 

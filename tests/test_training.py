@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from posed.engine.base import Head, Heads
 from posed.errors import ImageError, ModelError
+from posed.model.outputs import OutputTensor
 from posed.model.tflite import read_model
 from posed.networks.posenet import decode_many
+from posed.networks.posenet.heads import Heads
 from posed.pose import (
     EDGES,
     KEYPOINT_COUNT,
@@ -61,8 +62,8 @@ def sample(people: list[NDArray[np.float64]] = PEOPLE, size: tuple[int, int] = S
 
 
 def as_heads(targets: Targets, stride: int) -> Heads:
-    def head(channels_first: NDArray[np.float32]) -> Head:
-        return Head(np.ascontiguousarray(np.moveaxis(channels_first, 0, -1)))
+    def head(channels_first: NDArray[np.float32]) -> OutputTensor:
+        return OutputTensor(np.ascontiguousarray(np.moveaxis(channels_first, 0, -1)))
 
     return Heads(head(targets.heat * 12 - 6), head(targets.short), head(targets.mid), stride)
 

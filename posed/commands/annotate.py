@@ -18,6 +18,7 @@ from posed.drawing.skeletons import draw_people
 from posed.errors import CameraEnded, ImageError
 from posed.frame import Image
 from posed.model.pair import load_pair
+from posed.networks import Network, network_of
 from posed.pipeline.detection import poses_of
 from posed.pipeline.scene import Following
 from posed.pipeline.threads import Pipeline
@@ -81,7 +82,9 @@ def annotate(video: Path, out: Path, config: Config, show: Callable[[Progress], 
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
         with _Writer(part, out, fps) as writer:
-            _draw(pipeline, config, writer, lambda: show(Progress(writer.taken, total)))
+            _draw(
+                pipeline, network_of(pair.model), config, writer, lambda: show(Progress(writer.taken, total))
+            )
         writer.check()
         part.replace(out)
     finally:
@@ -101,7 +104,9 @@ def _check(video: Path, out: Path) -> None:
         raise ImageError(f"{out}: cannot be written: {out.parent} is no folder that can be written to")
 
 
-def _draw(pipeline: Pipeline, config: Config, writer: _Writer, show: Callable[[], object]) -> None:
+def _draw(
+    pipeline: Pipeline, network: Network, config: Config, writer: _Writer, show: Callable[[], object]
+) -> None:
     """Every frame of the video, to its end."""
     threshold = config.decode.keypoint_threshold
     with TemporaryDirectory(prefix="posed-draw-") as folder:
@@ -115,7 +120,7 @@ def _draw(pipeline: Pipeline, config: Config, writer: _Writer, show: Callable[[]
             if inferred is None:
                 continue
             frame = inferred.frame
-            people = following.update(poses_of(inferred, config), frame, dark=inferred.dark)
+            people = following.update(poses_of(inferred, network, config), frame, dark=inferred.dark)
             if (look := following.next_crop()) is not None:
                 pipeline.look(look, frame)
             writer.write(draw_people(frame.image, people, config.people.zones, threshold), frame.time_s)

@@ -16,7 +16,8 @@ from posed.engine.base import Engine
 from posed.errors import ImageError
 from posed.frame import Image, Letterbox
 from posed.messages.structs import Poses, Sender, Size, people_messages, rfc3339
-from posed.networks.posenet import decode_frame
+from posed.model.tflite import Model
+from posed.networks import network_of
 from posed.pose import Pose
 
 
@@ -55,14 +56,14 @@ class Detection:
 
 
 def detect(
-    paths: Sequence[Path], engine: Engine, input_size: tuple[int, int], settings: DecodeConfig
+    paths: Sequence[Path], engine: Engine, model: Model, settings: DecodeConfig
 ) -> Iterator[Detection | ImageError]:
     """What is in each picture, in order; one that cannot be read gives its error instead.
 
     Args:
         paths: of the pictures.
         engine: opened.
-        input_size: (width, height) of the model's input, px.
+        model: that the engine has opened.
         settings: thresholds and limits.
     """
     for path in paths:
@@ -71,19 +72,17 @@ def detect(
         except ImageError as error:
             yield error
         else:
-            yield _detect_one(path, image, engine, input_size, settings)
+            yield _detect_one(path, image, engine, model, settings)
 
 
-def _detect_one(
-    path: Path, image: Image, engine: Engine, input_size: tuple[int, int], settings: DecodeConfig
-) -> Detection:
+def _detect_one(path: Path, image: Image, engine: Engine, model: Model, settings: DecodeConfig) -> Detection:
     began = time.perf_counter()
-    letterbox = Letterbox((image.shape[1], image.shape[0]), input_size)
+    letterbox = Letterbox((image.shape[1], image.shape[0]), model.size)
     network_input = letterbox.apply(image)
     inference_began = time.perf_counter()
-    heads = engine.infer(network_input)
+    outputs = engine.infer(network_input)
     inference_s = time.perf_counter() - inference_began
-    poses = decode_frame(heads, letterbox, settings)
+    poses = network_of(model).poses(outputs, letterbox, settings)
     return Detection(path, image, poses, inference_s, time.perf_counter() - began)
 
 

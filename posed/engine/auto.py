@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable
 from typing import Final, Self
 
-from posed.engine.base import Engine, Heads
+from posed.engine.base import Engine
 from posed.errors import EngineError, EngineLost
 from posed.frame import Image
+from posed.model.outputs import Outputs
 from posed.timing import Backoff
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class FallbackEngine:
         self._thread = threading.Thread(target=self._look, name="edgetpu", daemon=True)
         self._thread.start()
 
-    def infer(self, image: Image) -> Heads:
+    def infer(self, image: Image) -> Outputs:
         """Run the network.
 
         Args:

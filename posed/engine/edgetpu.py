@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from posed.engine.compatibility import LIBRARY, Delegate, check_compatibility
-from posed.engine.tflite import TfliteEngine, check_heads, find_runtime, told
+from posed.engine.tflite import TfliteEngine, check_outputs, find_runtime, told
 from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model
 
@@ -60,7 +60,7 @@ def connect(model: Model, device: str, library: str, why: str) -> TfliteEngine:
         ) from None
     except RuntimeError as error:
         raise EngineLost(f"edgetpu {name}: failed to take the model ({told(error)})") from None
-    check_heads(model, interpreter)
+    check_outputs(model, interpreter)
     return TfliteEngine(model, interpreter, kind="edgetpu", device=name, why=why)
 
 

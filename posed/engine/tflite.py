@@ -1,4 +1,4 @@
-"""PoseNet on a TFLite interpreter: the CPU engine, and what the Edge TPU's shares with it."""
+"""A model in a TFLite interpreter: the CPU engine, and what the Edge TPU's shares with it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from posed.engine.base import Head, Heads
 from posed.errors import EngineError, EngineLost, ModelError
 from posed.frame import Image
 from posed.log import without_chatter
+from posed.model.outputs import Outputs, OutputTensor
 from posed.model.tflite import Model, Tensor
 
 RUNTIMES: Final = ("ai_edge_litert", "tflite_runtime")
@@ -90,7 +90,7 @@ class TfliteEngine:
         self._model = model
         self._interpreter = interpreter
 
-    def infer(self, image: Image) -> Heads:
+    def infer(self, image: Image) -> Outputs:
         """Run the network.
 
         Args:
@@ -101,16 +101,10 @@ class TfliteEngine:
         """
         self._write_input(image)
         self.invoke()
-        return Heads(
-            heatmaps=self._head(self._model.heatmaps),
-            short_offsets=self._head(self._model.short_offsets),
-            mid_offsets=_joined([self._head(tensor) for tensor in self._model.mid_offsets]),
-            stride=self._model.stride,
-            sigmoid=self._model.sigmoid,
-        )
+        return tuple(self._output(tensor) for tensor in self._model.outputs)
 
     def invoke(self) -> None:
-        """Run the network on the input that is there, and leave the heads where they are: what the chip does.
+        """Run the network on the input that is there, and leave its outputs where they are, as the chip does.
 
         Raises:
             EngineLost: the device failed or is gone; opening it again may help.
@@ -138,11 +132,11 @@ class TfliteEngine:
             np.multiply(image, np.float32(1 / 127.5), out=memory)
             np.subtract(memory, np.float32(1), out=memory)
 
-    def _head(self, tensor: Tensor) -> Head:
+    def _output(self, tensor: Tensor) -> OutputTensor:
         data = self._interpreter.get_tensor(tensor.index)[0]  # a copy
         if tensor.dtype == "float32":
-            return Head(data)
-        return Head(data, tensor.scale, tensor.zero_point)
+            return OutputTensor(data)
+        return OutputTensor(data, tensor.scale, tensor.zero_point)
 
     def close(self) -> None:
         """Let go of the device; nothing can be inferred after that."""
@@ -180,11 +174,11 @@ def open_cpu(model: Model, threads: int, why: str) -> TfliteEngine:
         raise ModelError(
             f"{model.path}: must be a model that {runtime.name} can run, got: {told(error)}"
         ) from None
-    check_heads(model, interpreter)
+    check_outputs(model, interpreter)
     return TfliteEngine(model, interpreter, kind="cpu", device=runtime.name, why=why)
 
 
-def check_heads(model: Model, interpreter: Any) -> None:
+def check_outputs(model: Model, interpreter: Any) -> None:
     """The network gives the shapes that its file says: the decoder reads no others.
 
     Raises:
@@ -192,7 +186,7 @@ def check_heads(model: Model, interpreter: Any) -> None:
     """
     outputs = interpreter.get_output_details()
     shapes = {output["index"]: tuple(map(int, output["shape"])) for output in outputs}
-    for tensor in (model.heatmaps, model.short_offsets, *model.mid_offsets):
+    for tensor in model.outputs:
         if (shape := shapes.get(tensor.index)) != tensor.shape:
             raise ModelError(
                 f"{model.path}: {tensor.name[:60]!r} must be {tensor.shape} as the file says, got {shape}"
@@ -205,13 +199,3 @@ def _ready(runtime: Runtime, content: bytes, threads: int) -> Any:
         interpreter.allocate_tensors()
     interpreter.invoke()  # some damage shows only here, and would look like a device that failed
     return interpreter
-
-
-def _joined(heads: Sequence[Head]) -> Head:
-    """Mid offsets as one head; two come as displacements forwards and backwards."""
-    if len(heads) == 1:
-        return heads[0]
-    if len({(head.data.dtype, head.scale, head.zero_point) for head in heads}) == 1:
-        data = np.concatenate([head.data for head in heads], axis=-1)
-        return Head(data, heads[0].scale, heads[0].zero_point)
-    return Head(np.concatenate([head.values() for head in heads], axis=-1))

@@ -37,7 +37,7 @@ HEADS: Final = {
     "short_offsets": ("offset",),
     "mid_offsets": ("displacement_fwd", "displacement_bwd"),
 }
-"""The outputs, named as in `posed.engine.base.Heads`, and the network's heads side by side in each."""
+"""Fields of `posed.networks.posenet.heads.Heads`, and the heads that stand side by side in each output."""
 
 HEATMAP_LIMIT: Final = 10.0
 """Logits beyond are clipped: scores from 0.00005 to 0.99995, in steps of 0.08."""

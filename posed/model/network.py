@@ -39,7 +39,7 @@ HEADS: Final = {
     "displacement_fwd": DISPLACEMENT_CHANNELS,
     "displacement_bwd": DISPLACEMENT_CHANNELS,
 }
-"""Channels of each head; offsets as in `posed.engine.base.Heads`."""
+"""Channels of each head; offsets as in `posed.networks.posenet.heads.Heads`."""
 
 _CHANNELS: Final = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 _STRIDES: Final = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)

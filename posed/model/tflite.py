@@ -98,6 +98,11 @@ class Model:
         return self.input.shape[2], self.input.shape[1]
 
     @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The output tensors that the network's decoder reads: heatmaps, short offsets, mid offsets."""
+        return (self.heatmaps, self.short_offsets, *self.mid_offsets)
+
+    @property
     def grid(self) -> tuple[int, int]:
         """(height, width) of the heads, cells."""
         return self.heatmaps.shape[1], self.heatmaps.shape[2]

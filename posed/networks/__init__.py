@@ -1,1 +1,40 @@
-"""What the arrays of a network mean."""
+"""What the arrays of a network mean: pure functions of them, no device and no clock."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from posed.config import DecodeConfig
+from posed.frame import Letterbox, RotatedLetterbox
+from posed.model.outputs import Outputs
+from posed.model.tflite import Model
+from posed.networks.posenet import PoseNet
+from posed.pose import Pose
+
+
+class Network(Protocol):
+    """Reads the output tensors of one model."""
+
+    def poses(
+        self, outputs: Outputs, view: Letterbox | RotatedLetterbox, settings: DecodeConfig
+    ) -> list[Pose]:
+        """Every person in the output tensors that the settings let through.
+
+        Args:
+            outputs: as an engine gave them for this model.
+            view: fitted a frame, or a turned part of it, into the model's input.
+            settings: thresholds and limits.
+
+        Returns:
+            Best first, px of the source frame.
+        """
+        ...
+
+    def describe(self, settings: DecodeConfig) -> str:
+        """Which decoder the settings choose; a few words for people."""
+        ...
+
+
+def network_of(model: Model) -> Network:
+    """The network that a model file holds."""
+    return PoseNet.of(model)

@@ -1,20 +1,20 @@
-"""From what the network said of a frame to everybody in it."""
+"""From the output tensors of a frame to everybody in it."""
 
 from __future__ import annotations
 
 from posed.config import Config
-from posed.networks.posenet import decode_frame
+from posed.networks import Network
 from posed.people.rotated_crops import merge_detections
 from posed.pipeline.threads import Inferred
 from posed.pose import Pose
 
 
-def poses_of(inferred: Inferred, config: Config) -> list[Pose]:
+def poses_of(inferred: Inferred, network: Network, config: Config) -> list[Pose]:
     """Every pose in a frame once, best first, px of the frame; left and right are the person's own."""
     settings, looked = config.decode, inferred.looked
-    poses = decode_frame(inferred.heads, inferred.letterbox, settings)
+    poses = network.poses(inferred.outputs, inferred.letterbox, settings)
     if looked is not None:
         turn_deg = looked.view.look.turn_deg
-        found = decode_frame(looked.heads, looked.view, settings)
+        found = network.poses(looked.outputs, looked.view, settings)
         poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold)
     return [pose.mirrored() for pose in poses] if config.camera.mirror else poses

@@ -25,9 +25,10 @@ from typing import Final, Generic, Literal, TypeVar
 
 from posed.camera.base import Camera
 from posed.camera.health import CameraHealth, CameraHealthDetector, is_due
-from posed.engine.base import Engine, Heads
+from posed.engine.base import Engine
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost, PosedError
 from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
+from posed.model.outputs import Outputs
 from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.stage_timings import StageTimings
 from posed.timing import Backoff
@@ -109,7 +110,7 @@ class RotatedInference:
     """What the network says of a part of a frame that was looked at once more, turned."""
 
     view: RotatedLetterbox
-    heads: Heads
+    outputs: Outputs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +123,7 @@ class Inferred:
 
     frame: Frame
     letterbox: Letterbox
-    heads: Heads
+    outputs: Outputs
     stages: StageTimings
     looked: RotatedInference | None = None
     dark: bool = False
@@ -428,14 +429,16 @@ class Pipeline:
         self._engine_call.begin(self._hang_s)
         try:
             with captured.stages.time("invoke"):
-                heads = engine.infer(captured.input)
+                outputs = engine.infer(captured.input)
             looked = self._look_turned(engine, captured)
         except EngineLost:
             self._lost_count += 1
             self._engine_call.begin(self._hang_s)  # for closing it
             raise
         self._engine_call.end()
-        inferred = Inferred(captured.frame, captured.letterbox, heads, captured.stages, looked, captured.dark)
+        inferred = Inferred(
+            captured.frame, captured.letterbox, outputs, captured.stages, looked, captured.dark
+        )
         while not self._inferred.put_if_free(inferred, POLL_S) and not self._stopping.is_set():
             pass
 

@@ -48,8 +48,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.config import DecodeConfig
-from posed.engine.base import Head, Heads
+from posed.model.outputs import OutputTensor
 from posed.networks.posenet import many
+from posed.networks.posenet.heads import Heads
 from scripts.paths import ROOT
 from scripts.standins.heads import disturbed, heads_of, person, quantised
 from scripts.tfjs import NoPackagesError, install_packages, write
@@ -297,7 +298,7 @@ def tfjs_times(cases: Sequence[tuple[Heads, int]]) -> list[float] | None:
 def as_real(heads: Heads) -> Heads:
     """Dequantised."""
     return Heads(
-        *(Head(head.values()) for head in (heads.heatmaps, heads.short_offsets, heads.mid_offsets)),
+        *(OutputTensor(head.values()) for head in (heads.heatmaps, heads.short_offsets, heads.mid_offsets)),
         heads.stride,
     )
 

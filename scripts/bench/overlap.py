@@ -30,10 +30,11 @@ from posed.commands.bench.camera import DrawnCamera
 from posed.config import load
 from posed.daemon import Daemon
 from posed.engine import open_engine
-from posed.engine.base import Engine, Heads
+from posed.engine.base import Engine
 from posed.errors import PosedError
 from posed.frame import Image
 from posed.log import start_log
+from posed.model.outputs import Outputs
 from posed.model.pair import load_pair
 from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people, seconds
 from scripts.paths import CORAL_353X481
@@ -158,7 +159,7 @@ class InTurns:
         self._daemon_fps: list[float] = []
         self._bare_fps: list[float] = []
 
-    def infer(self, image: Image) -> Heads:
+    def infer(self, image: Image) -> Outputs:
         """As the engine does; at the end of the daemon's turn a moment later."""
         now = time.monotonic()
         if self._began_at is None or now - self._began_at >= TURN_S:

@@ -22,9 +22,12 @@ from numpy.typing import NDArray
 from posed.commands.bench.machine import processor
 from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
-from posed.engine.base import Engine, Heads
+from posed.engine.base import Engine
 from posed.engine.tflite import find_runtime
 from posed.model.pair import load_pair
+from posed.model.tflite import Model
+from posed.networks.posenet import PoseNet
+from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.logits import logits_of
 from posed.networks.posenet.many import decode_many
 from posed.networks.posenet.one import decode_one
@@ -51,7 +54,7 @@ def main() -> int:
     for stride in (32, 16, 8):
         pair = load_pair(f"drawings-257x353-{stride}")
         with open_engine(EngineConfig(kind="cpu", threads=options.threads), pair.cpu, None) as engine:
-            print(row(stride, engine, pair.model.size, options.pictures), flush=True)
+            print(row(engine, pair.model, options.pictures), flush=True)
     return 0
 
 
@@ -67,20 +70,21 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def row(stride: int, engine: Engine, size: tuple[int, int], pictures: int) -> str:
+def row(engine: Engine, model: Model, pictures: int) -> str:
     """One line of the table."""
-    settings = DecodeConfig()
+    settings, network = DecodeConfig(), PoseNet.of(model)
     cell_px: list[Floats] = []
     one_px: list[Floats] = []
     many_px: list[Floats] = []
     times: list[tuple[float, float, float]] = []
     shape: tuple[int, ...] = ()
     for seed in range(FIRST_SEED, FIRST_SEED + pictures):
-        drawing = random_still(seed, size, 1, tame=True)
+        drawing = random_still(seed, model.size, 1, tame=True)
         if not drawing.people:
             continue
         truth = drawing.people[0]
-        heads, invoke_s = timed(lambda image=drawing.image: engine.infer(image))
+        outputs, invoke_s = timed(lambda image=drawing.image: engine.infer(image))
+        heads = network.heads(outputs)
         one, one_s = timed(lambda heads=heads: decode_one(heads))
         many, many_s = timed(
             lambda heads=heads: decode_many(
@@ -95,7 +99,8 @@ def row(stride: int, engine: Engine, size: tuple[int, int], pictures: int) -> st
             many_px.append(distances(many[0], truth))
     invoke_s, one_s, many_s = np.min(times, axis=0)
     return (
-        f"| {stride} | {shape[0]}×{shape[1]} | {spread(cell_px)} | {spread(one_px)} | {spread(many_px)} "
+        f"| {model.stride} | {shape[0]}×{shape[1]} "
+        f"| {spread(cell_px)} | {spread(one_px)} | {spread(many_px)} "
         f"| {invoke_s * 1e3:.1f} | {one_s * 1e6:.0f} | {many_s * 1e6:.0f} |"
     )
 

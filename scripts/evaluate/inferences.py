@@ -25,7 +25,7 @@ from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
 from posed.model.pair import Pair, load_pair
-from posed.networks.posenet import decode_frame
+from posed.networks import network_of
 from posed.pose import Pose
 from scripts.evaluate.clips import Clip, Frames
 
@@ -64,7 +64,7 @@ class Network:
             if look is None
             else RotatedLetterbox(look, size)
         )
-        return decode_frame(self._engine.infer(view.apply(image)), view, self.decode)
+        return network_of(self.pair.model).poses(self._engine.infer(view.apply(image)), view, self.decode)
 
     def brightness(self, image: Image) -> float:
         """Of a frame, as the daemon's pipeline measures it."""

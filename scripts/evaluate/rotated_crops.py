@@ -28,7 +28,8 @@ from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import PADDING, Image, Letterbox, Region, RotatedCrop, RotatedLetterbox
 from posed.model.pair import load_pair
-from posed.networks.posenet import decode_frame
+from posed.model.tflite import Model
+from posed.networks import network_of
 from posed.people.rotated_crops import FRAME_TURNS, SEARCH_TURNS, merge_detections
 from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size
@@ -95,18 +96,19 @@ class Eyes:
 
     Args:
         engine: opened.
-        input_size: (width, height) of the model's input, px.
+        model: that the engine has opened.
     """
 
-    def __init__(self, engine: Engine, input_size: tuple[int, int]) -> None:
+    def __init__(self, engine: Engine, model: Model) -> None:
         self._engine = engine
-        self._input_size = input_size
+        self._input_size = model.size
+        self._network = network_of(model)
         self._settings = DecodeConfig()
 
     def see(self, image: Image) -> list[Pose]:
         """Everybody in a picture as it is."""
         letterbox = Letterbox((image.shape[1], image.shape[0]), self._input_size)
-        return decode_frame(self._engine.infer(letterbox.apply(image)), letterbox, self._settings)
+        return self._network.poses(self._engine.infer(letterbox.apply(image)), letterbox, self._settings)
 
     def see_turned(self, image: Image, poses: list[Pose], turns: Sequence[int]) -> list[Pose]:
         """Everybody, those who are found turned too."""
@@ -114,7 +116,7 @@ class Eyes:
             view = RotatedLetterbox(
                 RotatedCrop(Region.whole((image.shape[1], image.shape[0])), turn_deg), self._input_size
             )
-            found = decode_frame(self._engine.infer(view.apply(image)), view, self._settings)
+            found = self._network.poses(self._engine.infer(view.apply(image)), view, self._settings)
             poses = merge_detections(poses, found, turn_deg, self._settings.keypoint_threshold)
         return poses
 
@@ -215,7 +217,7 @@ def main() -> int:
     options = parse_options()
     pair = load_pair(str(options.model), pull_missing=False)
     with open_engine(EngineConfig(kind="cpu", threads=options.threads), pair.cpu, pair.edgetpu) as engine:
-        eyes = Eyes(engine, pair.model.size)
+        eyes = Eyes(engine, pair.model)
         images = list(pictures(options))
         crops = [crop for image in images for crop in crops_of(eyes, image, eyes.see(image))]
         empty = np.median(np.stack(images[len(PICTURES) :]), axis=0).astype(np.uint8)

@@ -48,7 +48,7 @@ from posed.engine import open_engine
 from posed.errors import CameraEnded
 from posed.frame import Letterbox
 from posed.model.tflite import read_model
-from posed.networks.posenet import decode_frame
+from posed.networks import network_of
 from posed.people.size import body_size
 from posed.people.tracker import Tracker
 from posed.pose import KEYPOINT_COUNT, LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, Pose
@@ -475,7 +475,8 @@ def frames_of(video: Path, model: Path) -> tuple[list[Frame], tuple[int, int]]:
             if frame is not None:
                 size = (frame.image.shape[1], frame.image.shape[0])
                 letterbox = Letterbox(size, network.size)
-                poses = decode_frame(engine.infer(letterbox.apply(frame.image)), letterbox, CONFIG.decode)
+                outputs = engine.infer(letterbox.apply(frame.image))
+                poses = network_of(network).poses(outputs, letterbox, CONFIG.decode)
                 frames.append(Frame(frame.time_s, [], [], poses))
 
 

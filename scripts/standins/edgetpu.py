@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posed.engine.base import Heads
+from posed.networks.posenet.heads import Heads
 
 SOURCE = Path(__file__).with_name("edgetpu.c")
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.engine.base import Head, Heads
+from posed.model.outputs import OutputTensor
 from posed.model.tflite import Model
+from posed.networks.posenet.heads import Heads
 from posed.pose import EDGES, KEYPOINT_COUNT
 
 PEAK = 6.0
@@ -49,9 +50,9 @@ def heads_of(people: Sequence[NDArray[np.float64]], size: tuple[int, int], strid
                     if source == keypoint:
                         mid[inside, direction, :, edge] = (points[nearest, target] - cells)[inside]
     return Heads(
-        Head(logits.astype(np.float32)),
-        Head(short.reshape(rows, columns, -1).astype(np.float32)),
-        Head(mid.reshape(rows, columns, -1).astype(np.float32)),
+        OutputTensor(logits.astype(np.float32)),
+        OutputTensor(short.reshape(rows, columns, -1).astype(np.float32)),
+        OutputTensor(mid.reshape(rows, columns, -1).astype(np.float32)),
         stride,
     )
 
@@ -68,7 +69,7 @@ def in_steps(heads: Heads, model: Model) -> Heads:
     """Float heads as a quantised model gives them, in its own steps."""
     tensors = (model.heatmaps, model.short_offsets, *model.mid_offsets)
     steps = [
-        Head(np.clip(np.rint(head.data / tensor.scale) + tensor.zero_point, 0, 255).astype(np.uint8))
+        OutputTensor(np.clip(np.rint(head.data / tensor.scale) + tensor.zero_point, 0, 255).astype(np.uint8))
         for head, tensor in zip(
             (heads.heatmaps, heads.short_offsets, heads.mid_offsets), tensors, strict=True
         )
@@ -96,22 +97,22 @@ def scattered(size: tuple[int, int]) -> NDArray[np.float64]:
     return np.array([lattice[index] for index in order]) * (height, width)
 
 
-def disturbed(head: Head, deviation: float, random: np.random.Generator) -> Head:
+def disturbed(head: OutputTensor, deviation: float, random: np.random.Generator) -> OutputTensor:
     """A float head with noise."""
-    return Head((head.data + random.normal(0, deviation, head.data.shape)).astype(np.float32))
+    return OutputTensor((head.data + random.normal(0, deviation, head.data.shape)).astype(np.float32))
 
 
 def quantised(heads: Heads, dtype: type[np.uint8] | type[np.int8]) -> Heads:
     """The same heads in 256 steps each, as a quantised model gives them."""
 
-    def head(source: Head) -> Head:
+    def head(source: OutputTensor) -> OutputTensor:
         low, high = min(0.0, float(source.data.min())), max(0.0, float(source.data.max()))
         limits = np.iinfo(dtype)
         scale = (high - low) / 255 or 1.0
         zero_point = int(limits.min - round(low / scale))
         steps = np.rint(source.data / scale) + zero_point
         data: NDArray[Any] = np.clip(steps, limits.min, limits.max).astype(dtype)
-        return Head(data, scale, zero_point)
+        return OutputTensor(data, scale, zero_point)
 
     return Heads(
         head(heads.heatmaps), head(heads.short_offsets), head(heads.mid_offsets), heads.stride, heads.sigmoid

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from posed.engine.base import Heads
+from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.logits import logits_of
 from scripts.paths import CACHE
 

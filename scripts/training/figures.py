@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.config import DecodeConfig
-from posed.engine.base import Heads
 from posed.networks.posenet import decode
+from posed.networks.posenet.heads import Heads
 from posed.pose import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, SIGMAS, Pose
 from scripts.training.pool import SHOWN, Sample
 

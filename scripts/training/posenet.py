@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from posed.engine.base import Head, Heads
 from posed.frame import Image
 from posed.model.network import HEADS, Layer, Network
+from posed.model.outputs import OutputTensor
+from posed.networks.posenet.heads import Heads
 
 _CHANNELS: Final = (16, 32, 48, 48, 96, 128, 256, 256, 256, 256, 256, 256, 384, 384)
 _TRUNK_STRIDES: Final = (2, 2, 1, 1, 2, 1, 2, 1, 1, 1, 1, 1)
@@ -223,6 +224,11 @@ def infer(model: PoseNet, images: Sequence[Image], stride: int) -> list[Heads]:
         head.permute(0, 2, 3, 1).contiguous().cpu().numpy() for head in model(batch, (stride,))[stride][:3]
     ]
     return [
-        Heads(Head(found[0][index]), Head(found[1][index]), Head(found[2][index]), stride)
+        Heads(
+            OutputTensor(found[0][index]),
+            OutputTensor(found[1][index]),
+            OutputTensor(found[2][index]),
+            stride,
+        )
         for index in range(len(images))
     ]

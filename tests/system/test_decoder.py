@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
-from posed.engine.base import Head, Heads
 from posed.frame import Letterbox
+from posed.model.outputs import OutputTensor
 from posed.model.tflite import read_model
-from posed.networks.posenet import decode_many
+from posed.networks.posenet import PoseNet, decode_many
+from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.many import REFINEMENTS
 from posed.pose import Pose
 from scripts.paths import SHARED
@@ -182,10 +183,10 @@ def made_up_heads() -> Iterator[Heads]:
             )
 
 
-def with_false_keypoints(heatmaps: Head, random: np.random.Generator) -> Head:
+def with_false_keypoints(heatmaps: OutputTensor, random: np.random.Generator) -> OutputTensor:
     """Float heatmaps with single bright cells that belong to nobody: roots of poses too weak to keep."""
     bright = random.random(heatmaps.data.shape) < FALSE_KEYPOINTS / heatmaps.data.size
-    return Head(np.where(bright, random.normal(6, 1, bright.shape), heatmaps.data).astype(np.float32))
+    return OutputTensor(np.where(bright, random.normal(6, 1, bright.shape), heatmaps.data).astype(np.float32))
 
 
 def model_heads(path: Path) -> Iterator[Heads]:
@@ -195,7 +196,7 @@ def model_heads(path: Path) -> Iterator[Heads]:
         for picture in pictures(SHARED / "testdata"):
             image = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
             letterbox = Letterbox((image.shape[1], image.shape[0]), model.size)
-            yield engine.infer(letterbox.apply(image))
+            yield PoseNet.of(model).heads(engine.infer(letterbox.apply(image)))
 
 
 def pictures(folder: Path) -> Iterator[NDArray[Any]]:

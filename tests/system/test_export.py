@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
-from posed.engine.base import Heads
 from posed.frame import Image, Letterbox
 from posed.model.tflite import read_model
-from posed.networks.posenet import decode
+from posed.networks.posenet import PoseNet, decode
+from posed.networks.posenet.heads import Heads
 from posed.pose import Pose
 from scripts.paths import ROOT, SHARED
 from tests.system.conftest import Table
@@ -298,7 +298,7 @@ def infer(path: Path, images: Sequence[Image]) -> tuple[list[Heads], float]:
     inputs = [Letterbox((image.shape[1], image.shape[0]), model.size).apply(image) for image in images]
     times = []
     with open_engine(EngineConfig(kind="cpu", threads=2), model, None) as engine:
-        heads = [engine.infer(each) for each in inputs]
+        heads = [PoseNet.of(model).heads(engine.infer(each)) for each in inputs]
         for _ in range(RUNS):
             for each in inputs[:4]:
                 began = time.perf_counter()

@@ -28,8 +28,8 @@ import numpy as np
 import pytest
 import yaml
 
-from posed.engine.base import Heads
 from posed.model.tflite import Model, parse_model
+from posed.networks.posenet.heads import Heads
 from scripts.paths import ROOT
 from scripts.standins.edgetpu import Behaviour, write_heads
 from scripts.standins.heads import heads_of, in_steps, person

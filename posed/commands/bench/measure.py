@@ -19,8 +19,9 @@ from posed.errors import CameraError, CameraLost, EngineError, EngineLost
 if TYPE_CHECKING:
     from posed.camera.base import Camera
     from posed.config import Config
-    from posed.engine.base import Engine, Heads
+    from posed.engine.base import Engine
     from posed.frame import Image
+    from posed.model.outputs import Outputs
     from posed.model.tflite import Model
     from posed.pipeline.threads import Inferred
 
@@ -54,7 +55,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
 
     memory.note("numpy and OpenCV")
     from posed.daemon import Daemon
-    from posed.networks.posenet import describe
+    from posed.networks import network_of
     from posed.pipeline.threads import HANG_S
 
     memory.note("posed and MQTT")
@@ -103,7 +104,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
             "runtime": runtime,
             "engine": {"kind": engine.kind, "device": engine.device, "threads": config.engine.threads},
             "model": _model_facts(pair.name, used),
-            "decoder": describe(config.decode),
+            "decoder": network_of(used).describe(config.decode),
             "camera": "drawn" if fps is not None else config.camera.kind,
             **watch.figures(bare),
             "dropped": {"camera": daemon.dropped.camera, "mqtt": daemon.dropped.mqtt},
@@ -156,7 +157,7 @@ class _Kept:
 
     def __init__(self, engine: Engine) -> None:
         self.kind, self.device, self.why = engine.kind, engine.device, engine.why
-        self.infer: Callable[[Image], Heads] = engine.infer
+        self.infer: Callable[[Image], Outputs] = engine.infer
         self.invoke: Callable[[], None] = engine.invoke
         self.left = threading.Event()
 

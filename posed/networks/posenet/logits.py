@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.engine.base import Heads
+from posed.networks.posenet.heads import Heads
 
 LIMIT: Final = 50.0
 """Logits are kept within ±LIMIT, where the sigmoid is 0 or 1 in any precision."""

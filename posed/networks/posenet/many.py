@@ -18,7 +18,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.engine.base import Head, Heads
+from posed.model.outputs import OutputTensor
+from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.logits import EDGE, LIMIT, logit_of
 from posed.pose import EDGES, KEYPOINT_COUNT, Pose
 
@@ -141,12 +142,12 @@ def decode_many(heads: Heads, max_people: int, score_threshold: float, nms_radiu
     return list(map(Pose, points[:count], scores[:count], totals[0, :count].tolist()))
 
 
-def _of_one_type(heads: Heads) -> tuple[Head, Head, Head]:
+def _of_one_type(heads: Heads) -> tuple[OutputTensor, OutputTensor, OutputTensor]:
     """The three heads, all as real numbers where their types differ."""
     heatmaps, short, mid = heads.heatmaps, heads.short_offsets, heads.mid_offsets
     if heatmaps.data.dtype == short.data.dtype == mid.data.dtype:
         return heatmaps, short, mid
-    return Head(heatmaps.values()), Head(short.values()), Head(mid.values())
+    return OutputTensor(heatmaps.values()), OutputTensor(short.values()), OutputTensor(mid.values())
 
 
 def _bounds(heatmaps: _Field, kind: str, score_threshold: float) -> tuple[float, float]:
@@ -196,7 +197,7 @@ class _Field:
     zero_point: cython.double
     sigmoid: cython.bint
 
-    def __init__(self, head: Head, unit: float, sigmoid: bool = False) -> None:
+    def __init__(self, head: OutputTensor, unit: float, sigmoid: bool = False) -> None:
         self.height, self.width, self.channels = head.data.shape
         self.row = self.width * self.channels
         self.bottom = self.height - 1

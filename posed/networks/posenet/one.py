@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posed.engine.base import Heads
+from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.logits import logits_of
 from posed.pose import KEYPOINT_COUNT, Pose
 

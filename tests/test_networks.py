@@ -1,0 +1,45 @@
+"""Which network a model file holds, and what it makes of the output tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posed.config import DecodeConfig
+from posed.frame import Letterbox
+from posed.model.outputs import Outputs
+from posed.model.tflite import parse_model
+from posed.networks import network_of
+from posed.networks.posenet import PoseNet
+from tests.heads import heads_of, person
+from tests.make_tflite import make_tflite
+
+SIZE = (641, 481)
+SETTINGS = DecodeConfig()
+
+
+def outputs_of(*, displacements: bool) -> Outputs:
+    """Of somebody in the middle, with mid offsets in one tensor or as two displacements."""
+    heads = heads_of([person((240, 320), 300)], SIZE, 16)
+    mid = (heads.mid_offsets,)
+    if displacements:
+        data = heads.mid_offsets.data
+        mid = tuple(type(heads.mid_offsets)(half) for half in np.split(data, 2, axis=2))
+    return (heads.heatmaps, heads.short_offsets, *mid)
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_a_file_with_posenets_heads_is_a_posenet(stride: int, sigmoid: bool) -> None:
+    content = make_tflite(stride=stride, sigmoid=sigmoid)
+    assert network_of(parse_model(content, Path("pose.tflite"))) == PoseNet(stride, sigmoid)
+
+
+@pytest.mark.parametrize("displacements", [False, True])
+def test_poses_are_in_pixels_of_the_source_frame(displacements: bool) -> None:
+    view = Letterbox((1282, 962), SIZE)
+    [pose] = PoseNet(16).poses(outputs_of(displacements=displacements), view, SETTINGS)
+    expected = view.to_source(person((240, 320), 300))
+    np.testing.assert_allclose(pose.points, expected, atol=1)
