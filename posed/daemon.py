@@ -369,7 +369,8 @@ class Daemon:
     def _process(self, inferred: Inferred) -> None:
         frame, stages = inferred.frame, inferred.stages
         with stages.time("decode"):
-            poses = poses_of(inferred, self._network, self._config)
+            mirror = self._config.camera.mirror
+            poses = poses_of(inferred, self._network, self._config.decode, mirror=mirror)
         self._recording.take(frame, poses, dark=inferred.dark)
         with stages.time("follow"):
             people = self._following.update(poses, frame, dark=inferred.dark)

@@ -289,7 +289,8 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
             frame = inferred.frame
             first_s = frame.time_s if first_s is None else first_s
             now_s = frame.time_s - first_s
-            following.update(poses_of(inferred, network_of(pair.model), config), frame, dark=inferred.dark)
+            poses = poses_of(inferred, network_of(pair.model), config.decode, mirror=config.camera.mirror)
+            following.update(poses, frame, dark=inferred.dark)
             if (look := following.next_crop()) is not None:
                 pipeline.look(look, frame)
     finally:

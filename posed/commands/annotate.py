@@ -120,7 +120,8 @@ def _draw(
             if inferred is None:
                 continue
             frame = inferred.frame
-            people = following.update(poses_of(inferred, network, config), frame, dark=inferred.dark)
+            poses = poses_of(inferred, network, config.decode, mirror=config.camera.mirror)
+            people = following.update(poses, frame, dark=inferred.dark)
             if (look := following.next_crop()) is not None:
                 pipeline.look(look, frame)
             writer.write(draw_people(frame.image, people, config.people.zones, threshold), frame.time_s)

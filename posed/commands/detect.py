@@ -14,10 +14,11 @@ from posed.camera.images import read_image
 from posed.config import DecodeConfig
 from posed.engine.base import Engine
 from posed.errors import ImageError
-from posed.frame import Image, Letterbox
+from posed.frame import Frame, Image
 from posed.messages.structs import Poses, Sender, Size, people_messages, rfc3339
 from posed.model.tflite import Model
 from posed.networks import network_of
+from posed.pipeline.detection import infer, poses_of
 from posed.pose import Pose
 
 
@@ -77,13 +78,10 @@ def detect(
 
 def _detect_one(path: Path, image: Image, engine: Engine, model: Model, settings: DecodeConfig) -> Detection:
     began = time.perf_counter()
-    letterbox = Letterbox((image.shape[1], image.shape[0]), model.size)
-    network_input = letterbox.apply(image)
-    inference_began = time.perf_counter()
-    outputs = engine.infer(network_input)
-    inference_s = time.perf_counter() - inference_began
-    poses = network_of(model).poses(outputs, letterbox, settings)
-    return Detection(path, image, poses, inference_s, time.perf_counter() - began)
+    frame = Frame(image, sequence=0, captured_at=time.monotonic(), time_s=0.0, time=time.time())
+    inferred = infer(frame, engine, model.size)
+    poses = poses_of(inferred, network_of(model), settings)
+    return Detection(path, image, poses, inferred.stages.wall_s["invoke"], time.perf_counter() - began)
 
 
 def write_image(path: Path, image: Image) -> None:

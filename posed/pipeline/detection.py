@@ -1,20 +1,55 @@
-"""From the output tensors of a frame to everybody in it."""
+"""From a frame to everybody in it."""
 
 from __future__ import annotations
 
-from posed.config import Config
+from posed.config import DecodeConfig
+from posed.engine.base import Engine
+from posed.frame import Frame, Letterbox
 from posed.networks import Network
 from posed.people.rotated_crops import merge_detections
+from posed.pipeline.stage_timings import StageTimings
 from posed.pipeline.threads import Inferred
 from posed.pose import Pose
 
 
-def poses_of(inferred: Inferred, network: Network, config: Config) -> list[Pose]:
-    """Every pose in a frame once, best first, px of the frame; left and right are the person's own."""
-    settings, looked = config.decode, inferred.looked
+def infer(frame: Frame, engine: Engine, input_size: tuple[int, int]) -> Inferred:
+    """Run a model on one frame here and now, where no thread of the pipeline does it.
+
+    Args:
+        frame: any size.
+        engine: opened.
+        input_size: (width, height) of the model's input, px.
+
+    Raises:
+        EngineLost: the device failed or is gone; opening it again may help.
+    """
+    stages = StageTimings()
+    with stages.time("letterbox"):
+        letterbox = Letterbox((frame.image.shape[1], frame.image.shape[0]), input_size)
+        network_input = letterbox.apply(frame.image)
+    with stages.time("invoke"):
+        outputs = engine.infer(network_input)
+    return Inferred(frame, letterbox, outputs, stages)
+
+
+def poses_of(
+    inferred: Inferred, network: Network, settings: DecodeConfig, *, mirror: bool = False
+) -> list[Pose]:
+    """Every pose in a frame once.
+
+    Args:
+        inferred: what the model gave for the frame, and for a turned part of it.
+        network: of that model.
+        settings: thresholds and limits.
+        mirror: whether the frame shows what a mirror shows.
+
+    Returns:
+        Best first, px of the frame; left and right are the person's own.
+    """
+    looked = inferred.looked
     poses = network.poses(inferred.outputs, inferred.letterbox, settings)
     if looked is not None:
         turn_deg = looked.view.look.turn_deg
         found = network.poses(looked.outputs, looked.view, settings)
         poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold)
-    return [pose.mirrored() for pose in poses] if config.camera.mirror else poses
+    return [pose.mirrored() for pose in poses] if mirror else poses

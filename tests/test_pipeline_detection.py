@@ -1,0 +1,68 @@
+"""The one way from a frame to the poses in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from posed.config import DecodeConfig
+from posed.frame import Frame, Region, RotatedCrop, RotatedLetterbox
+from posed.model.outputs import Outputs
+from posed.networks.posenet import PoseNet
+from posed.pipeline.detection import infer, poses_of
+from posed.pipeline.threads import Inferred, RotatedInference
+from posed.pose import MIRRORED
+from tests.heads import heads_of, person
+
+SIZE = (641, 481)
+SETTINGS = DecodeConfig()
+NETWORK = PoseNet(16)
+TRUE = person((240, 200), 300)
+
+
+class FakeEngine:
+    """Sees somebody left of the middle of every picture."""
+
+    kind, device, why = "cpu", "fake", "asked for"
+
+    def infer(self, image: np.ndarray) -> Outputs:
+        assert image.shape == (SIZE[1], SIZE[0], 3)
+        return outputs_of(TRUE)
+
+    def invoke(self) -> None: ...
+
+    def __enter__(self) -> FakeEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def outputs_of(*people: np.ndarray) -> Outputs:
+    heads = heads_of(people, SIZE, 16)
+    return heads.heatmaps, heads.short_offsets, heads.mid_offsets
+
+
+def inferred(factor: int = 1) -> Inferred:
+    image = np.zeros((SIZE[1] * factor, SIZE[0] * factor, 3), np.uint8)
+    return infer(Frame(image, 0, 0.0, 0.0, 0.0), FakeEngine(), SIZE)
+
+
+def test_poses_are_in_pixels_of_the_frame() -> None:
+    given = inferred(factor=2)
+    [pose] = poses_of(given, NETWORK, SETTINGS)
+    np.testing.assert_allclose(pose.points, given.letterbox.to_source(TRUE), atol=1)
+    assert list(given.stages.wall_s) == ["letterbox", "invoke"]
+
+
+def test_left_and_right_change_places_in_a_mirrored_frame() -> None:
+    [true], [mirrored] = (poses_of(inferred(), NETWORK, SETTINGS, mirror=mirror) for mirror in (False, True))
+    np.testing.assert_array_equal(mirrored.points, true.points[list(MIRRORED)])
+
+
+def test_who_is_found_only_in_a_turned_part_is_there_too() -> None:
+    view = RotatedLetterbox(RotatedCrop(Region.whole(SIZE), 90), SIZE)
+    looked = RotatedInference(view, outputs_of(person((240, 320), 300)))
+    given = replace(inferred(), outputs=outputs_of(), looked=looked)
+    [pose] = poses_of(given, NETWORK, SETTINGS)
+    np.testing.assert_allclose(pose.points, view.to_source(person((240, 320), 300)), atol=1.5)
