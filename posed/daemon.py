@@ -89,7 +89,7 @@ from posed.paths import announced_file, falls_file, overlay_file, paused_file, p
 from posed.people.events import TrackedPerson
 from posed.pipeline.detection import poses_of
 from posed.pipeline.idle_gate import IdleGate
-from posed.pipeline.scene import Following
+from posed.pipeline.scene import Scene
 from posed.pipeline.threads import STARTING, DeviceStatus, Inferred, Pipeline
 from posed.service.fetch import wait_for_model
 from posed.service.metrics_snapshot import METRICS_SNAPSHOT, Frames, MetricsSnapshot
@@ -220,9 +220,7 @@ class Daemon:
             on_event=self._on_event,
         )
         settle = partial(self._spool.flush, FALL_SETTLES_S)
-        self._following = Following(
-            config, self._spool.add, falls_file(environment), settle, pitch_file(environment)
-        )
+        self._scene = Scene(config, self._spool.add, falls_file(environment), settle, pitch_file(environment))
         size = self._pair.model.size
         self._pipeline = Pipeline(
             open_camera=open_camera or (lambda: camera.open_camera(config.camera, size)),
@@ -328,7 +326,7 @@ class Daemon:
         conditions = [f"waiting for the {part}: {why}" for part, why in waiting.items() if why]
         if pipeline.paused:
             conditions.append("paused on request")
-        people, engine, fps = len(self._following.people), pipeline.opened_engine, self._fps()
+        people, engine, fps = len(self._scene.people), pipeline.opened_engine, self._fps()
         self._systemd.status(
             "; ".join([*self._refused, *conditions]),
             f"{fps:{'.0f' if fps >= 1 else 'g'}} fps, {people} {'person' if people == 1 else 'people'}"
@@ -373,9 +371,9 @@ class Daemon:
             poses = poses_of(inferred, self._network, self._config.decode, mirror=mirror)
         self._recording.take(frame, poses, dark=inferred.dark)
         with stages.time("follow"):
-            people = self._following.update(poses, frame, dark=inferred.dark)
+            people = self._scene.update(poses, frame, dark=inferred.dark)
         # Who is only seen in turned looks is there in the frames between them, too.
-        self._pipeline.idle_gate.heed(max(len(poses), len(self._following.people)), frame.captured_at)
+        self._pipeline.idle_gate.heed(max(len(poses), len(self._scene.people)), frame.captured_at)
         now = time.monotonic()
         self._inference_ms = round(stages.wall_s["invoke"] * 1000, 2)
         self._latency_ms = round((now - frame.captured_at) * 1000, 2)
@@ -385,7 +383,7 @@ class Daemon:
             with stages.time("publish"):
                 self._mqtt.publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
         with stages.time("look"):  # where to look turned next; no message waits for that
-            if (look := self._following.next_crop()) is not None:
+            if (look := self._scene.next_crop()) is not None:
                 self._pipeline.look(look, frame)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), self._latency_ms)
         self._newest = frame.image, people
@@ -411,7 +409,7 @@ class Daemon:
     def _figures(self) -> MetricsSnapshot:
         state, sees = self._state(), self._sees()
         frames: Frames = "paused" if state.paused else "ok" if self._delivers() else "stopped"
-        counts = self._following.zone_counts().items()
+        counts = self._scene.zone_counts().items()
         return MetricsSnapshot(
             state=state,
             frames=frames,
@@ -475,7 +473,7 @@ class Daemon:
     def _clear_fall(self, request: ClearFallRequest) -> FallsCleared:
         now = time.time()
         # Of an earlier run the spool alone may know.
-        events = self._following.clear_falls(now, request.event) + self._spool.clear_falls(now, request.event)
+        events = self._scene.clear_falls(now, request.event) + self._spool.clear_falls(now, request.event)
         if request.event is not None and not events:
             raise RequestError(f"event: must be that of a fall that is not over, got {request.event!r}")
         log.info("falls cleared on request: %d", len(events))
@@ -544,7 +542,7 @@ class Daemon:
     def _take_over(self, config: Config) -> None:
         """Go on with other settings, of those that can change at run time."""
         self._config, self._settings = config, live_values(config)
-        self._following.configure(config)
+        self._scene.configure(config)
         self._poses_filter.config = config.mqtt.poses
         self._recording.settings_changed()
         set_level(config.log.level)
@@ -628,7 +626,7 @@ class Daemon:
             self._announced = self._config, has_temperature
             self._retained.again()  # what is taken back and put back at once is told again
             topics = self._topics
-            zones = map(topics.zone, self._following.zone_counts())
+            zones = map(topics.zone, self._scene.zone_counts())
             self._announcer.announce(
                 announcements(self._config, self._pair.name, has_temperature=has_temperature),
                 {topics.availability, topics.state, topics.fall, *zones},
@@ -645,7 +643,7 @@ class Daemon:
         """State and zones; returns whether the broker's queue took all that was to be told."""
         taken = [self._retained.tell(self._topics.state, self._state, STATE_SPACING_S)]
         sees = self._sees()
-        for zone, count in self._following.zone_counts().items():
+        for zone, count in self._scene.zone_counts().items():
             people = count if sees else None
             message = partial(self._zone_message, zone, people)
             taken.append(self._retained.tell(self._topics.zone(zone), message))
@@ -674,11 +672,11 @@ class Daemon:
 
     def _sees(self) -> bool:
         """Whether what is known of people is of now: a blind camera is no empty room."""
-        return self._delivers() and (self._pipeline.sight in {None, "ok"} or bool(self._following.people))
+        return self._delivers() and (self._pipeline.sight in {None, "ok"} or bool(self._scene.people))
 
     def _state(self) -> State:
         sees = self._sees()
-        people = len(self._following.people) if sees else None
+        people = len(self._scene.people) if sees else None
         width, height = self._pair.model.size
         return State(
             device=self._sender.device,
@@ -689,7 +687,7 @@ class Daemon:
             paused=self._pipeline.paused,
             people=people,
             occupied=None if people is None else people > 0,
-            posture=self._following.posture if sees else None,
+            posture=self._scene.people[0].posture if people else None,
             fps=self._fps(),
             latency_ms=self._latency_ms,
             camera=self._camera_state(),
@@ -713,8 +711,8 @@ class Daemon:
             width=size and size[0],
             height=size and size[1],
             sight=self._pipeline.sight,
-            pitch_deg=self._following.pitch.deg,
-            postures=self._following.pitch.told,
+            pitch_deg=self._scene.pitch.deg,
+            postures=self._scene.pitch.told,
         )
 
     def _engine_state(self) -> EngineState:

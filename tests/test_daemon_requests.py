@@ -175,9 +175,9 @@ def test_a_pause_makes_people_unknown_at_once(desk):
 @pytest.mark.parametrize("dark", [True, False])
 def test_whether_a_frame_is_dark_is_recorded_and_counts(desk, monkeypatch, dark):
     counted = []
-    update = desk.daemon._following.update
+    update = desk.daemon._scene.update
     monkeypatch.setattr(
-        desk.daemon._following,
+        desk.daemon._scene,
         "update",
         lambda *frame, **how: counted.append(how["dark"]) or update(*frame, **how),
     )

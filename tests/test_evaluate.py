@@ -16,7 +16,7 @@ from posed.model.pair import load_pair
 from posed.mqtt.spool import Occurrence
 from posed.networks import network_of
 from posed.pipeline.detection import poses_of
-from posed.pipeline.scene import Following
+from posed.pipeline.scene import Scene
 from posed.pipeline.threads import Pipeline
 from scripts.evaluate.clips import Clip, FootageError, Frames, frames_at, read_footage, video_facts
 from scripts.evaluate.inferences import Network
@@ -276,7 +276,7 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
         told.append((now_s, event))
         return str(len(told))
 
-    following = Following(config, tell, folder / "falls.json", pitch_file=folder / "pitch.json")
+    scene = Scene(config, tell, folder / "falls.json", pitch_file=folder / "pitch.json")
     pipeline.start()
     try:
         while True:
@@ -290,8 +290,8 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
             first_s = frame.time_s if first_s is None else first_s
             now_s = frame.time_s - first_s
             poses = poses_of(inferred, network_of(pair.model), config.decode, mirror=config.camera.mirror)
-            following.update(poses, frame, dark=inferred.dark)
-            if (look := following.next_crop()) is not None:
+            scene.update(poses, frame, dark=inferred.dark)
+            if (look := scene.next_crop()) is not None:
                 pipeline.look(look, frame)
     finally:
         pipeline.stop(5)

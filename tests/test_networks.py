@@ -13,7 +13,7 @@ from posed.model.outputs import Outputs
 from posed.model.tflite import parse_model
 from posed.networks import network_of
 from posed.networks.posenet import PoseNet
-from tests.heads import heads_of, person
+from scripts.standins.heads import heads_of, person
 from tests.make_tflite import make_tflite
 
 SIZE = (641, 481)

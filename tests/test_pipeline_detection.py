@@ -13,7 +13,7 @@ from posed.networks.posenet import PoseNet
 from posed.pipeline.detection import infer, poses_of
 from posed.pipeline.threads import Inferred, RotatedInference
 from posed.pose import MIRRORED
-from tests.heads import heads_of, person
+from scripts.standins.heads import heads_of, person
 
 SIZE = (641, 481)
 SETTINGS = DecodeConfig()

@@ -20,7 +20,7 @@ from posed.frame import Image
 from posed.model.pair import load_pair
 from posed.networks import Network, network_of
 from posed.pipeline.detection import poses_of
-from posed.pipeline.scene import Following
+from posed.pipeline.scene import Scene
 from posed.pipeline.threads import Pipeline
 
 CODEC: Final = "mp4v"
@@ -110,7 +110,7 @@ def _draw(
     """Every frame of the video, to its end."""
     threshold = config.decode.keypoint_threshold
     with TemporaryDirectory(prefix="posed-draw-") as folder:
-        following = Following(config, lambda _: "", Path(folder) / "falls.json")
+        scene = Scene(config, lambda _: "", Path(folder) / "falls.json")
         pipeline.start()
         while True:
             try:
@@ -121,8 +121,8 @@ def _draw(
                 continue
             frame = inferred.frame
             poses = poses_of(inferred, network, config.decode, mirror=config.camera.mirror)
-            people = following.update(poses, frame, dark=inferred.dark)
-            if (look := following.next_crop()) is not None:
+            people = scene.update(poses, frame, dark=inferred.dark)
+            if (look := scene.next_crop()) is not None:
                 pipeline.look(look, frame)
             writer.write(draw_people(frame.image, people, config.people.zones, threshold), frame.time_s)
             show()

@@ -15,7 +15,8 @@ from posed.config import DecodeConfig
 from posed.engine.base import Engine
 from posed.errors import ImageError
 from posed.frame import Frame, Image
-from posed.messages.structs import Poses, Sender, Size, people_messages, rfc3339
+from posed.messages.reports import poses_message
+from posed.messages.structs import Poses, Sender, people_messages
 from posed.model.tflite import Model
 from posed.networks import network_of
 from posed.pipeline.detection import infer, poses_of
@@ -42,13 +43,11 @@ class Detection:
 
     def message(self, sender: Sender, sequence: int, keypoint_threshold: float) -> Poses:
         """The same as a `poses` message, with the picture's path."""
-        height, width, _ = self.image.shape
-        return Poses(
-            device=sender.device,
-            run=sender.run,
+        return poses_message(
+            sender,
             sequence=sequence,
-            time=rfc3339(time.time()),
-            frame=Size(width, height),
+            time_s=time.time(),
+            shape=self.image.shape,
             inference_ms=round(self.inference_s * 1000, 2),
             latency_ms=round(self.total_s * 1000, 2),
             people=people_messages(self.poses, keypoint_threshold),

@@ -21,7 +21,7 @@ from posed.frame import Frame
 from posed.messages.structs import Recorded, RecordedFrame, RecordingStart, pose_of
 from posed.mqtt.spool import Occurrence
 from posed.people.events import TrackedPerson
-from posed.pipeline.scene import Following
+from posed.pipeline.scene import Scene
 
 LONGEST_WAIT_S: Final = 2.0
 """Longer gaps in a recording, such as a pause, are cut to so much when it is played at a speed, s."""
@@ -43,7 +43,7 @@ class Played:
     frame: Frame
     since_s: float
     people: Sequence[TrackedPerson]
-    following: Following
+    scene: Scene
 
 
 def replay(
@@ -62,25 +62,25 @@ def replay(
     """
     since_s, before_s = 0.0, math.inf
     start: RecordingStart | None = None
-    following: Following | None = None
+    scene: Scene | None = None
     with TemporaryDirectory(prefix="posed-replay-") as folder:
         falls, pitch = Path(folder) / "falls.json", Path(folder) / "pitch.json"
         for line in lines:
             if isinstance(line, RecordingStart):
                 config = _with_settings(config, line) if as_recorded else config
-                if following is None or start is None or line.run != start.run:
+                if scene is None or start is None or line.run != start.run:
                     # The daemon was started anew, so that ids begin anew and falls go on.
-                    following = Following(config, tell, falls, pitch_file=pitch)
-                following.configure(config)
+                    scene = Scene(config, tell, falls, pitch_file=pitch)
+                scene.configure(config)
                 start = line
                 continue
             assert start is not None, "a recording begins with a start"
-            assert following is not None
+            assert scene is not None
             frame = _frame(line)
             since_s += max(0.0, frame.time_s - before_s)
             before_s = frame.time_s
-            people = following.update([pose_of(pose) for pose in line.poses], frame, dark=line.dark)
-            yield Played(start, config, frame, since_s, people, following)
+            people = scene.update([pose_of(pose) for pose in line.poses], frame, dark=line.dark)
+            yield Played(start, config, frame, since_s, people, scene)
 
 
 def paced(

@@ -7,40 +7,28 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from tempfile import TemporaryDirectory
-from typing import Final, Self
+from typing import Final, Literal, Self
 
-from posed import __version__
 from posed.commands.replay import Played
 from posed.config import Config, live_values, mqtt_password
 from posed.errors import BrokerError
-from posed.frame import Frame
-from posed.messages.structs import (
-    CameraState,
-    Dropped,
-    EngineState,
-    Poses,
-    Sender,
-    Size,
-    State,
-    ZoneMessage,
-    encode,
-    rfc3339,
-    tracked_messages,
-)
+from posed.messages.reports import camera_state, state_message
+from posed.messages.structs import Dropped, EngineState, Sender, State
 from posed.messages.topics import Topics
 from posed.mqtt.broker_session import broker_session
 from posed.mqtt.client import MqttClient
-from posed.mqtt.poses import PosesFilter
-from posed.mqtt.retained import RetainedPublisher
+from posed.mqtt.reporter import Reporter
 from posed.mqtt.spool import Occurrence, Spool
 from posed.paths import spool_file
+from posed.pipeline.frame_figures import Took
+from posed.pipeline.stage_timings import StageTimings
+from posed.pipeline.threads import DeviceStatus
 
 PATIENCE_S: Final = 10.0
 """How long the broker may keep us waiting: for the connection, for an event, for room, s."""
 
 _POLL_S: Final = 0.002
 _STOP_S: Final = 2.0
-_SPACING_S: Final = 1.0
 _FPS_WINDOW_S: Final = 5.0
 
 KIND: Final = "replay"
@@ -77,8 +65,7 @@ class ReplayPublisher:
             deliver=self._mqtt.deliver,
             config=config.mqtt.events,
         )
-        self._retained = RetainedPublisher(self._mqtt.publish)
-        self._filter = PosesFilter(config.mqtt.poses)
+        self._reporter = Reporter(self._sender, self._topics, self._publish, config.mqtt.poses)
         self._began_at = time.monotonic()
         self._times_s: deque[float] = deque()
         self._told: set[str] = {self._topics.availability, self._topics.state, self._topics.fall}
@@ -94,17 +81,24 @@ class ReplayPublisher:
         """Publish a frame, and whatever changed with it."""
         frame = played.frame
         self._times_s.append(frame.time_s)
-        if self._filter.wants(len(played.people), time.monotonic()):
-            payload = encode(self._poses(played))
-            self._until_taken(lambda: self._mqtt.publish(self._topics.poses, payload))
-        for zone, people in played.following.zone_counts().items():
-            topic = self._topics.zone(zone)
-            self._told.add(topic)
-            self._tell(topic, partial(self._zone, zone, people))
-        self._tell(self._topics.state, partial(self._state, played), _SPACING_S)
+        threshold = played.config.decode.keypoint_threshold
+        self._reporter.poses(frame, played.people, threshold, Took(0.0, 0.0), StageTimings())
+        counts = played.scene.zone_counts()
+        self._told.update(map(self._topics.zone, counts))
+        self._reporter.zones(counts)
+        self._reporter.state(partial(self._state, played))
 
-    def _tell(self, topic: str, make: Callable[[], State | ZoneMessage], spacing_s: float = 0) -> None:
-        self._until_taken(lambda: self._retained.tell(topic, make, spacing_s))
+    def _publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: Literal[0, 1] = 0,
+        retain: bool = False,
+        expiry_s: int | None = None,  # noqa: ARG002 - what is waited for does not grow old
+    ) -> bool:
+        self._until_taken(lambda: self._mqtt.publish(topic, payload, qos=qos, retain=retain))
+        return True
 
     def _until_taken(self, publish: Callable[[], bool]) -> None:
         until = time.monotonic() + PATIENCE_S
@@ -119,47 +113,20 @@ class ReplayPublisher:
         return BrokerError(f"mqtt {mqtt.host}:{mqtt.port}: must need at most {PATIENCE_S:g} s {what}{why}")
 
     def _on_connect(self) -> None:
-        self._retained.again()
+        self._reporter.again()
         self._spool.tell_again()
 
-    def _poses(self, played: Played) -> Poses:
-        threshold = played.config.decode.keypoint_threshold
-        return Poses(
-            device=self._sender.device,
-            run=self._sender.run,
-            sequence=played.frame.sequence,
-            time=rfc3339(played.frame.time),
-            frame=Size(*_size(played.frame)),
-            inference_ms=0.0,
-            latency_ms=0.0,
-            people=tracked_messages(played.people, threshold),
-        )
-
-    def _zone(self, zone: str, people: int) -> ZoneMessage:
-        now = rfc3339(time.time())
-        return ZoneMessage(
-            device=self._sender.device, time=now, zone=zone, occupied=people > 0, people=people
-        )
-
     def _state(self, played: Played) -> State:
-        people = len(played.following.people)
-        return State(
-            device=self._sender.device,
-            run=self._sender.run,
-            time=rfc3339(time.time()),
-            version=__version__,
-            uptime_s=int(time.monotonic() - self._began_at),
+        height, width, _ = played.frame.image.shape
+        scene = played.scene
+        return state_message(
+            self._sender,
+            uptime_s=time.monotonic() - self._began_at,
+            people=scene.people,
             paused=False,
-            people=people,
-            occupied=people > 0,
-            posture=played.following.posture,
             fps=self._fps(),
             latency_ms=None,
-            camera=CameraState(
-                *("ok", KIND, *_size(played.frame), None),
-                pitch_deg=played.following.pitch.deg,
-                postures=played.following.pitch.told,
-            ),
+            camera=camera_state(DeviceStatus("ok"), KIND, (width, height), None, scene.pitch),
             engine=EngineState("ok", KIND, None, "a recording", None, None),
             model=played.start.model,
             dropped=Dropped(camera=0, mqtt=0),
@@ -205,8 +172,3 @@ class ReplayPublisher:
         self._mqtt.stop(_STOP_S)
         self._spool.stop(_STOP_S)
         self._folder.cleanup()
-
-
-def _size(frame: Frame) -> tuple[int, int]:
-    height, width, _ = frame.image.shape
-    return width, height

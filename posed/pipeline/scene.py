@@ -1,34 +1,30 @@
-"""From the poses of each frame to people who are followed, and to the events that come of them."""
+"""One camera's people: from the poses of each frame to who is there, and what events come of it."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from posed.config import Config
 from posed.files import replace_file
-from posed.frame import Frame, RotatedCrop
+from posed.frame import Frame, Image, RotatedCrop
 from posed.messages.structs import person_message
 from posed.mqtt.spool import Occurrence
 from posed.people.events import Event, EventDetector, TrackedPerson
 from posed.people.person import Person
-from posed.people.pitch import Pitch, Told
-from posed.people.posture import Posture
+from posed.people.pitch import Pitch
 from posed.people.rotated_crops import RotatedCropScheduler
 from posed.people.tracker import Ended, Tracker
+from posed.pipeline.frame_figures import FrameFigures
+from posed.pipeline.kept_pitch import KeptPitch
 from posed.pose import Pose
 
 log = logging.getLogger(__name__)
 
-PITCH_KEPT_S: Final = 3600.0
-"""How often the pitch is written at most, for the sake of an SD card, s."""
 
-
-class Following:
+class Scene:
     """Who is there, what they do, and what is told of it; for one thread.
 
     Who is down is kept in a file, so that a fall goes on after a restart: it is confirmed, or cleared by the
@@ -40,6 +36,10 @@ class Following:
         file: for who is down.
         settle: waits until what was told is on disk.
         pitch_file: for how far the camera looks down; None: that is not kept.
+
+    Attributes:
+        figures: how often frames come, and how long the newest took; whoever processes them counts them.
+        newest: the newest frame's picture and everybody visible in it; None where there is none of now.
     """
 
     def __init__(
@@ -58,17 +58,15 @@ class Following:
         self._tracker = Tracker(config.people, self._threshold)
         self._detector = EventDetector(config.people)
         self._crops = RotatedCropScheduler(config.people)
-        self._newest: tuple[Sequence[Person], Sequence[Ended], float, tuple[int, int]] | None = None
+        self._for_crop: tuple[Sequence[Person], Sequence[Ended], float, tuple[int, int]] | None = None
         self._ids_of_falls: dict[int, str] = {}
         self._falls_before: frozenset[object] = frozenset()
         """Numbers of those who went down in a run before: ids of people begin anew with each."""
         self._kept: tuple[list[tuple[int, bool]], dict[int, str]] = ([], {})
         self._restore()
-        self._pitch_file = pitch_file
-        self._pitch_kept: tuple[float | None, float] = None, 0.0
-        self._pitch_kept_s = -math.inf
-        self._pitch_told: Told = "learning"
-        self._restore_pitch()
+        self._kept_pitch = KeptPitch(self.pitch, pitch_file)
+        self.figures = FrameFigures()
+        self.newest: tuple[Image, Sequence[TrackedPerson]] | None = None
 
     def configure(self, config: Config) -> None:
         """Go on with other settings; everybody stays who they are."""
@@ -82,11 +80,6 @@ class Following:
     def people(self) -> Sequence[TrackedPerson]:
         """Everybody in the last frame, those who are hidden for a moment too."""
         return self._detector.people
-
-    @property
-    def posture(self) -> Posture | None:
-        """Of whoever is there for the longest; None where there is nobody."""
-        return self.people[0].posture if self.people else None
 
     @property
     def pitch(self) -> Pitch:
@@ -112,16 +105,18 @@ class Following:
         people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
         for event in self._detector.update(people, ended, frame.time_s, size, dark=dark):
             self._pass_on(event, frame.time)
-        self._newest = people, ended, frame.time_s, size
+        self._for_crop = people, ended, frame.time_s, size
         self._keep()
-        self._keep_pitch(frame.time_s)
-        return [one for one in self.people if True in one.person.visible.tolist()]
+        self._kept_pitch.keep(frame.time_s)
+        visible = [one for one in self.people if True in one.person.visible.tolist()]
+        self.newest = frame.image, visible
+        return visible
 
     def next_crop(self) -> RotatedCrop | None:
         """Where to look turned next; once after each `update`, when nobody waits for what that said."""
-        if self._newest is None:
+        if self._for_crop is None:
             return None
-        (people, ended, time_s, size), self._newest = self._newest, None
+        (people, ended, time_s, size), self._for_crop = self._for_crop, None
         down = self._detector.falls.down if self._tells_falls else []
         return self._crops.next(people, ended, down, time_s, size)
 
@@ -135,8 +130,13 @@ class Following:
         Returns:
             Ids of the `fall_cleared` events.
         """
-        numbers = [number for number, one in self._ids_of_falls.items() if event in (None, one)]
-        ids = [self._pass_on(one, time_s) for number in numbers for one in self._detector.clear_falls(number)]
+        ids_of_falls = self._ids_of_falls.items()
+        numbers = [number for number, event_id in ids_of_falls if event in (None, event_id)]
+        ids = [
+            self._pass_on(cleared, time_s)
+            for number in numbers
+            for cleared in self._detector.clear_falls(number)
+        ]
         self._keep()
         return ids
 
@@ -149,16 +149,16 @@ class Following:
         elif event.type == "fall":
             del detail["fall"]
         evidence = event.evidence and person_message(event.evidence.pose, self._threshold).keypoints
-        one = self._tell(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
+        event_id = self._tell(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
         log.info("%s: person %s%s", event.type, person, "" if event.zone is None else f", {event.zone}")
         if event.type == "fall" and isinstance(number, int):
-            self._ids_of_falls[number] = one
-        return one
+            self._ids_of_falls[number] = event_id
+        return event_id
 
     def _restore(self) -> None:
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
-            ids = {int(number): str(one) for number, one in kept["ids"].items()}
+            ids = {int(number): str(event_id) for number, event_id in kept["ids"].items()}
             self._detector.restore(kept["falls"])
             self._ids_of_falls = ids
         except FileNotFoundError:
@@ -182,33 +182,3 @@ class Following:
             replace_file(self._file, json.dumps({"falls": self._detector.dump(), "ids": self._ids_of_falls}))
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._file, error.strerror)
-
-    def _restore_pitch(self) -> None:
-        if self._pitch_file is None:
-            return
-        try:
-            self.pitch.restore(json.loads(self._pitch_file.read_text(encoding="utf-8")))
-            self._pitch_kept = self.pitch.learned_deg, self.pitch.learned_s
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError, RecursionError) as error:
-            log.warning("%s: cannot be read, so the pitch is learned anew: %s", self._pitch_file, error)
-
-    def _keep_pitch(self, time_s: float) -> None:
-        """Write the pitch when it is believed, is another, or is known much better; tell what comes of it."""
-        pitch = self.pitch
-        if pitch.told != self._pitch_told:
-            self._pitch_told = pitch.told
-            level = logging.WARNING if pitch.told == "too_steep" else logging.INFO
-            log.log(level, "camera: %s", pitch.words)
-        deg, learned_s = pitch.learned_deg, pitch.learned_s
-        kept_deg, kept_s = self._pitch_kept
-        if self._pitch_file is None or deg is None or (deg == kept_deg and learned_s < 2 * kept_s):
-            return
-        if abs(time_s - self._pitch_kept_s) < PITCH_KEPT_S:
-            return
-        self._pitch_kept, self._pitch_kept_s = (deg, learned_s), time_s
-        try:
-            replace_file(self._pitch_file, json.dumps(pitch.dump()))
-        except OSError as error:
-            log.warning("%s: cannot be written: %s", self._pitch_file, error.strerror)

@@ -30,7 +30,7 @@ from posed.frame import Frame, Region, RotatedCrop
 from posed.mqtt.spool import Occurrence
 from posed.people.rotated_crops import lean_of, merge_detections
 from posed.people.size import body_size
-from posed.pipeline.scene import Following
+from posed.pipeline.scene import Scene as CameraScene
 from posed.pipeline.threads import LOOK_LATER
 from posed.pose import KEYPOINT_COUNT, Pose
 from posed.synthetic.actions import ACTIONS, FALLS
@@ -246,14 +246,14 @@ def falls_told(seed: int, played: Played) -> int:
     upright = RotatedCrop(Region.whole(SIZE), 0)
     threshold = CONFIG.decode.keypoint_threshold
     with tempfile.TemporaryDirectory() as folder:
-        following = Following(CONFIG, tell, Path(folder) / "falls.json")
+        followed = CameraScene(CONFIG, tell, Path(folder) / "falls.json")
         for number, time_s in enumerate(played.times_s.tolist()):
             poses = network.find(number, upright)
             if asked and asked[0][0] + LOOK_LATER <= number:
                 _, look = asked.popleft()
                 poses = merge_detections(poses, network.find(number, look), look.turn_deg, threshold)
-            following.update(poses, Frame(IMAGE, number, time_s, time_s, time_s))
-            if (look := following.next_crop()) is not None:
+            followed.update(poses, Frame(IMAGE, number, time_s, time_s, time_s))
+            if (look := followed.next_crop()) is not None:
                 asked.append((number, look))
     return sum(event.type == "fall" for event in told)
 

@@ -16,7 +16,7 @@ from posed.frame import RotatedCrop
 from posed.mqtt.spool import Occurrence
 from posed.people.events import TrackedPerson
 from posed.people.rotated_crops import merge_detections
-from posed.pipeline.scene import Following
+from posed.pipeline.scene import Scene
 from posed.pipeline.threads import LOOK_LATER
 from posed.pose import Pose
 from scripts.evaluate.clips import HELD_S, LIES_AFTER_S, Clip, frames_at, video_facts
@@ -95,9 +95,7 @@ class Player:
 
     def __init__(self, network: Network, cache: Path, config: Config, folder: Path) -> None:
         self._network, self._cache, self._config = network, cache, config
-        self._following = Following(
-            config, self._tell, folder / "falls.json", pitch_file=folder / "pitch.json"
-        )
+        self._scene = Scene(config, self._tell, folder / "falls.json", pitch_file=folder / "pitch.json")
         self._asked: deque[tuple[int, RotatedCrop]] = deque()
         self._sequence = 0
         self._now_s = 0.0
@@ -108,7 +106,7 @@ class Player:
     @property
     def pitch_deg(self) -> float | None:
         """How far the camera looks down; None until that is believed."""
-        return self._following.pitch.deg
+        return self._scene.pitch.deg
 
     def _tell(self, event: Occurrence) -> str:
         self.told.append((self._now_s, event))
@@ -140,11 +138,11 @@ class Player:
                     judged_s = self._now_s
                     self._darkness.update(inferences.brightness(index))
                 frame = frame_of(size, self._sequence, self._now_s)
-                self._following.update(poses, frame, dark=self._darkness.dark)
-                if (look := self._following.next_crop()) is not None:
+                self._scene.update(poses, frame, dark=self._darkness.dark)
+                if (look := self._scene.next_crop()) is not None:
                     self._asked.append((self._sequence, look))
                 self._sequence += 1
-                yield Moment(index, self._now_s, poses, looked, list(self._following.people))
+                yield Moment(index, self._now_s, poses, looked, list(self._scene.people))
 
 
 def play(  # noqa: PLR0913 what a clip is played with

@@ -1,0 +1,121 @@
+"""Reports what comes of a camera's frames: state, zones and poses, and a picture on request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, Literal, Protocol
+
+from posed.config import Config, MqttPosesConfig
+from posed.drawing.privacy import jpeg
+from posed.frame import Frame, Image
+from posed.messages.reports import poses_message, zone_message
+from posed.messages.structs import Sender, State, encode, tracked_messages
+from posed.messages.topics import Topics
+from posed.mqtt.client import ONLINE
+from posed.mqtt.poses import PosesFilter
+from posed.mqtt.retained import RetainedPublisher
+from posed.people.events import TrackedPerson
+from posed.pipeline.frame_figures import Took
+from posed.pipeline.stage_timings import StageTimings
+
+STATE_SPACING_S: Final = 1.0
+"""`state` is published this often at most, s."""
+
+POSES_EXPIRY_S: Final = 5
+"""Poses that could not be delivered for so long are of no use any more, s."""
+
+
+class Publish(Protocol):
+    """The way to the broker, as `MqttClient.publish`."""
+
+    def __call__(  # noqa: D102 - the class says it
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: Literal[0, 1] = 0,
+        retain: bool = False,
+        expiry_s: int | None = None,
+    ) -> bool: ...
+
+
+class Reporter:
+    """Publishes what a camera's subscribers hear.
+
+    Args:
+        sender: who speaks.
+        topics: where to.
+        publish: the way to the broker.
+        config: which poses are published.
+    """
+
+    def __init__(self, sender: Sender, topics: Topics, publish: Publish, config: MqttPosesConfig) -> None:
+        self._sender = sender
+        self._topics = topics
+        self._publish = publish
+        self._filter = PosesFilter(config)
+        self._retained = RetainedPublisher(publish)
+
+    def configure(self, config: Config) -> None:
+        """Go on with other settings."""
+        self._filter.config = config.mqtt.poses
+
+    def again(self) -> None:
+        """Publish all that the broker retains once more; from any thread."""
+        self._retained.again()
+
+    def online(self) -> None:
+        """Publish that the device is online, as every connection does."""
+        self._publish(self._topics.availability, ONLINE, qos=1, retain=True)
+
+    def poses(
+        self,
+        frame: Frame,
+        people: Sequence[TrackedPerson],
+        threshold: float,
+        took: Took,
+        stages: StageTimings,
+    ) -> None:
+        """Publish everybody in a frame, if that is wanted of it.
+
+        Args:
+            frame: where they are.
+            people: everybody of whom something is visible.
+            threshold: from which score on a keypoint is visible.
+            took: how long it took until they were known.
+            stages: takes what that costs.
+        """
+        if not self._filter.wants(len(people), time.monotonic()):
+            return
+        with stages.time("encode"):
+            message = poses_message(
+                self._sender,
+                sequence=frame.sequence,
+                time_s=frame.time,
+                shape=frame.image.shape,
+                people=tracked_messages(people, threshold),
+                inference_ms=took.inference_ms,
+                latency_ms=took.latency_ms,
+            )
+            payload = encode(message)
+        with stages.time("publish"):
+            self._publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
+
+    def state(self, make: Callable[[], State]) -> bool:
+        """Publish the state that `make` returns, if it is new or due; False if the broker's queue is full."""
+        return self._retained.tell(self._topics.state, make, STATE_SPACING_S)
+
+    def zones(self, counts: Mapping[str, int | None]) -> bool:
+        """Publish what is new or due of how many people are in each zone; False if the queue is full."""
+        taken = [
+            self._retained.tell(self._topics.zone(zone), partial(zone_message, self._sender, zone, people))
+            for zone, people in counts.items()
+        ]
+        return all(taken)
+
+    def picture(self, image: Image) -> int | None:
+        """Publish a picture; how many bytes it has, or None if the broker's queue is full."""
+        payload = jpeg(image)
+        return len(payload) if self._publish(self._topics.snapshot, payload) else None

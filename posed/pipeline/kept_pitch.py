@@ -1,0 +1,68 @@
+"""Keeps how far the camera looks down across restarts, and says in the log what comes of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Final
+
+from posed.files import replace_file
+from posed.people.pitch import Pitch, Told
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S: Final = 3600.0
+"""The file is written this often at most, for the sake of an SD card, s."""
+
+
+class KeptPitch:
+    """A pitch and its file.
+
+    Args:
+        pitch: how far the camera looks down; takes what the file has.
+        file: None where nothing is to be kept.
+    """
+
+    def __init__(self, pitch: Pitch, file: Path | None) -> None:
+        self._pitch = pitch
+        self._file = file
+        self._kept: tuple[float | None, float] = None, 0.0
+        self._kept_s = -math.inf
+        self._told: Told = "learning"
+        self._restore()
+
+    def _restore(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._pitch.restore(json.loads(self._file.read_text(encoding="utf-8")))
+            self._kept = self._pitch.learned_deg, self._pitch.learned_s
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("%s: cannot be read, so the pitch is learned anew: %s", self._file, error)
+
+    def keep(self, time_s: float) -> None:
+        """Write the pitch when it is believed, is another, or is known much better; log what comes of it.
+
+        Args:
+            time_s: media time, s.
+        """
+        pitch = self._pitch
+        if pitch.told != self._told:
+            self._told = pitch.told
+            level = logging.WARNING if pitch.told == "too_steep" else logging.INFO
+            log.log(level, "camera: %s", pitch.words)
+        deg, learned_s = pitch.learned_deg, pitch.learned_s
+        kept_deg, kept_s = self._kept
+        if self._file is None or deg is None or (deg == kept_deg and learned_s < 2 * kept_s):
+            return
+        if abs(time_s - self._kept_s) < INTERVAL_S:
+            return
+        self._kept, self._kept_s = (deg, learned_s), time_s
+        try:
+            replace_file(self._file, json.dumps(pitch.dump()))
+        except OSError as error:
+            log.warning("%s: cannot be written: %s", self._file, error.strerror)
