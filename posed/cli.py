@@ -83,11 +83,11 @@ def run(config: ConfigOption = None) -> None:
 @app.command()
 def check(config: ConfigOption = None) -> None:
     """Say that a configuration is good, or list every problem in it."""
-    from posed import daemon
     from posed.config import load
     from posed.paths import overlay_file
+    from posed.service.check import check as look
 
-    to_do = daemon.check(load(config, overlay=overlay_file()))
+    to_do = look(load(config, overlay=overlay_file()))
     typer.echo(f"{config or 'the default configuration'}: good")
     if to_do:
         typer.echo(to_do)

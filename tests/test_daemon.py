@@ -16,16 +16,22 @@ import msgspec
 import numpy as np
 import pytest
 
-from posed.config import DecodeConfig
+from posed import daemon as posed_daemon
+from posed.config import Config, DecodeConfig
+from posed.frame import Frame, Letterbox
 from posed.messages.structs import Info
+from posed.mqtt.client import MqttClient
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
 from posed.networks.posenet import PoseNet
 from posed.paths import spool_file
+from posed.pipeline.stage_timings import StageTimings
+from posed.pipeline.threads import Inferred
 from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.films import falling, film
 from tests.run_posed import Daemon, environment
 from tests.standin import built
+from tests.test_pipeline_threads import FakeEngine
 
 TOPIC = "posed/hall"
 
@@ -566,6 +572,29 @@ def test_a_mirrored_picture_keeps_left_and_right_the_persons_own(tmp_path, broke
         assert 639 - mirrored_left == pytest.approx(left, abs=8)
         assert 639 - mirrored_right == pytest.approx(right, abs=8)
         assert left > right  # they face us
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_whether_a_frame_is_dark_is_recorded_and_counts(tmp_path, settings, monkeypatch, dark):
+    published: dict[str, bytes] = {}
+    monkeypatch.setattr(
+        MqttClient, "publish", lambda _, topic, payload, **how: published.update({topic: payload}) is None
+    )
+    config, own = Config.model_validate(settings), {"STATE_DIRECTORY": str(tmp_path / "state")}
+    daemon = posed_daemon.Daemon(config, environment=own)
+    (scene,) = daemon.scenes.values()
+    counted, update = [], scene.update
+    monkeypatch.setattr(
+        scene, "update", lambda *frame, **how: counted.append(how["dark"]) or update(*frame, **how)
+    )
+    daemon.control.requests.answer("record", b'{"seconds": 5}')
+    image, stages = np.zeros((17, 33, 3), np.uint8), StageTimings()
+    with stages.time("invoke"):
+        heads = FakeEngine().infer(image)
+    frame, letterbox = Frame(image, 0, 1, 1, 1), Letterbox((33, 17), (33, 17))
+    daemon.process(Inferred(frame, letterbox, heads, stages, dark=dark))
+    assert json.loads(published[f"{TOPIC}/recording"])["dark"] is dark
+    assert counted == [dark]
 
 
 def _shoulders(person: dict[str, Any]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import ROOT
+from scripts.paths import ROOT
 
 VOCABULARY: Final = (
     "allowance", "backoff", "errors", "files", "frame", "log", "paths", "pose", "text", "timing",

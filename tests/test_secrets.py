@@ -16,8 +16,8 @@ import yaml
 from posed.config import TlsConfig, load
 from posed.config.settings import known_settings
 from posed.config.tree import nest
-from posed.daemon import check
 from posed.errors import ConfigError
+from posed.service.check import check
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, posed

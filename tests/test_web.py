@@ -458,7 +458,7 @@ def test_events_come_as_they_happen_and_the_last_ones_to_who_comes_later(site):
     async def work(client):
         async with site.look(client) as look:
             await look.hear("state")
-            site.daemon._spool.add(Occurrence("entered", 1.0, 7))
+            site.daemon.spool.add(Occurrence("entered", 1.0, 7))
             now = await look.hear("event")
         async with site.look(client) as look:
             return now, await look.hear("event")
@@ -491,10 +491,10 @@ def test_zones_are_taken_and_kept(site):
     assert (status, answer["data"]["persisted"]) == (200, True)
     overlay = site.state / "overlay.yaml"
     assert yaml.safe_load(overlay.read_text())["people"]["zones"]["bed"]["kind"] == "resting"
-    assert site.daemon._config.people.zones["bed"].anchor == "hips"
-    assert load(None, {}, overlay=overlay).people.zones == site.daemon._config.people.zones
+    assert site.daemon.live.config.people.zones["bed"].anchor == "hips"
+    assert load(None, {}, overlay=overlay).people.zones == site.daemon.live.config.people.zones
     assert draw(site, {"zones": {}})[0] == 200
-    assert site.daemon._config.people.zones == {}
+    assert site.daemon.live.config.people.zones == {}
 
 
 def test_who_looks_sees_new_zones_at_once(site):
@@ -532,9 +532,9 @@ def test_what_is_no_list_of_zones_is_refused(site, body):
 
 
 def test_nothing_but_zones_can_be_changed(site):
-    before = site.daemon._config
+    before = site.daemon.live.config
     assert draw(site, {"zones": {}, "settings": {"privacy.pictures": "full"}})[0] == 400
-    assert site.daemon._config == before
+    assert site.daemon.live.config == before
 
 
 def test_a_form_of_another_page_cannot_look_like_zones(site):

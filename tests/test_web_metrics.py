@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from posed.daemon import CAMERA
 from posed.people.events import EventType
+from posed.pipeline.frame_figures import FrameFigures
 from posed.pipeline.threads import DeviceStatus
 from posed.web.metrics import STAGES, Metrics
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
@@ -161,10 +163,12 @@ def test_who_has_no_token_learns_nothing(tmp_path, path):
 def test_it_is_red_before_the_first_frame_and_once_none_has_come_for_a_while(tmp_path):
     with Site(tmp_path) as site:
         assert site.get("/healthz")[0] == 503
-        site.daemon._pipeline.camera = site.daemon._pipeline.engine = DeviceStatus("ok")
-        site.daemon._processed_at.append(time.monotonic())
+        site.daemon.pipeline.camera = site.daemon.pipeline.engine = DeviceStatus("ok")
+        scene = site.daemon.scenes[CAMERA]
+        scene.figures.count(time.monotonic(), 0.01, 0.02)
         assert site.get("/healthz")[0] == 200
-        site.daemon._processed_at[-1] -= 5.1
+        scene.figures = FrameFigures()
+        scene.figures.count(time.monotonic() - 5.1, 0.01, 0.02)
         assert site.get("/healthz")[0] == 503
 
 

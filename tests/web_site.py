@@ -53,8 +53,8 @@ class Site:
             ),
             environment={"STATE_DIRECTORY": str(self.state)},
         )
-        assert self.daemon._web is not None
-        self.server = self.daemon._web
+        assert self.daemon.web is not None
+        self.server = self.daemon.web
         self.server.limits = limits or Limits()
         self.url = f"http://127.0.0.1:{self.port}"
         self._sequence = 0

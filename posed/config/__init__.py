@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from posed.config.environment import overriding
-from posed.config.live import bounds_of, changed, live_settings, live_values
+from posed.config.live import LiveConfig, bounds_of, changed, live_settings, live_values
 from posed.config.loading import load, load_for_daemon
 from posed.config.overlay import damaged_file, keep, kept
 from posed.config.reloading import Reloaded, reload
@@ -34,6 +34,7 @@ __all__ = [
     "DecodeConfig",
     "EngineConfig",
     "HomeAssistantConfig",
+    "LiveConfig",
     "LogConfig",
     "ModelConfig",
     "MqttConfig",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -57,6 +57,33 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     if wanted is None:
         raise ConfigError([problem_of(detail, {}) for detail in details])
     return wanted
+
+
+class LiveConfig:
+    """The configuration that the daemon works with now.
+
+    Args:
+        config: the configuration that it starts with.
+
+    Attributes:
+        config: the configuration of now.
+        values: every setting that can be changed at run time, by its dotted name, as plain data.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.values = live_values(config)
+        self._listeners: list[Callable[[Config], object]] = []
+
+    def listen(self, listener: Callable[[Config], object]) -> None:
+        """Call `listener` with each configuration that is taken over from now on."""
+        self._listeners.append(listener)
+
+    def take_over(self, config: Config) -> None:
+        """Go on with other settings, of those that can change at run time."""
+        self.config, self.values = config, live_values(config)
+        for listener in self._listeners:
+            listener(config)
 
 
 def bounds_of(setting: str, step: float) -> tuple[float, float]:

@@ -59,7 +59,7 @@ def live(folder: Path) -> None:
         read_config=lambda: load(path),
     )
     signal.signal(signal.SIGTERM, lambda *_: daemon.stop())
-    signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
+    signal.signal(signal.SIGHUP, lambda *_: daemon.life.ask_reload())
     daemon.run()
 
 

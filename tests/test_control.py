@@ -1,4 +1,4 @@
-"""What the daemon's own verbs do, and that nothing a request can hold stops it; without a broker."""
+"""What each verb does, and that nothing a request can hold stops the daemon; without a broker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -20,33 +20,77 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posed.config import Config, live_settings, load
-from posed.daemon import Daemon
-from posed.frame import Frame, Letterbox
-from posed.messages.structs import Response
-from posed.mqtt.attempt import Received
+from posed.config import Config, LiveConfig, live_settings, load
+from posed.control import Control, Controlled
+from posed.log import set_level
+from posed.messages.structs import Response, Sender, encode
+from posed.messages.topics import Topics
+from posed.model.pair import load_pair
+from posed.mqtt.client import MqttClient
+from posed.mqtt.recording import Recording
+from posed.mqtt.reporter import Reporter
+from posed.mqtt.spool import Spool
+from posed.paths import falls_file, spool_file
 from posed.people.events import TrackedPerson
 from posed.people.person import Person
-from posed.pipeline.stage_timings import StageTimings
-from posed.pipeline.threads import DeviceStatus, Inferred
+from posed.pipeline.opening import pipeline_of
+from posed.pipeline.scene import Scene
+from posed.pipeline.threads import DeviceStatus
+from posed.service.status import Parts, Status
 from tests.make_tflite import make_tflite
 from tests.performers import posing
-from tests.test_pipeline_threads import FakeEngine
 
 CONTRACT = jsonschema.Draft202012Validator(msgspec.json.schema(Response))
 
 
-class MainLoopCalls:
-    """A daemon that was never started, and what it would publish."""
+class Controlling:
+    """Control over the parts of a daemon that never runs, and what it would publish.
 
-    def __init__(self, folder: Path, **changes: Any) -> None:
+    Args:
+        folder: for the model and the state.
+        environment: variables that go before what is kept.
+        changes: sections of the configuration.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None, **changes: Any) -> None:
         (folder / "red.tflite").write_bytes(make_tflite())
         config = Config(**({"device": "hall", "model": {"name": str(folder / "red.tflite")}} | changes))
         self.state = folder / "state"
-        self.daemon = Daemon(config, environment={"STATE_DIRECTORY": str(self.state)})
         self.published: dict[str, bytes] = {}
-        self.daemon._mqtt.publish = self.daemon._retained._publish = self._publish
-        self.daemon._recording._publish = self._publish
+        self.restarts: list[str] = []
+        own = {"STATE_DIRECTORY": str(self.state)} | dict(environment or {})
+        topics, sender = Topics.of(config), Sender.start("hall")
+        pair = load_pair(config.model.name)
+        mqtt = MqttClient(
+            config.mqtt,
+            password=None,
+            client_id="hall",
+            availability_topic=topics.availability,
+            on_connect=lambda: None,
+        )
+        self.live = LiveConfig(config)
+        self.spool = Spool(
+            spool_file(own), sender=sender, topics=topics, deliver=mqtt.deliver, config=config.mqtt.events
+        )
+        self.scene = Scene(config, self.spool.add, falls_file(own))
+        self.pipeline = pipeline_of(config, pair)
+        self.status = Status(Parts(sender, self.live, pair, self.pipeline, self.scene, self.spool, mqtt))
+        self.reporter = Reporter(sender, topics, self._publish, config.mqtt.poses)
+        parts = Controlled(
+            live=self.live,
+            status=self.status,
+            pipeline=self.pipeline,
+            scene=self.scene,
+            spool=self.spool,
+            reporter=self.reporter,
+            recording=Recording(topics.recording, self._publish, self.status.recording_start),
+            restart=self.restarts.append,
+        )
+        self.live.listen(self.scene.configure)
+        self.live.listen(lambda config: set_level(config.log.level))
+        self.control = Control(parts, topics, sender.run, own)
+        self.control.restore_pause()
+        self.run = sender.run
 
     def _publish(self, topic: str, payload: bytes, **_: object) -> bool:
         self.published[topic] = payload
@@ -54,10 +98,8 @@ class MainLoopCalls:
 
     def answer(self, verb: str, payload: bytes) -> dict[str, Any]:
         """As the main loop does it."""
-        self.daemon._hear(Received(f"posed/hall/request/{verb}", payload, retained=False))
         self.published.clear()
-        self.daemon._requests.serve(self.daemon._mqtt.publish)
-        response = json.loads(self.published[f"posed/hall/response/{verb}"])
+        response = json.loads(encode(self.control.requests.answer(verb, payload)))
         CONTRACT.validate(response)
         return response
 
@@ -68,16 +110,19 @@ class MainLoopCalls:
 
     def see(self, image: np.ndarray, *people: Person) -> None:
         """As if a frame had been processed just now."""
-        self.daemon._pipeline.camera = self.daemon._pipeline.engine = DeviceStatus("ok")
-        self.daemon._processed_at.append(time.monotonic())
-        observed = [TrackedPerson(one, "standing", 1.0, ()) for one in people]
-        self.daemon._newest = image, observed
+        self.pipeline.camera = self.pipeline.engine = DeviceStatus("ok")
+        self.scene.figures.count(time.monotonic(), 0.01, 0.02)
+        self.scene.newest = image, [TrackedPerson(one, "standing", 1.0, ()) for one in people]
+
+    def again(self) -> Controlling:
+        """After a restart."""
+        return Controlling(self.state.parent)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[MainLoopCalls]:
+def desk(tmp_path: Path) -> Iterator[Controlling]:
     level = logging.getLogger().level
-    yield MainLoopCalls(tmp_path)
+    yield Controlling(tmp_path)
     logging.getLogger().setLevel(level)
 
 
@@ -90,8 +135,8 @@ def test_a_setting_is_changed_and_said(desk):
         "settings": {"decode.score_threshold": 0.5, "people.smoothing_hz": 1.0},
         "persisted": False,
     }
-    assert desk.daemon._config.decode.score_threshold == 0.5
-    assert desk.daemon._state().settings["decode.score_threshold"] == 0.5
+    assert desk.live.config.decode.score_threshold == 0.5
+    assert desk.status.state().settings["decode.score_threshold"] == 0.5
     assert not (desk.state / "overlay.yaml").exists()
 
 
@@ -107,7 +152,7 @@ def test_a_setting_that_is_to_last_is_in_the_overlay(desk):
 def test_nothing_is_changed_where_one_value_is_bad(desk):
     error = desk.ask("set", settings={"decode.max_people": 3, "decode.score_threshold": 7}, persist=True)
     assert error == "decode.score_threshold: must be less than 1, got 7"
-    assert desk.daemon._config.decode.max_people == 10
+    assert desk.live.config.decode.max_people == 10
     assert not (desk.state / "overlay.yaml").exists()
 
 
@@ -115,23 +160,23 @@ def test_a_disk_that_does_not_take_it_is_said(desk):
     desk.state.write_text("a file")
     error = desk.ask("set", settings={"decode.max_people": 3}, persist=True)
     assert error.startswith("persist: changed, but not kept: ")
-    assert desk.daemon._config.decode.max_people == 3
+    assert desk.live.config.decode.max_people == 3
 
 
-def test_what_the_environment_goes_before_is_said(desk):
-    desk.daemon._environment = {"POSED_DECODE__MAX_PEOPLE": "5"}
+def test_what_the_environment_goes_before_is_said(tmp_path):
+    desk = Controlling(tmp_path, {"POSED_DECODE__MAX_PEOPLE": "5"})
     error = desk.ask("set", settings={"decode.max_people": 3}, persist=True)
     assert error == (
         "persist: changed and kept, but a restart takes POSED_DECODE__MAX_PEOPLE from the environment"
     )
-    assert desk.daemon._config.decode.max_people == 3
+    assert desk.live.config.decode.max_people == 3
     assert desk.ask("set", settings={"log.level": "info"}, persist=True)["persisted"]
 
 
 def test_zones_can_be_drawn_at_run_time(desk):
     zones = {"bed": {"polygon": [[0, 0], [1, 0], [1, 1]], "kind": "resting"}}
     desk.ask("set", settings={"people.zones": zones})
-    desk.daemon._tell_of_people()
+    desk.reporter.zones(desk.status.zone_counts())
     assert json.loads(desk.published["posed/hall/zones/bed"])["people"] is None
 
 
@@ -152,11 +197,10 @@ def test_the_log_level_is_a_request_of_its_own(desk):
 
 def test_a_pause_lasts_across_restarts_until_it_is_ended(desk):
     assert desk.ask("pause") == {"paused": True}
-    assert desk.daemon._state().paused
-    again = Daemon(desk.daemon._config, environment={"STATE_DIRECTORY": str(desk.state)})
-    assert again._state().paused
+    assert desk.status.state().paused
+    assert desk.again().status.state().paused
     assert desk.ask("resume") == {"paused": False}
-    assert not Daemon(desk.daemon._config, environment={"STATE_DIRECTORY": str(desk.state)})._state().paused
+    assert not desk.again().status.state().paused
 
 
 def test_a_switch_pauses_and_resumes_with_one_verb(desk):
@@ -166,48 +210,28 @@ def test_a_switch_pauses_and_resumes_with_one_verb(desk):
 
 def test_a_pause_makes_people_unknown_at_once(desk):
     desk.see(np.zeros((48, 64, 3), np.uint8))
-    assert desk.daemon._state().people == 0
+    assert desk.status.state().people == 0
     desk.ask("pause")
-    state = desk.daemon._state()
+    state = desk.status.state()
     assert (state.people, state.occupied, state.posture) == (None, None, None)
-
-
-@pytest.mark.parametrize("dark", [True, False])
-def test_whether_a_frame_is_dark_is_recorded_and_counts(desk, monkeypatch, dark):
-    counted = []
-    update = desk.daemon._scene.update
-    monkeypatch.setattr(
-        desk.daemon._scene,
-        "update",
-        lambda *frame, **how: counted.append(how["dark"]) or update(*frame, **how),
-    )
-    desk.ask("record", seconds=5)
-    image, stages = np.zeros((17, 33, 3), np.uint8), StageTimings()
-    with stages.time("invoke"):
-        outputs = FakeEngine().infer(image)
-    desk.daemon._process(
-        Inferred(Frame(image, 0, 1, 1, 1), Letterbox((33, 17), (33, 17)), outputs, stages, dark=dark)
-    )
-    assert json.loads(desk.published["posed/hall/recording"])["dark"] is dark
-    assert counted == [dark]
 
 
 @pytest.mark.parametrize("sight", ["dark", "covered", "frozen"])
 def test_a_blind_camera_is_no_empty_room(desk, sight):
     desk.see(np.zeros((48, 64, 3), np.uint8))
-    desk.daemon._pipeline.sight = sight
-    assert desk.daemon._state().people is None
+    desk.pipeline.sight = sight
+    assert desk.status.state().people is None
 
 
 def test_health_names_what_does_not_work(desk):
-    desk.daemon._pipeline.camera = DeviceStatus("waiting", "camera /dev/video0: gone")
+    desk.pipeline.camera = DeviceStatus("waiting", "camera /dev/video0: gone")
     health = desk.ask("health")
     assert not health["healthy"]
     assert "camera: camera /dev/video0: gone" in health["problems"]
 
 
 def test_health_is_good_when_everything_works(desk):
-    desk.daemon._spool.start()
+    desk.spool.start()
     desk.see(np.zeros((48, 64, 3), np.uint8))
     assert desk.ask("health") == {
         "healthy": True,
@@ -215,19 +239,18 @@ def test_health_is_good_when_everything_works(desk):
         "paused": False,
         "fps": ANY,
     }
-    desk.daemon._spool.stop(1)
+    desk.spool.stop(1)
 
 
 def test_a_restart_ends_the_daemon_in_order_to_start_again(desk):
-    assert desk.ask("restart")["run"] == desk.daemon._sender.run
-    assert desk.daemon.restarting
-    assert desk.daemon._stopping
+    assert desk.ask("restart")["run"] == desk.run
+    assert desk.restarts == ["restarting on request"]
 
 
 # Pictures
 
 
-def snapshot(desk: MainLoopCalls) -> Any:
+def snapshot(desk: Controlling) -> Any:
     return desk.ask("snapshot")
 
 
@@ -239,7 +262,7 @@ def test_no_picture_is_given_unless_the_file_allows_it(desk):
 
 @pytest.mark.parametrize("pictures", ["skeleton", "blurred", "full"])
 def test_a_picture_shows_what_the_file_allows(tmp_path, pictures):
-    desk = MainLoopCalls(tmp_path, privacy={"pictures": pictures})
+    desk = Controlling(tmp_path, privacy={"pictures": pictures})
     red = np.full((480, 640, 3), (255, 0, 0), np.uint8)
     desk.see(red, posing("stand", 0.5))
     data = snapshot(desk)
@@ -250,7 +273,7 @@ def test_a_picture_shows_what_the_file_allows(tmp_path, pictures):
 
 
 def test_no_picture_of_before_is_given(tmp_path):
-    desk = MainLoopCalls(tmp_path, privacy={"pictures": "full"})
+    desk = Controlling(tmp_path, privacy={"pictures": "full"})
     assert "no picture of now" in snapshot(desk)
     desk.see(np.zeros((48, 64, 3), np.uint8))
     desk.ask("pause")
@@ -258,15 +281,14 @@ def test_no_picture_of_before_is_given(tmp_path):
     desk.ask("resume")
     assert "no picture of now" in snapshot(desk)
     desk.see(np.zeros((48, 64, 3), np.uint8))
-    desk.daemon._pipeline.camera = DeviceStatus("waiting", "gone")
+    desk.pipeline.camera = DeviceStatus("waiting", "gone")
     assert "no picture of now" in snapshot(desk)
 
 
 # Whatever a request holds
 
-DESK = MainLoopCalls(Path(tempfile.mkdtemp(prefix="posed-fuzz-")), privacy={"pictures": "blurred"})
-DESK.daemon._requests._allowance.grants = lambda: True
-VERBS = st.sampled_from(sorted(DESK.daemon._requests.verbs))
+DESK = Controlling(Path(tempfile.mkdtemp(prefix="posed-fuzz-")), privacy={"pictures": "blurred"})
+VERBS = st.sampled_from(sorted(DESK.control.requests.verbs))
 SETTINGS = st.sampled_from([*live_settings(), "privacy.pictures", "decode", "", "a.b.c", "people.zones.a"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 JSON = st.recursive(
@@ -347,17 +369,18 @@ def _is_answered(verb: str, payload: bytes) -> None:
     """In a way that the contract allows, and without another end than the one that was asked for."""
     response = DESK.answer(verb, payload)
     assert ("data" in response) != ("error" in response)
-    assert DESK.daemon.restarting == (verb == "restart" and response["status"] == "ok")
-    DESK.daemon.restarting = False
+    assert bool(DESK.restarts) == (verb == "restart" and response["status"] == "ok")
+    DESK.restarts.clear()
 
 
 def _is_well() -> None:
     """The daemon goes on with a configuration that is good, and which the file alone can make show more."""
-    config = DESK.daemon._config
+    config = DESK.live.config
     assert Config.model_validate(config.model_dump()) == config
     assert config.privacy.pictures == "blurred"
-    assert set(DESK.daemon._state().settings) == set(live_settings())
-    DESK.daemon._tell_of_people()
+    assert set(DESK.status.state().settings) == set(live_settings())
+    DESK.reporter.state(DESK.status.state)
+    DESK.reporter.zones(DESK.status.zone_counts())
 
 
 @MANY
@@ -378,7 +401,7 @@ def test_any_settings_have_an_answer(values):
 @given(st.integers(0, 2**32))
 def test_tens_of_thousands_of_damaged_requests_have_an_answer(seed):
     chance = random.Random(seed)
-    verbs = sorted(DESK.daemon._requests.verbs)
+    verbs = sorted(DESK.control.requests.verbs)
     for _ in range(EACH):
         _is_answered(chance.choice([*verbs, "set", "explode"]), _damaged(chance))
     _is_well()

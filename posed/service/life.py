@@ -1,0 +1,210 @@
+"""The life of the daemon's process: when it is ready, how it does, when it reloads, and why it ends."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Final, Protocol
+
+from posed.config import Config, LiveConfig, reload
+from posed.errors import ConfigError
+from posed.pipeline.threads import STARTING, Pipeline
+from posed.service.check import check
+from posed.service.notify import Notifier
+
+log = logging.getLogger(__name__)
+
+READY_WITHIN_S: Final = 10.0
+"""A device that is neither opened nor refused after this long is being waited for: booting goes on, s."""
+
+
+class Life:
+    """Tells systemd how the daemon does, and takes what ends or changes the process.
+
+    Args:
+        environment: says where systemd listens.
+        live: the configuration of now.
+        read_config: reads the configuration again; None where it never changes.
+
+    Attributes:
+        systemd: the way to it.
+        ends: why the daemon is to end; None while it goes on.
+        restarting: whether it ends in order to be started again.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        live: LiveConfig,
+        read_config: Callable[[], Config] | None = None,
+    ) -> None:
+        self.systemd = Notifier(environment)
+        self._live = live
+        self._read_config = read_config
+        self._began_at = time.monotonic()
+        self._ready = False
+        self._refused: tuple[str, ...] = ()
+        """What was wrong with a changed configuration, for as long as nothing better came."""
+        # Plain values, since signal handlers set them: one that interrupts another would wait for its lock.
+        self.ends: str | None = None
+        self.restarting = False
+        self._reloading = False
+        self._failure: BaseException | None = None
+
+    def stop(self, why: str) -> None:
+        """Make the daemon end, and say why; safe in a signal handler."""
+        self.ends = why
+
+    def restart(self, why: str) -> None:
+        """Make the daemon end in order to be started again."""
+        self.restarting = True
+        self.stop(why)
+
+    def ask_reload(self) -> None:
+        """Make `reload_if_asked` read the configuration again; safe in a signal handler."""
+        self._reloading = True
+
+    def begin(self) -> None:
+        """Give the devices their time from now on, and let a bug in any thread end the daemon."""
+        self._began_at = time.monotonic()
+        threading.excepthook = self._on_thread_failure
+
+    def _on_thread_failure(self, failed: threading.ExceptHookArgs) -> None:
+        self._failure = failed.exc_value
+
+    def raise_failure(self) -> None:
+        """Raise what a thread ended with, if one has."""
+        if self._failure is not None:
+            raise self._failure
+
+    def tell(self, pipeline: Pipeline, broker: str | None, figures: Callable[[], str]) -> None:
+        """Tell systemd that the daemon is ready, once each device is opened or waited for; and how it does.
+
+        Args:
+            pipeline: has the devices.
+            broker: what the broker is being waited for; None where it is not.
+            figures: makes the line of how the daemon does.
+        """
+        if not self.systemd.listens:
+            return
+        starting = STARTING in (pipeline.camera, pipeline.engine)
+        if not self._ready and (not starting or time.monotonic() - self._began_at > READY_WITHIN_S):
+            self._ready = True
+            self.systemd.ready()
+        waiting = {"camera": pipeline.camera.why, "engine": pipeline.engine.why, "broker": broker or ""}
+        conditions = [f"waiting for the {part}: {why}" for part, why in waiting.items() if why]
+        if pipeline.paused:
+            conditions.append("paused on request")
+        self.systemd.status("; ".join([*self._refused, *conditions]), figures())
+
+    def reload_if_asked(self) -> None:
+        """Take over what applies at once; a configuration that is not good changes nothing."""
+        if not self._reloading:
+            return
+        self._reloading = False
+        if self._read_config is None:
+            return
+        self.systemd.reloading()
+        try:
+            wanted = self._read_config()
+            check(wanted)
+        except ConfigError as error:
+            self._refuse(error.problems)
+        except Exception as error:  # noqa: BLE001 whatever it is, people are still seen
+            # Without its words, unless they are the system's: they may hold what was in the file.
+            why = (isinstance(error, OSError) and error.strerror) or "a fault inside posed"
+            where = traceback.format_tb(error.__traceback__)
+            log.error("%s at:\n%s", type(error).__name__, "".join(where).rstrip())  # noqa: TRY400
+            self._refuse([f"{type(error).__name__}: {why}"])
+        else:
+            self._take_over(wanted)
+        self.systemd.ready()
+
+    def _take_over(self, wanted: Config) -> None:
+        self._refused = ()
+        done = reload(self._live.config, wanted)
+        self._live.take_over(done.config)
+        log.info("reloaded: %s", ", ".join(done.applied) or "nothing new that applies at once")
+        if done.waiting:
+            log.warning("new after a restart only: %s", ", ".join(done.waiting))
+
+    def _refuse(self, problems: Sequence[str]) -> None:
+        for problem in (*problems, "not reloaded: the configuration stays as it was"):
+            log.error("%s", problem)
+        self._refused = (f"not reloaded: {', '.join(problems)}",)
+
+    def end(self) -> None:
+        """Tell systemd that the daemon ends."""
+        if self.restarting:  # systemd would kill, after a while, what says that it stops
+            self.systemd.reloading()
+        else:
+            self.systemd.stopping()
+
+
+class Daemon(Protocol):
+    """What signals act on."""
+
+    @property
+    def life(self) -> Life: ...  # noqa: D102
+
+    def run(self) -> None: ...  # noqa: D102
+
+
+def live_with_signals(open_daemon: Callable[[], Daemon]) -> bool:
+    """Run a daemon until SIGTERM, SIGINT, a request or the end of a recording; SIGHUP reloads it.
+
+    Args:
+        open_daemon: makes it, which may take as long as a download.
+
+    Returns:
+        Whether it is to be started again.
+    """
+    life: Life | None = None
+    changed_meanwhile = False
+
+    # Neither logs: a storm of signals would interrupt the log in the log.
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if life is None:  # a model is still being read, or downloaded
+            sys.exit(0)
+        life.restarting = False
+        life.stop(f"stopping on {signal.Signals(number).name}")
+
+    def on_hangup(_number: int, _frame: FrameType | None) -> None:
+        nonlocal changed_meanwhile
+        if life is None:
+            changed_meanwhile = True
+        else:
+            life.ask_reload()
+
+    # Where every thread is, on standard error, when a library crashes or the watchdog fires.
+    faulthandler.enable()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    if not sys.stdin.isatty():  # at a terminal it says that the terminal is gone
+        signal.signal(signal.SIGHUP, on_hangup)
+    daemon = open_daemon()
+    life = daemon.life
+    if changed_meanwhile:
+        life.ask_reload()
+    daemon.run()
+    _leave_signals(life)
+    return life.restarting
+
+
+def _leave_signals(life: Life) -> None:
+    """Hear signals no longer, now that the daemon has ended."""
+    if life.restarting:
+        # Whoever asks it to end from here on ends the process, until the new one listens: nothing is lost.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+    if not life.restarting:  # as a signal may have had it meanwhile
+        # All is done: whoever asks again need not kill what is only leaving.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
