@@ -43,8 +43,9 @@ from posed.messages.topics import Topics
 from posed.mqtt.recording import Recording
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.requests import Requests, Verb
-from posed.mqtt.spool import Occurrence, Spool
+from posed.mqtt.spool import Spool
 from posed.paths import overlay_file, paused_file
+from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
 from posed.pipeline.threads import Pipeline
 from posed.service.metrics_snapshot import METRICS_SNAPSHOT

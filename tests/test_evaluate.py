@@ -13,9 +13,9 @@ from posed.camera.video import VideoFile
 from posed.config import CameraConfig, Config, EngineConfig
 from posed.errors import CameraEnded
 from posed.model.pair import load_pair
-from posed.mqtt.spool import Occurrence
 from posed.networks import network_of
 from posed.pipeline.detection import poses_of
+from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
 from posed.pipeline.threads import Pipeline
 from scripts.evaluate.clips import Clip, FootageError, Frames, frames_at, read_footage, video_facts

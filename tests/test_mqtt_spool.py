@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 
 from posed.config import MqttConfig, MqttEventsConfig
-from posed.messages.structs import Sender, person_message
+from posed.messages.structs import Sender
 from posed.messages.topics import Topics
 from posed.mqtt.client import DeliveryResult, MqttClient, Timing
-from posed.mqtt.spool import Occurrence, Spool
+from posed.mqtt.spool import Spool
 from posed.mqtt.store import Moment, Store, StoredEvent
+from posed.pipeline.occurrence import Evidence, Occurrence
 from posed.pose import KEYPOINTS, Pose
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually
 from tests.disks import Disk
@@ -155,7 +156,7 @@ def test_an_event_arrives_with_all_that_is_known_of_it(mosquitto, file):
         person=7,
         zone="kitchen",
         detail={"gesture": "both_hands_raised"},
-        keypoints=person_message(pose, 0.2).keypoints,
+        evidence=Evidence(pose, 0.2),
     )
     with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port) as device:
         one = device.spool.add(told)
@@ -391,7 +392,8 @@ import sys, time
 from pathlib import Path
 from posed.config import MqttEventsConfig
 from posed.messages.structs import Sender
-from posed.mqtt.spool import Occurrence, Spool
+from posed.mqtt.spool import Spool
+from posed.pipeline.occurrence import Occurrence
 from posed.messages.topics import Topics
 spool = Spool(
     Path(sys.argv[1]), sender=Sender.start("test"), topics=Topics("posed/test"),

@@ -25,8 +25,8 @@ import yaml
 
 from posed.config import load
 from posed.errors import ConfigError
-from posed.mqtt.spool import Occurrence
 from posed.people.person import Person
+from posed.pipeline.occurrence import Occurrence
 from posed.pose import Pose
 from posed.web.authenticator import HEADERS, TRIES_AT_ONCE
 from posed.web.connection import Limits

@@ -19,8 +19,8 @@ from posed.config import Config, changed
 from posed.errors import ConfigError, RecordingError
 from posed.frame import Frame
 from posed.messages.structs import Recorded, RecordedFrame, RecordingStart, pose_of
-from posed.mqtt.spool import Occurrence
 from posed.people.events import TrackedPerson
+from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
 
 LONGEST_WAIT_S: Final = 2.0

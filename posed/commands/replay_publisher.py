@@ -18,9 +18,10 @@ from posed.messages.topics import Topics
 from posed.mqtt.broker_session import broker_session
 from posed.mqtt.client import MqttClient
 from posed.mqtt.reporter import Reporter
-from posed.mqtt.spool import Occurrence, Spool
+from posed.mqtt.spool import Spool
 from posed.paths import spool_file
 from posed.pipeline.frame_figures import Took
+from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.stage_timings import StageTimings
 from posed.pipeline.threads import DeviceStatus
 

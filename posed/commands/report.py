@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from posed.commands.annotate import Progress as Drawn
     from posed.commands.record import Written
     from posed.commands.replay import Played
-    from posed.mqtt.spool import Occurrence
+    from posed.pipeline.occurrence import Occurrence
 
 
 @cache

@@ -11,8 +11,8 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -23,17 +23,17 @@ from posed.config import MqttEventsConfig
 from posed.messages.structs import (
     EventMessage,
     FallMessage,
-    Keypoints,
     Sender,
     SpoolState,
     encode,
+    person_message,
     rfc3339,
 )
 from posed.messages.topics import Topics
 from posed.mqtt.client import DeliveryResult
 from posed.mqtt.store import Contents, Fall, Moment, Store, StoredEvent, StoreError
 from posed.mqtt.ulid import Ulids
-from posed.people.events import EventType
+from posed.pipeline.occurrence import Occurrence
 from posed.timing import Backoff, NotBefore
 
 _log = logging.getLogger(__name__)
@@ -53,29 +53,6 @@ _RETRY_MAX_S: Final = 5.0
 
 _SLOW_S: Final = 5.0
 """A disk that takes longer to write is said not to be durable, s."""
-
-
-@dataclass(frozen=True, slots=True)
-class Occurrence:
-    """Something worth telling once.
-
-    Args:
-        type: of event.
-        time_s: when, wall clock, s since 1970.
-        person: who, an id of this run; None if that is not known.
-        zone: where.
-        detail: more about it, as JSON has it.
-        keypoints: the evidence, px of the source frame.
-        test: whether somebody only wants to see it arrive; `detail.test` says so, and no fall comes of it.
-    """
-
-    type: EventType
-    time_s: float
-    person: int | None = None
-    zone: str | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
-    keypoints: Keypoints | None = None
-    test: bool = False
 
 
 class Deliver(Protocol):
@@ -271,6 +248,7 @@ class Spool:
         )
 
     def _message(self, one: str, occurrence: Occurrence, detail: dict[str, Any]) -> EventMessage:
+        evidence = occurrence.evidence
         return EventMessage(
             id=one,
             type=occurrence.type,
@@ -280,7 +258,7 @@ class Spool:
             person=occurrence.person,
             zone=occurrence.zone,
             detail=detail,
-            keypoints=occurrence.keypoints,
+            keypoints=evidence and person_message(evidence.pose, evidence.keypoint_threshold).keypoints,
         )
 
     def _keep_within_bound(self) -> None:

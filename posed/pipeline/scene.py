@@ -10,8 +10,6 @@ from pathlib import Path
 from posed.config import Config
 from posed.files import replace_file
 from posed.frame import Frame, Image, RotatedCrop
-from posed.messages.structs import person_message
-from posed.mqtt.spool import Occurrence
 from posed.people.events import Event, EventDetector, TrackedPerson
 from posed.people.person import Person
 from posed.people.pitch import Pitch
@@ -19,6 +17,7 @@ from posed.people.rotated_crops import RotatedCropScheduler
 from posed.people.tracker import Ended, Tracker
 from posed.pipeline.frame_figures import FrameFigures
 from posed.pipeline.kept_pitch import KeptPitch
+from posed.pipeline.occurrence import Evidence, Occurrence
 from posed.pose import Pose
 
 log = logging.getLogger(__name__)
@@ -148,7 +147,7 @@ class Scene:
             detail["fall"] = self._ids_of_falls.pop(number, "")
         elif event.type == "fall":
             del detail["fall"]
-        evidence = event.evidence and person_message(event.evidence.pose, self._threshold).keypoints
+        evidence = Evidence(event.evidence.pose, self._threshold) if event.evidence else None
         event_id = self._tell(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
         log.info("%s: person %s%s", event.type, person, "" if event.zone is None else f", {event.zone}")
         if event.type == "fall" and isinstance(number, int):

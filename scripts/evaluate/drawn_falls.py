@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from posed.config import Config
 from posed.frame import Frame, Region, RotatedCrop
-from posed.mqtt.spool import Occurrence
 from posed.people.rotated_crops import lean_of, merge_detections
 from posed.people.size import body_size
+from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene as CameraScene
 from posed.pipeline.threads import LOOK_LATER
 from posed.pose import KEYPOINT_COUNT, Pose

@@ -27,7 +27,7 @@ from typing import Final
 
 from posed.config import Config
 from posed.errors import PosedError
-from posed.mqtt.spool import Occurrence
+from posed.pipeline.occurrence import Occurrence
 from scripts.evaluate.clips import Clip, FootageError, read_footage
 from scripts.evaluate.inferences import Network
 from scripts.evaluate.options import rate

@@ -13,9 +13,9 @@ from typing import Final
 from posed.camera.health import Darkness, is_due
 from posed.config import Config, PeopleConfig, ZoneConfig
 from posed.frame import RotatedCrop
-from posed.mqtt.spool import Occurrence
 from posed.people.events import TrackedPerson
 from posed.people.rotated_crops import merge_detections
+from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
 from posed.pipeline.threads import LOOK_LATER
 from posed.pose import Pose

@@ -15,8 +15,9 @@ from posed.config import MqttConfig, MqttEventsConfig
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
 from posed.mqtt.client import MqttClient, Timing
-from posed.mqtt.spool import Occurrence, Spool
+from posed.mqtt.spool import Spool
 from posed.people.events import EventType
+from posed.pipeline.occurrence import Occurrence
 
 TOPICS: Final = Topics("posed/check")
 TYPES: Final[tuple[EventType, ...]] = get_args(EventType)

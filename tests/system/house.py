@@ -15,7 +15,8 @@ import yaml
 from posed.config import MqttEventsConfig
 from posed.messages.structs import Sender, encode
 from posed.messages.topics import Topics
-from posed.mqtt.spool import Occurrence, Spool
+from posed.mqtt.spool import Spool
+from posed.pipeline.occurrence import Occurrence
 from scripts.standins.messages import event
 from tests.brokers import Mosquitto, Subscriber
 from tests.run_posed import Daemon
