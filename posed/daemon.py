@@ -108,24 +108,8 @@ class Daemon:
         pair = wait_for_model(config.model, self.life.systemd)
         self._network = network_of(pair.model)
         topics, sender = Topics.of(config), Sender.start(config.device)
-        detector = DuplicateDeviceDetector(sender.run, lambda: self.status.uptime_s)
-        self._inbox = Inbox(
-            config,
-            topics,
-            detector,
-            on_request=lambda message: self.control.requests.receive(message),  # noqa: PLW0108 - there is none yet
-            give_way=lambda why: self.mqtt.give_way(why),  # noqa: PLW0108 - there is none yet
-        )
-        self.mqtt = MqttClient(
-            config.mqtt,
-            password=mqtt_password(config.mqtt),
-            client_id=topics.base.replace("/", "-"),
-            availability_topic=topics.availability,
-            on_connect=self._on_broker,
-            subscriptions=self._inbox.subscriptions,
-            on_message=self._inbox.hear,
-            kept=[topics.state],
-        )
+        self._inbox = self._open_inbox(config, topics, sender)
+        self.mqtt = self._open_mqtt(config, topics)
         self.spool = Spool(
             spool_file(environment),
             sender=sender,
@@ -162,6 +146,28 @@ class Daemon:
         self.control.restore_pause()
         self.live.listen(self._configure)
         self.web = self._open_web(config)
+
+    def _open_inbox(self, config: Config, topics: Topics, sender: Sender) -> Inbox:
+        """What hears the broker; whom it hands on to is there only later."""
+        return Inbox(
+            config,
+            topics,
+            DuplicateDeviceDetector(sender.run, lambda: self.status.uptime_s),
+            on_request=lambda message: self.control.requests.receive(message),  # noqa: PLW0108
+            give_way=lambda why: self.mqtt.give_way(why),  # noqa: PLW0108
+        )
+
+    def _open_mqtt(self, config: Config, topics: Topics) -> MqttClient:
+        return MqttClient(
+            config.mqtt,
+            password=mqtt_password(config.mqtt),
+            client_id=topics.base.replace("/", "-"),
+            availability_topic=topics.availability,
+            on_connect=self._on_broker,
+            subscriptions=self._inbox.subscriptions,
+            on_message=self._inbox.hear,
+            kept=[topics.state],
+        )
 
     def _open_web(self, config: Config) -> WebServer | None:
         """The live view; its libraries are loaded where it is wanted alone."""

@@ -6,6 +6,7 @@ import pytest
 
 from posed.config import (
     Config,
+    LiveConfig,
     bounds_of,
     changed,
     live_settings,
@@ -64,3 +65,13 @@ def test_settings_that_change_at_run_time_are_those_marked():
 )
 def test_bounds_are_those_of_the_rules(setting, bounds):
     assert bounds_of(setting, 0.01) == bounds
+
+
+def test_who_listens_hears_of_settings_that_are_taken_over():
+    live, heard = LiveConfig(Config()), []
+    live.listen(heard.append)
+    wanted = changed(live.config, {"decode.max_people": 3})
+    live.take_over(wanted)
+    assert heard == [wanted]
+    assert live.config == wanted
+    assert live.values["decode.max_people"] == 3

@@ -1,0 +1,110 @@
+"""Control over a daemon that never runs, for tests of what may be asked of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import numpy as np
+
+from posed.config import Config, LiveConfig
+from posed.control import Control, Controlled
+from posed.log import set_level
+from posed.messages.structs import Response, Sender, encode
+from posed.messages.topics import Topics
+from posed.model.pair import load_pair
+from posed.mqtt.client import MqttClient
+from posed.mqtt.recording import Recording
+from posed.mqtt.reporter import Reporter
+from posed.mqtt.spool import Spool
+from posed.paths import falls_file, spool_file
+from posed.people.events import TrackedPerson
+from posed.people.person import Person
+from posed.pipeline.opening import pipeline_of
+from posed.pipeline.scene import Scene
+from posed.pipeline.threads import DeviceStatus
+from posed.service.status import Parts, Status
+from tests.make_tflite import make_tflite
+
+CONTRACT = jsonschema.Draft202012Validator(msgspec.json.schema(Response))
+
+
+class Controlling:
+    """Control over the parts of a daemon that never runs, and what it would publish.
+
+    Args:
+        folder: for the model and the state.
+        environment: variables that go before what is kept.
+        changes: sections of the configuration.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None, **changes: Any) -> None:
+        (folder / "red.tflite").write_bytes(make_tflite())
+        config = Config(**({"device": "hall", "model": {"name": str(folder / "red.tflite")}} | changes))
+        self.state = folder / "state"
+        self.published: dict[str, bytes] = {}
+        self.restarts: list[str] = []
+        own = {"STATE_DIRECTORY": str(self.state)} | dict(environment or {})
+        topics, sender = Topics.of(config), Sender.start("hall")
+        pair = load_pair(config.model.name)
+        mqtt = MqttClient(
+            config.mqtt,
+            password=None,
+            client_id="hall",
+            availability_topic=topics.availability,
+            on_connect=lambda: None,
+        )
+        self.live = LiveConfig(config)
+        self.spool = Spool(
+            spool_file(own), sender=sender, topics=topics, deliver=mqtt.deliver, config=config.mqtt.events
+        )
+        self.scene = Scene(config, self.spool.add, falls_file(own))
+        self.pipeline = pipeline_of(config, pair)
+        self.status = Status(Parts(sender, self.live, pair, self.pipeline, self.scene, self.spool, mqtt))
+        self.reporter = Reporter(sender, topics, self._publish, config.mqtt.poses)
+        parts = Controlled(
+            live=self.live,
+            status=self.status,
+            pipeline=self.pipeline,
+            scene=self.scene,
+            spool=self.spool,
+            reporter=self.reporter,
+            recording=Recording(topics.recording, self._publish, self.status.recording_start),
+            restart=self.restarts.append,
+        )
+        self.live.listen(self.scene.configure)
+        self.live.listen(lambda config: set_level(config.log.level))
+        self.control = Control(parts, topics, sender.run, own)
+        self.control.restore_pause()
+        self.run = sender.run
+
+    def _publish(self, topic: str, payload: bytes, **_: object) -> bool:
+        self.published[topic] = payload
+        return True
+
+    def answer(self, verb: str, payload: bytes) -> dict[str, Any]:
+        """As the main loop does it."""
+        self.published.clear()
+        response = json.loads(encode(self.control.requests.answer(verb, payload)))
+        CONTRACT.validate(response)
+        return response
+
+    def ask(self, verb: str, **arguments: Any) -> Any:
+        """`data` of an answer, or its error."""
+        response = self.answer(verb, json.dumps(arguments).encode())
+        return response["data"] if response["status"] == "ok" else response["error"]
+
+    def see(self, image: np.ndarray, *people: Person) -> None:
+        """As if a frame had been processed just now."""
+        self.pipeline.camera = self.pipeline.engine = DeviceStatus("ok")
+        self.scene.figures.count(time.monotonic(), 0.01, 0.02)
+        self.scene.newest = image, [TrackedPerson(one, "standing", 1.0, ()) for one in people]
+
+    def again(self) -> Controlling:
+        """After a restart."""
+        return Controlling(self.state.parent)
