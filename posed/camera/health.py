@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 from posed.frame import Image
 
 HOLD_S: Final = 3.0
-"""How long a picture must be dark or covered before it counts: a hand passes, a light switch flickers."""
+"""A picture must be dark or covered for this long before it counts, s: a hand passes, a light switch
+flickers."""
 
 FROZEN_S: Final = 10.0
-"""How long not one pixel may change: noise alone changes some in every frame of a working sensor."""
+"""A picture counts as frozen when not one pixel has changed for this long, s: in every frame of a working
+sensor noise alone changes some."""
 
 INTERVAL_S: Final = 0.2
-"""How often a camera's picture is judged at most, s of media time: sooner than whoever is lost when the light
-goes out could be taken for fallen (`posed.people.falls.UNSEEN_S`)."""
+"""A camera's picture is judged at most this often, s of media time: soon enough that nobody who is lost when
+the light goes out is taken for fallen (`posed.people.falls.UNSEEN_S`)."""
 
 DARK_LUMA: Final = 28
 LIGHT_LUMA: Final = 32
-"""Below which median luma, 0-255, a picture is dark, and from which on it is light again, so that dusk does
-not flicker.
+"""A picture is dark when its median luma, 0-255, falls below `DARK_LUMA`, and light again from `LIGHT_LUMA`
+on, so that dusk does not flicker.
 
 Measured by `scripts/python evaluate.darkness` with Coral's 353x481: of people found in the light, 0.83 are
 found at 12 to 16 without noise and 0.22 with that of a small sensor at its highest gain; at 20 to 24 0.94 and
@@ -33,13 +35,14 @@ tells as much as the mean and other percentiles do, and no lamp moves it."""
 
 COVERED_CONTRAST: Final = 8.0
 COVERED_CONTRAST_PER_LUMA: Final = 0.08
-"""Contrast (the Laplacian between cells) up to which a picture is covered, and how it grows with brightness.
+"""A picture is covered up to this contrast (the Laplacian between cells), which grows with its brightness.
 
 Measured at 481x353: a finger 4-9, noise of 20 included, where the limit is 13-16; a room at 15 % of its
 light 47-61 (limit 10), a person 30 px high before a white wall 51 (limit 23)."""
 
 CELLS: Final = (16, 12)
-"""Columns and rows that the picture is averaged into: about 30 px, so noise goes and people stay."""
+"""The picture is averaged into this many columns and rows: cells of about 30 px, so noise goes and people
+stay."""
 
 CameraHealth = Literal["ok", "dark", "covered", "frozen"]
 Luma = NDArray[np.uint8]

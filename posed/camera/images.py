@@ -28,7 +28,8 @@ SUFFIXES: Final = (
     *(".avif", ".bmp", ".dib", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".pic"),
     *(".png", ".pnm", ".ppm", ".ras", ".sr", ".tif", ".tiff", ".webp"),
 )
-"""What counts as a picture in a folder: the formats that OpenCV's builds read."""
+"""A file in a folder counts as a picture if its name ends in one of these: the formats that OpenCV's builds
+read."""
 
 JPEG_START: Final = b"\xff\xd8"
 JPEG_MARKER: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")

@@ -29,15 +29,15 @@ from posed.frame import Frame, Image
 _log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S: Final = 1.5
-"""How long closing may take: it leaves time for the rest of a daemon that has 2 s to end."""
+"""Closing may take this long, s: it leaves time for the rest of a daemon that has 2 s to end."""
 
 FULL_VIEW_FPS: Final = 40
 """Up to this rate every Raspberry Pi sensor reads its whole view at half its resolution: imx477 at 40,
 imx219 at 41, ov5647 at 46, imx708 at 56 frames/s (Raspberry Pi's camera documentation)."""
 
 _FAULTS: Final = (RuntimeError, OSError, ValueError, LookupError, CancelledError)
-"""What picamera2 raises when a camera is absent, busy or broken; libcamera's own errors arrive as the
-first two."""
+"""picamera2 raises these when a camera is absent, busy or broken; libcamera's own errors arrive as the first
+two."""
 
 _TO_RGB: Final[dict[str, int | None]] = {
     # libcamera names formats by the bytes of a little-endian word: BGR888 lies in memory as R, G, B.
@@ -53,7 +53,7 @@ _TO_RGB: Final[dict[str, int | None]] = {
 }
 
 _closing: Final[dict[int, threading.Thread]] = {}
-"""The latest close of each camera: libcamera lets a process have a camera only once."""
+"""This has the latest close of each camera: libcamera lets a process have a camera only once."""
 
 
 class Picamera2Camera:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_LAG_S: Final = 1.0
-"""A player that is later than this (nobody read for a while, or decoding is slower than real time) goes on
-from where it is, instead of rushing through what it missed."""
+"""A player that is later than this, s (nobody read for a while, or decoding is slower than real time), goes
+on from where it is instead of rushing through what it missed."""
 
 
 class PlaybackClock:

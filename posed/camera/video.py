@@ -33,23 +33,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLOSE_WAIT_S: Final = 1.0
-"""How long closing waits for a read inside OpenCV; the daemon has 2 s to stop in all."""
+"""Closing waits this long for a read inside OpenCV, s; the daemon has 2 s to stop in all."""
 
 OPEN_MARGIN_S: Final = 1.0
-"""How much longer than `timeout_s` opening may take: OpenCV's own timeout knows a better reason."""
+"""Opening may take this much longer than `timeout_s`, s: OpenCV's own timeout knows a better reason."""
 
 MAX_STEP_S: Final = 2.0
-"""A longer step from one timestamp of a file to the next counts as broken; it would be taken for a stall."""
+"""A longer step from one timestamp of a file to the next counts as broken, s; it would be taken for a
+stall."""
 
 MAX_LOST: Final = 1000
-"""Frames in a row that cannot be decoded before a file counts as ended; its own count of frames may lie."""
+"""A file counts as ended after this many frames in a row that cannot be decoded; its own count of frames may
+lie."""
 
 MAX_BAD_FRAMES: Final = 10
-"""Failed reads in a row before a live source counts as gone: one damaged packet fails one read."""
+"""A live source counts as gone after this many failed reads in a row: one damaged packet fails one read."""
 
 YUYV_SIZE: Final = (640, 480)
-"""The largest size that a USB 2 camera sends uncompressed at 30 frames per second; above it is asked for
-MJPEG (1280x720 in YUYV is 10 frames per second on common webcams)."""
+"""This is the largest (width, height), px, that a USB 2 camera sends uncompressed at 30 frames per second; a
+camera is asked for MJPEG above it (1280x720 in YUYV is 10 frames per second on common webcams)."""
 
 DEFAULT_PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 
