@@ -10,13 +10,13 @@ from posed.errors import one_line
 from posed.files import read_file
 
 CARD: Final = "card.json"
-"""Maps `all`, and the name of each file it is about, to facts by name."""
+"""The file of this name maps `all`, and the name of each model file it is about, to facts by name."""
 
 PEOPLE: Final = "people"
-"""The fact that says what kind of people a model was trained on."""
+"""This fact says what kind of people a model was trained on."""
 
 DRAWN: Final = "drawn"
-"""Of `people`: only drawings; the model finds nobody else."""
+"""This value of `people` says that a model was trained on drawings only; it finds nobody else."""
 
 _LIMIT_BYTES: Final = 1 << 16
 

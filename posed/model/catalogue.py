@@ -17,10 +17,10 @@ _CORAL_URL: Final = f"{_CORAL_SOURCE}/raw/104342d2d3480b3e66203073dac24f4e2dbb4c
 _WEIGHTS_URL: Final = "https://storage.googleapis.com/tfjs-models/savedmodel/posenet/mobilenet"
 
 BUNDLED_FOLDER: Final = Path(__file__).resolve().parent / "bundled"
-"""The models that come with posed."""
+"""This folder holds the models that come with posed."""
 
 _COMPILED: Final = "_edgetpu"
-"""What the Edge TPU compiler appends to a file's name, before the extension."""
+"""The Edge TPU compiler appends this to a file's name, before the extension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ CATALOGUE: Final = (
         ),
     ),
 )
-"""Every model that is known by name: those that come with posed, then Coral's, the fastest first."""
+"""These models are known by name: those that come with posed, then Coral's, the fastest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ WEIGHTS: Final = (
     ),
     _weights(100, "quant2"),
 )
-"""Google's weights for TF.js, of which one set is as good as another for every stride."""
+"""These are Google's weights for TF.js, of which one set is as good as another for every stride."""
 
 
 def find(name: str) -> Entry | None:

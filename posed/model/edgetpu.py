@@ -16,19 +16,19 @@ from typing import Any, Final
 from posed.errors import ModelError
 
 COMPILER: Final = "edgetpu_compiler 16.0"
-"""The last one there is."""
+"""This is the last version of the compiler that Google published."""
 
 _NEWEST: Final = {"CONV_2D": 5, "QUANTIZE": 2}
-"""The newest version of an operator that the compiler reads; it refuses the whole file for a newer one."""
+"""The compiler reads these operators up to this version; it refuses the whole file for a newer one."""
 
 _MAPPED: Final = (
     *("ADD", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL", "PAD"),
     *("QUANTIZE", "RELU", "RELU6", "RESHAPE"),
 )
-"""Operators that can run on the Edge TPU, of those that a PoseNet may hold."""
+"""Of the operators that a PoseNet may hold, these can run on the Edge TPU."""
 
 _QUANTISED: Final = (2, 3, 9)
-"""int32 (biases), uint8 and int8, as numbered in the schema."""
+"""These types are quantised: int32 (biases), uint8 and int8, as the schema numbers them."""
 
 _FLOAT: Final = "is not quantised"
 

@@ -37,21 +37,22 @@ HEADS: Final = {
     "short_offsets": ("offset",),
     "mid_offsets": ("displacement_fwd", "displacement_bwd"),
 }
-"""Fields of `posed.networks.posenet.heads.Heads`, and the heads that stand side by side in each output."""
+"""Each output, named as in `posed.networks.posenet.heads.Heads`, has these heads of the network side by side."""
 
 HEATMAP_LIMIT: Final = 10.0
-"""Logits beyond are clipped: scores from 0.00005 to 0.99995, in steps of 0.08."""
+"""Logits beyond this are clipped: scores go from 0.00005 to 0.99995, in steps of 0.08."""
 
 SHORT_OFFSET_LIMIT_PX: Final = 48.0
 SHORT_OFFSET_LIMIT_CELLS: Final = 2.0
-"""The larger one counts. They are trained in discs around a keypoint, of 32 px (PersonLab) or of the nearest
-cells, and mean nothing beyond."""
+"""Short offsets beyond the larger of the two are clipped. They are trained in discs around a keypoint, of 32
+px (PersonLab) or of the nearest cells, and mean nothing beyond."""
 
 CALIBRATION_LIMIT: Final = 200
-"""Most pictures of a folder that are used: more change nothing, and all are in memory at once."""
+"""At most this many pictures of a folder are used: more change nothing, and all are in memory at once."""
 
 MID_OFFSET_LIMIT: Final = 0.5
-"""Of the input's shorter side: the thigh of a person who fills the frame takes a quarter of it."""
+"""Mid offsets beyond this fraction of the input's shorter side are clipped: the thigh of a person who fills
+the frame takes a quarter of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -31,7 +31,7 @@ from posed.errors import ModelError
 from posed.model.tflite import DISPLACEMENT_CHANNELS, HEATMAP_CHANNELS, SHORT_OFFSET_CHANNELS, STRIDES
 
 Weights = Mapping[str, NDArray[np.float32]]
-"""`NAME/weights` and `NAME/bias` of every layer."""
+"""The weights of a network have `NAME/weights` and `NAME/bias` for every layer."""
 
 HEADS: Final = {
     "heatmap": HEATMAP_CHANNELS,
@@ -39,16 +39,18 @@ HEADS: Final = {
     "displacement_fwd": DISPLACEMENT_CHANNELS,
     "displacement_bwd": DISPLACEMENT_CHANNELS,
 }
-"""Channels of each head; offsets as in `posed.networks.posenet.heads.Heads`."""
+"""Each head has this many channels; offsets are as in `posed.networks.posenet.heads.Heads`."""
 
 _CHANNELS: Final = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 _STRIDES: Final = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
-"""Of the first convolution and the 13 separable ones behind it, at multiplier 1.0."""
+"""The first convolution and the 13 separable ones behind it have these channels and strides, at multiplier
+1.0."""
 
 _CHANNEL_STEP: Final = 8
 
 SIDE_LIMIT_PX: Final = 4097
-"""Longest side of an input: far beyond any PoseNet there is, and still no more memory than a machine has."""
+"""A side of an input may have at most this many px: far more than any PoseNet has, and still no more memory
+than a machine has."""
 
 _INPUT_CHANNELS: Final = 3
 

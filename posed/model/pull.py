@@ -25,19 +25,21 @@ from posed.model.catalogue import ModelFile
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that have come and the bytes that will come, None where that is not known."""
+"""A function of this type is called with the bytes that have come and the bytes that will come, None where
+that is not known."""
 
 ATTEMPTS: Final = 4
-"""How often a transfer that breaks off is begun, in all."""
+"""A transfer that breaks off is begun this many times, in all."""
 
 PAUSE_S: Final = 1.0
-"""How long to wait between two attempts, s."""
+"""The pause between two attempts lasts this long, s."""
 
 TIMEOUT_S: Final = 15.0
-"""How long a server may say nothing before it counts as stalled, s."""
+"""A server that says nothing for this long counts as stalled, s."""
 
 LIMIT_BYTES: Final = 32_000_000
-"""The longest file that is accepted where the catalogue does not know the size: it is held in memory."""
+"""A file may have at most this many bytes where the catalogue does not know its size: it is held in
+memory."""
 
 _CHUNK_BYTES: Final = 1 << 16
 

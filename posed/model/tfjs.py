@@ -27,17 +27,19 @@ _MANIFEST: Final = "model-stride*.json"
 _TYPES: Final = {"float32": "<f4", "int32": "<i4", "uint8": "u1", "uint16": "<u2"}
 _BODY_LAYERS: Final = 14
 _LIMIT_BYTES: Final = 100_000_000
-"""Of a file; all weights of the largest network have 13 MB."""
+"""A file may have at most this many bytes; all weights of the largest network have 13 MB."""
 
 _SIDE_LIMIT: Final = 4096
-"""More channels than any MobileNet has; keeps damaged shapes from asking for all memory."""
+"""No side of an array may be longer: no MobileNet has this many channels, and damaged shapes cannot ask for
+all memory."""
 
 _NAME: Final = re.compile(
     r"(?:MobilenetV1/)+"
     rf"(?:(?P<head>{'|'.join(HEADS)})_2|Conv2d_(?P<index>\d+)(?:_(?P<half>depthwise|pointwise))?)/"
     r"(?P<what>(?:depthwise_)?weights|(?:Conv2D|depthwise)_bias)"
 )
-"""`MobilenetV1/Conv2d_3_depthwise/depthwise_weights`, `MobilenetV1/heatmap_2/Conv2D_bias`, …"""
+"""Names of arrays look like this: `MobilenetV1/Conv2d_3_depthwise/depthwise_weights`,
+`MobilenetV1/heatmap_2/Conv2D_bias`, …"""
 
 _DEPTHWISE: Final = re.compile(r"(?:MobilenetV1/)+Conv2d_(\d+)_depthwise/")
 

@@ -21,7 +21,7 @@ from posed.errors import ModelError
 from posed.files import read_file
 
 STRIDES: Final = (8, 16, 32)
-"""Output strides that PoseNet is trained for."""
+"""PoseNet is trained for these output strides, px."""
 
 HEATMAP_CHANNELS: Final = 17
 SHORT_OFFSET_CHANNELS: Final = 34
