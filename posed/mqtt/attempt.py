@@ -19,7 +19,8 @@ from posed.config import TlsConfig
 from posed.errors import ConfigError
 
 _UNSUPPORTED_VERSION: Final = 132
-"""MQTT 5 reason code; paho reports 3.1.1's return code 1 as this, too. Source: MQTT 5.0, 2.4."""
+"""This MQTT 5 reason code says that the broker does not speak the version; paho reports 3.1.1's return code 1
+as this, too. Source: MQTT 5.0, 2.4."""
 
 
 class How(Enum):

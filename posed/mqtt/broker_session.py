@@ -17,18 +17,19 @@ from posed.errors import BrokerError
 from posed.mqtt.attempt import How, Notes, reason_of, tls_context
 
 CONNECT_S: Final = 5.0
-"""How long a broker may take for each of: the connection, the TLS handshake, its answer."""
+"""The connection, the TLS handshake and the broker's answer may each take this long, s."""
 
 RETAINED_S: Final = 0.5
-"""How long retained messages are waited for after subscribing; nothing tells which is the last."""
+"""Retained messages are waited for this long after subscribing, s; nothing tells which is the last."""
 
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 _WRONG_LOGIN: Final = frozenset({"bad user name or password", "not authorized"})
-"""MQTT 5 reason codes 134 and 135 in paho's words, as which it reports 3.1.1's 4 and 5, too."""
+"""These are MQTT 5 reason codes 134 and 135 in paho's words; it reports 3.1.1's 4 and 5 in the same words."""
 
 _UNKNOWN_AUTHORITY: Final = frozenset({18, 19, 20, 21})
-"""OpenSSL's X509_V_ERR_… of self-signed certificates and of ones whose issuer is not known."""
+"""OpenSSL gives these X509_V_ERR_… numbers for self-signed certificates and for those whose issuer it does
+not know."""
 
 Remedy = Literal["login", "authority", "tls"]
 

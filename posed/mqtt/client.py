@@ -30,21 +30,25 @@ ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
 
 MAX_WAITING: Final = 32
-"""Messages of one QoS that may wait to be written (0) or acknowledged (1): about a second of poses."""
+"""At most this many messages of one QoS may wait to be written (0) or acknowledged (1): about a second of
+poses."""
 
 _MAX_INFLIGHT: Final = 10
-"""Unacknowledged messages on the wire. MQTT 5 brokers close the connection over more than their Receive
-Maximum, which paho does not heed; the smallest default among common brokers is HiveMQ's, 10."""
+"""At most this many messages may be on the wire unacknowledged. MQTT 5 brokers close the connection over more
+than their Receive Maximum, which paho does not heed; the smallest default among common brokers is HiveMQ's,
+10."""
 
 _SEND_BUFFER_BYTES: Final = 64 * 1024
-"""Linux would buffer megabytes for a broker that does not read: old poses, out of reach of any limit."""
+"""The system may buffer this much that is not sent yet; by itself Linux would buffer megabytes for a broker
+that does not read: old poses, out of reach of any limit."""
 
 _MAX_PACKET_BYTES: Final = 128 * 1024
-"""What an MQTT 5 broker may send us at once; it drops what is larger. 3.1.1 has no such bound."""
+"""An MQTT 5 broker may send us packets of this size; it drops larger ones. 3.1.1 has no such bound."""
 
 SHORT_LIFE_S: Final = 15.0
 MANY_SHORT_LIVES: Final = 3
-"""So many connections in a row that each ended so soon look as if somebody else had the same id."""
+"""When this many connections in a row ended within `SHORT_LIFE_S` each, somebody else seems to have the same
+id."""
 
 Version = Literal["5", "3.1.1"]
 
@@ -70,30 +74,31 @@ class Timing:
     """How long things may take, s."""
 
     connect_timeout_s: float = 10
-    """For the TCP connection, the TLS handshake, and the broker's answer to CONNECT, each."""
+    """The TCP connection, the TLS handshake, and the broker's answer to CONNECT may each take this long."""
 
     probe_timeout_s: float = 3
-    """For the answer to a version that the broker has not accepted yet, while there is another to try: some
-    older brokers read an MQTT 5 CONNECT as one of 3.1.1 and wait for the rest of it (amqtt 0.12)."""
+    """The answer to a version that the broker has not accepted yet may take this long while there is another
+    to try: some older brokers read an MQTT 5 CONNECT as one of 3.1.1 and wait for the rest of it (amqtt
+    0.12)."""
 
     unsent_s: int = 10
-    """How long what is written may stay unacknowledged by the broker's machine before the connection counts
-    as dead, where the system can tell (Linux). It also bounds the pauses between TCP's own attempts, which
+    """The connection counts as dead when the broker's machine has not acknowledged for this long what is
+    written, where the system can tell (Linux). It also bounds the pauses between TCP's own attempts, which
     grow to minutes: a network that is back is used at once. Source: tcp(7), TCP_USER_TIMEOUT."""
 
     keepalive_s: int = 15
-    """paho asks for a sign of life after this silence and waits as long again for it, so a connection
+    """paho asks for a sign of life after this long a silence and waits as long again for it, so a connection
     that is open at one end only is noticed after twice as long."""
 
     backoff_min_s: float = 1
-    """The longest wait before the first new attempt; it doubles with each one that fails."""
+    """The first new attempt waits at most this long; the wait doubles with each attempt that fails."""
 
     backoff_max_s: float = 5
-    """The longest wait of all; a connection that lasted as long starts again at the minimum. Short, so that a
-    broker has its devices back within 10 s, and never all at once."""
+    """No wait is longer; after a connection that lasted as long, waits start again at the minimum. It is
+    short, so that a broker has its devices back within 10 s, and never all at once."""
 
     give_way_s: float = 300
-    """How long to stay away after `give_way`."""
+    """The client stays away for this long after `give_way`."""
 
 
 class MqttClient:

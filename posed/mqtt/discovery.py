@@ -23,13 +23,14 @@ from posed.timing import NotBefore
 _log = logging.getLogger(__name__)
 
 _WINDOW: Final = 8
-"""Messages on the way to the broker at a time: room for others below the client's ten."""
+"""At most this many messages may be on the way to the broker at a time: room for others below the client's
+ten."""
 
 _SETTLE_S: Final = 2.0
-"""How long Home Assistant gets to let go of entities, and to set them up again, when they move, s."""
+"""Home Assistant gets this long to let go of entities, and to set them up again, when they move, s."""
 
 Known = Mapping[str, frozenset[str]]
-"""Retained topics, each with the entities that its message announces."""
+"""A mapping of this type has retained topics, each with the entities that its message announces."""
 
 Step = list[tuple[str, bytes]]
 

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 _SAME_S: Final = 2.0
-"""Starts that are no further apart cannot be told apart: uptimes are whole seconds."""
+"""Starts that are no further apart than this, s, cannot be told apart: uptimes are whole seconds."""
 
 
 class _Told(Struct):

@@ -22,16 +22,17 @@ from posed.people.posture import Gesture, Posture
 Entity = dict[str, Any]
 
 BIRTH_TOPIC: Final = "homeassistant/status"
-"""Where Home Assistant says `online`, whatever the prefix of discovery, unless told otherwise."""
+"""Home Assistant says `online` here, whatever the prefix of discovery, unless told otherwise."""
 
 EXPIRE_AFTER_S: Final = 90
-"""Values that are not repeated for so long are not known any more: three times the interval of `state`, s."""
+"""Values that are not repeated for this long become unknown, s: three times the interval of `state`."""
 
 MIGRATE: Final = b'{"migrate_discovery": true}'
-"""Makes Home Assistant let go of an entity that is about to be announced elsewhere, and keep its settings."""
+"""This message makes Home Assistant let go of an entity that is about to be announced elsewhere, and keep its
+settings."""
 
 EVENT_TYPES: Final = (*get_args(Gesture), "fall", "fall_cleared")
-"""Of the event entity: gestures by their own names, so that automations need no template."""
+"""The event entity has these types: gestures by their own names, so that automations need no template."""
 
 _DIAGNOSTIC: Final = {"entity_category": "diagnostic"}
 _SETTING: Final = {"entity_category": "config"}
@@ -79,7 +80,7 @@ def _platform(entity: str) -> str:
 
 
 TEMPERATURE: Final = "temperature"
-"""Key of the entity that only some Edge TPUs have."""
+"""The entity with this key exists only with some Edge TPUs."""
 
 
 def key_of(entity: str) -> str:

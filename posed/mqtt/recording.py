@@ -14,7 +14,7 @@ from posed.messages.structs import RecordedFrame, RecordingStart, RecordRequest,
 from posed.pose import Pose
 
 EXPIRY_S: Final = 5
-"""What could not be delivered for so long is not waited for any more, s."""
+"""The broker drops a frame that it cannot deliver within this time, s."""
 
 
 class Publish(Protocol):

@@ -27,22 +27,23 @@ from posed.timing import RateLimiter
 _log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 64 * 1024
-"""Of a request's payload: room for the polygons of many zones."""
+"""A request's payload may have at most this many bytes: room for the polygons of many zones."""
 
 MAX_WAITING: Final = 32
-"""Requests that may wait for the main loop, which looks for them after each frame."""
+"""At most this many requests may wait for the main loop, which looks for them after each frame."""
 
 MAX_AT_ONCE: Final = 20
 MAX_PER_S: Final = 10.0
-"""Requests that are taken in a moment, and in the long run, per s: more than buttons and sliders make."""
+"""`MAX_AT_ONCE` requests are taken at once, and this many per second in the long run: more than buttons and
+sliders make."""
 
 WARN_EVERY_S: Final = 60.0
 
 _MAX_ERROR: Final = 300
-"""Characters of an answer's reason, which quotes what came."""
+"""The reason in an answer, which quotes what came, has at most this many characters."""
 
 _VERB: Final = re.compile(r"[a-z][a-z_]{0,31}", re.ASCII)
-"""What can be a verb at all; also what is safe to answer on a topic of."""
+"""A verb has to look like this; a topic of it is then safe to answer on."""
 
 R = TypeVar("R", bound=Request)
 S = TypeVar("S", bound=Struct)

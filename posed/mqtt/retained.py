@@ -9,7 +9,7 @@ from typing import Final, Literal, Protocol
 from posed.messages.structs import encode
 
 INTERVAL_S: Final = 30.0
-"""Each message is published this often at least, s."""
+"""Each message is published at least this often, s."""
 
 
 class Told(Protocol):

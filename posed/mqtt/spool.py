@@ -39,20 +39,22 @@ from posed.timing import Backoff, NotBefore
 _log = logging.getLogger(__name__)
 
 _LASTING: Final = {"fall", "fall_cleared"}
-"""Types that are of use however late they come."""
+"""Events of these types are of use however late they come."""
 
 _WINDOW: Final = 8
-"""Events on the way to the broker at a time: room for other messages below the client's ten."""
+"""At most this many events may be on the way to the broker at a time: room for other messages below the
+client's ten."""
 
 _TICK_S: Final = 1.0
-"""How often what waits is looked at, s."""
+"""The spool looks this often at what waits, s."""
 
 _RETRY_MIN_S: Final = 1.0
 _RETRY_MAX_S: Final = 5.0
-"""The longest first and last wait before a disk, or a broker that refuses, is tried again, s."""
+"""A disk, or a broker that refuses, is tried again after at most `_RETRY_MIN_S`, then at longer intervals of
+at most `_RETRY_MAX_S`, s."""
 
 _SLOW_S: Final = 5.0
-"""A disk that takes longer to write is said not to be durable, s."""
+"""A disk that takes longer to write is reported as not durable, s."""
 
 
 class Deliver(Protocol):

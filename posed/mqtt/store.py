@@ -27,13 +27,13 @@ _log = logging.getLogger(__name__)
 _VERSION: Final = 1
 _LOCK_TIMEOUT_S: Final = 1.0
 _LATEST_S: Final = 253402300800.0
-"""The year 10000, s since 1970: no time of a message can be later."""
+"""No time of a message can be later than the year 10000, s since 1970."""
 
 _CHECKPOINT_PAGES: Final = 256
-"""After 1 MB the WAL is carried into the file, so that both stay small."""
+"""The WAL is carried into the file after this many pages (1 MB), so that both stay small."""
 
 _DAMAGE: Final = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-"""What a file answers that is no database, is damaged, or has other tables than ours."""
+"""SQLite answers with one of these when a file is no database, is damaged, or has other tables than ours."""
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
