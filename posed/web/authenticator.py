@@ -45,20 +45,23 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-"""Of every answer to a request."""
+"""Every answer to a request has these headers."""
 
 COOKIE_LASTS_S: Final = 30 * 24 * 3600
 
 TRIES_AT_ONCE: Final = 5
 TRIES_PER_S: Final = 0.1
-"""Wrong tokens that an address may send in one way in a moment, and in the long run, per s."""
+"""An address may send `TRIES_AT_ONCE` wrong tokens in one way at once, and this many per second in the long
+run."""
 
 _MOST_COUNTED: Final = 1000
-"""Addresses and ways that are counted; who has been quiet for the longest is forgotten first."""
+"""At most this many addresses and ways are counted; whoever has been quiet for the longest is forgotten
+first."""
 
 LOGIN: Final = "/login"
 STATIC: Final = "/static/"
-"""What needs no token: the form that asks for it, and the page's files, which hold nothing of this device."""
+"""Paths below this need no token: the form that asks for it, and the page's files, which hold nothing of this
+device."""
 
 _WARN_EVERY_S: Final = 60.0
 
@@ -70,8 +73,9 @@ _warn = Throttled(log, _WARN_EVERY_S)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 Way = Literal["form", "link", "foreign link", "header"]
-"""How a token comes. Another page can make its reader's browser send a link, and nothing else: its form is
-refused for its Origin, and its header is not sent without asking first, which is refused, too."""
+"""A token comes in one of these ways. Another page can make its reader's browser send a link, and nothing
+else: its form is refused for its Origin, and its header is not sent without asking first, which is refused,
+too."""
 
 
 class Authenticator:

@@ -14,7 +14,8 @@ from posed.messages.structs import Response
 
 MOST_WAITING: Final = 8
 PATIENCE_S: Final = 3.0
-"""The main loop comes by after each frame, and at least ten times per second."""
+"""A request waits this long for the main loop, s, which comes by after each frame, and at least ten times per
+second."""
 
 
 class BusyError(PosedError):

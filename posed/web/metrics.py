@@ -25,10 +25,10 @@ from posed.service.metrics_snapshot import METRICS_SNAPSHOT, Frames, MetricsSnap
 from posed.web.main_loop_calls import BusyError, MainLoopCalls
 
 BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-"""From a step of the tracker on a PC to an inference on the slowest Pi, s."""
+"""Histograms have these bounds, s: from a step of the tracker on a PC to an inference on the slowest Pi."""
 
 STAGES: Final = ("capture", "letterbox", "invoke", "turned", "decode", "follow", "encode", "publish", "look")
-"""In the order of a frame's way; those of `posed.pipeline.stage_timings`."""
+"""A frame goes through these stages of `posed.pipeline.stage_timings`, in this order."""
 
 
 class Metrics:

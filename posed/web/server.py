@@ -34,10 +34,11 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 30.0
-"""Between attempts to listen where the port is taken, or the address not there yet."""
+"""Attempts to listen are at most this far apart, s, where the port is taken or the address does not exist
+yet."""
 
 MAX_BYTES: Final = 64 * 1024
-"""Of a request: room for the polygons of many zones."""
+"""A request may have at most this many bytes: room for the polygons of many zones."""
 
 _HANDLERS_STOP_S: Final = 0.5
 
@@ -46,7 +47,7 @@ _WARN_EVERY_S: Final = 60.0
 _warn = Throttled(log, _WARN_EVERY_S)
 
 _silent = logging.getLogger(f"{__name__}.aiohttp")
-"""What aiohttp writes to: it quotes requests, in which a token may be."""
+"""aiohttp writes to this logger, which is silent: it quotes requests, in which a token may be."""
 _silent.disabled = True
 
 

@@ -37,28 +37,30 @@ log = logging.getLogger(__name__)
 Pictures = Literal["off", "skeleton", "blurred", "full"]
 
 SHORTEST_S: Final = 0.045
-"""Between two frames that are shown: 20 per second are smooth, and a camera of 30 gives every other one."""
+"""Two frames that are shown are at least this far apart, s: 20 per second are smooth, and of a camera's 30
+every other one is shown."""
 
 LONGEST_SIDE_PX: Final = 960
-"""Larger pictures are made smaller for the page, px."""
+"""Pictures with a longer side are made smaller for the page, px."""
 
 STATE_EVERY_S: Final = 1.0
 
 IN_FLIGHT: Final = 2
-"""Frames on their way to a viewer at a time: one is drawn while the next one travels."""
+"""At most this many frames may be on their way to a viewer at a time: one is drawn while the next one
+travels."""
 
 MOST_VIEWERS: Final = 32
 LAST_EVENTS: Final = 20
-"""Those that a new viewer is told."""
+"""A new viewer is told this many of the latest events."""
 
 _MOST_TEXTS: Final = 50
-"""Texts that wait for a viewer; then it is too slow to be one."""
+"""At most this many texts may wait for a viewer; one with more is too slow, and is disconnected."""
 
 _SEND_S: Final = 20.0
-"""How long a viewer may take for one message."""
+"""A viewer may take this long for one message, s."""
 
 _CLOSE_S: Final = 0.3
-"""How long viewers get to say goodbye when the daemon ends."""
+"""Viewers get this long to say goodbye when the daemon ends, s."""
 
 _HEARTBEAT_S: Final = 15.0
 
@@ -119,7 +121,7 @@ class Stream:
         self._next_state = NotBefore()
         self._events: deque[str] = deque(maxlen=LAST_EVENTS)
         self.encoded = 0
-        """Frames that were encoded."""
+        """This many frames have been encoded so far."""
 
     @property
     def viewers(self) -> int:
