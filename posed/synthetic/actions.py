@@ -372,13 +372,13 @@ ACTIONS: Final[dict[str, Action]] = {
     ),
 }
 ACTIONS["raise_right_hand"] = ACTIONS["raise_left_hand"].other_side()
-"""Every action by its name."""
+"""`ACTIONS` has every action by its name."""
 
 SEATED: Final = ("sit_down", "sit", "stand_up")
-"""The actions that need a chair."""
+"""These actions need a chair."""
 
 FALLS: Final = ("fall_forwards", "fall_backwards", "fall_sideways", "slump")
-"""The actions that are falls."""
+"""These actions are falls."""
 
 CYCLE_M: Final = 1.35
-"""How far a walker comes in one cycle, m."""
+"""A walker comes this far in one cycle, m."""

@@ -44,7 +44,7 @@ LIMITS: Final = {
     **_TRUNK,
     **{f"{side}_{name}": limits for side in ("left", "right") for name, limits in _LIMB.items()},
 }
-"""Every channel of a posture with its least and greatest value.
+"""Each channel of a posture has this least and this greatest value.
 
 Whole body: pitch (forwards is positive) and roll (to the own left), degrees; ahead and aside (to the own
 left): where the pelvis is off its place, in statures. Spine: bend, lean, twist. Head: nod, tilt, look (to
@@ -131,7 +131,7 @@ _GENERATIONS: Final = (
     ([2, 3, 4, 9, 10], [1, 1, 1, 7, 8]),
     ([5, 6, 11, 12], [3, 4, 9, 10]),
 )
-"""Segments and the ones that carry them, from the pelvis outwards."""
+"""Each pair has segments and the ones that carry them, from the pelvis outwards."""
 HEAD: Final = _SEGMENT["head"]
 
 CAPSULES: Final = (
@@ -143,14 +143,15 @@ CAPSULES: Final = (
         for name in ("arm", "sleeve", "forearm", "cuff", "hand", "thigh", "leg", "shin", "hem", "foot")
     ),
 )
-"""Tapered round parts; sleeve, cuff, leg and hem are the clothes over arm, forearm, thigh and shin."""
+"""These are the tapered round parts; sleeve, cuff, leg and hem are the clothes over arm, forearm, thigh and
+shin."""
 CAPSULE: Final = {name: index for index, name in enumerate(CAPSULES)}
 
 _RING: Final = 12
 _ANGLES: Final = np.arange(_RING) * (2 * np.pi / _RING)
 _CIRCLE: Final = np.stack([np.cos(_ANGLES), np.zeros(_RING), np.sin(_ANGLES)], 1)
 HEAD_AXES: Final = np.concatenate([np.eye(3), -np.eye(3)])
-"""(6, 3): directions of the points of `HEAD_POINTS`, from the head's middle."""
+"""The points of `HEAD_POINTS` lie in these directions from the head's middle, (6, 3)."""
 
 _CAPSULE_START: Final = KEYPOINT_COUNT
 _CHEST_START: Final = _CAPSULE_START + 2 * len(CAPSULES)
@@ -171,7 +172,8 @@ CHEST_POINTS: Final = slice(_CHEST_START, _PELVIS_START)
 PELVIS_POINTS: Final = slice(_PELVIS_START, _HEAD_START)
 HEAD_POINTS: Final = slice(_HEAD_START, _FACE_START)
 FACE_POINTS: Final = slice(_FACE_START, _FACE_START + 9)
-"""Mouth left, middle, right; left brow out, in; right brow in, out; bridge of the nose; chin."""
+"""The points of the face are, in this order: mouth left, middle, right; left brow out, in; right brow in,
+out; bridge of the nose; chin."""
 CHEST_RING: Final = _RING
 
 
@@ -297,7 +299,7 @@ _RADII: Final = {
     "foot": (0.024, 0.019),
 }
 _FLESH: Final = {"neck": 0.6, "hair": 0.0, "hand": 0.2, "foot": 0.1}
-"""How much of the girth a part takes on; the others take 0.8."""
+"""A part takes on this much of the girth; the others take 0.8."""
 
 _KINDS: Final = [name.rpartition("_")[2] for name in CAPSULES]
 _CAPSULE_ENDS: Final = np.array([_ENDS[kind] for kind in _KINDS], np.float64)

@@ -46,12 +46,12 @@ from posed.synthetic.figure import (
 )
 
 Colour = tuple[float, float, float]
-"""RGB, 0-255."""
+"""A colour is RGB, each 0-255."""
 
 Fixed = NDArray[np.int32]
 
 NEUTRAL: Final = 200
-"""Value of the shading that leaves a colour as it is."""
+"""Where the shading has this value, it leaves a colour as it is."""
 
 _NEAREST_M: Final = 0.25
 _FIXED: Final = 4
@@ -186,7 +186,7 @@ _GROUP: Final = {name: index for index, name in enumerate(_GROUPS)}
 LABELS_PER_PERSON: Final = 16
 MOST_PEOPLE: Final = 15
 FURNITURE: Final = 255
-"""Label of whatever else hides people."""
+"""Whatever else hides people has this label."""
 
 
 def _shown_by() -> NDArray[np.bool_]:
@@ -617,13 +617,13 @@ class Painter:
 _FACELESS_PX: Final = 2.5
 _MOUTH_SHOWS: Final = 0.1
 _FEATURE_SHOWS: Final = np.array([-0.12, 0.08, 0.08, -0.12, -0.12])
-"""How far nose, eyes and ears must be turned to the viewer to be seen, as the cosine of the angle."""
+"""Nose, eyes and ears must be turned this far to the viewer to be seen, as the cosine of the angle."""
 _HAIR: Final = {
     "short": ((0.0, 0.75, -0.66), 0.2),
     "long": ((0.0, 0.7, -0.71), 0.12),
     "hat": ((0.0, 0.96, -0.28), 0.28),
 }
-"""Which cap of the head each kind of hair covers: the side of a plane by its normal and distance."""
+"""Each kind of hair covers this cap of the head: the side of a plane by its normal and distance."""
 
 _TURN: Final = np.arange(24) * (2 * np.pi / 24)
 _RIM: Final = np.stack([np.cos(_TURN), np.sin(_TURN)], 1)
