@@ -24,7 +24,8 @@ from posed.pipeline.scene import Scene
 from posed.pipeline.threads import Pipeline
 
 CODEC: Final = "mp4v"
-"""MPEG-4 part 2: what every OpenCV can write; PyPI's have no H.264 encoder, which would be GPL."""
+"""Videos are written as MPEG-4 part 2, which every OpenCV can write; PyPI's have no H.264 encoder, which
+would be GPL."""
 
 _WAIT_S: Final = 0.1
 _STOP_S: Final = 2.0

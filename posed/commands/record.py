@@ -27,13 +27,14 @@ from posed.mqtt.broker_session import BrokerSession, broker_session
 from posed.timing import NotBefore
 
 ASK_S: Final = 20.0
-"""For how long the daemon is asked to go on, each time, s; what a recorder that was killed leaves behind."""
+"""The daemon is asked each time to go on for this long, s; a recorder that was killed leaves it on no
+longer."""
 
 AGAIN_S: Final = 5.0
-"""How often it is asked again, s."""
+"""The daemon is asked again this often, s."""
 
 ANSWER_S: Final = 10.0
-"""A daemon that has answered nothing for so long is gone, s."""
+"""A daemon that has answered nothing for this long is gone, s."""
 
 _VERB: Final = "record"
 

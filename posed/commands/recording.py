@@ -15,7 +15,7 @@ from posed.messages.structs import Recorded, RecordedFrame
 log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES: Final = 1024 * 1024
-"""Of a line: a frame of 100 people has some 100 KB."""
+"""A line may have at most this many bytes: a frame of 100 people has some 100 KB."""
 
 _decode = msgspec.json.Decoder(Recorded).decode
 

@@ -24,7 +24,7 @@ from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
 
 LONGEST_WAIT_S: Final = 2.0
-"""Longer gaps in a recording, such as a pause, are cut to so much when it is played at a speed, s."""
+"""Longer gaps in a recording, such as a pause, are cut to this when it is played at a speed, s."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

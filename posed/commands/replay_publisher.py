@@ -26,14 +26,14 @@ from posed.pipeline.stage_timings import StageTimings
 from posed.pipeline.threads import DeviceStatus
 
 PATIENCE_S: Final = 10.0
-"""How long the broker may keep us waiting: for the connection, for an event, for room, s."""
+"""The broker may keep us waiting for this long: for the connection, for an event, for room, s."""
 
 _POLL_S: Final = 0.002
 _STOP_S: Final = 2.0
 _FPS_WINDOW_S: Final = 5.0
 
 KIND: Final = "replay"
-"""Of camera and engine in `state`."""
+"""Camera and engine have this kind in `state`."""
 
 
 class ReplayPublisher:

@@ -19,8 +19,8 @@ _THROTTLING: Final = (
     (2, "throttled"),
     (3, "soft temperature limit"),
 )
-"""Bits of the firmware's word: now; 16 higher: since the start. Source: Raspberry Pi's documentation of
-`vcgencmd get_throttled`."""
+"""These bits of the firmware's word are set while it throttles, and those 16 higher once it has throttled
+since the start. Source: Raspberry Pi's documentation of `vcgencmd get_throttled`."""
 
 
 class Memory:

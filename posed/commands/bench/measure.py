@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WARM_UP_S: Final = 1.0
-"""Not counted: caches fill, the broker is connected, threads find their rhythm."""
+"""This much time is not counted, s: caches fill, the broker is connected, threads find their rhythm."""
 
 BARE_SHARE: Final = 0.15
-"""Part of the time that bare invokes are measured for, before and after."""
+"""Bare invokes are measured for this part of the time, before and after."""
 
 PERCENTILES: Final = (50, 90, 99)
 

@@ -21,7 +21,7 @@ from typing import Final
 
 _CONNECT, _PUBLISH, _PUBACK, _PINGREQ, _PINGRESP, _DISCONNECT = 1, 3, 4, 12, 13, 14
 _CONNACK_5: Final = bytes([0x20, 3, 0, 0, 0])
-"""Accepted, without properties."""
+"""This MQTT 5 packet accepts a connection, without properties."""
 
 
 @contextlib.contextmanager

@@ -39,28 +39,29 @@ DEV: Final = Path("/dev")
 
 LITTLE_DISK_MB: Final = 200
 FULL_DISK_MB: Final = 20
-"""Free space below which others get into trouble, and below which the spool of events cannot grow, MB."""
+"""With less free space the spool of events cannot grow, and other programs get into trouble, MB."""
 
 HOT_C: Final = 85.0
-"""From here on the driver slows a PCIe Edge TPU down. Source: Coral, PCIe parameters, trip point 0."""
+"""From this temperature on the driver slows a PCIe Edge TPU down, °C. Source: Coral, PCIe parameters, trip
+point 0."""
 
 IMPORT_S: Final = 60.0
-"""How long importing a Pi camera's library may take until it is taken for hung, s."""
+"""Importing a Pi camera's library may take this long before it counts as hung, s."""
 
 _RESTART: Final = "unplug the camera and plug it in again, or restart the machine"
 
 _USB_2_MBIT: Final = 480
 _TIME_ERROR: Final = 5
-"""adjtimex(2): the clock is not synchronised."""
+"""adjtimex(2) returns this when the clock is not synchronised."""
 
 _USB_IDS: Final = {
     ("1a6e", "089a"): "its firmware not loaded yet",
     ("18d1", "9302"): "its firmware loaded",
 }
-"""A Coral USB Accelerator before and after libedgetpu has opened it."""
+"""A Coral USB Accelerator has the first ids before libedgetpu has opened it, and the second after."""
 
 _PCIE_IDS: Final = ("0x1ac1", "0x089a")
-"""Global Unichip, Coral Edge TPU."""
+"""A Coral PCIe Accelerator has these ids: Global Unichip, Coral Edge TPU."""
 
 _LOGIN: Final = "user and password in mqtt.username and mqtt.password; sudo posed setup asks for them"
 _BROKER_REMEDIES: Final = {
@@ -99,7 +100,7 @@ class Service:
     restarts: str = ""
     substate: str = ""
     of_this: bool = field(default=True, kw_only=True)
-    """Whether it runs with the configuration that is checked."""
+    """This says whether the service runs with the configuration that is checked."""
 
     @property
     def runs(self) -> bool:

@@ -15,7 +15,7 @@ from posed.mqtt.broker_session import CONNECT_S, broker_session
 from posed.mqtt.client import ONLINE
 
 OPEN_S: Final = 20.0
-"""How much longer than its `timeout_s` a camera may take to open and close until it is taken for hung, s."""
+"""A camera may take this much longer than its `timeout_s` to open and close before it counts as hung, s."""
 
 
 class CameraHangs(CameraLost):

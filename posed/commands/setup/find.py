@@ -14,17 +14,19 @@ from zeroconf import Error as ZeroconfError
 from zeroconf import InterfaceChoice, IPVersion, ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf
 
 SEARCH_S: Final = 2.0
-"""How long brokers are waited for. A responder answers within 0.12 s, and a lost question is repeated after
-a second. Source: RFC 6762, 5.2 and 6."""
+"""Brokers are waited for this long, s. A responder answers within 0.12 s, and a lost question is repeated
+after a second. Source: RFC 6762, 5.2 and 6."""
 
 LOOKUP_S: Final = 1.0
-"""How long one broker may take to tell its address, and the system to look up its name."""
+"""One broker may take this long to tell its address, and the system to look up its name, s."""
 
 _SERVICES: Final = {"_mqtt._tcp.local.": False, "_secure-mqtt._tcp.local.": True}
-"""The service types of MQTT, and whether they are behind TLS. Source: IANA's service name registry."""
+"""MQTT has these service types; the value says whether they are behind TLS. Source: IANA's service name
+registry."""
 
 _NO_CAMERA: Final = re.compile(r"bcm2835-(isp|codec)|unicam|rpi-?(vid|hevc)|pispbe|rp1-cfe")
-"""Video devices of a Raspberry Pi that are scalers and codecs, or the raw end of what picamera2 drives."""
+"""Video devices of a Raspberry Pi with such names are scalers and codecs, or the raw end of what picamera2
+drives."""
 
 
 @dataclass(frozen=True, slots=True)

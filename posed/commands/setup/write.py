@@ -33,7 +33,7 @@ _COMMENTS: Final = {
     "mqtt.password_file": "The first line of it is that user's password.",
     "mqtt.tls": "The broker's certificate is verified; ca: who signed it, the system's authorities if empty.",
 }
-"""What may be written, in the file's order."""
+"""These settings may be written, in the file's order, each with its comment."""
 
 
 @dataclass(frozen=True, slots=True)
