@@ -32,7 +32,7 @@ _KINDS: Final[Mapping[str, Any]] = {
 }
 
 NAMES: Final = tuple(_KINDS)
-"""Of the schemas: topics below the device's, `zones` without the zone."""
+"""Schemas have these names: topics below the device's, `zones` without the zone."""
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from posed.people.posture import Posture
 from posed.pose import KEYPOINTS, Pose
 
 SCHEMA: Final = 1
-"""Version of the messages: additions keep it, anything else raises it."""
+"""Messages have this version: additions keep it, anything else raises it."""
 
 PartName = Literal["ok", "waiting", "paused"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -224,13 +224,13 @@ class State(Struct, frozen=True, kw_only=True):
 
 
 Share = Annotated[float, Meta(ge=0, le=1)]
-"""From 0 to 1."""
+"""A share is a number from 0 to 1."""
 
 Place = Annotated[float, Meta(ge=-1e6, le=1e6)]
-"""px; keypoints may lie outside of the frame."""
+"""A place is a coordinate in px; keypoints may lie outside the frame."""
 
 Side = Annotated[int, Meta(ge=1, le=65535)]
-"""px."""
+"""A side of a picture is in px."""
 
 
 class RawPose(Struct, frozen=True):
@@ -280,7 +280,7 @@ class RecordedFrame(Struct, frozen=True, kw_only=True, tag_field="line", tag="fr
 
 
 Recorded = RecordingStart | RecordedFrame
-"""A line of a recording."""
+"""A line of a recording is one of these."""
 
 
 class Envelope(Struct, frozen=True):
@@ -444,7 +444,7 @@ VERBS: Final[Mapping[str, tuple[type[Request], type[Struct]]]] = {
     "snapshot": (SnapshotRequest, SnapshotTaken),
     "test_event": (TestEventRequest, EventSent),
 }
-"""What can be asked for: the request, and `data` of its answer."""
+"""These verbs can be asked for: each has its request, and `data` of its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -535,4 +535,4 @@ def _box(points: list[list[float]]) -> Box | None:
 
 
 encode = msgspec.json.Encoder().encode
-"""A message as JSON, UTF-8."""
+"""This function encodes a message as JSON, UTF-8."""
