@@ -19,10 +19,11 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT_S: Final = 5.0
 LONGEST_WAIT_S: Final = 300.0
-"""Between two attempts: a network may come up after posed, a server may be away for days, s."""
+"""Two attempts are at most this far apart, s: a network may come up after posed, a server may be away for
+days."""
 
 DOWNLOAD_S: Final = 1800.0
-"""How long one attempt, and the wait after it, may take until the watchdog takes it for hung, s."""
+"""One attempt, and the wait after it, may take this long before the watchdog counts it as hung, s."""
 
 
 def wait_for_model(

@@ -11,7 +11,7 @@ from posed.messages.structs import State
 from posed.pipeline.threads import Counters
 
 METRICS_SNAPSHOT: Final = "figures"
-"""What the web server asks the main loop for; no verb over MQTT."""
+"""The web server asks the main loop for a snapshot with this name; it is no verb over MQTT."""
 
 Frames = Literal["ok", "paused", "stopped"]
 

@@ -17,10 +17,10 @@ from posed.timing import NotBefore
 _log = logging.getLogger(__name__)
 
 FEEDS_PER_INTERVAL: Final = 4
-"""How often the watchdog is fed while there is progress; systemd asks for at least two."""
+"""The watchdog is fed this many times per interval while there is progress; systemd asks for at least two."""
 
 STATUS_INTERVAL_S: Final = 5.0
-"""How often the line for people follows what changes all the time, such as frames per second, s."""
+"""The line for people follows what changes all the time, such as frames per second, at most this often, s."""
 
 
 class Notifier:
