@@ -38,7 +38,7 @@ ConfigOption = Annotated[
 
 
 _INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""A command ends with this status after Ctrl-C, as in shells."""
 
 
 def _version(wanted: bool) -> None:
@@ -415,7 +415,9 @@ def schema(
 
     if name is not None and name not in schemas.NAMES:
         raise typer.BadParameter(f"must be one of {', '.join(schemas.NAMES)}, got {name!r}")
-    wanted = {one: schemas.schema(one) for one in schemas.NAMES} if name is None else schemas.schema(name)
+    wanted = (
+        {known: schemas.schema(known) for known in schemas.NAMES} if name is None else schemas.schema(name)
+    )
     typer.echo(json.dumps(wanted, indent=2))
 
 

@@ -71,7 +71,7 @@ class SyntheticCamera:
             sequence: of the frame.
         """
         people = self._scene.render(sequence / self._fps).people
-        return [turned(one, self._size, self._rotate, self._mirror) for one in people]
+        return [turned(person, self._size, self._rotate, self._mirror) for person in people]
 
     def __enter__(self) -> Self:
         return self

@@ -139,13 +139,13 @@ class Numbered:
     def __call__(self, occurrence: Occurrence) -> str:
         """Take an event over; returns the id by which another one may name it."""
         number = str(len(self._numbers) + 1)
-        one = self._publish(occurrence) if self._publish else number
-        self._numbers[one] = number
+        event_id = self._publish(occurrence) if self._publish else number
+        self._numbers[event_id] = number
         detail = dict(occurrence.detail)
         if "fall" in detail:
             detail["fall"] = self._numbers.get(detail["fall"], "")
         self._waiting.append((number, replace(occurrence, detail=detail)))
-        return one
+        return event_id
 
     def take(self) -> list[tuple[str, Occurrence]]:
         """The events since the last time, each with its number."""

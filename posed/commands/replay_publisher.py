@@ -73,10 +73,10 @@ class ReplayPublisher:
 
     def tell(self, occurrence: Occurrence) -> str:
         """Publish an event; returns its id once the broker has it."""
-        one = self._spool.add(occurrence)
+        event_id = self._spool.add(occurrence)
         if not self._spool.drain(PATIENCE_S):
             raise self._impatient("to take an event")
-        return one
+        return event_id
 
     def show(self, played: Played) -> None:
         """Publish a frame, and whatever changed with it."""

@@ -176,8 +176,9 @@ def show_catalogue() -> None:
                 file.sha256,
             )
     weights = Table("weights for posed model export", "MobileNetV1", "pull", "from", box=None)
-    for one in WEIGHTS:
-        weights.add_row(one.name, f"{one.multiplier:.2f}", "yes" if one.files else "by hand", one.url)
+    for known in WEIGHTS:
+        pulled = "yes" if known.files else "by hand"
+        weights.add_row(known.name, f"{known.multiplier:.2f}", pulled, known.url)
     console = Console(highlight=False, width=240)
     for rows in (table, weights):
         _print_table(console, rows, wrap=False)

@@ -485,17 +485,17 @@ def people_messages(poses: Sequence[Pose], keypoint_threshold: float) -> list[Pe
 
 def tracked_messages(people: Sequence[TrackedPerson], keypoint_threshold: float) -> list[Person]:
     """Everybody who is followed, in this order."""
-    poses = [one.person.pose for one in people]
+    poses = [tracked.person.pose for tracked in people]
     return [
         Person(
-            id=one.person.id,
-            score=round(one.person.pose.score, 3),
+            id=tracked.person.id,
+            score=round(tracked.person.pose.score, 3),
             box=box,
-            posture=one.posture,
-            zones=list(one.zones),
+            posture=tracked.posture,
+            zones=list(tracked.zones),
             keypoints=keypoints,
         )
-        for one, (box, keypoints) in zip(people, _seen(poses, keypoint_threshold), strict=True)
+        for tracked, (box, keypoints) in zip(people, _seen(poses, keypoint_threshold), strict=True)
     ]
 
 

@@ -251,7 +251,7 @@ def unknown(name: str) -> ModelError:
     if find_weights(name) is not None:
         return ModelError(f"model {name}: are weights; make a model of them with: posed model export {name}")
     names = [entry.name for entry in CATALOGUE]
-    weights = [one.name for one in WEIGHTS]
+    weights = [known.name for known in WEIGHTS]
     near = difflib.get_close_matches(name, names, cutoff=0.5) or difflib.get_close_matches(name, weights)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return ModelError(f"model {name}: must be a known name or the path of a .tflite; {hint}")

@@ -66,7 +66,7 @@ class BrokerSession:
                 found[message.topic] = message.payload
 
         self._client.on_message = note
-        self._client.subscribe([(one, 0) for one in filters])
+        self._client.subscribe([(topic_filter, 0) for topic_filter in filters])
         until = time.monotonic() + RETAINED_S
         while time.monotonic() < until and self._client.loop(0.05) == MQTTErrorCode.MQTT_ERR_SUCCESS:
             pass
@@ -77,7 +77,7 @@ class BrokerSession:
         self._client.on_message = lambda _client, _data, message: self._came.append(
             (message.topic, bytes(message.payload))
         )
-        self._client.subscribe([(one, 1) for one in filters])
+        self._client.subscribe([(topic_filter, 1) for topic_filter in filters])
 
     def receive(self, wait_s: float) -> list[tuple[str, bytes]]:
         """Topics and payloads that came, as soon as something has, or nothing after `wait_s` seconds.

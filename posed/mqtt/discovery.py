@@ -49,12 +49,12 @@ def plan(known: Known, now: Mapping[str, Announcement], beside: Collection[str])
         entity, of a message that is not from where the entity comes now), and what is announced, without the
         entities that are no more; then the emptying of other topics that are no more in use.
     """
-    announced = frozenset[str]().union(*(one.entities for one in now.values()))
+    announced = frozenset[str]().union(*(message.entities for message in now.values()))
     gone = [topic for topic in known if topic not in now and topic not in beside]
     moving = [topic for topic in gone if known[topic] & announced]
     fresh = [
-        (topic, one.encoded(removed=known.get(topic, frozenset()) - one.entities))
-        for topic, one in now.items()
+        (topic, message.encoded(removed=known.get(topic, frozenset()) - message.entities))
+        for topic, message in now.items()
     ]
     left = [(topic, b"") for topic in moving]
     others = [(topic, b"") for topic in gone if topic not in moving]
@@ -111,7 +111,7 @@ class DiscoveryPublisher:
         if self._now is None:  # nothing is to be taken back before it is known what there is
             return
         # Before anything is sent: who ends halfway must take it all back later.
-        now = {topic: one.entities for topic, one in self._now.items()}
+        now = {topic: message.entities for topic, message in self._now.items()}
         now |= dict.fromkeys(self._beside, frozenset())
         every = {topic: now[topic] | self._known.get(topic, frozenset()) for topic in now}
         self._keep(self._known | every)
@@ -157,7 +157,7 @@ class DiscoveryPublisher:
         self._finished = True
         if self._refused or self._now is None:
             return
-        kept = {topic: one.entities for topic, one in self._now.items()}
+        kept = {topic: message.entities for topic, message in self._now.items()}
         kept |= dict.fromkeys(self._beside, frozenset())
         # Within this run an entity that was taken back is named again with every message of its device, for a
         # Home Assistant that did not hear it.

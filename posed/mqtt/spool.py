@@ -217,28 +217,28 @@ class Spool:
             return self._changed.wait_for(lambda: not self._events, timeout_s)
 
     def _is_saved(self) -> bool:
-        return self._falls == self._falls_on_disk and all(one.on_disk for one in self._events.values())
+        return self._falls == self._falls_on_disk and all(event.on_disk for event in self._events.values())
 
     def _add(self, occurrence: Occurrence, fall: Fall | None) -> str:
-        one = self._ids.next(occurrence.time_s)
+        event_id = self._ids.next(occurrence.time_s)
         detail = dict(occurrence.detail)
         if occurrence.test:
             detail["test"] = True
         elif occurrence.type == "fall":
-            began = Fall(one, occurrence.time_s, self._sender.run, occurrence.person, occurrence.zone)
+            began = Fall(event_id, occurrence.time_s, self._sender.run, occurrence.person, occurrence.zone)
             self._falls = (*self._falls, began)
         elif occurrence.type == "fall_cleared":
             named = occurrence.detail.get("fall")
             fall = fall or self._fall_named(named) or self._fall_of(occurrence.person)
             self._falls = tuple(other for other in self._falls if other is not fall)
             detail["fall"] = None if fall is None else fall.event
-        message = self._message(one, occurrence, detail)
+        message = self._message(event_id, occurrence, detail)
         self._on_event(message)
-        stored = StoredEvent(one, occurrence.type in _LASTING, self._now(), encode(message))
-        self._events[one] = _Waiting(stored)
+        stored = StoredEvent(event_id, occurrence.type in _LASTING, self._now(), encode(message))
+        self._events[event_id] = _Waiting(stored)
         self._keep_within_bound()
         self._wake.set()
-        return one
+        return event_id
 
     def _fall_named(self, event: object) -> Fall | None:
         return next((fall for fall in self._falls if fall.event == event), None)
@@ -249,10 +249,10 @@ class Spool:
             (fall for fall in self._falls if (fall.run, fall.person) == (self._sender.run, person)), None
         )
 
-    def _message(self, one: str, occurrence: Occurrence, detail: dict[str, Any]) -> EventMessage:
+    def _message(self, event_id: str, occurrence: Occurrence, detail: dict[str, Any]) -> EventMessage:
         evidence = occurrence.evidence
         return EventMessage(
-            id=one,
+            id=event_id,
             type=occurrence.type,
             device=self._sender.device,
             run=self._sender.run,
@@ -266,16 +266,18 @@ class Spool:
     def _keep_within_bound(self) -> None:
         """Drop the oldest, falls last."""
         while len(self._events) > self._config.max_waiting:
-            oldest = next((one for one, event in self._events.items() if not event.stored.lasts), None)
+            oldest = next(
+                (event_id for event_id, event in self._events.items() if not event.stored.lasts), None
+            )
             self._drop(oldest or next(iter(self._events)))
 
-    def _drop(self, one: str) -> None:
-        self._forget(one)
+    def _drop(self, event_id: str) -> None:
+        self._forget(event_id)
         self._dropped += 1
 
-    def _forget(self, one: str) -> None:
-        if self._events.pop(one, None) is not None:
-            self._gone.add(one)
+    def _forget(self, event_id: str) -> None:
+        if self._events.pop(event_id, None) is not None:
+            self._gone.add(event_id)
             self._changed.notify_all()
             self._wake.set()
 
@@ -314,7 +316,7 @@ class Spool:
             if self._loaded:
                 return
             self._loaded = True
-            kept = {one.id: _Waiting(one, on_disk=on_disk) for one in contents.events}
+            kept = {event.id: _Waiting(event, on_disk=on_disk) for event in contents.events}
             self._events = kept | self._events
             self._falls = (*contents.falls, *self._falls)
             self._falls_on_disk = tuple(contents.falls) if on_disk else None
@@ -387,9 +389,9 @@ class Spool:
 
     def _drop_old(self, now: Moment) -> None:
         """One on its way may still arrive; if it comes back unacknowledged, it is looked at again."""
-        for one, event in list(self._events.items()):
+        for event_id, event in list(self._events.items()):
             if not event.on_its_way and not event.stored.lasts and self._rest_s(event, now) < 0:
-                self._drop(one)
+                self._drop(event_id)
 
     def _rest_s(self, event: _Waiting, now: Moment) -> float:
         return self._config.max_age_s - event.stored.added.age_s(now)

@@ -210,12 +210,12 @@ class Store:
             with self._transaction() as db:
                 if afresh:
                     db.execute("DELETE FROM events")
-                db.executemany("DELETE FROM events WHERE id = ?", [(one,) for one in gone])
+                db.executemany("DELETE FROM events WHERE id = ?", [(event_id,) for event_id in gone])
                 db.executemany(_ADD_EVENT, [_row(event) for event in events])
                 db.execute("DELETE FROM falls")
                 db.executemany(
                     "INSERT INTO falls VALUES (?, ?, ?, ?, ?)",
-                    [(one.event, one.time_s, one.run, one.person, one.zone) for one in falls],
+                    [(fall.event, fall.time_s, fall.run, fall.person, fall.zone) for fall in falls],
                 )
         except (sqlite3.Error, OSError) as error:
             self.close()
@@ -380,9 +380,9 @@ def _row(event: StoredEvent) -> tuple[str, bool, str, float, float, bytes, int]:
 
 
 def _stored(  # noqa: PLR0913, PLR0917 - a row
-    one: str, lasts: int, boot: str, since_boot_s: float, time_s: float, payload: bytes
+    event_id: str, lasts: int, boot: str, since_boot_s: float, time_s: float, payload: bytes
 ) -> StoredEvent:
-    return StoredEvent(one, bool(lasts), Moment(boot, since_boot_s, time_s), payload)
+    return StoredEvent(event_id, bool(lasts), Moment(boot, since_boot_s, time_s), payload)
 
 
 def _checksum(event: StoredEvent) -> int:

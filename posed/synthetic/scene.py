@@ -239,7 +239,9 @@ def random_still(
         _foreground(rng, painter, size)
     seen = painter.seen()
     truth = [_person(index + 1, seen[index], postures[index], names[index]) for index in range(count)]
-    return Rendered(lens.apply(painter.image, noise), [one for one in truth if _inside(one.box, size)])
+    return Rendered(
+        lens.apply(painter.image, noise), [person for person in truth if _inside(person.box, size)]
+    )
 
 
 def _still_places(rng: np.random.Generator, view: View, bodies: list[Body], *, tame: bool) -> Floats:
@@ -497,14 +499,14 @@ class Scene:
                 np.array([[moment.place[0], 0.0, -moment.place[1]] for moment in moments]),
             )
             painter.shadows(placed, np.zeros(len(cast)), self._lean, 0.4)
-            looks, chairs = [one.look for one in cast], [one.chair for one in cast]
+            looks, chairs = [performer.look for performer in cast], [performer.chair for performer in cast]
             painter.people(bodies, placed, looks, chairs)
         truth = [
             _person(performer.part.id, seen, moment.posture, moment.action)
             for performer, moment, seen in zip(cast, moments, painter.seen(), strict=True)
         ]
         image = self._lens.apply(painter.image, noise)
-        return Rendered(image, [one for one in truth if _inside(one.box, self.size)])
+        return Rendered(image, [person for person in truth if _inside(person.box, self.size)])
 
     def keypoints(self, times_s: Floats) -> dict[int, Floats]:
         """Where everybody of a scripted scene is, without a picture, which is far quicker.

@@ -99,9 +99,9 @@ class _Scrape:
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
-        for metric in (metric for one in self._counting for metric in one.collect()):
+        for metric in (metric for counting in self._counting for metric in counting.collect()):
             # When counting began is known: process_start_time_seconds.
-            metric.samples = [one for one in metric.samples if not one.name.endswith("_created")]
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
         yield from _infos(self._figures)
         yield from _counted(self._figures)

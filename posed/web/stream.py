@@ -200,7 +200,9 @@ class Stream:
     async def close(self) -> None:
         """Send everybody away."""
         viewers = list(self._viewers)
-        closing = [asyncio.ensure_future(one.socket.close(code=WSCloseCode.GOING_AWAY)) for one in viewers]
+        closing = [
+            asyncio.ensure_future(viewer.socket.close(code=WSCloseCode.GOING_AWAY)) for viewer in viewers
+        ]
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_S)
         for viewer in viewers:
@@ -244,7 +246,7 @@ class Stream:
         shows = self._pictures
         if shows == "off" or shows == "skeleton":  # noqa: PLR1714 - mypy narrows by nothing else
             return b""
-        poses = [one.person.pose for one in seen.people]
+        poses = [tracked.person.pose for tracked in seen.people]
         return jpeg(_reduced(background(seen.frame.image, poses, shows, seen.keypoint_threshold)))
 
 

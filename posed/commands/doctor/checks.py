@@ -202,7 +202,7 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
             return Check("model", "warning", str(error), "it is downloaded when posed starts"), None
         return Check("model", "failed", str(error), f"posed model pull {config.model.name}"), None
     engines = " and ".join(
-        name for name, one in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if one is not None
+        name for name, file in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if file is not None
     )
     found = f"{pair.name}, for {engines}"
     if config.camera.kind != "synthetic" and card_of(pair.model.path).get(PEOPLE) == DRAWN:
