@@ -15,7 +15,7 @@ class Camera(Protocol):
     """An opened source of frames; a context manager that closes it.
 
     Attributes:
-        name: for messages to people: `camera /dev/video0`.
+        name: what messages to people call it: `camera /dev/video0`.
         live: whether frames nobody takes are lost; otherwise every frame waits to be read.
     """
 
@@ -65,7 +65,7 @@ class FrameMaker:
             image: RGB uint8 (height, width, 3), as the camera gave it.
             captured_at: `time.monotonic()` at capture, s.
             time_s: media time, s; None for a live camera, whose media time is `captured_at`.
-            sequence: its number, where the camera has one; None counts the frames made here.
+            sequence: the frame's number, where the camera has one; None counts the frames made here.
         """
         if sequence is None:
             sequence, self._count = self._count, self._count + 1

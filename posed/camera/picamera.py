@@ -147,7 +147,7 @@ def open_picamera(config: CameraConfig, model_size: tuple[int, int]) -> Picamera
     """Start the Pi camera.
 
     Args:
-        config: its settings; `source` is the camera's number, the first one when empty.
+        config: the camera's settings; `source` is the camera's number, the first one when empty.
         model_size: (width, height) of the model's input, px: what the ISP scales to, about, when
             `config.size` is None.
 

@@ -18,7 +18,7 @@ class PlaybackClock:
 
     Args:
         clock: monotonic time, s.
-        sleep: waits for so many seconds.
+        sleep: waits for the given number of seconds.
     """
 
     def __init__(

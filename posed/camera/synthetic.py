@@ -26,8 +26,8 @@ class SyntheticCamera:
 
     Args:
         config: `source` is the scene's seed, 0 when empty; `size`, `fps`, `rotate`, `mirror`, `realtime`.
-        clock: monotonic, s.
-        pause: waits for some seconds.
+        clock: monotonic time, s.
+        pause: waits for the given number of seconds.
 
     Raises:
         CameraError: `source` is no seed.
@@ -68,7 +68,7 @@ class SyntheticCamera:
         another camera with the same one, in another process, knows it as well.
 
         Args:
-            sequence: of the frame.
+            sequence: the frame's number.
         """
         people = self._scene.render(sequence / self._fps).people
         return [turned(person, self._size, self._rotate, self._mirror) for person in people]
@@ -109,7 +109,7 @@ def turned(person: RenderedPerson, size: tuple[int, int], rotate: int, mirror: b
     """The truth about a person in a picture that was turned clockwise by `rotate` degrees, then mirrored.
 
     Args:
-        person: as in the picture before.
+        person: the truth in the picture before.
         size: (width, height) of the picture before, px.
         rotate: 0, 90, 180 or 270.
         mirror: whether it was mirrored left to right.

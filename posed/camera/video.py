@@ -283,7 +283,7 @@ class _Play:
         total: the frames that it says it has, 0 if it does not say.
         count: the frames so far.
         step_s: how long the last frame came after the one before (the first: after the start), s.
-        usual_step_s: the same as the file's frame rate has it, s.
+        usual_step_s: how long one frame comes after another at the file's frame rate, s.
         broke_at: the frame at which damage began, None while there is none.
     """
 

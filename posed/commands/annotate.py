@@ -36,8 +36,8 @@ class Progress:
     """How far it is.
 
     Args:
-        frames: drawn.
-        total: of the video, as it says itself; None where it does not.
+        frames: how many have been drawn.
+        total: how many the video says it has; None where it does not say.
     """
 
     frames: int
@@ -50,7 +50,7 @@ def annotate(video: Path, out: Path, config: Config, show: Callable[[Progress], 
     `out` is there once all of it is done, and as it was before otherwise.
 
     Args:
-        video: any that OpenCV reads.
+        video: any video that OpenCV reads.
         out: an .mp4.
         config: the model, the engine, thresholds, zones, `rotate` and `mirror`.
         show: called after each frame.
@@ -133,8 +133,8 @@ class _Writer:
     """A video that is being written, at a constant rate: frames are repeated, or left out, to be in time.
 
     Args:
-        path: to write to.
-        out: its name for people.
+        path: the file to write to.
+        out: what messages to people call the file.
         fps: frames per second.
 
     Attributes:

@@ -28,7 +28,7 @@ class Detection:
     """What was found in one picture.
 
     Args:
-        path: of the picture.
+        path: the picture's file.
         image: RGB uint8, (height, width, 3).
         poses: best first, px of the picture.
         inference_s: time the engine took, s.
@@ -61,9 +61,9 @@ def detect(
     """What is in each picture, in order; one that cannot be read gives its error instead.
 
     Args:
-        paths: of the pictures.
-        engine: opened.
-        model: that the engine has opened.
+        paths: the pictures' files.
+        engine: an engine that is open.
+        model: the model that the engine has opened.
         settings: thresholds and limits.
     """
     for path in paths:

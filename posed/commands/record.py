@@ -48,8 +48,8 @@ class Written:
 
     Attributes:
         frames: how many; `lost`: how many more the daemon sent and the broker did not bring.
-        people: in the newest frame.
-        size_bytes: of the file.
+        people: how many are in the newest frame.
+        size_bytes: the file's size.
     """
 
     frames: int = 0
@@ -78,7 +78,7 @@ def record(  # noqa: PLR0913 - keywords, each with a name at the call
     Args:
         config: names the broker and the device.
         out: the file.
-        seconds: how long, None for until it is stopped.
+        seconds: how long to record, s; None until it is stopped.
         replace: whether a file that is there is overwritten.
         show: called with what has been written, after each frame.
         stopped: asked several times a second.

@@ -27,7 +27,7 @@ def lines_of(file: IO[bytes], name: str) -> Iterator[Recorded]:
 
     Args:
         file: opened.
-        name: for messages to people.
+        name: what messages to people call the file.
 
     Raises:
         RecordingError: names the line, the rule, and what came.

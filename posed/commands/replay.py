@@ -32,8 +32,8 @@ class Played:
     """What came of one frame.
 
     Args:
-        start: of the recording, or of this part of it.
-        config: the settings that it was played with.
+        start: how the recording, or this part of it, begins.
+        config: the settings that the frame was played with.
         since_s: media time that passed since the recording's first frame, s; where time leaps back, none did.
         people: everybody of whom something is visible.
     """
@@ -52,7 +52,7 @@ def replay(
     """Play a recording.
 
     Args:
-        lines: of the recording.
+        lines: the recording's lines.
         config: the settings.
         tell: takes an event over and returns its id.
         as_recorded: whether the recorded settings go before those of `config`.
@@ -92,10 +92,10 @@ def paced(
     """Hand frames on when they are due.
 
     Args:
-        frames: of a recording.
+        frames: the frames of a recording.
         speed: how many times as fast as they were; 0 for as fast as possible.
-        clock: monotonic, s.
-        sleep: waits for some seconds.
+        clock: monotonic time, s.
+        sleep: waits for the given number of seconds.
     """
     due_at, before_s = clock(), None
     for played in frames:

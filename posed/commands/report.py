@@ -338,10 +338,10 @@ def show_event(number: str, event: Occurrence, since_s: float, *, as_json: bool)
     """Print an event of a recording, on one line.
 
     Args:
-        number: its id in this replay.
-        event: as it is told.
+        number: the event's id in this replay.
+        event: the event as it is told.
         since_s: media time that passed since the recording's first frame, s.
-        as_json: whether as a JSON object.
+        as_json: whether to print a JSON object.
     """
     if as_json:
         told = {

@@ -28,10 +28,10 @@ class ModelFile:
     """One file as it is published.
 
     Args:
-        name: of the file, here as there.
+        name: the file's name, the same here and at the publisher.
         url: where it is downloaded from; empty for a file that comes with posed.
-        sha256: of its content, hexadecimal.
-        size_bytes: its length; None where that is not known.
+        sha256: the checksum of its content, hexadecimal.
+        size_bytes: the file's length; None where that is not known.
     """
 
     name: str
@@ -49,11 +49,11 @@ class Entry:
     """A model that is known by name: the same network for the CPU and compiled for the Edge TPU.
 
     Args:
-        name: as in `model.name`; the numbers in it are height x width.
+        name: what `model.name` calls it; the numbers are height x width.
         stride: output stride, px of the model input from cell to cell.
         size: (width, height) of the model input, px.
         source: who publishes it, a URL.
-        licence: of the weights, SPDX.
+        licence: the licence of the weights, SPDX.
         cpu: the plain file; None where there is none.
         edgetpu: the compiled file; None where there is none.
     """
@@ -158,10 +158,10 @@ class Weights:
 
     Args:
         name: by which `posed model pull` knows them, if it does.
-        multiplier: of MobileNetV1's channels.
+        multiplier: the multiplier of MobileNetV1's channels.
         precision: as they are stored: float, quant1 (8 bit) or quant2 (16 bit).
-        url: of the TF.js graph model; its shards lie beside it.
-        files: with their checksums; none where those are not known, so that they cannot be pulled.
+        url: where the TF.js graph model is; its shards lie beside it.
+        files: all files, with checksums; none where those are not known, so that they cannot be pulled.
     """
 
     name: str
@@ -223,7 +223,7 @@ def locate_weights(name: str, environment: Mapping[str, str] = os.environ) -> Pa
     """The folder of weights that are on this machine; never downloads.
 
     Args:
-        name: of the catalogue, or a path, which is not looked at here.
+        name: a name of the catalogue, or a path, which is not looked at here.
         environment: names the cache folder of catalogue weights.
 
     Raises:
@@ -266,7 +266,7 @@ def locate(name: str, environment: Mapping[str, str] = os.environ) -> ModelFiles
     """The files of a model that are on this machine; never downloads.
 
     Args:
-        name: of the catalogue, or a path; the other file of a pair is looked for beside a path, by name.
+        name: a name of the catalogue, or a path, beside which the other file of a pair is looked for by name.
         environment: names the cache folder of catalogue models.
 
     Returns:

@@ -39,7 +39,7 @@ class Operator:
 
     Args:
         kind: `CONV_2D`, as the schema names it.
-        version: of the operator's definition.
+        version: the version of the operator's definition.
         obstacle: why it stays on the CPU; empty if the Edge TPU runs it.
     """
 
@@ -99,8 +99,8 @@ def compiler_lines(operators: tuple[Operator, ...], path: Path) -> Iterator[str]
     """Say, line by line, what the compiler will do with a model.
 
     Args:
-        operators: of the model.
-        path: of the model, for the command.
+        operators: the model's operators.
+        path: the model's file, for the command.
     """
     if all(operator.obstacle == _FLOAT for operator in operators):
         yield "Edge TPU: maps nothing of a float32 model; it needs --quantize uint8"

@@ -60,9 +60,9 @@ class Export:
     """What was made.
 
     Args:
-        network: that was asked for.
+        network: the network that was asked for.
         model: the file, read back.
-        operators: of the model, and what the Edge TPU does with each.
+        operators: the model's operators, and what the Edge TPU does with each.
     """
 
     network: Network
@@ -174,8 +174,8 @@ def export(  # noqa: PLR0913 each is a decision of the caller's
     people clips the offsets of large ones.
 
     Args:
-        weights: of every layer, see `posed.model.network`.
-        network: that they belong to.
+        weights: the weights of every layer, see `posed.model.network`.
+        network: the network that the weights belong to.
         stride: output stride, px of the input: 8, 16 or 32.
         size: (width, height) of the input, px.
         quantize: type of input and heads.

@@ -65,7 +65,7 @@ class Layer:
         kernel: side, px.
         inputs: channels that come in.
         outputs: channels that go out.
-        stride: of the layer itself, px of its input.
+        stride: the layer's own stride, px of its input.
         dilation: distance between the kernel's taps, px of its input.
         relu6: whether ReLU6 follows.
     """
@@ -100,9 +100,9 @@ class Network:
     """A PoseNet without its weights.
 
     Args:
-        name: for messages and the file: `mobilenet_v1_075`.
-        channels: that leave conv_0, then each of the separable layers.
-        strides: of conv_0 and each separable layer's depthwise half, at the native output stride.
+        name: what messages and the file call it: `mobilenet_v1_075`.
+        channels: how many leave conv_0, then each of the separable layers.
+        strides: those of conv_0 and each separable layer's depthwise half, at the native output stride.
     """
 
     name: str

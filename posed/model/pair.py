@@ -21,8 +21,8 @@ class Pair:
     Args:
         name: the catalogue's, or the file's without its extension.
         cpu: the plain model.
-        edgetpu: the same compiled for the Edge TPU.
-        entry: what the catalogue says of it; None for a file of one's own.
+        edgetpu: the same model compiled for the Edge TPU.
+        entry: what the catalogue says of the network; None for a file of one's own.
     """
 
     name: str
@@ -51,7 +51,7 @@ def load_pair(name: str, *, pull_missing: bool = False) -> Pair:
     """Read the model of that name and the other file of its pair.
 
     Args:
-        name: of the catalogue, or a path.
+        name: a name of the catalogue, or a path.
         pull_missing: download a catalogue model of which nothing is there, or something damaged.
 
     Raises:

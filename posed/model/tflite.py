@@ -49,8 +49,8 @@ class Tensor:
     """One tensor's description.
 
     Args:
-        index: its number in the file, which is also the interpreter's.
-        shape: as the file says.
+        index: the tensor's number in the file, which is also the interpreter's.
+        shape: the tensor's shape, as the file says.
         dtype: numpy's name of the type.
         scale: real value of one step, or 0 when it is not quantised.
         zero_point: the step that means 0.
@@ -77,7 +77,7 @@ class Model:
         mid_offsets: one tensor of 64 channels, or displacement_fwd and displacement_bwd of 32 each.
         stride: output stride, px of the input.
         sigmoid: whether the heatmaps have been through the sigmoid already.
-        edgetpu: whether it is compiled for the Edge TPU.
+        edgetpu: whether the model is compiled for the Edge TPU.
         decoder: options of the decoder op that was removed; None where there was none.
     """
 

@@ -47,8 +47,8 @@ class BrokerSession:
 
     Args:
         client: connected, driven by `loop`.
-        version: of MQTT.
-        where: the broker, for people.
+        version: the version of MQTT.
+        where: what messages to people call the broker.
     """
 
     def __init__(self, client: Client, version: str, where: str) -> None:

@@ -39,7 +39,7 @@ def plan(known: Known, now: Mapping[str, Announcement], beside: Collection[str])
     """The messages to send, in steps between which Home Assistant needs a moment.
 
     Args:
-        known: what was retained so far.
+        known: the topics that were retained so far.
         now: what is to be announced.
         beside: topics of other retained messages that stay.
 
@@ -65,7 +65,7 @@ class DiscoveryPublisher:
     """Publishes discovery and keeps in mind what the broker retains of us.
 
     Args:
-        file: for what was announced.
+        file: keeps what was announced.
         deliver: the way to the broker, as `MqttClient.deliver`.
         clock: monotonic time, s.
     """

@@ -39,7 +39,7 @@ class DuplicateDeviceDetector:
     """Looks for another daemon in the states that the broker hands out.
 
     Args:
-        run: ours.
+        run: the id of our own run.
         uptime_s: how long we have been running, s.
         now: wall clock, s since 1970.
     """

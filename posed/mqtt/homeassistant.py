@@ -55,7 +55,7 @@ class Announcement:
     """One retained message of discovery.
 
     Args:
-        payload: as it is announced; `removed` makes it one that takes entities back.
+        payload: the message as it is announced; `removed` makes it one that takes entities back.
         entities: which entities it announces, each as `<prefix>/<platform>/<device>/<key>`.
     """
 
@@ -92,7 +92,7 @@ def announcements(config: Config, model: str, *, has_temperature: bool) -> dict[
     """What is to be announced, by topic; nothing where discovery is off.
 
     Args:
-        config: says how, and what there is.
+        config: says how to announce, and what there is.
         model: name of the network.
         has_temperature: whether the engine tells its temperature.
     """

@@ -9,7 +9,7 @@ class PosesFilter:
     """Chooses frame by frame; skips cost nothing but the choice.
 
     Args:
-        config: what is wanted; may be replaced at any time.
+        config: which messages are wanted; may be replaced at any time.
     """
 
     def __init__(self, config: MqttPosesConfig) -> None:
@@ -21,7 +21,7 @@ class PosesFilter:
         """Whether to publish a frame.
 
         Args:
-            people: how many are in it.
+            people: how many people are in the frame.
             now: monotonic time, s.
         """
         config = self.config

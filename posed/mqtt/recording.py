@@ -27,7 +27,7 @@ class Recording:
     """Publishes what was decoded, frame by frame, as long as requests ask for it.
 
     Args:
-        topic: where to.
+        topic: where frames are published.
         publish: the way to the broker.
         describe: how a recording would begin now.
         clock: monotonic time, s.
@@ -57,8 +57,8 @@ class Recording:
 
         Args:
             frame: whose poses they are.
-            poses: as decoded, px of the frame.
-            dark: whether it is too dark for them to be believed.
+            poses: the poses as decoded, px of the frame.
+            dark: whether it is too dark for the poses to be believed.
         """
         if not self._is_on():
             return

@@ -54,7 +54,7 @@ class Verb(Generic[R]):
     """Something that can be asked for.
 
     Args:
-        request: its arguments.
+        request: the verb's arguments.
         handle: does it and returns the response's `data`, from the thread that calls `serve`, within
             milliseconds. A PosedError that it raises is the answer.
     """

@@ -44,9 +44,9 @@ class RetainedPublisher:
         """Publish a message if it says something new, or is due again.
 
         Args:
-            topic: where to.
-            make: makes the message of now.
-            spacing_s: what changes sooner after the last one waits, s.
+            topic: where the message is published.
+            make: makes the message as it is now.
+            spacing_s: how soon after the last message the next may follow, s; until then a change waits.
 
         Returns:
             False if the way to the broker did not take it.

@@ -89,7 +89,7 @@ class Spool:
         topics: where events and falls go.
         deliver: the way to the broker.
         config: the bounds.
-        on_event: told of each event as it is taken over, by the thread that hands it over; must not wait.
+        on_event: hears of each event as it is taken over, from the thread that hands it over; must not wait.
         now: the present, for tests.
     """
 
@@ -177,7 +177,7 @@ class Spool:
         """End falls on somebody's request.
 
         Args:
-            time_s: when, s since 1970.
+            time_s: when the falls end, s since 1970.
             event: the id of the fall's event; None for every fall.
 
         Returns:

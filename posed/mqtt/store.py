@@ -99,9 +99,9 @@ class StoredEvent:
     """An event that the broker has not acknowledged.
 
     Args:
-        id: of the event.
-        lasts: whether it is of use however late it comes.
-        added: when it was handed over.
+        id: the event's id.
+        lasts: whether the event is of use however late it comes.
+        added: when the event was handed over.
         payload: the message.
     """
 
@@ -117,10 +117,10 @@ class Fall:
 
     Args:
         event: id of the event that told it.
-        time_s: when, s since 1970.
+        time_s: when the fall happened, s since 1970.
         run: start of the daemon, within which `person` is one person.
-        person: who, None if that is not known.
-        zone: where.
+        person: who fell, None if that is not known.
+        zone: the zone of the fall.
     """
 
     event: str
@@ -156,7 +156,7 @@ class Store:
     """One file; used by one thread at a time.
 
     Args:
-        file: its folder is made where it is missing.
+        file: the database; its folder is made where it is missing.
     """
 
     def __init__(self, file: Path) -> None:
@@ -197,7 +197,7 @@ class Store:
         """Add and remove events and replace the falls, all or nothing, and for good once this returns.
 
         Args:
-            events: to add, oldest first.
+            events: events to add, oldest first.
             gone: ids of events to remove.
             falls: those that are not over.
             afresh: whether everything else is removed.

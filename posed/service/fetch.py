@@ -32,9 +32,9 @@ def wait_for_model(
     """Read the model; where `pull` allows it, download what is missing or damaged, however often that takes.
 
     Args:
-        config: which model.
+        config: says which model.
         systemd: is told that nothing else is waited for, so that booting goes on.
-        wait: for so many seconds.
+        wait: waits for the given number of seconds.
 
     Raises:
         ModelError: it is missing and not to be downloaded, damaged, or no PoseNet.

@@ -20,12 +20,12 @@ class MetricsSnapshot(Struct, frozen=True, kw_only=True):
     """A moment of the daemon.
 
     Args:
-        frames: whether they come; `stopped` also before the first one.
+        frames: whether frames come; `stopped` also before the first one.
         problems: a line for each thing that does not work, as the request `health` says.
-        zones: by name, how many people are in it; None while nothing is seen.
-        falls: how many are not over.
-        broker_connected: whether there is a broker.
-        broker_connections: how often there was one since the start.
+        zones: how many people are in each zone, by its name; None while nothing is seen.
+        falls: how many falls are not over.
+        broker_connected: whether the broker is connected.
+        broker_connections: how often the broker has been connected to since the start.
         processor_c: temperature, °C; None where nothing tells.
     """
 

@@ -21,8 +21,8 @@ class Action:
         keys: (K, C) channels at those instants.
         slopes: (K, C) of the channels at those instants.
         postures: (K,): the posture from each instant on; `unknown` in between two.
-        usual_s: how long it takes when nobody says.
-        cyclic: whether it repeats; a cycle then takes `usual_s`.
+        usual_s: how long the action takes unless told otherwise, s.
+        cyclic: whether the action repeats; a cycle then takes `usual_s`.
     """
 
     instants: Floats

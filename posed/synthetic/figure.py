@@ -182,7 +182,7 @@ class Body:
     """A build as points fixed to segments.
 
     Args:
-        build: what it was made from.
+        build: the build that the body was made from.
         joints: (13, 3) m: where each segment begins, in the axes of the one before it.
         local: (N, 3) m: all points, in the axes of their segment; keypoints first, then the slices above.
         radii: (22, 2) m: of both ends of each capsule.

@@ -32,7 +32,7 @@ class RenderedPerson:
     """The truth about one person in one picture.
 
     Args:
-        id: the same in every picture of a scene, from 1.
+        id: the person's number, the same in every picture of a scene, from 1.
         points: (17, 2) float64 px, y first; also those that cannot be seen.
         visible: (17,): inside the picture and hidden by nothing, the own body included.
         self_hidden: (17,): inside the picture and hidden by nothing but the own body.
@@ -309,7 +309,7 @@ class Act:
         start_s: when it begins, s of the scene.
         duration_s: how long it takes; its last key then holds until the next act.
         to: (x, distance) m where a walk ends; None stays where it is.
-        heading_deg: to turn to; None keeps the heading (a walk faces where it goes).
+        heading_deg: the heading to turn to; None keeps it (a walk faces where it goes).
         other_side: mirrored: the other hand, a fall to the other side.
     """
 
@@ -328,8 +328,8 @@ class Part:
     Args:
         acts: at least one, in order of time; the person is there from the first's start.
         place: (x to the right, distance from the camera) m at the start.
-        heading_deg: at the start; 0 faces the camera, 90 the picture's right.
-        seed: of build, look and little movements.
+        heading_deg: the heading at the start; 0 faces the camera, 90 the picture's right.
+        seed: decides build, look and little movements.
         id: the person's.
         until_s: when the person is gone; None for never.
     """

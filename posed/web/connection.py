@@ -21,8 +21,8 @@ class Limits:
     """What all connections together, and each of them, may take.
 
     Args:
-        connections: at a time; each is an open file, of which a process usually has 1024.
-        per_owner: of them from one address: as many as may look, and some requests; the rest is for others.
+        connections: how many at a time; each is an open file, of which a process usually has 1024.
+        per_owner: how many from one address: all who may look, and some requests; the rest is for others.
         request_s: how long a request may take to come, and a connection may stay without one, s.
     """
 

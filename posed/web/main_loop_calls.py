@@ -32,7 +32,7 @@ class MainLoopCalls:
         """What the main loop answers.
 
         Args:
-            verb: as the last part of a request's topic.
+            verb: what is asked for: the last part of a request's topic.
             payload: JSON, as in MQTT.
 
         Raises:

@@ -79,8 +79,8 @@ class Metrics:
         """Everything, for Prometheus.
 
         Args:
-            figures: of now.
-            accept: which formats are understood, as the header of that name.
+            figures: the present state of the daemon.
+            accept: the request's header of that name: which formats are understood.
 
         Returns:
             The text, and which format it is in.

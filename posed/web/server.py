@@ -57,13 +57,13 @@ class WebServer:
     A port that is taken ends nothing: the daemon works without its page, and the server waits for the port.
 
     Args:
-        config: of everything; `web` is its own.
+        config: the whole configuration; `web` is the server's own section.
         state: how the daemon does; called by `serve`.
         answer: does what is asked for, as over MQTT; called by `serve`.
 
     Attributes:
-        limits: of connections; taken when it begins to listen.
-        listening: whether it can be reached.
+        limits: the limits of connections; taken over when the server begins to listen.
+        listening: whether the server can be reached.
     """
 
     def __init__(

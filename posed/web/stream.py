@@ -71,8 +71,8 @@ class Seen:
 
     Args:
         frame: whose image nobody changes any more.
-        people: in it.
-        stages_s: how long each stage took, in the order of the way, s.
+        people: the people in the frame.
+        stages_s: how long each stage took, in the order of the frame's way, s.
         keypoint_threshold: keypoints scored below are not seen, 0-1.
     """
 

@@ -41,9 +41,9 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
 
     Args:
         config: its broker is not used, nor its live view.
-        memory: with what is loaded so far.
-        seconds: how long, s.
-        fps: of a camera with drawn people, 0 for as fast as the engine; None: the configured camera.
+        memory: the memory taken by what is loaded so far.
+        seconds: how long to measure, s.
+        fps: the rate of drawn people as the camera, 0 for as fast as the engine; None: the configured camera.
 
     Returns:
         The figures, as `--json` prints them.
@@ -152,7 +152,7 @@ class _Kept:
     """An engine that the pipeline does not close.
 
     Attributes:
-        left: set once the pipeline has done with it.
+        left: is set once the pipeline has done with the engine.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -208,7 +208,7 @@ class _Watch:
         seconds: how long to watch, warm-up included, s.
 
     Attributes:
-        on_enough: called when it has watched for so long.
+        on_enough: is called when it has watched for that long.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -247,7 +247,7 @@ class _Watch:
         """Rates, shares and times of all frames.
 
         Args:
-            bare_s: of each bare invoke, s.
+            bare_s: how long each bare invoke took, s.
 
         Raises:
             CameraError: too few frames came.

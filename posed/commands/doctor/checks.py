@@ -76,7 +76,7 @@ class Check:
     """What was found of one thing.
 
     Args:
-        name: of the thing.
+        name: what is checked.
         status: `unused` where there is nothing to check.
         found: what there is, one line.
         remedy: what helps; empty where nothing needs to.

@@ -47,7 +47,7 @@ def examine(path: Path | None) -> Iterator[Check]:
     """Check one thing after the other; what needs a configuration is left out where that is not good.
 
     Args:
-        path: of the configuration; None for the service's where it has one, else the defaults.
+        path: the configuration's file; None for the service's where it has one, else the defaults.
     """
     os.environ.update(with_credentials(os.environ))
     service = ask_systemd()

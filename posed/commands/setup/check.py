@@ -27,7 +27,7 @@ class Reached:
     """A broker that accepted a connection.
 
     Args:
-        version: of MQTT.
+        version: the version of MQTT.
         online: the names of posed's devices that are online there.
     """
 

@@ -38,7 +38,7 @@ class Given:
     Args:
         device: the device's name.
         broker: HOST, HOST:PORT, mqtt://… or mqtts://….
-        username: for the broker.
+        username: the user at the broker.
         password_file: a file whose first line is the password.
         tls: whether the broker is behind TLS.
         ca: PEM file of the authority to trust.
@@ -101,7 +101,7 @@ class _Dialog:
         interactive: whether somebody can be asked.
 
     Attributes:
-        settings: of the configuration, by dotted name.
+        settings: the configuration's settings, by dotted name.
     """
 
     def __init__(self, given: Given, *, interactive: bool) -> None:

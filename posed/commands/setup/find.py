@@ -36,8 +36,8 @@ class FoundBroker:
     Args:
         host: a name that can be looked up here, else an address.
         port: TCP port.
-        tls: whether it is announced as behind TLS.
-        note: how it was found, for people.
+        tls: whether the broker is announced as behind TLS.
+        note: how the broker was found, for people.
     """
 
     host: str
@@ -51,8 +51,8 @@ class FoundCamera:
     """A camera that is there, opened or not.
 
     Args:
-        answer: as for `--camera`.
-        note: what it calls itself, for people.
+        answer: what `--camera` would say.
+        note: what the camera calls itself, for people.
     """
 
     answer: str

@@ -41,8 +41,8 @@ class Secret:
     """A value that goes to `secrets.yaml`.
 
     Args:
-        name: what `!secret` calls it.
-        value: not to be seen.
+        name: what `!secret` calls the value.
+        value: the secret itself, which must not be seen.
     """
 
     name: str
@@ -53,8 +53,8 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
     """Write a configuration, once it has been loaded and found good; the one before is kept as `.bak`.
 
     Args:
-        path: of the configuration; its folder exists.
-        settings: by dotted name, a `Secret` where the value must not be seen.
+        path: the configuration's file; its folder exists.
+        settings: the settings by dotted name, a `Secret` where the value must not be seen.
 
     Raises:
         ConfigError: the configuration is not good, or cannot be written; nothing has changed then.
@@ -77,7 +77,7 @@ def render(settings: Mapping[str, Any]) -> str:
     """The configuration's text, without what is at its default.
 
     Args:
-        settings: by dotted name.
+        settings: the settings by dotted name.
     """
     lines = []
     section = None
