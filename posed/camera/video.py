@@ -73,7 +73,7 @@ def open_video(config: CameraConfig) -> Camera:
 
 
 def _quieten() -> None:
-    """OpenCV and FFmpeg write to stderr what our errors say better, URLs with passwords included."""
+    """Silence OpenCV and FFmpeg, which write to stderr what our errors say better, even URLs' passwords."""
     cv2.setLogLevel(0)
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
 
@@ -150,7 +150,7 @@ def _open_device(path: Path, config: CameraConfig) -> cv2.VideoCapture:
 
 
 def _ask_for(capture: cv2.VideoCapture, config: CameraConfig) -> None:
-    """The device takes the nearest that it has; what a frame then is says the frame."""
+    """Ask the device for a size and a rate; it takes the nearest that it has, and the frames show which."""
     if config.size is not None:
         width, height = config.size
         if width * height > YUYV_SIZE[0] * YUYV_SIZE[1]:
@@ -318,7 +318,7 @@ class _Play:
         return True
 
     def _step(self) -> float:
-        """From timestamp to timestamp; where one is broken or leaps, what the rate of the file says."""
+        """Time since the last frame, s: by timestamps, or by the file's rate where one is broken or leaps."""
         before_s = self._stamp_s
         self._stamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if before_s is None:
@@ -381,7 +381,7 @@ class VideoFile:
 
     @property
     def total(self) -> int | None:
-        """The frames that it says it has; None if it does not say."""
+        """How many frames the file says it has; None if it does not say."""
         return self._play.total or None
 
     def _start(self) -> _Play:

@@ -108,7 +108,7 @@ def _check(video: Path, out: Path) -> None:
 def _draw(
     pipeline: Pipeline, network: Network, config: Config, writer: _Writer, show: Callable[[], object]
 ) -> None:
-    """Every frame of the video, to its end."""
+    """Draw every frame of the video, to its end."""
     threshold = config.decode.keypoint_threshold
     with TemporaryDirectory(prefix="posed-draw-") as folder:
         scene = Scene(config, lambda _: "", Path(folder) / "falls.json")

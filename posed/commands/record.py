@@ -60,7 +60,7 @@ class Written:
 
     @property
     def seconds(self) -> float:
-        """Since the recording began, s."""
+        """Time since the recording began, s."""
         return time.monotonic() - self.began_at
 
 

@@ -40,7 +40,7 @@ class ModelFile:
     size_bytes: int | None = None
 
     def path(self, environment: Mapping[str, str] = os.environ) -> Path:
-        """Where it is, or will be once it is downloaded."""
+        """Where the file is, or will be once it is downloaded."""
         return (models_folder(environment) if self.url else BUNDLED_FOLDER) / self.name
 
 
@@ -171,7 +171,7 @@ class Weights:
     files: tuple[ModelFile, ...] = ()
 
     def folder(self, environment: Mapping[str, str] = os.environ) -> Path:
-        """Where they are, or will be once they are downloaded."""
+        """Where the weights are, or will be once they are downloaded."""
         return models_folder(environment) / self.name
 
 

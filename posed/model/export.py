@@ -70,7 +70,7 @@ class Export:
     operators: tuple[Operator, ...]
 
     def lines(self) -> Iterator[str]:
-        """What there is to say about it."""
+        """What there is to say about the model, line by line."""
         (width, height), path = self.model.size, self.model.path
         yield (
             f"{path}: {self.network.name}, {height}×{width} at stride {self.model.stride}, "

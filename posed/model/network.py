@@ -91,7 +91,7 @@ class Layer:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of the kernel, as TensorFlow has it: (kernel, kernel, inputs, outputs), or 1 last if depthwise."""
+        """The kernel's shape, as in TensorFlow: (kernel, kernel, inputs, outputs), or 1 last if depthwise."""
         return (self.kernel, self.kernel, self.inputs, 1 if self.depthwise else self.outputs)
 
 

@@ -32,7 +32,7 @@ class Pair:
 
     @property
     def model(self) -> Model:
-        """Either: input, grid, stride and what the outputs mean are the same."""
+        """Either of the two models: input, grid, stride and what the outputs mean are the same."""
         model = self.cpu or self.edgetpu
         assert model is not None
         return model

@@ -147,7 +147,7 @@ class _StaysSecure(BaseHandler):
     """Refuses redirects from https to what anybody on the way can read and change."""
 
     def http_request(self, request: Request) -> NoReturn:
-        """Refuse it before anything is sent."""
+        """Refuse the redirect before anything is sent."""
         raise _Failed(f"must not redirect from https to {request.type}")
 
     ftp_request = http_request

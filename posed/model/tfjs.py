@@ -154,7 +154,7 @@ def _name(name: str) -> str | None:
 
 
 def _native_strides(nodes: list[dict[str, Any]]) -> tuple[int, ...]:
-    """Of the body's layers, as they were before some stride was traded for dilation.
+    """The strides of the body's layers, as they were before some were traded for dilation.
 
     A layer natively strides where it does here, or where the dilation grows behind it.
     """

@@ -24,7 +24,7 @@ as this, too. Source: MQTT 5.0, 2.4."""
 
 
 class How(Enum):
-    """The ways in which an attempt to have a connection ends."""
+    """The ways in which an attempt to connect ends."""
 
     UNREACHABLE = auto()
     VERSION_REFUSED = auto()
@@ -42,7 +42,7 @@ class ConnectOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message from the broker; a retained one may be as old as the hills."""
+    """A message from the broker; a retained one may be very old."""
 
     topic: str
     payload: bytes
@@ -112,12 +112,12 @@ class Notes:
                 self.unsubscribed = _lower(str(reason))
 
     def on_message(self, _client: Any, _data: Any, message: MQTTMessage) -> None:
-        """Take note, but of a topic that is no text: not every broker turns such away."""
+        """Take note, except of a topic that is no text: not every broker refuses those."""
         with suppress(UnicodeDecodeError):
             self.messages.append(Received(message.topic, bytes(message.payload), message.retain))
 
     def on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
-        """The text of a socket's error is to be had here only."""
+        """Take note of a socket's error, whose text paho only logs."""
         if level == LogLevel.MQTT_LOG_ERR and not self.ended:
             self.error = _plain(text.rpartition("on socket: ")[2])
 
@@ -186,5 +186,5 @@ def _plain(text: str) -> str:
 
 
 def _lower(text: str) -> str:
-    """For the middle of a line; abbreviations stay as they are."""
+    """The text for the middle of a line, its first letter small; abbreviations stay as they are."""
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]

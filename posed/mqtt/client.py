@@ -295,14 +295,14 @@ class MqttClient:
                 self._stopping.wait(self._timing.give_way_s)
                 continue
             self._say(logging.WARNING, ending.why)
-            self._look_for_rivals(ending, time.monotonic() - began_at)
+            self._warn_of_same_id(ending, time.monotonic() - began_at)
             if ending.how is How.LOST and time.monotonic() - began_at >= self._timing.backoff_max_s:
                 self._backoff.reset()
             self._stopping.wait(self._backoff.next_s())
         self._why = f"{self._where}: stopped"
 
-    def _look_for_rivals(self, ending: ConnectOutcome, lasted_s: float) -> None:
-        """Brokers end the older of two connections with one id, and few say so."""
+    def _warn_of_same_id(self, ending: ConnectOutcome, lasted_s: float) -> None:
+        """Warn of another client with our id: brokers end the older of two connections, and few say so."""
         short = ending.how is How.LOST and lasted_s < SHORT_LIFE_S
         self._short_lives = self._short_lives + 1 if short else 0
         if self._short_lives == MANY_SHORT_LIVES:
@@ -506,7 +506,7 @@ class _Connection:
         return [on_answer for _, on_answer in unanswered.values()]
 
     def _forget_finished(self, qos: int) -> None:
-        """Written (0) or acknowledged (1), which both happen in the order of publishing."""
+        """Forget what is written (QoS 0) or acknowledged (1); both happen in the order of publishing."""
         waiting = self._waiting[qos]
         while waiting and waiting[0].is_published():
             waiting.popleft()

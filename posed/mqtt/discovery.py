@@ -87,7 +87,7 @@ class DiscoveryPublisher:
         self._finished = True
 
     def announce(self, now: Mapping[str, Announcement], beside: Collection[str]) -> None:
-        """This is what there is.
+        """Announce what there is from now on.
 
         Args:
             now: discovery, by topic.
@@ -103,7 +103,7 @@ class DiscoveryPublisher:
             return any(key_of(entity) == key for entities in self._known.values() for entity in entities)
 
     def again(self) -> None:
-        """A broker, or Home Assistant, may have lost its memory; from any thread."""
+        """Announce again what a broker, or Home Assistant, may have lost; any thread may call this."""
         with self._lock:
             self._begin()
 

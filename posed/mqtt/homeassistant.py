@@ -118,7 +118,7 @@ def announcements(config: Config, model: str, *, has_temperature: bool) -> dict[
 
 
 def device_id_of(config: Config) -> str:
-    """Stable, and unique among all that Home Assistant hears of: `posed_hall`."""
+    """An id that is stable, and unique among all that Home Assistant hears of: `posed_hall`."""
     return f"{config.mqtt.topic}_{config.device}".replace("/", "_")
 
 

@@ -1,4 +1,4 @@
-"""Requests over MQTT: which verbs there are, who may ask how much, and the answers.
+"""Requests over MQTT: which verbs there are, how much may be asked, and the answers.
 
 Whoever may publish on the request topics is trusted with the verbs, not with being careful: nothing that a
 message can hold, and no number of them, does more than be refused.
@@ -155,7 +155,7 @@ def _decode(payload: bytes, kind: type[S]) -> S:
 
 
 def _reason(payload: bytes, error: Exception) -> str:
-    """Why it is none; in Python's words where it is no UTF-8, since msgspec's differ by version."""
+    """Why this is no JSON; in Python's words where it is no UTF-8, since msgspec's differ by version."""
     try:
         payload.decode()
     except UnicodeDecodeError as undecodable:

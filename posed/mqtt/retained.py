@@ -64,5 +64,5 @@ class RetainedPublisher:
         return taken
 
     def again(self) -> None:
-        """Everything is told again; from any thread."""
+        """Tell everything again; any thread may call this."""
         self._told = {}

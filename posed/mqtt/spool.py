@@ -194,7 +194,7 @@ class Spool:
             return ids
 
     def tell_again(self) -> None:
-        """On every connection: a broker may have lost its memory."""
+        """Tell falls again, on every connection: a broker may have lost its memory."""
         self._falls_told = None
         self._wake.set()
 
@@ -384,11 +384,11 @@ class Spool:
                     return
 
     def _is_ready(self, event: _Waiting) -> bool:
-        """On disk, or nothing can be written there, and not on its way."""
+        """Whether an event is on disk, or nothing can be written there, and it is not on its way."""
         return (event.on_disk or not self._store.is_open) and not event.on_its_way
 
     def _drop_old(self, now: Moment) -> None:
-        """One on its way may still arrive; if it comes back unacknowledged, it is looked at again."""
+        """Drop what is too old, but not what is on its way: that may still arrive, or come back here."""
         for event_id, event in list(self._events.items()):
             if not event.on_its_way and not event.stored.lasts and self._rest_s(event, now) < 0:
                 self._drop(event_id)

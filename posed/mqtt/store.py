@@ -259,7 +259,7 @@ class Store:
             raise
 
     def _check_still_there(self) -> None:
-        """A file that was removed takes writes without a word.
+        """Refuse to go on with a file that was removed, which takes writes without a word.
 
         Raises:
             OSError: it is gone, or is another one.
@@ -367,7 +367,7 @@ def _check_whole(db: sqlite3.Connection) -> None:
 
 
 def _damage(text: str) -> sqlite3.DatabaseError:
-    """As SQLite would raise it."""
+    """The error for a damaged file, as SQLite would raise it."""
     error = sqlite3.DatabaseError(text)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
@@ -386,7 +386,7 @@ def _stored(  # noqa: PLR0913, PLR0917 - a row
 
 
 def _checksum(event: StoredEvent) -> int:
-    """SQLite has none: a page of which a part is damaged can still be read."""
+    """An event's checksum; SQLite has none, and can still read a page of which a part is damaged."""
     return zlib.crc32(repr(event).encode())
 
 

@@ -60,7 +60,7 @@ class Notifier:
         self._send("STOPPING=1\nSTATUS=stopping")
 
     def feed_within(self, seconds: float | None) -> None:
-        """The watchdog waits so long for what cannot show progress more often; None: as the unit has it."""
+        """Make the watchdog wait this long for rarer progress; None: as long as the unit says."""
         if self._watchdog_s:
             self._send(f"WATCHDOG_USEC={round((seconds or self._watchdog_s) * 1e6)}")
 

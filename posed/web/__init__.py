@@ -1,1 +1,1 @@
-"""The live view: a page that shows what the daemon sees. Imported where `web.enabled` is true only."""
+"""The live view: a page that shows what the daemon sees. Imported only where `web.enabled` is true."""

@@ -103,7 +103,7 @@ class Authenticator:
 
     @property
     def middleware(self) -> Middleware:
-        """For the application; the first of all."""
+        """The application's first middleware, which checks each request."""
         return self._guarded
 
     async def login(self, request: web.Request) -> web.StreamResponse:
@@ -184,7 +184,7 @@ class Authenticator:
         return allowance
 
     def _welcome(self, to: str) -> web.Response:
-        """On to a page, with the cookie; the token is in no address any more."""
+        """Send the browser on to a page, with the cookie; the token is in no address any more."""
         until = f"{self._clock() + COOKIE_LASTS_S:.0f}"
         answer = web.Response(status=303, headers={hdrs.LOCATION: to})
         answer.set_cookie(
@@ -242,7 +242,7 @@ def _is_foreign(request: web.Request) -> bool:
 
 
 def _is_visit(request: web.Request) -> bool:
-    """Whether somebody followed a link to the page, which shows nothing to who made the link."""
+    """Whether somebody followed a link to the page, which shows nothing to whoever made the link."""
     return (
         request.method == "GET"
         and request.headers.get("Sec-Fetch-Mode") == "navigate"

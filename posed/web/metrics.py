@@ -218,7 +218,7 @@ class Healthz(Struct, frozen=True):
 
 
 def routes(metrics: Metrics, desk: MainLoopCalls) -> Sequence[web.AbstractRouteDef]:
-    """What is asked for by programs."""
+    """The routes that programs ask for."""
 
     async def figures() -> MetricsSnapshot:
         answer = await desk.ask(METRICS_SNAPSHOT)

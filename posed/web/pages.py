@@ -50,6 +50,6 @@ def _answer(name: str) -> web.Response:
 
 @cache
 def _files() -> dict[str, bytes]:
-    """All of them, by name: what is asked for is looked up here and never on the disk."""
+    """All files of the page, by name: what is asked for is looked up here and never on the disk."""
     folder = resources.files("posed.web") / "static"
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith((*_TYPES,))}

@@ -103,7 +103,7 @@ class WebServer:
         self.stream.tell(event)
 
     def serve(self) -> None:
-        """Answer requests, and say how the daemon does to who looks; from the main loop, often."""
+        """Answer requests, and tell viewers how the daemon does; the main loop calls this often."""
         answered = self.desk.serve(self._answer)
         self.stream.refresh(self._state, at_once=answered)
 
@@ -172,7 +172,7 @@ class WebServer:
         return app
 
     def _routes(self) -> Sequence[web.AbstractRouteDef]:
-        """Everything that is served; all of it behind the guard."""
+        """Everything that is served; all of it behind the authenticator."""
         return [
             *pages.routes(),
             web.post(LOGIN, self._guard.login),

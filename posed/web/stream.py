@@ -125,7 +125,7 @@ class Stream:
 
     @property
     def viewers(self) -> int:
-        """How many look."""
+        """How many viewers there are."""
         return len(self._viewers)
 
     # From the main loop
@@ -168,7 +168,7 @@ class Stream:
             self._wanted = self._is_waited_for()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """One viewer, until it leaves."""
+        """Serve one viewer, until it leaves."""
         if len(self._viewers) >= MOST_VIEWERS:
             return web.Response(status=503, text=f"{MOST_VIEWERS} look already\n")
         socket = web.WebSocketResponse(
@@ -198,7 +198,7 @@ class Stream:
         return socket
 
     async def close(self) -> None:
-        """Send everybody away."""
+        """Disconnect every viewer."""
         viewers = list(self._viewers)
         closing = [
             asyncio.ensure_future(viewer.socket.close(code=WSCloseCode.GOING_AWAY)) for viewer in viewers
@@ -304,7 +304,7 @@ class _Viewer:
             await self.socket.send_bytes(frame)
 
     def hang_up(self) -> None:
-        """Without a word, since none would arrive; its handler ends by that."""
+        """End the connection without a word, since none would arrive; its handler ends by that."""
         self._transport.abort()
 
 

@@ -24,7 +24,7 @@ since the start. Source: Raspberry Pi's documentation of `vcgencmd get_throttled
 
 
 class Memory:
-    """Resident memory, attributed to what was loaded between two looks.
+    """Resident memory, attributed to what was loaded between two measurements.
 
     Attributes:
         parts_mb: what each part added, in the order of loading, MB; together the memory of the process.
@@ -36,14 +36,14 @@ class Memory:
         self.parts_mb: dict[str, float] = {}
 
     def note(self, part: str) -> None:
-        """All that came since the last call belongs to this part."""
+        """Attribute to this part all memory that came since the last call."""
         now_mb = resident_mb(self._proc)
         self.parts_mb[part] = round(now_mb - self._seen_mb, 1)
         self._seen_mb = now_mb
 
     @property
     def total_mb(self) -> float:
-        """At the last call, MB."""
+        """Memory of the process at the last call, MB."""
         return round(self._seen_mb, 1)
 
 
@@ -79,7 +79,7 @@ def _throttled_word(sys: Path) -> int | None:
 
 
 def processor(proc: Path = PROC) -> str:
-    """Its name and the cores that this process may use, for people."""
+    """The processor's name and the cores that this process may use, for people."""
     name = platform.machine()
     for field in ("Model", "model name"):  # a Pi's board, which comes last; any other's processor
         for line in (proc / "cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():

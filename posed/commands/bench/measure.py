@@ -281,7 +281,7 @@ class _Watch:
         }
 
     def _cpu_percent(self, spent: _Clocks) -> dict[str, float]:
-        """Of one core: all, each stage, and what is none: between stages, the network, libraries."""
+        """CPU in percent of one core: in all, of each stage, and of the rest: the network, libraries."""
         network_s = spent.threads_s.get("mqtt", 0.0)
         stages_s = sum(self._cpu_s.values())
         ours_s = sum(spent.threads_s.values()) - network_s

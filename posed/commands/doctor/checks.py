@@ -104,13 +104,13 @@ class Service:
 
     @property
     def runs(self) -> bool:
-        """Whether it holds the devices."""
+        """Whether the service holds the devices."""
         works = self.active in ("active", "activating", "reloading") and not self.ends_again_and_again
         return works and not self.waits_for("model")
 
     @property
     def ends_again_and_again(self) -> bool:
-        """Whether systemd is about to start it again after a failure."""
+        """Whether systemd is about to start the service again after a failure."""
         return self.substate.startswith("auto-restart")
 
     @property
@@ -148,14 +148,14 @@ def _said(*command: str) -> str:
 
 
 def check_python() -> Check:
-    """The versions that the libraries have wheels for."""
+    """Whether the libraries have wheels for this version of Python."""
     version = ".".join(map(str, sys.version_info[:3]))
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
     return Check("python", "ok" if good else "failed", version, "" if good else "Python 3.11 to 3.13")
 
 
 def check_runtime() -> Check:
-    """A TFLite runtime."""
+    """Whether there is a TFLite runtime, and whether it is fast."""
     try:
         runtime = find_runtime()
     except EngineError as error:
@@ -168,7 +168,7 @@ def check_runtime() -> Check:
 
 
 def check_numpy() -> Check:
-    """Whether a Pi camera's library still fits numpy, which it stops to do when pip replaces apt's."""
+    """Whether a Pi camera's library still fits numpy, which it no longer does once pip has replaced apt's."""
     import numpy
 
     found = f"numpy {numpy.__version__}"
@@ -263,7 +263,7 @@ _NO_PERMISSION: Final = (
 
 
 def _may_open(node: Path, user: str = SERVICE_USER) -> bool:
-    """Whether we may read and write a device; where root, who always may, looks: whether the service may."""
+    """Whether we may read and write a device; for root, who always may, whether the service may."""
     if not os.access(node, os.R_OK | os.W_OK):
         return False
     try:
@@ -348,7 +348,7 @@ def _in_other_hands(name: str, what: str) -> Check:
 
 
 def check_camera(config: Config, service: Service) -> Check:
-    """Whether the camera delivers; to the service, where that has it."""
+    """Whether the camera delivers frames, to the service where that has it."""
     if service.runs and service.of_this:
         return _camera_of(service, config)
     if service.runs and _is_device(config.camera):
@@ -362,7 +362,7 @@ def check_camera(config: Config, service: Service) -> Check:
 
 
 def _is_device(camera: CameraConfig) -> bool:
-    """Whether only one can have it."""
+    """Whether only one program can have the camera."""
     if camera.kind == "video":
         return camera.source.isdecimal() or camera.source.startswith("/dev/")
     return camera.kind == "picamera2"
@@ -433,7 +433,7 @@ def check_pitch(config: Config, file: Path) -> Check:
 
 
 def check_broker(config: Config) -> Check:
-    """Whether the broker takes us."""
+    """Whether the broker accepts us."""
     try:
         reached = try_broker(config.mqtt, mqtt_password(config.mqtt))
     except ConfigError as error:
@@ -496,7 +496,7 @@ def check_power(sys_folder: Path = SYS) -> Check:
 
 
 def check_service(service: Service) -> Check:
-    """Whether systemd keeps it running."""
+    """Whether systemd keeps posed running."""
     if service.loaded != "loaded":
         return Check("service", "unused", "posed.service is not installed")
     restarts = "" if service.restarts in ("", "0") else f", started again {service.restarts} times"

@@ -122,7 +122,7 @@ class _Dialog:
         typer.confirm(f"{path} is there already; replace it, and keep it as .bak?", abort=True)
 
     def answer_all(self) -> None:
-        """Every question, in the order in which answers build on each other."""
+        """Ask every question, in the order in which answers build on each other."""
         self._check_flags()
         self._until_taken(self._given.broker, self._ask_broker, self._take_broker)
         self._until_taken(self._given.device, self._ask_device, self._take_device)
@@ -130,7 +130,7 @@ class _Dialog:
         self._get_model_if_missing()
 
     def tell_what_is_missing(self) -> None:
-        """What the daemon needs and setup could not see to."""
+        """Say what the daemon needs and setup could not provide."""
         kept = {"mqtt.password", "mqtt.password_file"} & self.settings.keys()
         if "mqtt.username" in self.settings and not kept and _PASSWORD_VARIABLE in os.environ:
             _say(f"the password is not kept: the daemon needs {_PASSWORD_VARIABLE} in its environment, too")
@@ -138,7 +138,7 @@ class _Dialog:
             _say(line)
 
     def _check_flags(self) -> None:
-        """What another answer at the prompt could not make good."""
+        """Refuse flags that no other answer at the prompt could make good."""
         given = self._given
         if given.tls is False and given.ca is not None:
             raise ConfigError([f"--ca: must not stand beside --no-tls, got {given.ca}"])
@@ -208,7 +208,7 @@ class _Dialog:
         self._set("mqtt.password", None)
 
     def _connect(self) -> bool:
-        """Until it connects, or another broker is wanted."""
+        """Try until it connects, or another broker is wanted."""
         while True:
             config = self._mqtt_config()
             try:

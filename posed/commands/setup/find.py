@@ -74,7 +74,7 @@ def _listens(port: int) -> bool:
 
 
 def _announced(search_s: float) -> list[FoundBroker]:
-    """By mDNS; none where there is no network for it."""
+    """The brokers that announce themselves by mDNS; none where there is no network for it."""
     try:
         zeroconf = Zeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.V4Only)
     except (OSError, RuntimeError):

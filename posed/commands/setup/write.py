@@ -131,7 +131,7 @@ def _read(text: str) -> Any:
 
 
 def _write_text(path: Path, text: str, mode: int) -> None:
-    """Made with its mode: a secret is never readable by others, not even for a moment."""
+    """Write a file that has its mode from the start: others cannot read a secret even for a moment."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
