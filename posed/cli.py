@@ -23,17 +23,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Sees poses on a Coral Edge TPU or a CPU and tells them over MQTT.",
+    help="Finds people and their poses on a Coral Edge TPU or a CPU, and publishes them over MQTT.",
     epilog="Exit status: 0 done; 1 a fault inside posed; 2 configuration or usage; 3 model; 4 camera, "
     "picture or recording; 5 engine; 6 broker.",
 )
-model_app = typer.Typer(no_args_is_help=True, help="Known models: list, look inside, download.")
+model_app = typer.Typer(no_args_is_help=True, help="List, inspect, download and export models.")
 app.add_typer(model_app, name="model")
-mqtt_app = typer.Typer(no_args_is_help=True, help="What the broker keeps of a device.")
+mqtt_app = typer.Typer(no_args_is_help=True, help="Manage what the broker keeps of a device.")
 app.add_typer(mqtt_app, name="mqtt")
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="The configuration, YAML.", show_default=False)
+    Path | None, typer.Option("--config", "-c", help="The configuration file, YAML.", show_default=False)
 ]
 
 
@@ -50,7 +50,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -82,7 +82,7 @@ def run(config: ConfigOption = None) -> None:
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
-    """Say that a configuration is good, or list every problem in it."""
+    """Check a configuration, and list every problem in it."""
     from posed.config import load
     from posed.paths import overlay_file
     from posed.service.check import check as look
@@ -98,20 +98,23 @@ def setup(
     config: ConfigOption = None,
     device: Annotated[str | None, typer.Option(help="This device's name.")] = None,
     broker: Annotated[str | None, typer.Option(metavar="HOST[:PORT]", help="The MQTT broker.")] = None,
-    username: Annotated[str | None, typer.Option(help="User at the broker.")] = None,
+    username: Annotated[str | None, typer.Option(help="The user name at the broker.")] = None,
     password_file: Annotated[
-        Path | None, typer.Option(help="Its first line is the password; or POSED_MQTT__PASSWORD.")
+        Path | None,
+        typer.Option(help="A file whose first line is the password; or set POSED_MQTT__PASSWORD."),
     ] = None,
-    tls: Annotated[bool | None, typer.Option("--tls/--no-tls", help="Connect to the broker by TLS.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="The authority to trust, PEM.")] = None,
+    tls: Annotated[
+        bool | None, typer.Option("--tls/--no-tls", help="Connect to the broker with TLS.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="The certificate authority to trust, a PEM file.")] = None,
     camera: Annotated[
         str | None,
         typer.Option(metavar="KIND[:SOURCE]", help="picamera2, video:/dev/video0, …, a file or a URL."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what there is.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what is found.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a file; keep answers that fail their test.")
+        bool, typer.Option("--force", help="Replace an existing file; keep answers that fail their test.")
     ] = False,
 ) -> None:
     """Ask for broker, name and camera, test each answer, and write the configuration."""
@@ -130,9 +133,9 @@ def doctor(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
-    """Check everything that the daemon needs, and say what helps; status 0 well, 1 warnings, 2 failures.
+    """Check everything that the daemon needs, and say what helps. Exit status: 0 ok, 1 warnings, 2 failures.
 
-    Looks at the service's configuration, where there is one; devices that the service holds are not opened.
+    Uses the service's configuration if there is one, and does not open devices that the service uses.
     """
     from posed.commands.doctor.examine import examine, show
     from posed.log import start_log
@@ -149,10 +152,14 @@ def detect(
     as_json: Annotated[bool, typer.Option("--json", help="Print a `poses` message per picture.")] = False,
     draw: Annotated[
         Path | None,
-        typer.Option(help="Write the picture with skeletons here; a folder for several pictures."),
+        typer.Option(help="Write the picture with skeletons to this file, or several to this folder."),
     ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Least score of a pose, 0-1.")] = None,
-    max_people: Annotated[int | None, typer.Option(help="The most people in a picture.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="The lowest score that a pose may have, 0-1.")
+    ] = None,
+    max_people: Annotated[
+        int | None, typer.Option(help="Find at most this many people in a picture.")
+    ] = None,
 ) -> None:
     """Find the poses in pictures; needs no broker."""
     _end_with_reader()
@@ -199,7 +206,9 @@ def bench(
     seconds: Annotated[float, typer.Option(min=3, max=3600, help="How long to measure, s.")] = 10,
     fps: Annotated[
         float | None,
-        typer.Option(min=0, max=240, help="Of drawn people as the camera, from 1; 0: as fast as the engine."),
+        typer.Option(
+            min=0, max=240, help="Film drawn people at this rate, from 1 on; 0: as fast as the engine."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
@@ -250,7 +259,7 @@ def model_list() -> None:
 def model_info(
     model: Annotated[str, typer.Argument(metavar="M", help="A known name, or a .tflite.")],
 ) -> None:
-    """Say what a model holds."""
+    """Show what a model holds."""
     _end_with_reader()
     from posed.commands import report
     from posed.model.pair import load_pair
@@ -273,10 +282,12 @@ def model_export(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite to write.")],
     stride: Annotated[int, typer.Option(help="Output stride: 8, 16 or 32 px.")] = 16,
-    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Of the input, px.")] = "481x353",
-    quantize: Annotated[str, typer.Option(metavar="float32|uint8", help="Of input and heads.")] = "float32",
+    size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the input, px.")] = "481x353",
+    quantize: Annotated[
+        str, typer.Option(metavar="float32|uint8", help="Type of input and heads.")
+    ] = "float32",
     calibrate: Annotated[
-        Path | None, typer.Option(help="A folder of pictures like those it will see; for uint8.")
+        Path | None, typer.Option(help="A folder of pictures like those the model will see; for uint8 only.")
     ] = None,
 ) -> None:
     """Make a .tflite of any stride, size and precision; needs TensorFlow, the extra `export`."""
@@ -302,13 +313,14 @@ def record(
     out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="The recording to write.")],
     config: ConfigOption = None,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="How long; without: until Ctrl-C.", show_default=False)
+        float | None,
+        typer.Option(min=0.1, help="How long to record, s. Default: until Ctrl-C.", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Record the poses that a running daemon decodes, without pictures; asks it over MQTT.
 
-    They are raw: before anybody is followed and keypoints are steadied. `posed replay` plays them.
+    They are raw: nobody is followed yet, no keypoint is smoothed. `posed replay` plays them.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # the usual end of a recording
@@ -333,14 +345,18 @@ def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording of `posed record`.")],
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", help="Other settings than the recorded ones; names the broker."),
+        typer.Option(
+            "--config", "-c", help="Use this file instead of the recorded settings; it names the broker, too."
+        ),
     ] = None,
     speed: Annotated[
         float | None,
-        typer.Option(min=0, help="Times as fast as it was; 0: at once. Default: 0, with --publish 1."),
+        typer.Option(
+            min=0, help="How many times as fast as recorded; 0: at once. Default: 0, with --publish 1."
+        ),
     ] = None,
     publish: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="Publish under this new device name, too.")
+        str | None, typer.Option(metavar="DEVICE", help="Publish it all, too, as a new device of this name.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per event.")] = False,
 ) -> None:
@@ -404,7 +420,7 @@ def draw(
 def schema(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="poses, state, request/set, …; without: all."),
+        typer.Argument(metavar="[NAME]", help="poses, state, request/set, …; all if left out."),
     ] = None,
 ) -> None:
     """Print the JSON Schema of a message."""
@@ -424,7 +440,9 @@ def schema(
 @mqtt_app.command("forget")
 def mqtt_forget(
     config: ConfigOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Also while its daemon is online.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Forget it even while its daemon is online.")
+    ] = False,
 ) -> None:
     """Remove the device from Home Assistant, and everything the broker keeps of it."""
     from posed.config import load
