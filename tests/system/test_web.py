@@ -411,7 +411,7 @@ _SAYS: Final = """['contact', 'notice'].map(id => document.getElementById(id).te
 
 
 _LOST: Final = {
-    "silent": "Nothing comes from the daemon.",
+    "silent": "The daemon sends nothing.",
     "no contact": "No contact with the daemon; trying again.",
 }
 

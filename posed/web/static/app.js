@@ -12,9 +12,9 @@ const MOST_EVENTS = 20;
 const STEADY = 0.1; // of a new value in a mean that is shown
 
 const STAGES = {
-  capture: "wait for camera", letterbox: "resize", invoke: "network", turned: "look turned",
+  capture: "wait for camera", letterbox: "resize", invoke: "network", turned: "rotated crop",
   decode: "decode", follow: "follow", encode: "message", publish: "publish",
-  look: "plan next look",
+  look: "plan next crop",
 };
 const EVENTS = {
   entered: "came in", left: "left", zone_entered: "entered", zone_left: "left", posture: "", gesture: "",
@@ -179,13 +179,13 @@ function lookAround() {
 
 function reason(stale, silent) {
   if (socket?.readyState !== WebSocket.OPEN) return "No contact with the daemon; trying again.";
-  if (silent) return "Nothing comes from the daemon.";
+  if (silent) return "The daemon sends nothing.";
   if (!state) return stale ? "Waiting for the daemon." : "";
   if (state.paused) return "Paused: the camera is closed.";
   for (const part of ["camera", "engine"]) {
     if (state[part].status !== "ok") return `Waiting for the ${part}: ${state[part].why ?? ""}`;
   }
-  if (stale) return "No picture comes.";
+  if (stale) return "No picture arrives.";
   return { dark: "The picture is dark.", covered: "The camera is covered.", frozen: "The picture does not change." }[state.camera.sight] ?? "";
 }
 

@@ -215,7 +215,7 @@ export class Editor {
     this.say("");
     // Browsers give the clipboard to https and this machine only; elsewhere it is selected.
     const copied = await navigator.clipboard?.writeText(yaml(zones)).then(() => true, () => false);
-    byId("yaml-label").firstChild.textContent = copied ? "Copied, for the file's " : "Copy this, for the file's ";
+    byId("yaml-label").firstChild.textContent = copied ? "Copied. Paste it into the file's " : "Copy this into the file's ";
   }
 
   say(problem) {
@@ -225,7 +225,7 @@ export class Editor {
   show() {
     const { draft } = this;
     byId("editor").hidden = !draft;
-    byId("edit").textContent = draft ? "Leave zones" : "Edit zones";
+    byId("edit").textContent = draft ? "Close editor" : "Edit zones";
     byId("yaml").hidden = byId("yaml-label").hidden = true;
     this.canvas.classList.toggle("editing", Boolean(draft));
     this.dragged = draft ? this.dragged : null;
@@ -233,8 +233,8 @@ export class Editor {
       byId("finish").hidden = !draft.drawing;
       byId("remove-corner").hidden = draft.drawing || draft.corner < 0 || this.zone().polygon.length <= 3;
       byId("hint").textContent = draft.drawing
-        ? "Tap the corners in turn in the picture; the first one again closes the zone."
-        : "Drag corners or a whole zone; a dot between two corners makes another corner.";
+        ? "Tap the corners in the picture, one after the other; tap the first one again to close the zone."
+        : "Drag corners or a whole zone; drag a dot between two corners to add one.";
       this.list();
     }
     this.changed();
@@ -286,7 +286,7 @@ export class Editor {
       field.closest("li").style.setProperty("--zone", ZONE_COLOURS[zone.kind]);
       this.changed();
     });
-    return labelled(key === "kind" ? "Kind" : "Inside by", field, key);
+    return labelled(key === "kind" ? "Kind" : "Inside with", field, key);
   }
 }
 
