@@ -84,7 +84,7 @@ def test_a_picture_that_is_cut_short_is_refused(tmp_path: Path, suffix: str) -> 
     with pytest.raises(ImageError) as caught:
         read_image(path)
     assert str(caught.value) == (
-        f"{path}: must be a whole picture in a format that OpenCV reads, is damaged or none"
+        f"{path}: must be a whole picture in a format that OpenCV reads, got none or a damaged one"
     )
 
 
@@ -97,7 +97,7 @@ def test_a_progressive_jpeg_with_restarts_a_thumbnail_and_something_behind_is_wh
     (tmp_path / "a.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:] + b"a film\xff\xda" * 9)
     assert read_image(tmp_path / "a.jpg").shape == (64, 64, 3)
     (tmp_path / "cut.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:-2])
-    with pytest.raises(ImageError, match=r"is damaged or none$"):
+    with pytest.raises(ImageError, match=r"got none or a damaged one$"):
         read_image(tmp_path / "cut.jpg")
 
 
@@ -130,19 +130,19 @@ def test_a_missing_picture_is_one_line(tmp_path: Path) -> None:
 def test_a_folder_is_no_picture(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as caught:
         read_image(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: must be a picture, is a folder"
+    assert str(caught.value) == f"{tmp_path}: must be a picture, got a folder"
 
 
 def test_an_empty_file_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     with pytest.raises(ImageError) as caught:
         read_image(tmp_path / "a.jpg")
-    assert str(caught.value) == f"{tmp_path}/a.jpg: must be a picture, is an empty file"
+    assert str(caught.value) == f"{tmp_path}/a.jpg: must be a picture, got an empty file"
 
 
 def test_text_is_no_picture(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no picture")
-    with pytest.raises(ImageError, match=r"is damaged or none$"):
+    with pytest.raises(ImageError, match=r"got none or a damaged one$"):
         read_image(tmp_path / "a.jpg")
 
 
@@ -256,7 +256,7 @@ def test_an_unreadable_picture_is_skipped_with_one_warning(
         assert levels(camera, 5) == [10, 30, 10, 30, 10]
     assert [record.getMessage() for record in caplog.records] == [
         f"camera {tmp_path}: skipped: {tmp_path}/2.png: "
-        "must be a whole picture in a format that OpenCV reads, is damaged or none"
+        "must be a whole picture in a format that OpenCV reads, got none or a damaged one"
     ]
 
 
@@ -296,7 +296,7 @@ def test_one_unreadable_picture_alone_is_an_error_with_its_reason(
     (tmp_path / "a.png").touch()
     with open_images(config(tmp_path / "a.png")) as camera, pytest.raises(CameraError) as caught:
         camera.read(0)
-    assert str(caught.value) == f"camera {tmp_path}/a.png: must be a picture, is an empty file"
+    assert str(caught.value) == f"camera {tmp_path}/a.png: must be a picture, got an empty file"
     assert not caplog.records
 
 

@@ -242,9 +242,12 @@ def test_a_real_recording_read_at_5_hz_is_seen_from_start_to_end(shared: Path) -
     ("content", "why"),
     [
         (None, "must be a video, there is no such file"),
-        (b"", "must be a video that OpenCV reads, is damaged or none"),
-        (b"no video, a text\n" * 50, "must be a video that OpenCV reads, is damaged or none"),
-        (bytes(range(256)) * 400, "must be a video that OpenCV reads, is damaged or none"),
+        (b"", "must be a video that OpenCV reads, got none or a damaged one"),
+        (
+            b"no video, a text\n" * 50,
+            "must be a video that OpenCV reads, got none or a damaged one",
+        ),
+        (bytes(range(256)) * 400, "must be a video that OpenCV reads, got none or a damaged one"),
     ],
 )
 def test_a_file_that_is_no_video_is_an_error(tmp_path: Path, content: bytes | None, why: str) -> None:
@@ -266,7 +269,7 @@ def test_a_folder_is_no_video(tmp_path: Path) -> None:
 def test_an_mp4_cut_before_its_index_is_no_video(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", 100)
     path.write_bytes(path.read_bytes()[:-1500])
-    with pytest.raises(CameraError, match=r"is damaged or none$"):
+    with pytest.raises(CameraError, match=r"got none or a damaged one$"):
         open_video(config(path))
 
 

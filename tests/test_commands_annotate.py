@@ -128,7 +128,7 @@ def test_what_cannot_be_drawn_is_one_line_and_leaves_what_was_there(tmp_path, vi
     empty.touch()
     for source, line in [
         (tmp_path / "none.mp4", "must be a video, there is no such file"),
-        (empty, "must be a video that OpenCV reads, is damaged or none"),
+        (empty, "must be a video that OpenCV reads, got none or a damaged one"),
         (tmp_path, "must be a video, is a folder"),
     ]:
         done = posed(tmp_path, "draw", source, "-o", out, "--model", MODEL)

@@ -243,7 +243,7 @@ def test_a_camera_that_hangs_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(check, "OPEN_S", 0.5)
     hung = config(camera={"kind": "images", "source": str(tmp_path / "1.jpg"), "timeout_s": 0.5})
     found = check_camera(hung, STOPPED)
-    assert (found.status, found.found) == ("failed", "camera images: hangs, nothing came of it within 1 s")
+    assert (found.status, found.found) == ("failed", "camera images: hangs: no result within 1 s")
     assert found.remedy.startswith("unplug the camera")
     os.close(os.open(tmp_path / "1.jpg", os.O_WRONLY))  # it may go
 
@@ -257,7 +257,7 @@ def test_a_library_that_hangs_is_said(tmp_path, monkeypatch):
     found = check_numpy()
     assert (found.status, found.found.partition("; ")[2]) == (
         "failed",
-        "importing picamera2 hangs, nothing came of it within 0.5 s",
+        "importing picamera2 hangs: no result within 0.5 s",
     )
 
 

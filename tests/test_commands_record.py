@@ -142,7 +142,7 @@ def test_a_file_that_is_there_is_kept_unless_it_is_forced(tmp_path):
     out.write_text("precious")
     done = posed(tmp_path, "record", out)
     assert (done.returncode, out.read_text()) == (4, "precious")
-    assert done.stderr == f"{out}: is there already; take another name, or --force\n"
+    assert done.stderr == f"{out}: exists already; choose another name, or use --force\n"
 
 
 def test_a_daemon_that_is_not_there_is_said(tmp_path, broker):
@@ -150,7 +150,7 @@ def test_a_daemon_that_is_not_there_is_said(tmp_path, broker):
     config.write_text(json.dumps(settings(broker)))
     done = posed(tmp_path, "record", tmp_path / "out.jsonl", "--config", config)
     assert done.returncode == 6
-    assert done.stderr.startswith("device hall: must answer within 10 s, did not; does its daemon run")
+    assert done.stderr.startswith("device hall: no answer within 10 s; is its daemon running")
     assert not (tmp_path / "out.jsonl").exists()
 
 

@@ -341,7 +341,7 @@ def test_an_absent_broker_is_kept_by_force(
 ) -> None:
     port = free_port()
     flags_only(port, force=True)
-    assert "connection refused\nkept all the same (--force)\n" in capsys.readouterr().out
+    assert "connection refused\nkept anyway (--force)\n" in capsys.readouterr().out
     assert load(home / "posed.yaml", {}).mqtt.port == port
 
 
@@ -461,7 +461,7 @@ def test_a_broker_behind_tls_is_reached_with_its_authority(
 
 def test_an_existing_file_is_not_replaced_without_force(home: Path, flags_only: Setup) -> None:
     (home / "posed.yaml").write_text("device: old\n")
-    with pytest.raises(ConfigError, match=r"posed\.yaml: is there already; --force replaces it"):
+    with pytest.raises(ConfigError, match=r"posed\.yaml: exists already; --force replaces it"):
         flags_only(yes=True)
     assert (home / "posed.yaml").read_text() == "device: old\n"
 
@@ -546,7 +546,7 @@ def test_a_whole_run_at_a_terminal(home: Path, guarded: Mosquitto, mdns: Zerocon
     announce(mdns, guarded.port)
     with Terminal(home) as terminal:
         offered = terminal.answer("Broker: number", f"127.0.0.1:{free_port()}")
-        assert "connection refused" in terminal.answer("Keep it all the same?", "n")
+        assert "connection refused" in terminal.answer("Keep it anyway?", "n")
         offered = terminal.answer("Broker: number", number_of(f"127.0.0.1:{guarded.port}", offered))
         terminal.answer("User name", "hall")
         terminal.answer("Password", "wrong")
@@ -555,7 +555,7 @@ def test_a_whole_run_at_a_terminal(home: Path, guarded: Mosquitto, mdns: Zerocon
         assert "connected with MQTT 5" in terminal.answer("Name of this device", "the hall")
         assert "must be letters" in terminal.answer("Name of this device", "hall")
         assert "synthetic" in terminal.answer("Camera: number", "/dev/video99")
-        assert "no such device" in terminal.answer("Keep it all the same?", "n")
+        assert "no such device" in terminal.answer("Keep it anyway?", "n")
         terminal.answer("Camera: number", "room.png")
         assert "64×48 px" in terminal.answer("Download it now?", "n")
         assert terminal.end() == 0
@@ -591,7 +591,7 @@ def test_tls_and_its_authority_are_asked_for_where_a_broker_wants_them(
 def test_a_taken_name_is_asked_again(home: Path, mosquitto: Mosquitto) -> None:
     publish(mosquitto.port, "posed/hall/availability", b"online", retain=True)
     with Terminal(home, *flags_for(mosquitto)) as terminal:
-        assert "is online at this broker already" in terminal.answer("Use it all the same?", "n")
+        assert "is online at this broker already" in terminal.answer("Use it anyway?", "n")
         terminal.answer("Name of this device", "attic")
         terminal.answer("Download it now?", "n")
         assert terminal.end() == 0
@@ -601,6 +601,6 @@ def test_a_taken_name_is_asked_again(home: Path, mosquitto: Mosquitto) -> None:
 def test_at_a_terminal_an_existing_file_is_asked_about(home: Path) -> None:
     (home / "posed.yaml").write_text("device: old\n")
     with Terminal(home) as terminal:
-        terminal.answer("is there already; replace it", "n")
+        terminal.answer("exists already; replace it", "n")
         assert terminal.end() == 1
     assert (home / "posed.yaml").read_text() == "device: old\n"

@@ -245,4 +245,4 @@ def test_a_folder_is_no_model(tmp_path: Path) -> None:
 
 
 def test_a_path_the_system_refuses_is_one_line(environment: dict[str, str]) -> None:
-    assert refusal("x" * 300, environment).endswith(": cannot be looked at: File name too long")
+    assert refusal("x" * 300, environment).endswith(": cannot be accessed: File name too long")

@@ -63,7 +63,7 @@ def test_what_is_wrong_with_the_wishes_is_said_before_tensorflow_is_missed(tmp_p
     os.mkfifo(tmp_path / "pipe")  # as /dev/null, which would no longer be one
     with pytest.raises(ModelError, match=r"must be a file, got a folder or device"):
         export_small(tmp_path, out=tmp_path / "pipe")
-    with pytest.raises(ModelError, match=r"cannot be looked at \(File name too long\)"):
+    with pytest.raises(ModelError, match=r"cannot be accessed \(File name too long\)"):
         export_small(tmp_path, out=tmp_path / ("x" * 300) / "out.tflite")
 
 

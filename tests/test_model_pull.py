@@ -254,7 +254,7 @@ def test_a_wrong_body_ends_in_one_line_and_leaves_nothing(
     server.answers = [partial(whole, body=body)]
     came = hashlib.sha256(body).hexdigest()
     assert failure(file, folder) == (
-        f"got something else than the file (SHA-256 {came}, must be {file.sha256})"
+        f"got something other than the file (SHA-256 {came}, must be {file.sha256})"
     )
     assert len(server.paths) == 1
     assert left_in(folder) == {}

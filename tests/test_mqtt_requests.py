@@ -427,7 +427,8 @@ def test_a_broker_that_refuses_the_subscription_is_named(mosquitto, caplog):
     with Gate(mosquitto.port, b"") as gate, Device(gate.port, "3.1.1") as device:
         eventually(lambda: device.client.connected)
         gate.cut(refused)
-        eventually(lambda: "does not let us hear requests or more: " in caplog.text)
+        eventually(lambda: "refuses our subscriptions, so requests do not arrive: " in caplog.text)
     assert (
-        f"mqtt 127.0.0.1:{gate.port}: does not let us hear requests or more: unspecified error" in caplog.text
+        f"mqtt 127.0.0.1:{gate.port}: refuses our subscriptions, so requests do not arrive: unspecified error"
+        in caplog.text
     )

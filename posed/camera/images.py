@@ -57,7 +57,9 @@ def read_image(path: Path) -> Image:
     except cv2.error as error:
         raise ImageError(f"{path}: cannot be read as a picture: {error.err}") from error
     if picture is None or _is_jpeg_cut_short(data):
-        raise ImageError(f"{path}: must be a whole picture in a format that OpenCV reads, is damaged or none")
+        raise ImageError(
+            f"{path}: must be a whole picture in a format that OpenCV reads, got none or a damaged one"
+        )
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -65,11 +67,11 @@ def _read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except IsADirectoryError as error:
-        raise ImageError(f"{path}: must be a picture, is a folder") from error
+        raise ImageError(f"{path}: must be a picture, got a folder") from error
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
     if not data:
-        raise ImageError(f"{path}: must be a picture, is an empty file")
+        raise ImageError(f"{path}: must be a picture, got an empty file")
     return data
 
 
@@ -100,7 +102,7 @@ def find_images(source: str) -> list[Path]:
     try:
         paths = _listed(Path(source).expanduser())
     except OSError as error:
-        raise CameraError(f"camera {source}: cannot be looked into: {error.strerror}") from error
+        raise CameraError(f"camera {source}: cannot be read: {error.strerror}") from error
     if not paths:
         raise CameraError(f"camera {source}: must be a picture, a folder of pictures or a glob, none found")
     return sorted(paths, key=_natural)

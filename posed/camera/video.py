@@ -270,7 +270,7 @@ class LiveVideo:
         self._closing.set()
         self._thread.join(CLOSE_WAIT_S)
         if self._thread.is_alive():
-            logger.debug("%s: a read hangs, and is left behind", self.name)
+            logger.debug("%s: a read hangs; going on without it", self.name)
 
 
 # Files
@@ -290,7 +290,7 @@ class _Play:
     def __init__(self, path: Path, default_fps: float) -> None:
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
-            raise CameraError(f"camera {path}: must be a video that OpenCV reads, is damaged or none")
+            raise CameraError(f"camera {path}: must be a video that OpenCV reads, got none or a damaged one")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.usual_step_s = 1 / (fps if 1 <= fps <= 1000 else default_fps)
         self.total = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))

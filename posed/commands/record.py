@@ -92,7 +92,7 @@ def record(  # noqa: PLR0913 - keywords, each with a name at the call
         ConfigError: the configuration cannot be used.
     """
     if out.is_file() and not replace:
-        raise RecordingError(f"{out}: is there already; take another name, or --force")
+        raise RecordingError(f"{out}: exists already; choose another name, or use --force")
     with broker_session(config.mqtt, mqtt_password(config.mqtt)) as visit:
         recorder = _Recorder(visit, Topics.of(config), config.device)
         start = recorder.begin(stopped)
@@ -138,7 +138,7 @@ class _Recorder:
             self._ask()
         if self._give_up.is_due:
             raise BrokerError(
-                f"device {self._device}: must answer within {ANSWER_S:g} s, did not; does its daemon run, "
+                f"device {self._device}: no answer within {ANSWER_S:g} s; is its daemon running, "
                 f"and may this user publish on {self._topics.request(_VERB)}?"
             )
         lines = [self._line(topic, payload) for topic, payload in self._visit.receive(0.2)]

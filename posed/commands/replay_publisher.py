@@ -111,7 +111,7 @@ class ReplayPublisher:
     def _impatient(self, what: str) -> BrokerError:
         mqtt = self._config.mqtt
         why = f" ({self._mqtt.why})" if self._mqtt.why else ""
-        return BrokerError(f"mqtt {mqtt.host}:{mqtt.port}: must need at most {PATIENCE_S:g} s {what}{why}")
+        return BrokerError(f"mqtt {mqtt.host}:{mqtt.port}: took longer than {PATIENCE_S:g} s {what}{why}")
 
     def _on_connect(self) -> None:
         self._reporter.again()

@@ -237,7 +237,7 @@ def locate_weights(name: str, environment: Mapping[str, str] = os.environ) -> Pa
         if folder.is_dir():
             return folder
     except OSError as error:
-        raise ModelError(f"weights {name}: {folder} cannot be looked at: {error.strerror}") from error
+        raise ModelError(f"weights {name}: {folder} cannot be accessed: {error.strerror}") from error
     how = (
         f"get them with: posed model pull {name}"
         if weights.files
@@ -316,4 +316,4 @@ def _if_file(path: Path) -> Path | None:
     try:
         return path if path.is_file() else None
     except OSError as error:
-        raise ModelError(f"model {path}: cannot be looked at: {error.strerror}") from error
+        raise ModelError(f"model {path}: cannot be accessed: {error.strerror}") from error

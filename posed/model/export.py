@@ -205,7 +205,7 @@ def _check_out(out: Path) -> None:
         if out.exists() and not out.is_file():
             raise ModelError(f"{out}: must be a file, got a folder or device")
     except OSError as error:
-        raise ModelError(f"{out}: cannot be looked at ({error.strerror})") from None
+        raise ModelError(f"{out}: cannot be accessed ({error.strerror})") from None
     if not os.access(out.parent, os.W_OK):
         raise ModelError(f"{out}: must be in a folder that can be written to")
 

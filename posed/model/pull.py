@@ -119,7 +119,7 @@ def _download(file: ModelFile, progress: Progress, timeout_s: float, pause_s: fl
             time.sleep(pause_s)
     came = hashlib.sha256(content).hexdigest()
     if came != file.sha256:
-        raise _Failed(f"got something else than the file (SHA-256 {came}, must be {file.sha256})")
+        raise _Failed(f"got something other than the file (SHA-256 {came}, must be {file.sha256})")
     return content
 
 

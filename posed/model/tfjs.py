@@ -75,7 +75,7 @@ def _manifest(folder: Path) -> Path:
     try:
         found = sorted(folder.glob(_MANIFEST)) if folder.is_dir() else None
     except OSError as error:
-        raise ModelError(f"{folder}: cannot be looked into ({error.strerror})") from None
+        raise ModelError(f"{folder}: cannot be read ({error.strerror})") from None
     if found is None:
         raise ModelError(
             f"{folder}: must be a folder with Google's {_MANIFEST} and its shards, got no folder"

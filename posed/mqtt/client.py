@@ -449,7 +449,7 @@ class MqttClient:
         if notes.unsubscribed is not None:
             self._say(
                 logging.WARNING,
-                f"does not let us hear requests or more: {notes.unsubscribed}",
+                f"refuses our subscriptions, so requests do not arrive: {notes.unsubscribed}",
             )
             notes.unsubscribed = None
 

@@ -35,7 +35,9 @@ class Metrics:
     """Counts frames and events, from the main loop, and says how many there were."""
 
     def __init__(self) -> None:
-        self._frames = Counter("posed_frames_processed_total", "Frames that went all the way.", registry=None)
+        self._frames = Counter(
+            "posed_frames_processed_total", "Frames that were processed and published.", registry=None
+        )
         self._latency = Histogram(
             "posed_latency_seconds",
             "From a frame's capture until it was published.",
@@ -185,9 +187,15 @@ def _measured(figures: MetricsSnapshot) -> Iterator[Metric]:
     )
     yield _gauge("posed_falls", "Falls that are not over.", {(): figures.falls})
     yield _gauge("posed_spool_events", "Events that wait for the broker.", {(): state.spool.events})
-    yield _gauge("posed_spool_durable", "Whether they would outlive a power cut.", {(): state.spool.durable})
+    yield _gauge(
+        "posed_spool_durable",
+        "Whether the waiting events would survive a power cut.",
+        {(): state.spool.durable},
+    )
     temperatures: Samples = {("engine",): state.engine.temperature_c, ("processor",): figures.processor_c}
-    yield _gauge("posed_temperature_celsius", "Of what tells its temperature.", temperatures, "sensor")
+    yield _gauge(
+        "posed_temperature_celsius", "Temperature of the engine and the processor.", temperatures, "sensor"
+    )
 
 
 Samples = Mapping[tuple[str, ...], float | None]

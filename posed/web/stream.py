@@ -170,7 +170,7 @@ class Stream:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Serve one viewer, until it leaves."""
         if len(self._viewers) >= MOST_VIEWERS:
-            return web.Response(status=503, text=f"{MOST_VIEWERS} look already\n")
+            return web.Response(status=503, text=f"{MOST_VIEWERS} viewers are connected already\n")
         socket = web.WebSocketResponse(
             heartbeat=_HEARTBEAT_S, compress=False, max_msg_size=64, timeout=_CLOSE_S
         )

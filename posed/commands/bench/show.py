@@ -79,7 +79,7 @@ def _summary(figures: dict[str, Any]) -> list[str]:
     lines = [
         f"frames/s     {figures['fps']:g} ({figures['frames']} frames in {figures['seconds']:g} s); "
         f"{figures['of_bare']:.3f} of the {figures['bare_fps']:g} of bare invokes",
-        f"engine       busy {100 * figures['busy']:.1f} % of the time; with {figures['looks']} turned looks "
+        f"engine       busy {100 * figures['busy']:.1f} % of the time; with {figures['looks']} rotated crops "
         f"{figures['invokes_per_s']:g} invokes/s, {figures['invokes_of_bare']:.3f} of bare",
         f"capture to publish   p50 {latency['p50_ms']:.1f}, p90 {latency['p90_ms']:.1f}, "
         f"p99 {latency['p99_ms']:.1f} ms",

@@ -180,7 +180,7 @@ def check_numpy() -> Check:
             [sys.executable, "-c", program], capture_output=True, text=True, timeout=IMPORT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        why = f"importing picamera2 hangs, nothing came of it within {IMPORT_S:g} s"
+        why = f"importing picamera2 hangs: no result within {IMPORT_S:g} s"
         return Check("numpy", "failed", f"{found}; {why}", _RESTART)
     if done.returncode == 0:
         return Check("numpy", "ok", f"{found}, which picamera2 fits")
@@ -343,7 +343,7 @@ def _library_of(service: Service, library: str) -> Check:
 
 def _in_other_hands(name: str, what: str) -> Check:
     """A device that is left alone: the service, which does not run with this configuration, may hold it."""
-    found = f"{what}: not tried, the service, with another configuration, may have it"
+    found = f"{what}: not tried, since the service may be using it with another configuration"
     return Check(name, "unused", found, "sudo systemctl stop posed, and posed doctor again")
 
 
@@ -424,7 +424,7 @@ def check_pitch(config: Config, file: Path) -> Check:
         except FileNotFoundError:
             return Check("pitch", "unused", "not learned yet: nobody was seen upright for long enough")
         except (OSError, ValueError) as error:
-            remedy = "posed learns it anew; or people.pitch_deg"
+            remedy = "posed learns it again; or set people.pitch_deg"
             return Check("pitch", "warning", f"{file}: cannot be read: {error}", remedy)
     if pitch.told == "too_steep":
         remedy = "mount it lower, or let it look more level; at 1.3 to 2.5 m, looking ahead"
@@ -484,7 +484,7 @@ def check_power(sys_folder: Path = SYS) -> Check:
     """Whether a Raspberry Pi gets enough power and stays cool."""
     held_back = throttling(sys_folder)
     if held_back is None:
-        return Check("power", "unused", "nothing tells, this is no Raspberry Pi")
+        return Check("power", "unused", "unknown: this is not a Raspberry Pi")
     if not held_back:
         return Check("power", "ok", "never throttled since the start")
     remedy = (

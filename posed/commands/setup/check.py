@@ -70,9 +70,7 @@ def try_camera(config: CameraConfig) -> str:
     thread.start()
     thread.join(config.timeout_s + OPEN_S)
     if not outcome.done():
-        raise CameraHangs(
-            f"camera {config.kind}: hangs, nothing came of it within {config.timeout_s + OPEN_S:g} s"
-        )
+        raise CameraHangs(f"camera {config.kind}: hangs: no result within {config.timeout_s + OPEN_S:g} s")
     return outcome.result()
 
 

@@ -118,8 +118,8 @@ class _Dialog:
         if not path.exists() or self._given.force:
             return
         if not self._interactive:
-            raise ConfigError([f"{path}: is there already; --force replaces it and keeps it as .bak"])
-        typer.confirm(f"{path} is there already; replace it, and keep it as .bak?", abort=True)
+            raise ConfigError([f"{path}: exists already; --force replaces it and keeps it as .bak"])
+        typer.confirm(f"{path} exists already; replace it, and keep it as .bak?", abort=True)
 
     def answer_all(self) -> None:
         """Ask every question, in the order in which answers build on each other."""
@@ -169,8 +169,8 @@ class _Dialog:
             raise error
         _say(str(error))
         if self._interactive:
-            return typer.confirm("Keep it all the same?", default=False)
-        _say("kept all the same (--force)")
+            return typer.confirm("Keep it anyway?", default=False)
+        _say("kept anyway (--force)")
         return True
 
     # The broker
@@ -287,7 +287,7 @@ class _Dialog:
         if self._reached is None or name not in self._reached.online:
             return True
         _say(f"device {name}: is online at this broker already; names must differ (unless it is this one)")
-        return not self._interactive or typer.confirm("Use it all the same?", default=False)
+        return not self._interactive or typer.confirm("Use it anyway?", default=False)
 
     # The camera
 

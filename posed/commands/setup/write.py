@@ -24,14 +24,14 @@ _HEAD: Final = """\
 _COMMENTS: Final = {
     "device": "This device publishes below posed/NAME/.",
     "camera.kind": "Where pictures come from: picamera2, video, images or synthetic.",
-    "camera.source": "Which camera, file or URL; for synthetic a number.",
+    "camera.source": "Which camera, file or URL; a number for synthetic.",
     "model.name": "A name of `posed model list`, or a file.",
     "mqtt.host": "The broker's name or address.",
-    "mqtt.port": "Usual are 1883, and 8883 with TLS.",
-    "mqtt.username": "Who this device is to the broker.",
-    "mqtt.password": "Of that user.",
-    "mqtt.password_file": "The first line of it is that user's password.",
-    "mqtt.tls": "The broker's certificate is verified; ca: who signed it, the system's authorities if empty.",
+    "mqtt.port": "Usually 1883, or 8883 with TLS.",
+    "mqtt.username": "The user name of this device at the broker.",
+    "mqtt.password": "That user's password.",
+    "mqtt.password_file": "The first line of this file is that user's password.",
+    "mqtt.tls": "Verify the broker's certificate; ca: who signed it, by default the system's authorities.",
 }
 """These settings may be written, in the file's order, each with its comment."""
 
