@@ -68,7 +68,7 @@ class Darkness:
 
     def __init__(self) -> None:
         self.dark = False
-        """Whether the newest frame was too dark."""
+        """This says whether the newest frame was too dark."""
 
     def update(self, median_luma: float) -> bool:
         """Whether it is dark, from the `brightness` of the next frame."""
