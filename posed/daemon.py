@@ -188,12 +188,13 @@ class Daemon:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.freeze()  # or a full collection, 30 ms in which no frame goes on, looks at all that was imported
         cv2.setNumThreads(1)  # its others spin for longer than they help, on cores that the engine may want
-        self.spool.start()
-        self.mqtt.start()
-        self.pipeline.start()
-        if self.web is not None:
-            self.web.start()
         try:
+            # Inside, since a signal that ends `posed bench` may come between any two of these.
+            self.spool.start()
+            self.mqtt.start()
+            self.pipeline.start()
+            if self.web is not None:
+                self.web.start()
             while self.life.ends is None:
                 self._step()
             log.info("%s", self.life.ends)

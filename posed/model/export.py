@@ -37,7 +37,7 @@ HEADS: Final = {
     "short_offsets": ("offset",),
     "mid_offsets": ("displacement_fwd", "displacement_bwd"),
 }
-"""Each output, named as in `posed.networks.posenet.heads.Heads`, has these heads of the network side by side."""
+"""Each output, named as in `networks.posenet.heads.Heads`, has these heads of the network side by side."""
 
 HEATMAP_LIMIT: Final = 10.0
 """Logits beyond this are clipped: scores go from 0.00005 to 0.99995, in steps of 0.08."""
