@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec.structs import replace as changed
 
 from posed.config import PeopleConfig, ZoneConfig
 from posed.people.events import Event, EventDetector
@@ -87,12 +88,12 @@ def hide(person: Person, *names: str) -> Person:
     """The person without some keypoints."""
     visible = person.visible.copy()
     visible[[INDEX[name] for name in names]] = False
-    return replace(person, visible=visible)
+    return changed(person, visible=visible)
 
 
 def unseen(person: Person) -> Person:
     """The person in a frame in which nobody was found there."""
-    return replace(person, seen=False, raw=None)
+    return changed(person, seen=False, raw=None)
 
 
 def zone(*polygon: tuple[float, float], **settings) -> ZoneConfig:
@@ -124,7 +125,7 @@ def watched(
             found = spoil(time_s, one)
             if found is not None:
                 number = aliases.setdefault(one.id, one.id)
-                tracks[one.id] = replace(found, id=number), time_s
+                tracks[one.id] = changed(found, id=number), time_s
                 people.append(tracks[one.id][0])
         for key, (last, seen_s) in list(tracks.items()):
             if time_s - seen_s > lost_after_s:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from posed.config import DecodeConfig, EngineConfig, PeopleConfig, ZoneConfig
 from posed.engine import open_engine

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from posed.config import PeopleConfig
 from posed.people.falls import KINDS, Change, Departed, Falls, Seeing
 from posed.people.person import Person
@@ -57,8 +59,7 @@ class Event:
     evidence: Person | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TrackedPerson:
+class TrackedPerson(Struct, frozen=True, eq=False, gc=False):
     """Somebody in a frame, and what is known of them.
 
     Args:

@@ -17,7 +17,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, Protocol
+
+from msgspec import Struct
 
 from posed.config import PeopleConfig
 from posed.people.floor import UP, Bed, Floor, is_upright
@@ -159,7 +161,7 @@ class Departed(Protocol):
         """Whether frames were interrupted, so that nobody knows what became of them."""
 
 
-class Place(NamedTuple):
+class Place(Struct, frozen=True, gc=False):
     """Where somebody is: the hips, fractions of the frame; the size, their stature, is one of its height."""
 
     x: float
@@ -250,7 +252,7 @@ class Change:
     by: ClearedBy | None = None
 
 
-class Seeing(NamedTuple):
+class Seeing(Struct, frozen=True, eq=False, gc=False):
     """A person who is seen in a frame, with what their keypoints say."""
 
     person: Person

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from posed.pose import Pose
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Person:
+class Person(Struct, frozen=True, eq=False, gc=False):
     """Somebody who is followed from frame to frame.
 
     Args:

@@ -21,7 +21,9 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
+
+from msgspec import Struct
 
 from posed.people.person import Person
 from posed.pose import (
@@ -73,8 +75,7 @@ _STILL_STANDING: Final = (0.7, 0.85)
 """Between the two numbers one posture turns into another; their middle is where both fit equally."""
 
 
-@dataclass(eq=False)  # not frozen, which takes three times as long to make
-class Shape:
+class Shape(Struct, eq=False, dict=True):
     """Heights in the picture of one person, as shares of their size; nan where a part is not seen.
 
     Args:
@@ -118,7 +119,7 @@ class Shape:
         return min(long, still, thighs)
 
 
-class Joints(NamedTuple):
+class Joints(Struct, frozen=True, eq=False, gc=False):
     """Where the parts of one person are that are seen: (y, x) px, None where one is not.
 
     Args:
