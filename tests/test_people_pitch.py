@@ -9,10 +9,9 @@ import pytest
 
 from posed.config import PeopleConfig
 from posed.people.events import EventDetector
-from posed.people.falls import Seeing
 from posed.people.person import Person
 from posed.people.pitch import BELIEVED_S, FROM_ONE_S, REMEMBERED_S, STEEPEST_DEG, TOO_STEEP_DEG, Pitch
-from posed.people.posture import POSTURES, joints_of, shape_of
+from posed.people.posture import POSTURES, Seeing, joints_of, shape_of
 from posed.people.size import body_size
 from posed.pose import LEFT_ANKLE
 from posed.synthetic.actions import ACTIONS

@@ -12,7 +12,7 @@ from posed.engine import open_engine
 from posed.frame import Letterbox, Region, RotatedCrop, RotatedLetterbox
 from posed.model.pair import load_pair
 from posed.networks import network_of
-from posed.people.falls import Down, Place
+from posed.people.down import Down, Place
 from posed.people.person import Person
 from posed.people.rotated_crops import (
     SEARCH_EVERY_S,

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from posed.config import PeopleConfig
-from posed.people.falls import KINDS, Change, Departed, Falls, Seeing
+from posed.people.down import Change
+from posed.people.falls import Departed, Falls
+from posed.people.lying import KINDS
 from posed.people.person import Person
 from posed.people.pitch import Pitch
 from posed.people.posture import (
@@ -17,6 +19,7 @@ from posed.people.posture import (
     Gestures,
     Posture,
     PostureFilter,
+    Seeing,
     Shape,
     Stood,
     hands_raised,

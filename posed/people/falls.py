@@ -17,16 +17,15 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final, Literal, Protocol
-
-from msgspec import Struct
+from typing import Any, Final, Protocol
 
 from posed.config import PeopleConfig
+from posed.people.down import Change, Down, Place
 from posed.people.floor import UP, Bed, Floor, is_upright
+from posed.people.lying import FITS, lying_evidence
 from posed.people.person import Person
-from posed.people.posture import Joints, Posture, Shape
+from posed.people.posture import Posture, Seeing, Shape
 from posed.people.zones import Zones
-from posed.pose import LEFT_HIP, RIGHT_HIP
 
 UP_S: Final = 0.3
 """How long somebody must have been up before a fall, s."""
@@ -48,16 +47,6 @@ _STILL_LYING_S: Final = 3.0
 
 ALONE_S: Final = 30.0
 """Who is found upright at the place of a fall is taken for another if others were there within this time."""
-
-_FITS: Final = 0.5
-"""From which score on a posture counts here."""
-
-_FLAT: Final = 0.28
-_LEVEL_DEG: Final = 60.0
-_LEVEL: Final = 0.12
-"""Who lies is no higher than this, from the highest keypoint to the lowest, in statures, or their trunk leans
-by so much and their head is no higher over the hips than this. Crouching with a bowed head people are 0.30 to
-0.51 high, with a trunk of 0.13 to 0.22 that leans by up to 66 degrees."""
 
 _CROUCHING: Final = 0.45
 _SUNK: Final = 0.2
@@ -136,14 +125,6 @@ Real falls reach 0.16 to 1; somebody who crouches close to the floor reaches 0.0
 _CROUCHES_S: Final = 0.5
 """Who is clearly seen crouching or sitting on the floor for so much longer than lying is not down."""
 
-Seen = Literal["lying", "vanished"]
-Kind = Literal["head_low", "flat", "along_view", "not_lying"]
-KINDS: Final[tuple[Kind, ...]] = ("head_low", "flat", "along_view", "not_lying")
-"""Evidence: a head as low as on the floor; a body that lies flat, on whatever; one that lies along the view,
-with the head away from the camera; and, against all of these, crouching, sitting or bending."""
-
-ClearedBy = Literal["upright", "left", "request"]
-
 
 class Departed(Protocol):
     """Somebody whose track ended."""
@@ -159,105 +140,6 @@ class Departed(Protocol):
     @property
     def cut(self) -> bool:
         """Whether frames were interrupted, so that nobody knows what became of them."""
-
-
-class Place(Struct, frozen=True, gc=False):
-    """Where somebody is: the hips, fractions of the frame; the size, their stature, is one of its height."""
-
-    x: float
-    y: float
-    size: float
-
-    @classmethod
-    def of(cls, person: Person, frame_size: tuple[int, int]) -> Place:
-        """Where a person is who is seen."""
-        width, height = frame_size
-        points, visible = person.pose.points, person.visible
-        if visible[LEFT_HIP] and visible[RIGHT_HIP]:  # nearly always, and quicker
-            y, x = ((points[LEFT_HIP] + points[RIGHT_HIP]) / 2).tolist()
-        else:
-            hips = [hip for hip in (LEFT_HIP, RIGHT_HIP) if visible[hip]]
-            chosen = points[hips] if hips else points[visible] if visible.any() else points
-            y, x = chosen.mean(axis=0).tolist()
-        return cls(x / width, y / height, person.size_px / height)
-
-    def distance(self, other: Place, aspect: float) -> float:
-        """To another place, in sizes of the larger person; `aspect` is the frame's width by its height."""
-        return math.hypot((self.x - other.x) * aspect, self.y - other.y) / max(self.size, other.size)
-
-    def at_least(self, size: float) -> Place:
-        """The same place of somebody who is no smaller than that: who lies along the view only looks so."""
-        return Place(self.x, self.y, max(self.size, size))
-
-
-@dataclass(slots=True)
-class Down:
-    """Somebody who went down; fallen once `confirmed`.
-
-    Args:
-        number: of this going down, never used again.
-        person: the id they had.
-        place: where they were last seen, and their stature.
-        at_s: when they went down, elapsed time.
-        floor_y: where the floor is there, a fraction of the frame's height; nan where it is not known.
-        before: the posture from which.
-        speed: how fast their head came down at most, statures per second.
-        tracks: ids under which they are followed now.
-        lying_for_s: how long they were seen lying.
-        seen_for_s: how long they have been seen since.
-        evidence: by its kind, for how long it was seen, weighed by how clear it was and by the score, s.
-        witness: them, as last seen not up.
-    """
-
-    number: int
-    person: int
-    place: Place
-    at_s: float
-    floor_y: float = math.nan
-    before: Posture = "unknown"
-    speed: float = 0.0
-    up_height: float = math.nan
-    confirmed: bool = False
-    lying_s: float = -math.inf
-    lying_for_s: float = 0.0
-    unclear_s: float = -math.inf
-    standing_for_s: float = 0.0
-    sitting_for_s: float = 0.0
-    company_s: float = -math.inf
-    tracks: set[int] = field(default_factory=set)
-    seen_for_s: float = 0.0
-    evidence: dict[Kind, float] = field(default_factory=dict)
-    witness: Person | None = None
-
-    @property
-    def seen(self) -> Seen:
-        """How it is known."""
-        return "vanished" if self.lying_s == -math.inf else "lying"
-
-    @property
-    def evidence_s(self) -> float:
-        """For how long they were clearly seen lying, less the time in which they clearly did not, s."""
-        return sum(self.evidence.values()) - 2 * self.evidence.get("not_lying", 0.0)
-
-    def floor(self, frame_height: int) -> Floor:
-        """The floor on which they are."""
-        return Floor(self.floor_y * frame_height, self.place.size * frame_height)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A fall that is confirmed, or one that is cleared (`by` says why)."""
-
-    down: Down
-    by: ClearedBy | None = None
-
-
-class Seeing(Struct, frozen=True, eq=False, gc=False):
-    """A person who is seen in a frame, with what their keypoints say."""
-
-    person: Person
-    joints: Joints
-    shape: Shape
 
 
 @dataclass(slots=True)
@@ -418,26 +300,7 @@ class Falls:
 
     def dump(self) -> dict[str, Any]:
         """All that must survive a restart, as plain data."""
-        return {
-            "next": self._next,
-            "downs": [
-                {
-                    "number": down.number,
-                    "person": down.person,
-                    "confirmed": down.confirmed,
-                    "lying": down.seen == "lying",
-                    "lying_for_s": round(down.lying_for_s, 3),
-                    "seen_for_s": round(down.seen_for_s, 3),
-                    "evidence": {kind: round(seconds, 3) for kind, seconds in down.evidence.items()},
-                    "before": down.before,
-                    "speed": round(down.speed, 3),
-                    "ago_s": round(self._now_s - down.at_s, 3),
-                    "place": [down.place.x, down.place.y, down.place.size],
-                    "floor": None if math.isnan(down.floor_y) else down.floor_y,
-                }
-                for down in self._downs
-            ],
-        }
+        return {"next": self._next, "downs": [down.dump(self._now_s) for down in self._downs]}
 
     def restore(self, data: Mapping[str, Any]) -> None:
         """Go on from what `dump` gave, before the first frame.
@@ -448,34 +311,11 @@ class Falls:
             ValueError: it is no such data.
         """
         try:
-            downs = [self._restored(one) for one in data["downs"]]
+            downs = [Down.restored(one, self._now_s) for one in data["downs"]]
             following = int(data["next"])
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ValueError(f"falls: must be what dump gave, got {error!r}") from None
         self._downs, self._next = downs, following
-
-    def _restored(self, data: Mapping[str, Any]) -> Down:
-        floor, before, confirmed = data.get("floor"), data.get("before", "unknown"), data["confirmed"]
-        x, y, size = (_finite(value) for value in data["place"])
-        if before not in ("standing", "sitting", "lying", "unknown") or not isinstance(confirmed, bool):
-            raise ValueError(f"{before}, {confirmed}")
-        if not (-1 <= x <= 2 and -1 <= y <= 2 and 0 < size <= 10):
-            raise ValueError(data["place"])
-        return Down(
-            number=int(data["number"]),
-            person=int(data["person"]),
-            place=Place(x, y, size),
-            floor_y=math.nan if floor is None else _finite(floor),
-            at_s=self._now_s - _finite(data["ago_s"]),
-            before=before,
-            speed=_finite(data.get("speed", 0.0)),
-            confirmed=confirmed,
-            lying_s=self._now_s if data["lying"] else -math.inf,
-            lying_for_s=_finite(data.get("lying_for_s", 0.0)),
-            seen_for_s=_finite(data.get("seen_for_s", 0.0)),
-            evidence={kind: _finite(data["evidence"][kind]) for kind in KINDS if kind in data["evidence"]},
-            company_s=self._now_s,
-        )
 
     def _begin(self, seeing: Seeing, place: Place) -> _Watched:
         """Somebody new: perhaps who is down, or who was lost a moment ago."""
@@ -492,7 +332,7 @@ class Falls:
         if not self._is_near(down.place, place, _SAME_PLACE):
             return False
         shape = seeing.shape.scaled(min(place.size / down.place.size, 1.0))
-        if _lying_evidence(shape, seeing.joints, down.floor(self._frame_size[1]), down.before)[0] > 0:
+        if lying_evidence(shape, seeing.joints, down.floor(self._frame_size[1]), down.before)[0] > 0:
             return True
         as_large = _SMALLEST <= place.size / down.place.size <= _LARGEST
         return as_large and self._now_s - down.company_s > ALONE_S
@@ -546,7 +386,7 @@ class Falls:
         """Whether somebody who was up has been lying for a moment."""
         before = self._before(watched)
         far = before == "standing" or watched.up_height - height >= _FROM_CHAIR
-        if up or not far or not _lying_evidence(seeing.shape, seeing.joints, watched.floor, before)[0] > 0:
+        if up or not far or not lying_evidence(seeing.shape, seeing.joints, watched.floor, before)[0] > 0:
             watched.lying_since_s = math.nan
             return False
         if math.isnan(watched.lying_since_s):
@@ -563,7 +403,7 @@ class Falls:
 
     def _has_sat_down(self, watched: _Watched, seeing: Seeing, step_s: float) -> bool:
         """Whether somebody has been sitting on the floor for a while: who lies after that has not fallen."""
-        sits = seeing.shape.scores[1] >= _FITS and is_upright(seeing.shape)
+        sits = seeing.shape.scores[1] >= FITS and is_upright(seeing.shape)
         step_s *= _weight(seeing.person.pose.score) if sits else -1.0
         watched.low_for_s = max(0.0, watched.low_for_s + step_s)
         return watched.low_for_s >= UP_AGAIN_S
@@ -654,7 +494,7 @@ class Falls:
         size, floor = watched.place.size / down.place.size, down.floor(self._frame_size[1])
         shape, height = seeing.shape.scaled(min(size, 1.0)), floor.head_height(seeing.joints)
         weight = _weight(seeing.person.pose.score)
-        evidence, kind = _lying_evidence(shape, seeing.joints, floor, down.before)
+        evidence, kind = lying_evidence(shape, seeing.joints, floor, down.before)
         lay_back = down.before == "sitting" and down.up_height - height < _FROM_CHAIR
         if evidence > 0 and down.seen == "vanished" and lay_back:
             evidence, kind = -1.0, "not_lying"
@@ -663,7 +503,7 @@ class Falls:
             return False  # who lies may look small; who is up and small is somebody else
         if self._has_sat_down(watched, seeing, step_s):
             watched.is_up_no_more()
-        standing, sitting, _ = (score >= _FITS for score in shape.scores)
+        standing, sitting, _ = (score >= FITS for score in shape.scores)
         high = not height < UP and is_upright(seeing.shape)
         down.seen_for_s += step_s
         if high and (standing or sitting):
@@ -755,48 +595,6 @@ class Falls:
 
 _ROUNDING_S: Final = 1e-6
 """Sums of frame times miss a limit by less."""
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(number)
-    return number
-
-
-def _is_flat(shape: Shape) -> bool:
-    """Whether a body lies, on whatever."""
-    level = shape.lean_deg >= _LEVEL_DEG and shape.trunk <= _LEVEL
-    return shape.scores[2] >= _FITS and (shape.height <= _FLAT or level)
-
-
-def _lying_evidence(shape: Shape, joints: Joints, floor: Floor, before: Posture) -> tuple[float, Kind]:
-    """How clearly somebody lies who went down: on the floor, or from standing on anything.
-
-    Returns:
-        (1, or -1 where they clearly do not; nan where nothing says so, what says so)
-    """
-    head_height, evidence = floor.head_height(joints), floor.lying_evidence(joints, shape)
-    if before == "standing" and not head_height >= UP and shape.scores[2] >= _FITS:
-        if _is_flat(shape) and not evidence >= _FLAT_COUNTS:
-            return _FLAT_COUNTS, "flat"
-        if _has_high_hips(shape, head_height) and not evidence >= _AWAY_COUNTS:
-            return _AWAY_COUNTS, "along_view"
-    return evidence, "head_low" if evidence > 0 else "not_lying"
-
-
-def _has_high_hips(shape: Shape, head_height: float) -> bool:
-    """Whether somebody lies with the head away from a camera that looks down: who crouches has lower hips."""
-    return head_height - shape.trunk >= _HIPS_AWAY and shape.trunk <= _TRUNK_AWAY
-
-
-_HIPS_AWAY: Final = 0.16
-_TRUNK_AWAY: Final = 0.2
-"""Hips over the floor at least, and head over the hips at most, in statures."""
-
-_AWAY_COUNTS: Final = 0.2
-_FLAT_COUNTS: Final = 0.5
-"""How clearly these are seen lying, beside 1 of whoever lies on the floor."""
 
 
 def _weight(score: float) -> float:

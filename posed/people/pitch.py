@@ -23,8 +23,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.people.falls import Seeing
-from posed.people.posture import Joints, Point, surely_upright
+from posed.people.posture import Joints, Point, Seeing, surely_upright
 
 BELIEVED_S: Final = 15.0
 """A pitch is believed once people have been seen upright for so long, s: three of them at least, so that a

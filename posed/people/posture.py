@@ -143,6 +143,14 @@ class Joints(Struct, frozen=True, eq=False, gc=False):
         return math.degrees(math.atan2(abs(top[1] - self.hips[1]), self.hips[0] - top[0]))
 
 
+class Seeing(Struct, frozen=True, eq=False, gc=False):
+    """A person who is seen in a frame, with what their keypoints say."""
+
+    person: Person
+    joints: Joints
+    shape: Shape
+
+
 def joints_of(person: Person) -> Joints:
     """Where somebody's parts are, as seen in this very frame: one that is only remembered may be wrong."""
     pose, visible = person.raw, person.raw_visible

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from posed.config import PeopleConfig
 from posed.frame import Region, RotatedCrop
-from posed.people.falls import Departed, Down
+from posed.people.down import Down
+from posed.people.falls import Departed
 from posed.people.person import Person
 from posed.people.similarity import is_same
 from posed.people.timing import Elapsed
