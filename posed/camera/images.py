@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from posed.config import CameraConfig
     from posed.frame import Frame, Image
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 SUFFIXES: Final = (
     *(".avif", ".bmp", ".dib", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".pic"),
@@ -203,7 +203,7 @@ class Images:
         if len(self._paths) == 1:
             raise CameraError(f"camera {error}") from error
         if path not in self._unreadable:
-            logger.warning("%s: skipped: %s", self.name, error)
+            log.warning("%s: skipped: %s", self.name, error)
         self._unreadable.add(path)
 
     def __enter__(self) -> Self:

@@ -26,7 +26,7 @@ from posed.config import CameraConfig
 from posed.errors import CameraError, CameraLost
 from posed.frame import Frame, Image
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S: Final = 1.5
 """Closing may take this long, s: it leaves time for the rest of a daemon that has 2 s to end."""
@@ -180,7 +180,7 @@ def _camera(device: Any, number: int, config: CameraConfig) -> Picamera2Camera:
         raise CameraError(f"{_name(number)}: its format must be one of {known}, got {stream['format']}")
     rotate, mirror = _left_to_orient(config.rotate, config.mirror, transform.hflip, transform.vflip)
     model = device.camera_properties.get("Model", "unknown model")
-    _log.info("%s: %s, %dx%d %s", _name(number), model, *stream["size"], stream["format"])
+    log.info("%s: %s, %dx%d %s", _name(number), model, *stream["size"], stream["format"])
     return Picamera2Camera(device, number, FrameMaker(rotate, mirror), stale_s=1 + 2 / config.fps)
 
 
@@ -340,7 +340,7 @@ def _close(device: Any, number: int, job: Any = None) -> None:
     if thread.is_alive():
         # picamera2 would try once more when the process ends, and hang there.
         atexit.unregister(device.close)
-        _log.warning("%s: must close within %g s, still waiting for it", _name(number), CLOSE_TIMEOUT_S)
+        log.warning("%s: must close within %g s, still waiting for it", _name(number), CLOSE_TIMEOUT_S)
 
 
 def _close_now(device: Any, number: int, job: Any) -> None:
@@ -352,4 +352,4 @@ def _close_now(device: Any, number: int, job: Any) -> None:
                 job.get_result(timeout=0.1).release()
         device.close()
     except _FAULTS as error:
-        _log.warning("%s: closed with an error: %s", _name(number), _reason(error))
+        log.warning("%s: closed with an error: %s", _name(number), _reason(error))

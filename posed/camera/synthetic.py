@@ -16,7 +16,7 @@ from posed.errors import CameraError
 from posed.frame import Frame
 from posed.synthetic.scene import RenderedPerson, Scene
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _USUAL_SIZE: Final = (640, 480)
 
@@ -49,7 +49,7 @@ class SyntheticCamera:
         self._clock, self._pause = clock, pause
         self._opened_at = clock()
         self._next = 0
-        _log.info("%s plays %dx%d at %g fps", self.name, *self._size, self._fps)
+        log.info("%s plays %dx%d at %g fps", self.name, *self._size, self._fps)
 
     def read(self, wait_s: float) -> Frame | None:
         """The newest frame; frames that were due while nobody read are left out when `live`."""

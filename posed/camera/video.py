@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from posed.config import CameraConfig
     from posed.frame import Frame, Image
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 CLOSE_WAIT_S: Final = 1.0
 """Closing waits this long for a read inside OpenCV, s; the daemon has 2 s to stop in all."""
@@ -270,7 +270,7 @@ class LiveVideo:
         self._closing.set()
         self._thread.join(CLOSE_WAIT_S)
         if self._thread.is_alive():
-            logger.debug("%s: a read hangs; going on without it", self.name)
+            log.debug("%s: a read hangs; going on without it", self.name)
 
 
 # Files
@@ -441,7 +441,7 @@ class VideoFile:
         play = self._play
         if play.broke_at is not None and not self._told:
             self._told = True
-            logger.warning(
+            log.warning(
                 "%s: damaged at frame %d of %d, %d could be read",
                 self.name,
                 play.broke_at,

@@ -19,7 +19,7 @@ from posed.paths import cache_folder
 if TYPE_CHECKING:  # the child of posed.engine.compatibility starts without pydantic, which takes a second
     from posed.config import EngineConfig
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def open_engine(
@@ -45,7 +45,7 @@ def open_engine(
         ModelError: the runtime refuses the model, or there is none.
     """
     engine = _open(config, cpu, edgetpu, Delegate(config.device, cache or cache_folder(), library))
-    _log.info("engine: %s, %s (%s)", engine.kind, engine.device, engine.why)
+    log.info("engine: %s, %s (%s)", engine.kind, engine.device, engine.why)
     return engine
 
 

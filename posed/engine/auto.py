@@ -14,7 +14,7 @@ from posed.frame import Image
 from posed.model.outputs import Outputs
 from posed.timing import Backoff
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 FIRST_LOOK_S: Final = 4.0
 LONGEST_LOOK_S: Final = 6.0
@@ -78,7 +78,7 @@ class FallbackEngine:
         if found is not None:
             self._engine.__exit__(None, None, None)
             self._use(found)
-            _log.info("engine: %s, %s (%s)", found.kind, found.device, found.why)
+            log.info("engine: %s, %s (%s)", found.kind, found.device, found.why)
 
     def _look(self) -> None:
         """Until it is found, or can never be."""
@@ -88,7 +88,7 @@ class FallbackEngine:
             except EngineLost:
                 continue
             except EngineError as error:
-                _log.warning("the Edge TPU is not looked for any more: %s", error)
+                log.warning("the Edge TPU is not looked for any more: %s", error)
                 return
             with self._lock:
                 if not self._closing.is_set():

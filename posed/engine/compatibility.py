@@ -36,7 +36,7 @@ _ENTRY_POINT: Final = "tflite_plugin_create_delegate"
 _GOOD_PAIR: Final = "ai-edge-litert with feranick's libedgetpu 16.0TF2.17.1 or later"
 _CRASHES: Final = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _keep(pair: _Pair, model: Model, cache: Path, crash: str) -> None:
         fresh.write_text(json.dumps(result, indent=1) + "\n")
         fresh.replace(record)
     except OSError as error:
-        _log.warning(
+        log.warning(
             "%s: cannot be written (%s); the Edge TPU is tried again at the next start", record, error
         )
 
@@ -186,7 +186,7 @@ def _crashed(crash: str, pair: _Pair, cache: Path) -> str:
 def _try(pair: _Pair, model: Model, delegate: Delegate) -> None:
     """Run the model once in a child process; what is certain then is kept."""
     name = delegate.device or "any"
-    _log.debug("edgetpu: trying %s with %s in a child process", pair.runtime, pair.library)
+    log.debug("edgetpu: trying %s with %s in a child process", pair.runtime, pair.library)
     try:
         status, said = _run_child(model, delegate)
     except subprocess.TimeoutExpired:
@@ -234,7 +234,7 @@ def _run_child(model: Model, delegate: Delegate) -> tuple[int, dict[str, str]]:
             child.communicate(timeout=1)  # one that is stuck in the kernel cannot be waited for
         raise
     complained = complaints.decode("utf-8", "replace").strip()
-    _log.debug("edgetpu: child ended with %d: %s", child.returncode, complained)
+    log.debug("edgetpu: child ended with %d: %s", child.returncode, complained)
     said = {"complaint": complained.rpartition("\n")[2][:200]}
     for line in output.decode("utf-8", "replace").splitlines():
         if line.startswith(CHILD_SAYS):

@@ -20,7 +20,7 @@ from posed.model.tflite import Model, Tensor
 RUNTIMES: Final = ("ai_edge_litert", "tflite_runtime")
 """Packages that have an interpreter, best first: the first is 11 times faster on quantised PoseNet."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _LONGEST_QUOTE: Final = 200
 
@@ -163,7 +163,7 @@ def open_cpu(model: Model, threads: int, why: str) -> TfliteEngine:
         )
     runtime = find_runtime()
     if runtime.slow:
-        _log.warning(
+        log.warning(
             "%s is the only TFLite runtime here, and takes 11 times as long as ai-edge-litert for quantised "
             "PoseNet on a CPU: install ai-edge-litert, which there is for 64-bit systems",
             runtime.name,

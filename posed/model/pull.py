@@ -22,7 +22,7 @@ from posed.errors import DownloadError, one_line
 from posed.files import replace_file
 from posed.model.catalogue import ModelFile
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int | None], None]
 """A function of this type is called with the bytes that have come and the bytes that will come, None where
@@ -115,7 +115,7 @@ def _download(file: ModelFile, progress: Progress, timeout_s: float, pause_s: fl
         except _Broken as broken:
             if attempt == ATTEMPTS:
                 raise _Failed(f"{broken}; gave up after {ATTEMPTS} attempts") from broken
-            logger.info("%s: %s; trying again", file.name, broken)
+            log.info("%s: %s; trying again", file.name, broken)
             time.sleep(pause_s)
     came = hashlib.sha256(content).hexdigest()
     if came != file.sha256:
@@ -131,7 +131,7 @@ def _transfer(file: ModelFile, progress: Progress, timeout_s: float) -> bytes:
         if response.status != http.HTTPStatus.OK:
             raise _Failed(_answered(response.status))
         total_bytes = file.size_bytes if response.length is None else response.length
-        logger.info("downloading %s", file.url)
+        log.info("downloading %s", file.url)
         progress(0, total_bytes)
         for chunk in _chunks(response, timeout_s):
             content += chunk

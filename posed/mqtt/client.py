@@ -24,7 +24,7 @@ from posed.config import MqttConfig
 from posed.mqtt.attempt import ConnectOutcome, How, Notes, Received, reason_of, tls_context
 from posed.timing import Backoff
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
@@ -195,7 +195,7 @@ class MqttClient:
     def start(self) -> None:
         """Connect in the background; an absent broker is waited for."""
         if self._config.tls is not None and self._config.tls.insecure:
-            _log.warning("mqtt.tls.insecure: any certificate is accepted, so the broker may be anybody")
+            log.warning("mqtt.tls.insecure: any certificate is accepted, so the broker may be anybody")
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
 
@@ -291,7 +291,7 @@ class MqttClient:
             fell_back = False
             if (why := self._giving_way) is not None:
                 self._why, self._giving_way = f"{self._where}: {why}", None
-                _log.error("%s: %s; trying again in %.0f s", self._where, why, self._timing.give_way_s)
+                log.error("%s: %s; trying again in %.0f s", self._where, why, self._timing.give_way_s)
                 self._stopping.wait(self._timing.give_way_s)
                 continue
             self._say(logging.WARNING, ending.why)
@@ -306,7 +306,7 @@ class MqttClient:
         short = ending.how is How.LOST and lasted_s < SHORT_LIFE_S
         self._short_lives = self._short_lives + 1 if short else 0
         if self._short_lives == MANY_SHORT_LIVES:
-            _log.warning(
+            log.warning(
                 "%s: %d connections in a row ended within %.0f s: if another daemon or client has the id %s, "
                 "give one of them another name (`device`)",
                 self._where,
@@ -318,7 +318,7 @@ class MqttClient:
     def _say(self, level: int, text: str) -> None:
         """Log what has not been said already since the last connection or the last other text."""
         if self._said.get(level) != text:
-            _log.log(level, "%s: %s", self._where, text)
+            log.log(level, "%s: %s", self._where, text)
         self._said[level] = text
 
     def _connect_once(self, *, probing: bool) -> ConnectOutcome:
@@ -398,7 +398,7 @@ class MqttClient:
         self._accepted_version = self._version
         try:
             self._said.clear()
-            _log.info("%s: connected with MQTT %s", self._where, self._version)
+            log.info("%s: connected with MQTT %s", self._where, self._version)
             self._on_connect()
             self._loop(connection, notes)
         finally:

@@ -20,7 +20,7 @@ from posed.mqtt.client import DeliveryResult
 from posed.mqtt.homeassistant import MIGRATE, Announcement, key_of
 from posed.timing import NotBefore
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _WINDOW: Final = 8
 """At most this many messages may be on the way to the broker at a time: room for others below the client's
@@ -173,7 +173,7 @@ class DiscoveryPublisher:
             content = {topic: sorted(entities) for topic, entities in sorted(kept.items())}
             replace_file(self._file, json.dumps(content, indent=1))
         except OSError as error:
-            _log.warning("%s: cannot be written: %s", self._file, error.strerror)
+            log.warning("%s: cannot be written: %s", self._file, error.strerror)
 
 
 def known_topics(file: Path) -> frozenset[str]:
@@ -188,5 +188,5 @@ def _read(file: Path) -> dict[str, frozenset[str]]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        _log.warning("%s: cannot be read, so what was announced before stays: %s", file, error)
+        log.warning("%s: cannot be read, so what was announced before stays: %s", file, error)
         return {}

@@ -24,7 +24,7 @@ from posed.messages.topics import Topics
 from posed.mqtt.attempt import Received
 from posed.timing import RateLimiter
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 MAX_BYTES: Final = 64 * 1024
 """A request's payload may have at most this many bytes: room for the polygons of many zones."""
@@ -85,7 +85,7 @@ class Requests:
         self._topics = topics
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._allowance = RateLimiter(MAX_AT_ONCE, MAX_PER_S, clock)
-        self._warn = Throttled(_log, WARN_EVERY_S, clock)
+        self._warn = Throttled(log, WARN_EVERY_S, clock)
 
     def receive(self, message: Received) -> None:
         """Keep a request for `serve`, or drop it with a throttled warning."""
@@ -101,7 +101,7 @@ class Requests:
         for _ in range(len(self._waiting)):
             verb, payload = self._waiting.popleft()
             response = self.answer(verb, payload)
-            _log.debug("request %s: %s", verb, response.status)
+            log.debug("request %s: %s", verb, response.status)
             publish(self._topics.response(verb), encode(response), qos=1)
 
     def answer(self, verb: str, payload: bytes) -> Response[Struct]:

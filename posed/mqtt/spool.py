@@ -36,7 +36,7 @@ from posed.mqtt.ulid import Ulids
 from posed.pipeline.occurrence import Occurrence
 from posed.timing import Backoff, NotBefore
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _LASTING: Final = {"fall", "fall_cleared"}
 """Events of these types are of use however late they come."""
@@ -349,7 +349,7 @@ class Spool:
             self._falls_on_disk = falls
             self._afresh = False
             if self._why is not None and self._next_write.is_set:
-                _log.info("event spool: durable again, %d events waiting", len(self._events))
+                log.info("event spool: durable again, %d events waiting", len(self._events))
             self._why = None
             self._next_write.reset()
             self._disk_backoff.reset()
@@ -358,7 +358,7 @@ class Spool:
     def _fail(self, why: str) -> None:
         """Keep everything in memory, and write all of it once the disk can be written again."""
         if self._why != why:
-            _log.warning("event spool: %s; events are kept in memory only", why)
+            log.warning("event spool: %s; events are kept in memory only", why)
         with self._lock:
             self._why = why
             self._afresh = self._loaded

@@ -22,7 +22,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final, Self
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _VERSION: Final = 1
 _LOCK_TIMEOUT_S: Final = 1.0
@@ -286,7 +286,7 @@ class Store:
             self.write(contents.events, (), contents.falls)
         except StoreError as later:
             raise StoreError(later.why, contents) from None
-        _log.warning(
+        log.warning(
             "%s; set aside as %s, %d events saved", self._why(error), aside.name, len(contents.events)
         )
 

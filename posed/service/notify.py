@@ -14,7 +14,7 @@ from typing import Final
 
 from posed.timing import NotBefore
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 FEEDS_PER_INTERVAL: Final = 4
 """The watchdog is fed this many times per interval while there is progress; systemd asks for at least two."""
@@ -95,7 +95,7 @@ class Notifier:
                 sender.connect(self._address)
                 sender.send(message.encode())
         except OSError as error:
-            _log.debug("systemd: %s", error)
+            log.debug("systemd: %s", error)
 
 
 def _address(text: str) -> str | None:
