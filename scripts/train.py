@@ -32,9 +32,9 @@ from posed.commands.detect import Detection, detect
 from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.errors import ImageError, ModelError, PosedError
+from posed.model.architecture import check_size
 from posed.model.card import CARD, DRAWN, PEOPLE
 from posed.model.export import export, parsed_size
-from posed.model.network import check_size
 from posed.model.tflite import Model, read_model
 from posed.networks.posenet.heads import Heads, heads_of
 from posed.pose import Pose

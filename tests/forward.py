@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.model.network import Layer, Network, Weights
+from posed.model.architecture import Architecture, Layer, Weights
 
 
-def random_weights(network: Network, seed: int = 1) -> dict[str, NDArray[np.float32]]:
+def random_weights(network: Architecture, seed: int = 1) -> dict[str, NDArray[np.float32]]:
     """Weights that keep a signal alive through all layers."""
     random = np.random.default_rng(seed)
     weights = {}
@@ -24,7 +24,7 @@ def random_weights(network: Network, seed: int = 1) -> dict[str, NDArray[np.floa
 
 
 def forward(
-    network: Network, weights: Weights, image: NDArray[Any], stride: int
+    network: Architecture, weights: Weights, image: NDArray[Any], stride: int
 ) -> Mapping[str, NDArray[np.float32]]:
     """The four heads, (grid height, grid width, channels) each.
 

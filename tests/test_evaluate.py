@@ -19,7 +19,7 @@ from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
 from posed.pipeline.threads import Pipeline
 from scripts.evaluate.clips import Clip, FootageError, Frames, frames_at, read_footage, video_facts
-from scripts.evaluate.inferences import Network
+from scripts.evaluate.inferences import PoseFinder
 from scripts.evaluate.play import Played, config_for, play
 from scripts.evaluate.score import Bounds, Score, score_of, told_at
 
@@ -308,7 +308,7 @@ def test_a_clip_tells_what_the_daemon_tells(tmp_path, shared):
     config = Config()
     config = config.model_copy(update={"people": config.people.model_copy(update={"fall_confirm_s": 2})})
     one = Clip(short, "try", "fall_chair", 2.4, (), ())
-    with Network(str(model), config.decode) as network:
+    with PoseFinder(str(model), config.decode) as network:
         played = play(one, network, config, 15, tmp_path / "cache")
     told = told_by_posed(short, model, config, tmp_path)
     assert [event.type for _, event in played.told] == [event.type for _, event in told]

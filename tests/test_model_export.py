@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from posed.errors import ImageError, ModelError
+from posed.model.architecture import mobilenet_v1
 from posed.model.edgetpu import Operator, compiler_lines, operators_of
 from posed.model.export import (
     CALIBRATION_LIMIT,
@@ -20,7 +21,6 @@ from posed.model.export import (
     parsed_precision,
     parsed_size,
 )
-from posed.model.network import mobilenet_v1
 from posed.model.tflite import parse_model
 from tests.forward import random_weights
 from tests.make_tflite import CORAL, make_tflite, renamed, schema

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from posed.errors import ModelError
-from posed.model.network import mobilenet_v1
+from posed.model.architecture import mobilenet_v1
 from posed.model.tfjs import read_tfjs
 from tests.forward import random_weights
 

@@ -25,8 +25,8 @@ from posed.camera.images import find_images, read_image
 from posed.errors import CameraError, ModelError
 from posed.frame import Image, Letterbox
 from posed.log import without_chatter
+from posed.model.architecture import Architecture, Layer, Weights, check_size
 from posed.model.edgetpu import Operator, compiler_lines, operators_of, tflite_schema
-from posed.model.network import Layer, Network, Weights, check_size
 from posed.model.tfjs import read_tfjs
 from posed.model.tflite import Model, read_model
 
@@ -65,7 +65,7 @@ class Export:
         operators: the model's operators, and what the Edge TPU does with each.
     """
 
-    network: Network
+    network: Architecture
     model: Model
     operators: tuple[Operator, ...]
 
@@ -159,7 +159,7 @@ def calibration_pictures(folder: Path, size: tuple[int, int]) -> list[Image]:
 
 def export(  # noqa: PLR0913 each is a decision of the caller's
     weights: Weights,
-    network: Network,
+    network: Architecture,
     *,
     stride: int,
     size: tuple[int, int],
@@ -174,7 +174,7 @@ def export(  # noqa: PLR0913 each is a decision of the caller's
     people clips the offsets of large ones.
 
     Args:
-        weights: the weights of every layer, see `posed.model.network`.
+        weights: the weights of every layer, see `posed.model.architecture`.
         network: the network that the weights belong to.
         stride: output stride, px of the input: 8, 16 or 32.
         size: (width, height) of the input, px.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from posed.errors import ModelError, one_line
 from posed.files import read_file
-from posed.model.network import HEADS, Network
+from posed.model.architecture import HEADS, Architecture
 
 _MANIFEST: Final = "model-stride*.json"
 _TYPES: Final = {"float32": "<f4", "int32": "<i4", "uint8": "u1", "uint16": "<u2"}
@@ -44,15 +44,15 @@ _NAME: Final = re.compile(
 _DEPTHWISE: Final = re.compile(r"(?:MobilenetV1/)+Conv2d_(\d+)_depthwise/")
 
 
-def read_tfjs(folder: Path) -> tuple[dict[str, NDArray[np.float32]], Network]:
+def read_tfjs(folder: Path) -> tuple[dict[str, NDArray[np.float32]], Architecture]:
     """Read weights and the network that they belong to.
 
     Args:
         folder: holds one `model-stride*.json`, of any stride, and the shards it names.
 
     Returns:
-        The weights, named as in `posed.model.network`, dequantised; and the network, whose native stride is
-        read off the graph.
+        The weights, named as in `posed.model.architecture`, dequantised; and the architecture, whose native
+        stride is read off the graph.
 
     Raises:
         ModelError: a file is missing or damaged, or holds no MobileNetV1 PoseNet.
@@ -177,13 +177,13 @@ def _native_strides(nodes: list[dict[str, Any]]) -> tuple[int, ...]:
     return native
 
 
-def _network(weights: Mapping[str, NDArray[np.float32]], strides: tuple[int, ...]) -> Network:
+def _network(weights: Mapping[str, NDArray[np.float32]], strides: tuple[int, ...]) -> Architecture:
     layers = ["conv_0", *(f"pointwise_{index}" for index in range(1, _BODY_LAYERS))]
     for layer in layers:
         if f"{layer}/bias" not in weights:
             raise ModelError(f"weights: must have layer {layer}/bias of MobileNetV1, got none")
     channels = tuple(len(weights[f"{layer}/bias"]) for layer in layers)
-    network = Network(f"mobilenet_v1_{round(channels[0] / 32 * 100):03d}", channels, strides)
+    network = Architecture(f"mobilenet_v1_{round(channels[0] / 32 * 100):03d}", channels, strides)
     if network.native_stride not in (16, 32):
         raise ModelError(f"graph: must shrink the picture 16 or 32 times, got {network.native_stride}")
     network.check_weights(weights)

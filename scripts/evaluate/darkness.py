@@ -33,7 +33,7 @@ from posed.people.similarity import Crowd, is_same, similarity
 from posed.people.size import body_size
 from posed.pose import Pose
 from scripts.evaluate.clips import LIES_AFTER_S, Clip, FootageError, Frames, read_footage, video_facts
-from scripts.evaluate.inferences import Network
+from scripts.evaluate.inferences import PoseFinder
 from scripts.evaluate.options import at_least_one, default_models
 from scripts.paths import FOOTAGE
 
@@ -77,7 +77,7 @@ def main() -> int:
     tables: Tables = {noisy: defaultdict(Counter) for noisy in (False, True)}
     try:
         clips = list(_bright(read_footage(options.footage)))
-        with Network(options.model, DecodeConfig()) as network:
+        with PoseFinder(options.model, DecodeConfig()) as network:
             for clip in clips:
                 images = list(_frames_of(clip, options.frames))
                 count(images, network, _measure_of(options.by), tables)
@@ -91,7 +91,7 @@ def main() -> int:
 
 
 def count(
-    images: Sequence[Image], network: Network, measure: Callable[[Image], float], tables: Tables
+    images: Sequence[Image], network: PoseFinder, measure: Callable[[Image], float], tables: Tables
 ) -> None:
     """Darken some frames of a clip, and add to the tables what is found in them."""
     threshold = network.decode.keypoint_threshold

@@ -186,7 +186,7 @@ def size_of(points: Floats) -> float:
     return body_size(points, np.ones(KEYPOINT_COUNT, np.bool_))[0]
 
 
-class Network:
+class SimulatedNetwork:
     """What PoseNet would find in the frames of a scene.
 
     Args:
@@ -235,7 +235,7 @@ def spoilt(rng: np.random.Generator, points: Floats, clear: NDArray[np.int8], si
 
 def falls_told(seed: int, played: Played) -> int:
     """How many falls are told of a scene."""
-    network = Network(played, np.random.default_rng([seed, 6]))
+    network = SimulatedNetwork(played, np.random.default_rng([seed, 6]))
     told: list[Occurrence] = []
 
     def tell(event: Occurrence) -> str:

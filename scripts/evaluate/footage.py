@@ -24,7 +24,7 @@ from posed.config import Config, changed
 from posed.errors import PosedError
 from scripts.evaluate.clips import Clip, FootageError, read_footage
 from scripts.evaluate.drawing import draw_strip
-from scripts.evaluate.inferences import Network
+from scripts.evaluate.inferences import PoseFinder
 from scripts.evaluate.options import at_least_one, default_models, rate
 from scripts.evaluate.play import Played, play, play_on
 from scripts.evaluate.score import Bounds, Score, print_tables
@@ -91,7 +91,7 @@ def play_hours(
         passers.append(Clip(WALKERS, "check", "no_fall", None, (), (), held=False))
     if not passers:
         raise FootageError("--hours: must have clips of passers-by (intel_*), got none")
-    with Network(model, config.decode) as network:
+    with PoseFinder(model, config.decode) as network:
         rounds, falls = play_on(passers, network, config, fps, INFERENCES, options.hours * 3600)
     print(
         f"{options.hours:g} h of {len(passers)} clips of passers-by, {rounds} rounds: {len(falls)} falls told"
@@ -114,7 +114,7 @@ def play_all(  # noqa: PLR0913 what clips are played with
 
 
 def _play_one(clip: Clip, model: str, config: Config, fps: float, how: dict[str, bool]) -> Played:
-    with Network(model, config.decode) as network:
+    with PoseFinder(model, config.decode) as network:
         return play(clip, network, config, fps, INFERENCES, **how)
 
 

@@ -35,7 +35,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Network:
+class PoseFinder:
     """A model on the CPU, opened when the first frame needs it.
 
     Args:
@@ -89,7 +89,7 @@ class Inferences:
         mirror: whether its pictures are as in a mirror.
     """
 
-    def __init__(self, clip: Clip, network: Network, folder: Path, *, mirror: bool = False) -> None:
+    def __init__(self, clip: Clip, network: PoseFinder, folder: Path, *, mirror: bool = False) -> None:
         self._frames = Frames(clip.path, mirror=mirror)
         self._network = network
         stem = f"{clip.name}{'-mirror' * mirror}-{_digest(clip.path.read_bytes())}"

@@ -29,7 +29,7 @@ from posed.config import Config
 from posed.errors import PosedError
 from posed.pipeline.occurrence import Occurrence
 from scripts.evaluate.clips import Clip, FootageError, read_footage
-from scripts.evaluate.inferences import Network
+from scripts.evaluate.inferences import PoseFinder
 from scripts.evaluate.options import rate
 from scripts.evaluate.play import Played, play
 from scripts.evaluate.score import Score, score_of, told_at
@@ -77,7 +77,7 @@ def _wanted(footage: Path, use: str) -> list[Clip]:
 
 def _play_posed(clip: Clip, model: str, fps: float) -> Played:
     config = Config()
-    with Network(model, config.decode) as network:
+    with PoseFinder(model, config.decode) as network:
         return play(clip, network, config, fps, INFERENCES)
 
 

@@ -20,7 +20,7 @@ from posed.pipeline.scene import Scene
 from posed.pipeline.threads import LOOK_LATER
 from posed.pose import Pose
 from scripts.evaluate.clips import HELD_S, LIES_AFTER_S, Clip, frames_at, video_facts
-from scripts.evaluate.inferences import Inferences, Network, frame_of
+from scripts.evaluate.inferences import Inferences, PoseFinder, frame_of
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class Player:
         folder: for the state that a daemon keeps on disk; what it learned of the camera is taken from there.
     """
 
-    def __init__(self, network: Network, cache: Path, config: Config, folder: Path) -> None:
+    def __init__(self, network: PoseFinder, cache: Path, config: Config, folder: Path) -> None:
         self._network, self._cache, self._config = network, cache, config
         self._scene = Scene(config, self._tell, folder / "falls.json", pitch_file=folder / "pitch.json")
         self._asked: deque[tuple[int, RotatedCrop]] = deque()
@@ -147,7 +147,7 @@ class Player:
 
 def play(  # noqa: PLR0913 what a clip is played with
     clip: Clip,
-    network: Network,
+    network: PoseFinder,
     base: Config,
     fps: float,
     cache: Path,
@@ -197,7 +197,7 @@ _ROUNDS: Final = 10
 
 
 def play_on(  # noqa: PLR0913, PLR0917 what clips are played with
-    clips: Sequence[Clip], network: Network, base: Config, fps: float, cache: Path, seconds: float
+    clips: Sequence[Clip], network: PoseFinder, base: Config, fps: float, cache: Path, seconds: float
 ) -> tuple[int, list[str]]:
     """Play clips without their held ends one after the other, over and over, in one daemon.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posed.frame import Image
-from posed.model.network import HEADS, Layer, Network
+from posed.model.architecture import HEADS, Architecture, Layer
 from posed.model.outputs import OutputTensor
 from posed.networks.posenet.heads import Heads
 
@@ -20,8 +20,8 @@ _CHANNELS: Final = (16, 32, 48, 48, 96, 128, 256, 256, 256, 256, 256, 256, 384, 
 _TRUNK_STRIDES: Final = (2, 2, 1, 1, 2, 1, 2, 1, 1, 1, 1, 1)
 
 NETWORKS: Final = {
-    16: Network("posed_drawings_16", _CHANNELS, (*_TRUNK_STRIDES, 1, 1)),
-    32: Network("posed_drawings_32", _CHANNELS, (*_TRUNK_STRIDES, 2, 1)),
+    16: Architecture("posed_drawings_16", _CHANNELS, (*_TRUNK_STRIDES, 1, 1)),
+    32: Architecture("posed_drawings_32", _CHANNELS, (*_TRUNK_STRIDES, 2, 1)),
 }
 """By native stride: about MobileNetV1 0.50, but that it shrinks the picture earlier, which saves a third of
 the time, and ends narrower. Each ends in a way of its own, so that at its native stride none of its layers is
@@ -108,7 +108,7 @@ class PoseNet(nn.Module):
         return x
 
     def weights(self, native: int) -> dict[str, NDArray[np.float32]]:
-        """Those of one network as `posed.model.network` has them: batch normalisation folded in."""
+        """Those of one network as `posed.model.architecture` has them: batch normalisation folded in."""
         tail = self.tails[str(native)]
         assert isinstance(tail, nn.ModuleDict)
         folded = {}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.frame import PADDING, Image
-from posed.model.network import grid_of
+from posed.model.architecture import grid_of
 from posed.pose import EDGES, KEYPOINT_COUNT, LEFT_HIP, LEFT_SHOULDER, MIRRORED, RIGHT_HIP, RIGHT_SHOULDER
 from scripts.training.pool import SHOWN, Sample
 

@@ -8,7 +8,7 @@ import pytest
 from posed.config import EngineConfig
 from posed.engine import open_engine
 from posed.errors import ModelError
-from posed.model.network import check_size, grid_of, mobilenet_v1
+from posed.model.architecture import check_size, grid_of, mobilenet_v1
 from posed.model.tfjs import read_tfjs
 from posed.model.tflite import read_model
 from posed.networks.posenet import PoseNet

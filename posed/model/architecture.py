@@ -96,7 +96,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class Architecture:
     """A PoseNet without its weights.
 
     Args:
@@ -178,7 +178,7 @@ class Network:
             yield Layer(name, False, 1, self.channels[-1], outputs, relu6=False)
 
 
-def mobilenet_v1(multiplier: float, native_stride: int = 32) -> Network:
+def mobilenet_v1(multiplier: float, native_stride: int = 32) -> Architecture:
     """A PoseNet on MobileNetV1.
 
     Args:
@@ -198,7 +198,7 @@ def mobilenet_v1(multiplier: float, native_stride: int = 32) -> Network:
     channels = tuple(
         max(_CHANNEL_STEP, round(width * multiplier / _CHANNEL_STEP) * _CHANNEL_STEP) for width in widths
     )
-    return Network(f"mobilenet_v1_{round(multiplier * 100):03d}", channels, strides)
+    return Architecture(f"mobilenet_v1_{round(multiplier * 100):03d}", channels, strides)
 
 
 def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
