@@ -32,7 +32,7 @@ class Pair:
 
     @property
     def model(self) -> Model:
-        """Either of the two models: input, grid, stride and what the outputs mean are the same."""
+        """The plain one where there is one: only its operators show whether heatmaps are scores."""
         model = self.cpu or self.edgetpu
         assert model is not None
         return model

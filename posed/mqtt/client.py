@@ -211,7 +211,7 @@ class MqttClient:
                 self._goodbye = self._connection.client.publish(
                     self._availability_topic, OFFLINE, qos=1, retain=True
                 )
-        if self._thread is not None:
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join(timeout_s)
 
     def give_way(self, why: str) -> None:

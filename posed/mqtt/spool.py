@@ -161,7 +161,7 @@ class Spool:
         """
         self._stopping.set()
         self._wake.set()
-        if self._thread is not None:
+        if self._thread is not None and self._thread.ident is not None:
             self._thread.join(timeout_s)
 
     def add(self, occurrence: Occurrence) -> str:
