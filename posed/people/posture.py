@@ -160,7 +160,7 @@ def joints_of(person: Person) -> Joints:
     ys, xs = pose.points.T.tolist()
     rows = list(compress(ys, visible_now))
     height_px = max(rows) - min(rows) if rows else math.nan
-    shoulders, hips, knees, ankles = [_middle(ys, xs, visible_now, left) for left in _LEFT_OF_PAIRS]
+    shoulders, hips, knees, ankles = [middle_of(ys, xs, visible_now, left) for left in _LEFT_OF_PAIRS]
     return Joints(_face(ys, xs, visible_now), shoulders, hips, knees, ankles, height_px)
 
 
@@ -172,8 +172,11 @@ def _face(ys: list[float], xs: list[float], visible: list[bool]) -> Point | None
     return sum(rows) / len(rows), sum(compress(xs[FACE], visible)) / len(rows)
 
 
-def _middle(ys: list[float], xs: list[float], visible: list[bool], left: int) -> Point | None:
-    """Between a left keypoint and the right one, or where the one of them is that is seen."""
+def middle_of(ys: list[float], xs: list[float], visible: list[bool], left: int) -> Point | None:
+    """Between a left keypoint and the right one, or where the one of them is that is seen.
+
+    Lists of numbers, since an array takes longer to make than these few to add up.
+    """
     right = left + 1
     if visible[left] and visible[right]:
         return (ys[left] + ys[right]) / 2, (xs[left] + xs[right]) / 2

@@ -27,6 +27,7 @@ from posed.frame import Region, RotatedCrop
 from posed.people.down import Down
 from posed.people.falls import Departed
 from posed.people.person import Person
+from posed.people.posture import middle_of
 from posed.people.similarity import is_same
 from posed.people.timing import Elapsed
 from posed.people.zones import Zones
@@ -303,22 +304,11 @@ def lean_of(points: Floats, seen: NDArray[np.bool_]) -> float | None:
     Returns:
         None where shoulders or hips are not seen.
     """
-    visible = seen.tolist()
-    shoulders, hips = (_middle(points, visible, left) for left in (LEFT_SHOULDER, LEFT_HIP))
+    (ys, xs), visible = points.T.tolist(), seen.tolist()
+    shoulders, hips = (middle_of(ys, xs, visible, left) for left in (LEFT_SHOULDER, LEFT_HIP))
     if shoulders is None or hips is None:
         return None
     return math.degrees(math.atan2(shoulders[1] - hips[1], hips[0] - shoulders[0]))
-
-
-def _middle(points: Floats, visible: Sequence[bool], left: int) -> tuple[float, float] | None:
-    """(y, x) between a left keypoint and the right one, or where the one of them is that is seen."""
-    # Numbers, since an array takes longer to make than these few to add up.
-    (y, x), (right_y, right_x) = points[left : left + 2].tolist()
-    if visible[left] and visible[left + 1]:
-        return (y + right_y) / 2, (x + right_x) / 2
-    if visible[left]:
-        return y, x
-    return (right_y, right_x) if visible[left + 1] else None
 
 
 def merge_detections(
