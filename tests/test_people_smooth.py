@@ -23,12 +23,18 @@ class OnePerson:
     """The filters of one person."""
 
     def __init__(self, **settings: float) -> None:
-        self._smoother = Smoother(CONFIG.model_copy(update=settings), THRESHOLD)
+        self._smoother = Smoother(CONFIG.model_copy(update=settings))
         self._filters = filters(1)
 
     def update(self, points: Floats, scores: Floats, time_s: float, size_px: float, moved: Floats) -> None:
         self._smoother.update(
-            self._filters, points[None], scores[None], time_s, np.array([size_px]), moved[None]
+            self._filters,
+            points[None],
+            scores[None],
+            scores[None] >= THRESHOLD,
+            time_s,
+            np.array([size_px]),
+            moved[None],
         )
 
     def __getattr__(self, name: str) -> Floats:
@@ -161,7 +167,8 @@ def test_people_smoothed_at_once_are_smoothed_as_each_alone(seed: int, count: in
     for number in range(8):
         points, scores = random.normal(200, 50, (count, 17, 2)), random.random((count, 17)) * 0.5
         sizes_px, moved = random.uniform(50, 500, count), random.normal(0, 5, (count, 2))
-        Smoother(CONFIG, THRESHOLD).update(together, points, scores, number / 10, sizes_px, moved)
+        seen = scores >= THRESHOLD
+        Smoother(CONFIG).update(together, points, scores, seen, number / 10, sizes_px, moved)
         for one, row in zip(alone, range(count), strict=True):
             one.update(points[row], scores[row], number / 10, sizes_px[row], moved[row])
             for name in ("points", "scores", "visible"):

@@ -15,7 +15,7 @@ from posed.people.person import Person
 from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size, body_sizes, weighted_quantiles
 from posed.people.smooth import Smoother
-from posed.people.tracker import _LEAST_ALIKE, Tracker, _assign, _begun, _middles, _see
+from posed.people.tracker import _LEAST_ALIKE, Tracker, _assign, _begun, _Detected, _middles, _see, _ways
 from posed.pose import KEYPOINTS, LEFT_KNEE, Pose
 from posed.synthetic.actions import ACTIONS, FALLS
 from posed.synthetic.figure import Body, Build, stand_on_ground
@@ -159,12 +159,10 @@ def test_the_assignment_is_the_best_of_all(people: int, seen: int, seed: int) ->
     rng = np.random.default_rng(seed)
     before = [pose(float(x)) for x in rng.uniform(300, 460, people)]
     tracks = _begun(people, 0.0)
-    crowd = Crowd.of(before, THRESHOLD)
-    sizes = body_sizes(crowd.points, crowd.scores >= THRESHOLD)
-    _see(tracks, crowd, sizes, 0.0, FRAME, Smoother(CONFIG, THRESHOLD), THRESHOLD)
-    poses = Crowd.of([pose(float(x)) for x in rng.uniform(300, 460, seen)], THRESHOLD)
-    sizes_px, _ = body_sizes(poses.points, poses.scores >= THRESHOLD)
-    worth = similarity(crowd, tracks["size_px"], poses, np.zeros(people)) - _LEAST_ALIKE
+    first = _Detected.of(before, THRESHOLD)
+    _see(tracks, first, 0.0, FRAME, Smoother(CONFIG))
+    then = _Detected.of([pose(float(x)) for x in rng.uniform(300, 460, seen)], THRESHOLD)
+    worth = similarity(first.crowd, tracks["size_px"], then.crowd, np.zeros(people)) - _LEAST_ALIKE
 
     def sum_of(chosen: Sequence[int | None]) -> float:
         return sum(worth[row, column] for row, column in enumerate(chosen) if column is not None)
@@ -175,7 +173,7 @@ def test_the_assignment_is_the_best_of_all(people: int, seen: int, seed: int) ->
         if len(taken := [column for column in choice if column is not None]) == len(set(taken))
     ]
     best = max(sum_of(choice) for choice in choices)
-    assert sum_of(_assign(tracks, poses, sizes_px, 0.0)) == pytest.approx(best)
+    assert sum_of(_assign(tracks, _ways(tracks, 0.0), then, 0.0)) == pytest.approx(best)
 
 
 def walk_of(random: np.random.Generator, x: float, frames: int) -> list[Pose | None]:

@@ -32,7 +32,8 @@ class Place(Struct, frozen=True, gc=False):
         width, height = frame_size
         points, visible = person.pose.points, person.visible
         if visible[LEFT_HIP] and visible[RIGHT_HIP]:  # nearly always, and quicker
-            y, x = ((points[LEFT_HIP] + points[RIGHT_HIP]) / 2).tolist()
+            (left_y, left_x), (right_y, right_x) = points[LEFT_HIP : RIGHT_HIP + 1].tolist()
+            y, x = (left_y + right_y) / 2, (left_x + right_x) / 2
         else:
             hips = [hip for hip in (LEFT_HIP, RIGHT_HIP) if visible[hip]]
             chosen = points[hips] if hips else points[visible] if visible.any() else points

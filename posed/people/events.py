@@ -171,7 +171,8 @@ class EventDetector:
             self._falls.pause()
         for one in ended:
             events += self._goodbye(one, frame_size)
-        self._presence.forget({one.person.id for one in ended})
+        if ended:
+            self._presence.forget({one.person.id for one in ended})
         self.people = [self._observed(person) for person in reported]
         return events
 

@@ -16,7 +16,6 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Any, Final, Protocol
 
 from posed.config import PeopleConfig
@@ -153,7 +152,7 @@ class _Watched:
         sat_for_s, low_for_s: how long they have been sitting without a break, on a chair and on the floor.
         lying_since_s: since when they lie; `lay_down_s` how long after they were up, unseen time apart.
         blind_s: for how long they were not seen since they were up; `blind_from_s` since when.
-        heads: (time, height of the head) of the last moments.
+        heads: (time, height of the head) of the last moments, each higher than all that came after it.
         speed: at which the head came down at most since they were up, statures per second.
         sinking: whether they are on the way down.
     """
@@ -186,8 +185,10 @@ class _Watched:
             return 0.0
         speed = 0.0
         if self.heads:
-            highest_s, highest = max(self.heads, key=itemgetter(1))
+            highest_s, highest = self.heads[0]
             speed = (highest - height) / max(now_s - highest_s, _SPEED_LEAST_S)
+        while self.heads and self.heads[-1][1] < height:
+            self.heads.pop()
         self.heads.append((now_s, height))
         return speed
 
@@ -384,9 +385,7 @@ class Falls:
 
     def _lies(self, watched: _Watched, seeing: Seeing, height: float, *, up: bool) -> bool:
         """Whether somebody who was up has been lying for a moment."""
-        before = self._before(watched)
-        far = before == "standing" or watched.up_height - height >= _FROM_CHAIR
-        if up or not far or not lying_evidence(seeing.shape, seeing.joints, watched.floor, before)[0] > 0:
+        if up or not self._may_lie(watched, seeing, height):
             watched.lying_since_s = math.nan
             return False
         if math.isnan(watched.lying_since_s):
@@ -394,6 +393,12 @@ class Falls:
             watched.lay_down_s = self._now_s - watched.up_s - min(watched.blind_s, BLIND_S)
         lasts_s = self._now_s - watched.lying_since_s
         return lasts_s >= LYING_S - _ROUNDING_S and watched.lay_down_s <= self._within_s
+
+    def _may_lie(self, watched: _Watched, seeing: Seeing, height: float) -> bool:
+        """Whether somebody looks as if they lay, far enough below where they were."""
+        before = self._before(watched)
+        far = before == "standing" or watched.up_height - height >= _FROM_CHAIR
+        return far and lying_evidence(seeing.shape, seeing.joints, watched.floor, before)[0] > 0
 
     def _has_dropped(self, watched: _Watched, seeing: Seeing, step_s: float) -> bool:
         """Whether somebody who lay has just dropped off what they lay on."""
@@ -563,8 +568,9 @@ class Falls:
     def _note_vanished(self) -> None:
         """Who is lost on the way down is down until found again."""
         for number, watched in self._watched.items():
-            unseen = self._now_s - watched.seen_s > UNSEEN_S
-            if watched.sinking and unseen and self._down_of(number) is None:
+            if not watched.sinking or self._now_s - watched.seen_s <= UNSEEN_S:
+                continue
+            if self._down_of(number) is None:
                 self._go_down(watched, lying=False)
                 watched.sinking = False
 
@@ -587,7 +593,10 @@ class Falls:
         return not unclear and down.evidence_s >= wanted_s
 
     def _down_of(self, track: int) -> Down | None:
-        return next((down for down in self._downs if track in down.tracks), None)
+        for down in self._downs:
+            if track in down.tracks:
+                return down
+        return None
 
     def _is_near(self, one: Place, other: Place, sizes: float) -> bool:
         return one.distance(other, self._aspect) <= sizes

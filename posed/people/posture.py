@@ -283,14 +283,15 @@ class PostureFilter:
         # What is merely not seen for a moment fades slowly.
         constant_s = self.hold_s if scores is not NOT_KNOWN else self.hold_s * _FADES_SLOWER
         share = 1 - math.exp(-step_s / constant_s)
-        standing, sitting, lying = (
-            old + (new - old) * share for old, new in zip(self._scores, scores, strict=True)
-        )
+        (standing, sitting, lying), (stands, sits, lies) = self._scores, scores
+        standing += (stands - standing) * share
+        sitting += (sits - sitting) * share
+        lying += (lies - lying) * share
         self._scores = standing, sitting, lying
-        best = max(self._scores)
-        if best >= CLEAR and best - self.confidence >= _AHEAD:
+        best, confidence = max(self._scores), self.confidence
+        if best >= CLEAR and best - confidence >= _AHEAD:
             self.posture = POSTURES[self._scores.index(best)]
-        elif self.confidence < _LOST:
+        elif confidence < _LOST:
             self.posture = "unknown"
         return self.posture
 

@@ -305,7 +305,7 @@ def lean_of(points: Floats, seen: NDArray[np.bool_]) -> float | None:
         None where shoulders or hips are not seen.
     """
     (ys, xs), visible = points.T.tolist(), seen.tolist()
-    shoulders, hips = (middle_of(ys, xs, visible, left) for left in (LEFT_SHOULDER, LEFT_HIP))
+    shoulders, hips = middle_of(ys, xs, visible, LEFT_SHOULDER), middle_of(ys, xs, visible, LEFT_HIP)
     if shoulders is None or hips is None:
         return None
     return math.degrees(math.atan2(shoulders[1] - hips[1], hips[0] - shoulders[0]))

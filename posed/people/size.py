@@ -46,7 +46,7 @@ def _ends(index: int) -> Floats:
 _FROM: Final = _ends(0)
 _TO: Final = _ends(1)
 _ALONG: Final = _TO - _FROM
-_PARTS: Final = ((_FROM + _TO) > 0).astype(np.float64)
+_PARTS: Final = ((_FROM + _TO) > 0).astype(np.int8)
 _SHARES: Final = np.array([share for _, _, share in _BONES])
 
 _QUANTILE: Final = 0.7
@@ -66,7 +66,7 @@ def body_sizes(points: Floats, scored: NDArray[np.bool_]) -> tuple[Floats, Float
         (sizes (N,) px, trusts (N,) 0-1: the share of the bones that were seen); the extent of the keypoints,
         and 0, where no bone is.
     """
-    seen = ~scored @ _PARTS == 0
+    seen = (~scored).view(np.int8) @ _PARTS == 0
     along = points.swapaxes(1, 2) @ _ALONG
     sizes = np.hypot(along[:, 0], along[:, 1]) / _SHARES
     # A keypoint that is off by some px is worth less where the bone is short.
@@ -95,12 +95,13 @@ def weighted_quantiles(values: Floats, weights: Floats, quantile: float) -> Floa
     Returns:
         (N,); inf where nothing counts.
     """
-    rows = np.arange(len(values))
     counted = np.where(weights > 0, values, np.inf)
-    order = counted.argsort(axis=1)
-    reached = weights[rows[:, None], order].cumsum(axis=1)
+    # Places in the flat arrays: `take` is quicker than two indices.
+    starts = np.arange(0, values.size, values.shape[1])
+    order = counted.argsort(axis=1) + starts[:, None]
+    reached = weights.take(order).cumsum(axis=1)
     chosen = (reached < quantile * reached[:, -1:]).sum(axis=1)
-    return np.asarray(counted[rows, order[rows, chosen]])
+    return np.asarray(counted.take(order.take(chosen + starts)))
 
 
 def _extents(points: Floats, scored: NDArray[np.bool_]) -> Floats:

@@ -51,17 +51,23 @@ class Smoother:
 
     Args:
         config: `smoothing`, `smoothing_hz`, `smoothing_speed`, `keypoint_hold_s`.
-        threshold: keypoints scored below are not seen, 0-1.
 
     Source: Casiez, Roussel, Vogel, 1€ filter, CHI 2012. The speed here is that of both coordinates together,
     in heights of the person per second, less what is noise (`_STILL`).
     """
 
-    def __init__(self, config: PeopleConfig, threshold: float) -> None:
-        self._config, self._threshold = config, threshold
+    def __init__(self, config: PeopleConfig) -> None:
+        self._config = config
 
     def update(  # noqa: PLR0913, PLR0917 one of each person, and the time
-        self, people: Records, points: Floats, scores: Floats, time_s: float, sizes_px: Floats, moved: Floats
+        self,
+        people: Records,
+        points: Floats,
+        scores: Floats,
+        seen: NDArray[np.bool_],
+        time_s: float,
+        sizes_px: Floats,
+        moved: Floats,
     ) -> None:
         """The next frame in which these people are seen.
 
@@ -69,11 +75,11 @@ class Smoother:
             people: (N,) of `FILTERS`, which go on.
             points: (N, 17, 2) px, as they were decoded.
             scores: (N, 17), 0-1.
+            seen: (N, 17): which of them are.
             time_s: of the frame; not before the last one's.
             sizes_px: (N,) the people's heights.
             moved: (N, 2) px by which the bodies moved since the last frame.
         """
-        seen = scores >= self._threshold
         goes_on = seen & people["visible"]
         elapsed_s = np.where(goes_on, time_s - people["seen_at"], 0.0)
         filtered = self._filtered(people, points, elapsed_s, sizes_px)
@@ -81,16 +87,18 @@ class Smoother:
         decoded, steadied = seen[:, :, None], (goes_on & self._config.smoothing)[:, :, None]
         np.copyto(people["points"], np.where(steadied, filtered, points), where=decoded)
         np.copyto(people["scores"], scores, where=seen)
-        people["visible"] |= seen
-        people["velocity"] *= goes_on[:, :, None]
+        np.copyto(people["visible"], True, where=seen)
+        np.copyto(people["velocity"], 0.0, where=~goes_on[:, :, None])
         np.copyto(people["raw"], points, where=decoded)
         np.copyto(people["seen_at"], time_s, where=seen)
 
     def hold(self, people: Records, time_s: float, moved: Floats) -> None:
         """The next frame, in which nothing of these people is seen; arguments as of `update`."""
-        people["points"] += moved[:, None]
-        people["visible"] &= time_s - people["seen_at"] <= self._config.keypoint_hold_s
-        people["scores"] *= people["visible"]
+        # Fields of their own: `people["points"] += …` would copy the field onto itself as well.
+        points, scores, visible = people["points"], people["scores"], people["visible"]
+        points += moved[:, None]
+        visible &= time_s - people["seen_at"] <= self._config.keypoint_hold_s
+        np.copyto(scores, 0.0, where=~visible)
 
     def _filtered(self, people: Records, points: Floats, elapsed_s: Floats, sizes_px: Floats) -> Floats:
         """(N, 17, 2): each keypoint as far towards what was decoded as its speed asks for.
@@ -102,13 +110,13 @@ class Smoother:
             sizes_px: (N,) the people's heights.
         """
         velocity = (points - people["raw"]) / np.where(elapsed_s > 0, elapsed_s, np.inf)[:, :, None]
-        people["velocity"] += _share(_SPEED_HZ, elapsed_s)[:, :, None] * (velocity - people["velocity"])
         smoothed = people["velocity"]
+        smoothed += _share(_SPEED_HZ, elapsed_s)[:, :, None] * (velocity - smoothed)
         speed = np.hypot(smoothed[:, :, 0], smoothed[:, :, 1]) / sizes_px[:, None]
         moving = np.maximum(speed - _STILL, 0)
         cutoff_hz = self._config.smoothing_hz + self._config.smoothing_speed * moving
-        way = points - people["points"]
-        return np.asarray(people["points"] + _share(cutoff_hz, elapsed_s)[:, :, None] * way)
+        before = people["points"]
+        return np.asarray(before + _share(cutoff_hz, elapsed_s)[:, :, None] * (points - before))
 
 
 def _share(cutoff_hz: Floats | float, elapsed_s: Floats) -> Floats:

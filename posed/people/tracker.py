@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
 import lap
 import numpy as np
@@ -21,20 +22,11 @@ from posed.pose import (
     LEFT_HIP,
     LEFT_KNEE,
     LEFT_SHOULDER,
-    RIGHT_ANKLE,
-    RIGHT_HIP,
-    RIGHT_KNEE,
-    RIGHT_SHOULDER,
     SIGMAS,
     Pose,
 )
 
 Border = Literal["left", "right", "top", "bottom"]
-
-Sizes = tuple[Floats, Floats]
-"""Of N poses: statures (N,) px, and how far each is trusted (N,) 0-1, as `body_sizes` gives them."""
-
-_NOBODY: Final[Sizes] = np.zeros(0), np.zeros(0)
 
 _LEAST_ALIKE: Final = 0.1
 """A pose that is less like a person than this is not theirs."""
@@ -95,11 +87,8 @@ _SAME_PLACE: Final = 0.7
 
 _SPREADS: Final = np.array(SIGMAS)
 
-_LEFT: Final = [LEFT_SHOULDER, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE]
-_RIGHT: Final = [RIGHT_SHOULDER, RIGHT_HIP, RIGHT_KNEE, RIGHT_ANKLE]
-
-_THIGHS_AND_SHINS: Final = slice(1, 3)
-"""In `_rows`."""
+_LEFT_OF_PAIRS: Final = (LEFT_SHOULDER, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
+"""The right keypoint of each pair follows the left one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,39 +134,64 @@ for; the stature, px, and how far it is trusted; whether they lay; the middle, p
 keypoints."""
 
 
-def _see(  # noqa: PLR0913, PLR0917 of the frame, and how
-    tracks: Records,
-    crowd: Crowd,
-    sizes: Sizes,
-    time_s: float,
-    frame_size: tuple[int, int],
-    smoother: Smoother,
-    threshold: float,
+@dataclass(frozen=True, slots=True, eq=False)
+class _Detected:
+    """The poses of one frame, and what is read off them.
+
+    Args:
+        crowd: N poses.
+        seen: (N, 17): which of their keypoints are.
+        sizes_px: (N,) statures, and `trusts` (N,) 0-1 how far each is trusted, as `body_sizes` gives them.
+    """
+
+    crowd: Crowd
+    seen: NDArray[np.bool_]
+    sizes_px: Floats
+    trusts: Floats
+
+    @classmethod
+    def of(cls, poses: Sequence[Pose], threshold: float) -> Self:
+        """At least one pose; keypoints scored below the threshold are not seen."""
+        crowd = Crowd.of(poses, threshold)
+        seen = crowd.scores >= threshold
+        return cls(crowd, seen, *body_sizes(crowd.points, seen))
+
+    def at(self, rows: list[int]) -> _Detected:
+        """Some of them, in this order."""
+        crowd = self.crowd.at(rows)
+        if crowd is self.crowd:
+            return self
+        return _Detected(crowd, self.seen[rows], self.sizes_px[rows], self.trusts[rows])
+
+
+def _see(
+    tracks: Records, detected: _Detected, time_s: float, frame_size: tuple[int, int], smoother: Smoother
 ) -> None:
     """Poses of this frame are theirs, one of each."""
-    points, scores = crowd.points, crowd.scores
+    points, scores, seen = detected.crowd.points, detected.crowd.scores, detected.seen
     elapsed_s = time_s - tracks["seen_at"]
-    seen = scores >= threshold
     way = _ways_to(tracks, points, scores, time_s)
     _quicken(tracks, way, elapsed_s)
-    rows = _rows(points, seen)
-    _measure(tracks, rows, sizes, elapsed_s)
+    believed_s, trunks = _below_each_other(points, seen)
+    _measure(tracks, believed_s, detected, elapsed_s)
     moved = way - tracks["gone"]
-    smoother.update(tracks["filters"], points, scores, time_s, tracks["size_px"], moved)
-    tracks["scores"] = np.where(seen, scores, tracks["scores"] * _fading(elapsed_s))
-    tracks["points"] = np.where(seen[:, :, None], points, tracks["points"] + way[:, None])
-    tracks["middle"] = _middles(tracks["points"], seen)
-    tracks["lies"] = _lie(rows, tracks["size_px"])
+    smoother.update(tracks["filters"], points, scores, seen, time_s, tracks["size_px"], moved)
+    known, weights, hits = tracks["points"], tracks["scores"], tracks["hits"]
+    known += way[:, None]
+    np.copyto(known, points, where=seen[:, :, None])
+    weights *= _fading(elapsed_s)
+    np.copyto(weights, scores, where=seen)
+    tracks["middle"] = _middles(known, seen)
+    tracks["lies"] = trunks <= _LEVEL * tracks["size_px"]
     tracks["frame"] = frame_size[1], frame_size[0]
     tracks["gone"] = 0.0
-    tracks["hits"] += 1
+    hits += 1
     tracks["misses"] = 0
     tracks["seen_at"] = time_s
 
 
-def _miss(tracks: Records, time_s: float, smoother: Smoother) -> None:
-    """No pose of this frame is theirs: they go on as they went."""
-    way = _ways(tracks, time_s)
+def _miss(tracks: Records, way: Floats, time_s: float, smoother: Smoother) -> None:
+    """No pose of this frame is theirs: they go on as they went, by now this way (N, 2) px."""
     smoother.hold(tracks["filters"], time_s, way - tracks["gone"])
     tracks["gone"] = way
     tracks["misses"] += 1
@@ -232,16 +246,23 @@ def _quicken(tracks: Records, way: Floats, elapsed_s: Floats) -> None:
     """The speeds from these ways (N, 2) too; no time, no speed."""
     passed = elapsed_s > 0
     gain = passed * np.maximum(1 - np.exp(-elapsed_s / _VELOCITY_S), 1 / (tracks["hits"] + 1))
-    velocity = way / np.where(passed, elapsed_s, np.inf)[:, None]
-    tracks["velocity"] += gain[:, None] * (velocity - tracks["velocity"])
+    average, velocity = tracks["velocity"], way / np.where(passed, elapsed_s, np.inf)[:, None]
+    average += gain[:, None] * (velocity - average)
 
 
-def _measure(tracks: Records, rows: Floats, sizes: Sizes, elapsed_s: Floats) -> None:
-    """The statures from these poses too: slowly, and the less the less of the person is seen."""
-    sizes_px, trusts = sizes
+def _measure(tracks: Records, believed_s: Floats, detected: _Detected, elapsed_s: Floats) -> None:
+    """The statures from these poses too: slowly, and the less the less of the person is seen.
+
+    Args:
+        tracks: N people.
+        believed_s: (N,) over how long to believe that they are smaller than they were.
+        detected: their poses.
+        elapsed_s: (N,) since they were last seen.
+    """
+    sizes_px, trusts = detected.sizes_px, detected.trusts
     known_px, trusted = tracks["size_px"], tracks["trusted"] + trusts
     grows = sizes_px > known_px
-    over_s = _GROWING_S if grows.all() else np.where(grows, _GROWING_S, _shrinking_s(rows))
+    over_s = np.where(grows, _GROWING_S, believed_s)
     # At first the mean of what was seen counts, until stature is known.
     known = (trusted > _KNOWN) & (sizes_px < known_px)
     share = np.divide(trusts, trusted, out=np.zeros(len(tracks)), where=(trusted > 0) & ~known)
@@ -251,35 +272,42 @@ def _measure(tracks: Records, rows: Floats, sizes: Sizes, elapsed_s: Floats) -> 
     tracks["trusted"] = trusted
 
 
-def _shrinking_s(rows: Floats) -> Floats:
-    """(N,) s: over how long to believe that people are smaller than they were, of whom `_rows` are these."""
-    thighs, shins = rows[:, _THIGHS_AND_SHINS].T
-    stretched = (shins > 0) & (thighs >= _STRETCHED * shins)
-    return np.where(stretched, _SHRINKING_S, np.where(np.isnan(thighs + shins), _SHRINKING_UNSEEN_S, np.inf))
+def _below_each_other(points: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """What the rows of trunks and legs in the picture say of people.
 
-
-def _lie(rows: Floats, sizes_px: Floats) -> NDArray[np.bool_]:
-    """(N,): whose trunk is level, as far as it is seen; of whom `_rows` are these."""
-    return np.asarray(rows[:, 0] <= _LEVEL * sizes_px)
-
-
-def _rows(points: Floats, seen: NDArray[np.bool_]) -> Floats:
-    """(N, 3) px: how far hips are below shoulders, knees below hips, and ankles below knees.
-
-    Each by what is seen of the two; nan where nothing is.
+    Returns:
+        (over how long to believe that they are smaller than they were (N,) s, how far their hips are below
+        their shoulders (N,) px, nan where that is not seen)
     """
-    first, second = seen[:, _LEFT], seen[:, _RIGHT]
-    left, right = points[:, _LEFT, 0], points[:, _RIGHT, 0]
-    rows = np.where(first, np.where(second, (left + right) / 2, left), np.where(second, right, np.nan))
-    return np.asarray(rows[:, 1:] - rows[:, :-1])
+    # Lists of numbers: for a few people arrays take four times as long.
+    people = zip(points[:, :, 0].tolist(), seen.tolist(), strict=True)
+    rows = [[_row_of(ys, visible, left) for left in _LEFT_OF_PAIRS] for ys, visible in people]
+    trunks = [hips - shoulders for shoulders, hips, _, _ in rows]
+    believed_s = [_shrinking_s(knees - hips, ankles - knees) for _, hips, knees, ankles in rows]
+    return np.array(believed_s), np.array(trunks)
+
+
+def _row_of(ys: list[float], visible: list[bool], left: int) -> float:
+    """The row of what is seen of a left keypoint and the right one, px; nan where nothing is."""
+    right = left + 1
+    if visible[left]:
+        return (ys[left] + ys[right]) / 2 if visible[right] else ys[left]
+    return ys[right] if visible[right] else math.nan
+
+
+def _shrinking_s(thighs_px: float, shins_px: float) -> float:
+    """Over how long to believe that somebody with legs of these heights is smaller than they were, s."""
+    if shins_px > 0 and thighs_px >= _STRETCHED * shins_px:
+        return _SHRINKING_S
+    return _SHRINKING_UNSEEN_S if math.isnan(thighs_px + shins_px) else math.inf
 
 
 def _middles(points: Floats, seen: NDArray[np.bool_]) -> Floats:
     """(N, 2) px: the medians of the keypoints that are seen, the means of all where none is."""
-    ranked = np.where(seen[:, :, None], points, np.inf)
-    ranked.sort(axis=1)
+    ranked = np.where(seen[:, None], points.swapaxes(1, 2), np.inf)
+    ranked.sort(axis=2)
     rows, counts = np.arange(len(points)), seen.sum(axis=1)
-    medians: Floats = (ranked[rows, (counts - 1) // 2] + ranked[rows, counts // 2]) / 2
+    medians: Floats = (ranked[rows, :, (counts - 1) // 2] + ranked[rows, :, counts // 2]) / 2
     return medians if counts.all() else np.where(counts[:, None] > 0, medians, points.mean(axis=1))
 
 
@@ -301,7 +329,7 @@ class Tracker:
 
     def __init__(self, config: PeopleConfig, threshold: float) -> None:
         self._config, self._threshold = config, threshold
-        self._smoother = Smoother(config, threshold)
+        self._smoother = Smoother(config)
         self._tracks = _begun(0, 0.0)
         self._last_seen: dict[int, Person] = {}
         self._last_id = 0
@@ -311,7 +339,7 @@ class Tracker:
     def configure(self, config: PeopleConfig, threshold: float) -> None:
         """Go on with other settings."""
         self._config, self._threshold = config, threshold
-        self._smoother = Smoother(config, threshold)
+        self._smoother = Smoother(config)
 
     def update(self, poses: Sequence[Pose], time_s: float, frame_size: tuple[int, int]) -> list[Person]:
         """The next frame.
@@ -326,14 +354,14 @@ class Tracker:
         """
         self.ended = self._end(time_s)
         self._time_s = time_s
-        crowd = Crowd.of(poses, self._threshold) if poses else None
-        sizes = body_sizes(crowd.points, crowd.scores >= self._threshold) if crowd else _NOBODY
-        theirs = self._match(crowd, sizes[0], time_s)
-        if crowd is not None:
-            self._find_lying(theirs, crowd, sizes[0])
+        ways = _ways(self._tracks, time_s)
+        detected = _Detected.of(poses, self._threshold) if poses else None
+        theirs = self._match(detected, ways, time_s)
+        if detected is not None:
+            self._find_lying(theirs, detected)
         theirs += self._begin(poses, theirs, time_s)
-        self._go_on(theirs, crowd, sizes, time_s, frame_size)
-        return self._people([None if index is None else poses[index] for index in theirs])
+        self._go_on(theirs, detected, ways, time_s, frame_size)
+        return self._people(poses, theirs, detected)
 
     def _end(self, time_s: float) -> tuple[Ended, ...]:
         """Let go of everybody who has not been seen for too long."""
@@ -350,41 +378,47 @@ class Tracker:
             if track["id"]
         )
 
-    def _match(self, crowd: Crowd | None, sizes_px: Floats, time_s: float) -> list[int | None]:
+    def _match(self, detected: _Detected | None, ways: Floats, time_s: float) -> list[int | None]:
         """Give poses to people, so that they are most alike all in all; those who may yet be one come last.
+
+        Args:
+            detected: the poses.
+            ways: (M, 2) px that each track should have gone by now.
+            time_s: of the frame.
 
         Returns:
             For each track the index of its pose.
         """
         theirs: list[int | None] = [None] * len(self._tracks)
-        if crowd is None:
+        if detected is None:
             return theirs
         numbers = self._tracks["id"].tolist()
-        rest = list(range(len(crowd.points)))
+        rest = list(range(len(detected.seen)))
         for are_people in (True, False):
             rows = [row for row, number in enumerate(numbers) if (number > 0) is are_people]
             if not rows or not rest:
                 continue
-            chosen = _assign(_at(self._tracks, rows), crowd.at(rest), sizes_px[rest], time_s)
+            chosen = _assign(_at(self._tracks, rows), _at(ways, rows), detected.at(rest), time_s)
             for row, place in zip(rows, chosen, strict=True):
                 theirs[row] = None if place is None else rest[place]
             rest = [index for place, index in enumerate(rest) if place not in chosen]
         return theirs
 
-    def _find_lying(self, theirs: list[int | None], crowd: Crowd, sizes_px: Floats) -> None:
+    def _find_lying(self, theirs: list[int | None], detected: _Detected) -> None:
         """Give poses that are nobody's to those who lie there and are not seen, the nearest first."""
         tracks = self._tracks
         if None not in theirs:
             return
         rows = [row for row, index in enumerate(theirs) if index is None and tracks["lies"][row]]
-        free = sorted(set(range(len(crowd.points))) - set(theirs))
+        free = sorted(set(range(len(detected.seen))) - set(theirs))
         if not rows or not free:
             return
-        middles = _middles(crowd.points[free], crowd.scores[free] > 0)
+        unclaimed = detected.at(free)
+        middles = _middles(unclaimed.crowd.points, unclaimed.seen)
         ways = middles - tracks["middle"][rows][:, None]
         known_px = tracks["size_px"][rows][:, None]
         distances = np.hypot(ways[..., 0], ways[..., 1]) / known_px
-        distances[sizes_px[free] > _OUTGROWN * known_px] = np.inf
+        distances[unclaimed.sizes_px > _OUTGROWN * known_px] = np.inf
         while distances.min() <= _SAME_PLACE:
             row, place = np.unravel_index(distances.argmin(), distances.shape)
             theirs[rows[row]] = free[place]
@@ -405,37 +439,37 @@ class Tracker:
     def _go_on(
         self,
         theirs: Sequence[int | None],
-        crowd: Crowd | None,
-        sizes: Sizes,
+        detected: _Detected | None,
+        ways: Floats,
         time_s: float,
         frame_size: tuple[int, int],
     ) -> None:
         """Take what this frame says of everybody: the index of each track's pose, or None."""
         tracks = self._tracks
         hidden = [row for row, index in enumerate(theirs) if index is None]
-        if crowd is not None and len(hidden) < len(theirs):
+        chosen = [index for index in theirs if index is not None]
+        if detected is not None and chosen:
             seen = [row for row, index in enumerate(theirs) if index is not None]
             some = _at(tracks, seen)
-            chosen = [index for index in theirs if index is not None]
-            if chosen != list(range(len(sizes[0]))):
-                sizes = sizes[0][chosen], sizes[1][chosen]
-            _see(some, crowd.at(chosen), sizes, time_s, frame_size, self._smoother, self._threshold)
+            _see(some, detected.at(chosen), time_s, frame_size, self._smoother)
             if some is not tracks:
                 tracks[seen] = some
         if hidden:
             some = tracks[hidden]
-            _miss(some, time_s, self._smoother)
+            _miss(some, ways[hidden], time_s, self._smoother)
             tracks[hidden] = some
 
-    def _people(self, theirs: Sequence[Pose | None]) -> list[Person]:
-        """What is told of everybody who is a person, as of this frame."""
+    def _people(
+        self, poses: Sequence[Pose], theirs: Sequence[int | None], detected: _Detected | None
+    ) -> list[Person]:
+        """Everybody who is a person, as of this frame."""
         tracks = self._tracks
         if not len(tracks):
             return []
         self._name_new()
         filters = tracks["filters"].copy()
         people = []
-        for number, pose, points, scores, visible, size_px in zip(
+        for number, index, points, scores, visible, size_px in zip(
             tracks["id"].tolist(),
             theirs,
             filters["points"],
@@ -444,15 +478,17 @@ class Tracker:
             tracks["size_px"].tolist(),
             strict=True,
         ):
-            if number:
-                seen = pose is not None
-                score = self._last_seen[number].pose.score if pose is None else pose.score
-                raw_visible = None if pose is None else pose.scores >= self._threshold
-                smoothed = Pose(points, scores, score)
-                person = Person(number, smoothed, visible, seen, size_px, pose, raw_visible)
+            if not number:
+                continue
+            if index is None or detected is None:
+                hidden = Pose(points, scores, self._last_seen[number].pose.score)
+                people.append(Person(number, hidden, visible, False, size_px, None))
+            else:
+                raw = poses[index]
+                smoothed = Pose(points, scores, raw.score)
+                person = Person(number, smoothed, visible, True, size_px, raw, detected.seen[index])
                 people.append(person)
-                if seen:
-                    self._last_seen[number] = person
+                self._last_seen[number] = person
         if len(people) < len(tracks):
             self._tracks = tracks[(tracks["id"] > 0) | (tracks["misses"] <= tracks["hits"])]
         return people
@@ -461,30 +497,31 @@ class Tracker:
         """Who was seen often enough is a person, and has an id."""
         tracks = self._tracks
         for row, number in enumerate(tracks["id"].tolist()):
-            seen_now = not tracks["misses"][row]
-            if not number and seen_now and tracks["hits"][row] >= self._config.confirm_frames:
+            if number or tracks["misses"][row]:
+                continue
+            if tracks["hits"][row] >= self._config.confirm_frames:
                 self._last_id += 1
                 tracks["id"][row] = self._last_id
 
 
-def _at(tracks: Records, rows: list[int]) -> Records:
+def _at(tracks: NDArray[Any], rows: list[int]) -> NDArray[Any]:
     """Some of the tracks, a copy; or the tracks themselves where that is all of them."""
     return tracks if len(rows) == len(tracks) else tracks[rows]
 
 
-def _assign(tracks: Records, crowd: Crowd, sizes_px: Floats, time_s: float) -> list[int | None]:
+def _assign(tracks: Records, ways: Floats, detected: _Detected, time_s: float) -> list[int | None]:
     """For each track, of one at least, the index of its pose: the globally optimal choice.
 
     Args:
         tracks: M people.
-        crowd: N poses.
-        sizes_px: (N,) of these.
+        ways: (M, 2) px that each should have gone by now.
+        detected: N poses.
         time_s: of the frame.
     """
-    hidden_s = time_s - tracks["seen_at"]
-    expected = Crowd(tracks["points"] + _ways(tracks, time_s)[:, None], tracks["scores"] * _fading(hidden_s))
+    hidden_s, sizes_px = time_s - tracks["seen_at"], detected.sizes_px
+    expected = Crowd(tracks["points"] + ways[:, None], tracks["scores"] * _fading(hidden_s))
     slack = np.minimum(_SUDDEN_PER_S * hidden_s, _SLACK + _SLACK_PER_S * hidden_s)
-    alike = similarity(expected, tracks["size_px"], crowd, slack)
+    alike = similarity(expected, tracks["size_px"], detected.crowd, slack)
     if sizes_px.max() > _OUTGROWN * tracks["size_px"].min():
         known = tracks["trusted"] > _KNOWN
         alike[known[:, None] & (sizes_px > _OUTGROWN * tracks["size_px"][:, None])] = 0.0
