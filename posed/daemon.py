@@ -114,7 +114,7 @@ class Daemon:
             spool_file(environment),
             sender=sender,
             topics=topics,
-            deliver=self.mqtt.deliver,
+            broker=self.mqtt,
             config=config.mqtt.events,
             on_event=self._on_event,
         )
@@ -123,10 +123,10 @@ class Daemon:
         self.scenes = {CAMERA: scene}
         self.pipeline = pipeline_of(config, pair, open_camera, open_engine)
         self.status = Status(Parts(sender, self.live, pair, self.pipeline, scene, self.spool, self.mqtt))
-        self.reporter = Reporter(sender, topics, self.mqtt.publish, config.mqtt.poses)
-        self.recording = Recording(topics.recording, self.mqtt.publish, self.status.recording_start)
+        self.reporter = Reporter(sender, topics, self.mqtt, config.mqtt.poses)
+        self.recording = Recording(topics.recording, self.mqtt, self.status.recording_start)
         self._discovered = DiscoveredDevice(
-            announced_file(environment), self.mqtt.deliver, topics, pair.name, self.status.temperature_c
+            announced_file(environment), self.mqtt, topics, pair.name, self.status.temperature_c
         )
         self.control = Control(
             Controlled(
@@ -221,7 +221,7 @@ class Daemon:
             self.life.systemd.progressed()
         self.life.tell(self.pipeline, self.mqtt.why, self.status.line)
         self.life.reload_if_asked()
-        self.control.requests.serve(self.mqtt.publish)
+        self.control.requests.serve(self.mqtt)
         if self.web is not None:
             self.web.serve()
         if self.mqtt.connected:

@@ -29,6 +29,7 @@ from posed.pipeline.opening import pipeline_of
 from posed.pipeline.scene import Scene
 from posed.pipeline.threads import DeviceStatus
 from posed.service.status import Parts, Status
+from tests.broker_fake import FakeBroker
 from tests.make_tflite import make_tflite
 
 CONTRACT = jsonschema.Draft202012Validator(msgspec.json.schema(Response))
@@ -47,7 +48,7 @@ class Controlling:
         (folder / "red.tflite").write_bytes(make_tflite())
         config = Config(**({"device": "hall", "model": {"name": str(folder / "red.tflite")}} | changes))
         self.state = folder / "state"
-        self.published: dict[str, bytes] = {}
+        self.broker = FakeBroker()
         self.restarts: list[str] = []
         own = {"STATE_DIRECTORY": str(self.state)} | dict(environment or {})
         topics, sender = Topics.of(config), Sender.start("hall")
@@ -61,12 +62,12 @@ class Controlling:
         )
         self.live = LiveConfig(config)
         self.spool = Spool(
-            spool_file(own), sender=sender, topics=topics, deliver=mqtt.deliver, config=config.mqtt.events
+            spool_file(own), sender=sender, topics=topics, broker=mqtt, config=config.mqtt.events
         )
         self.scene = Scene(config, self.spool.add, falls_file(own))
         self.pipeline = pipeline_of(config, pair)
         self.status = Status(Parts(sender, self.live, pair, self.pipeline, self.scene, self.spool, mqtt))
-        self.reporter = Reporter(sender, topics, self._publish, config.mqtt.poses)
+        self.reporter = Reporter(sender, topics, self.broker, config.mqtt.poses)
         parts = Controlled(
             live=self.live,
             status=self.status,
@@ -74,7 +75,7 @@ class Controlling:
             scene=self.scene,
             spool=self.spool,
             reporter=self.reporter,
-            recording=Recording(topics.recording, self._publish, self.status.recording_start),
+            recording=Recording(topics.recording, self.broker, self.status.recording_start),
             restart=self.restarts.append,
         )
         self.live.listen(self.scene.configure)
@@ -83,13 +84,14 @@ class Controlling:
         self.control.restore_pause()
         self.run = sender.run
 
-    def _publish(self, topic: str, payload: bytes, **_: object) -> bool:
-        self.published[topic] = payload
-        return True
+    @property
+    def published(self) -> dict[str, bytes]:
+        """The last payload of each topic since the last request."""
+        return {message.topic: message.payload for message in self.broker.messages}
 
     def answer(self, verb: str, payload: bytes) -> dict[str, Any]:
         """As the main loop does it."""
-        self.published.clear()
+        self.broker.messages.clear()
         response = json.loads(encode(self.control.requests.answer(verb, payload)))
         CONTRACT.validate(response)
         return response

@@ -22,9 +22,11 @@ from posed.messages.structs import (
     pose_of,
     raw_pose,
 )
-from posed.mqtt.recording import Recording
+from posed.mqtt.recording import EXPIRY_S, Recording
 from posed.pose import Pose
+from tests.broker_fake import FakeBroker
 
+TOPIC = "posed/hall/recording"
 KEYPOINT = [1.5, 2.5, 0.5]
 
 
@@ -158,18 +160,6 @@ def test_a_last_line_without_its_end_of_line_is_a_line(caplog):
 # The daemon's side
 
 
-class Sent:
-    """Notes what is published."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, Any]] = []
-
-    def __call__(self, topic: str, payload: bytes, *, expiry_s: int) -> bool:
-        assert topic == "posed/hall/recording"
-        self.lines.append(json.loads(payload))
-        return True
-
-
 class Clock:
     now_s = 100.0
 
@@ -182,37 +172,38 @@ def a_frame() -> Frame:
 
 
 def test_nothing_is_published_unless_it_is_asked_for_and_only_as_long():
-    sent, clock = Sent(), Clock()
-    recording = Recording("posed/hall/recording", sent, start, clock)
+    broker, clock = FakeBroker(), Clock()
+    recording = Recording(TOPIC, broker, start, clock)
     recording.take(a_frame(), [a_pose()])
     recording.settings_changed()
-    assert sent.lines == []
+    assert broker.messages == []
     assert recording.ask(RecordRequest(seconds=2)) == start()
     recording.take(a_frame(), [a_pose()])
     clock.now_s += 2.5
     recording.take(a_frame(), [a_pose()])
     recording.ask(RecordRequest(seconds=2))
     recording.take(a_frame(), [])
-    first, second = sent.lines
+    assert {(message.topic, message.expiry_s) for message in broker.messages} == {(TOPIC, EXPIRY_S)}
+    first, second = (message.json for message in broker.messages)
     assert (first["number"], first["sequence"], first["size"]) == (0, 7, [64, 48])
     assert (len(first["poses"]), second["number"], second["poses"]) == (1, 1, [])
 
 
 def test_of_two_who_record_the_longer_time_counts():
-    sent, clock = Sent(), Clock()
-    recording = Recording("posed/hall/recording", sent, start, clock)
+    broker, clock = FakeBroker(), Clock()
+    recording = Recording(TOPIC, broker, start, clock)
     recording.ask(RecordRequest(seconds=20))
     recording.ask(RecordRequest(seconds=1))
     clock.now_s += 10
     recording.take(a_frame(), [])
-    assert len(sent.lines) == 1
+    assert len(broker.messages) == 1
 
 
 def test_other_settings_are_told_where_they_begin():
-    sent = Sent()
-    recording = Recording("posed/hall/recording", sent, start)
+    broker = FakeBroker()
+    recording = Recording(TOPIC, broker, start)
     recording.ask(RecordRequest())
     recording.take(a_frame(), [])
     recording.settings_changed()
     recording.take(a_frame(), [])
-    assert [line["line"] for line in sent.lines] == ["frame", "start", "frame"]
+    assert [message.json["line"] for message in broker.messages] == ["frame", "start", "frame"]

@@ -19,7 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from posed.config import MqttConfig, TlsConfig
 from posed.errors import ConfigError
-from posed.mqtt.client import MAX_WAITING, DeliveryResult, MqttClient, Timing
+from posed.mqtt.broker import DeliveryResult
+from posed.mqtt.client import MAX_WAITING, MqttClient, Timing
 from posed.timing import Backoff
 from tests.brokers import MOSQUITTO, Amqtt, Gate, Mosquitto, Pki, Subscriber, eventually, free_port
 

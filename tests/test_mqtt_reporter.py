@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -16,32 +13,20 @@ from posed.mqtt.reporter import POSES_EXPIRY_S, Reporter
 from posed.people.events import TrackedPerson
 from posed.pipeline.frame_figures import Took
 from posed.pipeline.stage_timings import StageTimings
+from tests.broker_fake import FakeBroker, Published
 from tests.performers import posing
 
 CONFIG = Config(device="hall")
 FRAME = Frame(np.zeros((48, 64, 3), np.uint8), 7, 1.0, 1.0, 1_800_000_000.0)
 
 
-class Broker:
-    """Takes messages, unless it is full."""
-
-    def __init__(self) -> None:
-        self.full = False
-        self.messages: list[tuple[str, bytes, dict[str, Any]]] = []
-
-    def publish(self, topic: str, payload: bytes, **how: Any) -> bool:
-        if not self.full:
-            self.messages.append((topic, payload, how))
-        return not self.full
-
-
 @pytest.fixture
-def broker() -> Broker:
-    return Broker()
+def broker() -> FakeBroker:
+    return FakeBroker()
 
 
-def reporter(broker: Broker, poses: MqttPosesConfig = CONFIG.mqtt.poses) -> Reporter:
-    return Reporter(Sender("hall", "run-1"), Topics.of(CONFIG), broker.publish, poses)
+def reporter(broker: FakeBroker, poses: MqttPosesConfig = CONFIG.mqtt.poses) -> Reporter:
+    return Reporter(Sender("hall", "run-1"), Topics.of(CONFIG), broker, poses)
 
 
 def report(reporter: Reporter, *people: TrackedPerson) -> StageTimings:
@@ -52,9 +37,9 @@ def report(reporter: Reporter, *people: TrackedPerson) -> StageTimings:
 
 def test_poses_say_whose_they_are_and_what_they_took(broker):
     stages = report(reporter(broker), TrackedPerson(posing("stand", 0.5), "standing", 1.0, ("bed",)))
-    ((topic, payload, how),) = broker.messages
-    message = json.loads(payload)
-    assert (topic, how) == ("posed/hall/poses", {"expiry_s": POSES_EXPIRY_S})
+    (published,) = broker.messages
+    message = published.json
+    assert published == Published("posed/hall/poses", published.payload, expiry_s=POSES_EXPIRY_S)
     assert (message["device"], message["run"], message["sequence"]) == ("hall", "run-1", 7)
     assert (message["inference_ms"], message["latency_ms"]) == (12.5, 20.25)
     assert message["frame"] == {"width": 64, "height": 48}
@@ -78,12 +63,12 @@ def test_zones_are_told_again_only_when_they_change(broker):
     telling = reporter(broker)
     for counts in ({"bed": 1, "door": 0}, {"bed": 1, "door": 0}, {"bed": 1, "door": None}):
         assert telling.zones(counts)
-    assert [(topic, json.loads(payload)["people"]) for topic, payload, _ in broker.messages] == [
+    assert [(message.topic, message.json["people"]) for message in broker.messages] == [
         ("posed/hall/zones/bed", 1),
         ("posed/hall/zones/door", 0),
         ("posed/hall/zones/door", None),
     ]
-    assert all(how == {"qos": 1, "retain": True} for *_, how in broker.messages)
+    assert all((message.qos, message.retain) == (1, True) for message in broker.messages)
 
 
 def test_a_broker_that_lost_its_memory_is_told_again(broker):
@@ -102,6 +87,7 @@ def test_a_full_queue_is_said(broker):
 
 def test_a_picture_is_a_jpeg_that_the_broker_does_not_keep(broker):
     size = reporter(broker).picture(FRAME.image)
-    ((topic, payload, how),) = broker.messages
-    assert (topic, how, len(payload)) == ("posed/hall/snapshot", {}, size)
-    assert payload.startswith(b"\xff\xd8")
+    (message,) = broker.messages
+    assert message == Published("posed/hall/snapshot", message.payload)
+    assert len(message.payload) == size
+    assert message.payload.startswith(b"\xff\xd8")

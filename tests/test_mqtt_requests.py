@@ -26,6 +26,7 @@ from posed.messages.topics import Topics
 from posed.mqtt.attempt import Notes, Received
 from posed.mqtt.client import MqttClient, Timing
 from posed.mqtt.requests import MAX_AT_ONCE, MAX_BYTES, MAX_WAITING, Requests, Verb
+from tests.broker_fake import FakeBroker
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually
 
 TOPICS = Topics("posed/test")
@@ -65,26 +66,22 @@ class MainLoopCalls:
     def __init__(self) -> None:
         self.clock = Clock()
         self.requests = Requests(TOPICS, {"greet": Verb(Greet, greet)}, self.clock)
-        self.published: list[tuple[str, bytes, int]] = []
+        self.broker = FakeBroker()
 
     def receive(self, verb: str, payload: bytes = b"", *, retained: bool = False) -> None:
         self.requests.receive(Received(f"posed/test/request/{verb}", payload, retained))
 
     def serve(self) -> list[Any]:
         """The responses to everything that waits."""
-        self.published.clear()
-        self.requests.serve(self._publish)
-        return [json.loads(payload) for _, payload, _ in self.published]
+        self.broker.messages.clear()
+        self.requests.serve(self.broker)
+        return [message.json for message in self.broker.messages]
 
     def ask(self, verb: str, payload: bytes = b"") -> Any:
         self.receive(verb, payload)
         (response,) = self.serve()
         CONTRACT.validate(response)
         return response
-
-    def _publish(self, topic: str, payload: bytes, *, qos: int = 0) -> bool:
-        self.published.append((topic, payload, qos))
-        return True
 
 
 @pytest.fixture
@@ -102,8 +99,8 @@ def test_a_request_is_answered_with_its_transaction_and_data(desk):
 
 def test_the_answer_goes_to_the_topic_of_its_verb_with_qos_1(desk):
     desk.ask("greet")
-    ((topic, _, qos),) = desk.published
-    assert (topic, qos) == ("posed/test/response/greet", 1)
+    (message,) = desk.broker.messages
+    assert (message.topic, message.qos) == ("posed/test/response/greet", 1)
 
 
 def test_a_request_without_transaction_is_answered_without(desk):
@@ -296,7 +293,7 @@ def test_any_topic_is_answered_below_our_own_or_dropped(verb, retained):
     desk = MainLoopCalls()
     desk.receive(verb, retained=retained)
     desk.serve()
-    for topic, _, _ in desk.published:
+    for topic in desk.broker.topics():
         base, _, answered = topic.rpartition("/")
         assert base == "posed/test/response"
         assert answered == verb
@@ -336,7 +333,7 @@ class Device:
 
     def answers(self, subscriber: Subscriber) -> list[Any]:
         """Serve what waits, and what has been heard of it so far."""
-        self.requests.serve(self.client.publish)
+        self.requests.serve(self.client)
         return [json.loads(payload) for payload in subscriber.payloads(TOPICS.response("greet"))]
 
     def __enter__(self) -> Device:

@@ -22,11 +22,13 @@ import pytest
 from posed.config import MqttConfig, MqttEventsConfig
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
-from posed.mqtt.client import DeliveryResult, MqttClient, Timing
+from posed.mqtt.broker import DeliveryResult
+from posed.mqtt.client import MqttClient, Timing
 from posed.mqtt.spool import Spool
 from posed.mqtt.store import Moment, Store, StoredEvent
 from posed.pipeline.occurrence import Evidence, Occurrence
 from posed.pose import KEYPOINTS, Pose
+from tests.broker_fake import FakeBroker, Published
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually
 from tests.disks import Disk
 
@@ -97,7 +99,7 @@ class Device:
             file,
             sender=Sender.start("test"),
             topics=TOPICS,
-            deliver=self.client.deliver,
+            broker=self.client,
             config=MqttEventsConfig(**settings),
             now=clock,
         )
@@ -118,6 +120,17 @@ class Device:
     def __exit__(self, *_: object) -> None:
         self.client.stop(2)
         self.spool.stop(5)
+
+
+def spool_at(broker: FakeBroker, file: Path, **settings: Any) -> Spool:
+    """A spool that publishes to a stand-in."""
+    return Spool(
+        file,
+        sender=Sender.start("test"),
+        topics=TOPICS,
+        broker=broker,
+        config=MqttEventsConfig(**settings),
+    )
 
 
 @pytest.fixture
@@ -173,15 +186,12 @@ def test_an_event_arrives_with_all_that_is_known_of_it(mosquitto, file):
 def test_an_event_is_on_disk_before_it_is_published(file):
     published: list[list[str]] = []
 
-    def deliver(topic: str, payload: bytes, on_answer: object, **_: object) -> bool:
-        if topic == TOPICS.events:
+    def note(message: Published) -> None:
+        if message.topic == TOPICS.events:
             spool._store.close()  # the file is locked while it is open
-            published.append([json.loads(payload)["id"], *on_disk(file)])
-        return True
+            published.append([message.json["id"], *on_disk(file)])
 
-    spool = Spool(
-        file, sender=Sender.start("test"), topics=TOPICS, deliver=deliver, config=MqttEventsConfig()
-    )
+    spool = spool_at(FakeBroker(note), file)
     spool.start()
     one = spool.add(Occurrence("fall", 0))
     eventually(lambda: published)
@@ -193,15 +203,11 @@ def test_a_fall_that_comes_while_another_is_written_is_published_once_it_is_on_d
     written: set[str] = set()
     published: list[tuple[str, bool]] = []
 
-    def deliver(topic: str, payload: bytes, on_answer: object, **_: object) -> bool:
-        message = json.loads(payload)
-        one = message["event" if topic == TOPICS.fall else "id"]
-        published.append((topic, one is None or one in written))
-        return True
+    def note(message: Published) -> None:
+        event_id = message.json["event" if message.topic == TOPICS.fall else "id"]
+        published.append((message.topic, event_id is None or event_id in written))
 
-    spool = Spool(
-        file, sender=Sender.start("test"), topics=TOPICS, deliver=deliver, config=MqttEventsConfig()
-    )
+    spool = spool_at(FakeBroker(note), file)
     spool.start()
     write = spool._store.write
 
@@ -395,9 +401,10 @@ from posed.messages.structs import Sender
 from posed.mqtt.spool import Spool
 from posed.pipeline.occurrence import Occurrence
 from posed.messages.topics import Topics
+from tests.broker_fake import FakeBroker
 spool = Spool(
     Path(sys.argv[1]), sender=Sender.start("test"), topics=Topics("posed/test"),
-    deliver=lambda *_, **__: False, config=MqttEventsConfig(max_waiting=10000),
+    broker=FakeBroker(full=True), config=MqttEventsConfig(max_waiting=10000),
 )
 spool.start()
 while True:
@@ -699,22 +706,13 @@ def test_stop_writes_what_was_just_handed_over(file):
 
 
 def test_an_answer_for_an_event_that_was_dropped_changes_nothing(file):
-    answers: list[Callable[[DeliveryResult], None]] = []
-
-    def deliver(
-        topic: str, _payload: bytes, on_answer: Callable[[DeliveryResult], None], **_: object
-    ) -> bool:
-        if topic == TOPICS.events:
-            answers.append(on_answer)
-        return True
-
-    config = MqttEventsConfig(max_waiting=10)
-    spool = Spool(file, sender=Sender.start("test"), topics=TOPICS, deliver=deliver, config=config)
+    broker = FakeBroker()
+    spool = spool_at(broker, file, max_waiting=10)
     spool.start()
     made = [spool.add(Occurrence("fall", 0)) for _ in range(5)]
-    eventually(lambda: len(answers) == 5)
+    eventually(lambda: broker.topics().count(TOPICS.events) == 5)
     made += [spool.add(Occurrence("fall", 0)) for _ in range(6)]
-    answers[0](DeliveryResult.ACKNOWLEDGED)
+    broker.unanswered[broker.topics().index(TOPICS.events)](DeliveryResult.ACKNOWLEDGED)
     spool.stop(5)
     assert on_disk(file) == made[1:]
     assert spool.state.dropped == 1

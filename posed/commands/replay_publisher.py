@@ -15,6 +15,7 @@ from posed.errors import BrokerError
 from posed.messages.reports import camera_state, state_message
 from posed.messages.structs import Dropped, EngineState, Sender, State
 from posed.messages.topics import Topics
+from posed.mqtt.broker import DeliveryResult
 from posed.mqtt.broker_session import broker_session
 from posed.mqtt.client import MqttClient
 from posed.mqtt.reporter import Reporter
@@ -34,6 +35,63 @@ _FPS_WINDOW_S: Final = 5.0
 
 KIND: Final = "replay"
 """Camera and engine have this kind in `state`."""
+
+
+class _PatientBroker:
+    """A broker that is waited for where it does not take a message at once.
+
+    Args:
+        mqtt: the connection to it.
+        where: what messages to people call it.
+
+    Raises:
+        BrokerError: it keeps us waiting for longer than `PATIENCE_S`.
+    """
+
+    def __init__(self, mqtt: MqttClient, where: str) -> None:
+        self._mqtt = mqtt
+        self._where = where
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: Literal[0, 1] = 0,
+        retain: bool = False,
+        expiry_s: int | None = None,  # noqa: ARG002 - what is waited for does not grow old
+    ) -> bool:
+        """Publish a message as soon as it is taken, whatever its expiry; never False."""
+        self._wait_for(lambda: self._mqtt.publish(topic, payload, qos=qos, retain=retain))
+        return True
+
+    def deliver(
+        self,
+        topic: str,
+        payload: bytes,
+        on_result: Callable[[DeliveryResult], None],
+        *,
+        retain: bool = False,
+        expiry_s: int | None = None,
+    ) -> bool:
+        """Hand over a message that its sender keeps and will try again by itself."""
+        return self._mqtt.deliver(topic, payload, on_result, retain=retain, expiry_s=expiry_s)
+
+    def wait_for_connection(self) -> None:
+        """Return once there is a connection."""
+        self._wait_for(lambda: self._mqtt.connected)
+
+    def impatient(self, what: str) -> BrokerError:
+        """The error for a broker that took too long `what`, such as "to take a message"."""
+        why = f" ({self._mqtt.why})" if self._mqtt.why else ""
+        return BrokerError(f"{self._where}: took longer than {PATIENCE_S:g} s {what}{why}")
+
+    def _wait_for(self, is_done: Callable[[], bool]) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while not is_done():
+            if time.monotonic() > until:
+                raise self.impatient("to take a message")
+            time.sleep(_POLL_S)
 
 
 class ReplayPublisher:
@@ -59,23 +117,24 @@ class ReplayPublisher:
             availability_topic=self._topics.availability,
             on_connect=self._on_connect,
         )
+        self._broker = _PatientBroker(self._mqtt, f"mqtt {config.mqtt.host}:{config.mqtt.port}")
         self._spool = Spool(
             spool_file({"STATE_DIRECTORY": self._folder.name}),
             sender=self._sender,
             topics=self._topics,
-            deliver=self._mqtt.deliver,
+            broker=self._broker,
             config=config.mqtt.events,
         )
-        self._reporter = Reporter(self._sender, self._topics, self._publish, config.mqtt.poses)
+        self._reporter = Reporter(self._sender, self._topics, self._broker, config.mqtt.poses)
         self._began_at = time.monotonic()
         self._times_s: deque[float] = deque()
-        self._told: set[str] = {self._topics.availability, self._topics.state, self._topics.fall}
+        self._retained_topics: set[str] = {self._topics.availability, self._topics.state, self._topics.fall}
 
     def tell(self, occurrence: Occurrence) -> str:
         """Publish an event; returns its id once the broker has it."""
         event_id = self._spool.add(occurrence)
         if not self._spool.drain(PATIENCE_S):
-            raise self._impatient("to take an event")
+            raise self._broker.impatient("to take an event")
         return event_id
 
     def show(self, played: Played) -> None:
@@ -85,33 +144,9 @@ class ReplayPublisher:
         threshold = played.config.decode.keypoint_threshold
         self._reporter.poses(frame, played.people, threshold, Took(0.0, 0.0), StageTimings())
         counts = played.scene.zone_counts()
-        self._told.update(map(self._topics.zone, counts))
+        self._retained_topics.update(map(self._topics.zone, counts))
         self._reporter.zones(counts)
         self._reporter.state(partial(self._state, played))
-
-    def _publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: Literal[0, 1] = 0,
-        retain: bool = False,
-        expiry_s: int | None = None,  # noqa: ARG002 - what is waited for does not grow old
-    ) -> bool:
-        self._until_taken(lambda: self._mqtt.publish(topic, payload, qos=qos, retain=retain))
-        return True
-
-    def _until_taken(self, publish: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE_S
-        while not publish():
-            if time.monotonic() > until:
-                raise self._impatient("to take a message")
-            time.sleep(_POLL_S)
-
-    def _impatient(self, what: str) -> BrokerError:
-        mqtt = self._config.mqtt
-        why = f" ({self._mqtt.why})" if self._mqtt.why else ""
-        return BrokerError(f"mqtt {mqtt.host}:{mqtt.port}: took longer than {PATIENCE_S:g} s {what}{why}")
 
     def _on_connect(self) -> None:
         self._reporter.again()
@@ -144,8 +179,8 @@ class ReplayPublisher:
         return round((len(times_s) - 1) / passed_s, 1) if passed_s else 0.0
 
     def __enter__(self) -> Self:
-        with broker_session(self._config.mqtt, mqtt_password(self._config.mqtt)) as visit:
-            if visit.retained(self._topics.availability):
+        with broker_session(self._config.mqtt, mqtt_password(self._config.mqtt)) as session:
+            if session.retained(self._topics.availability):
                 raise BrokerError(
                     f"device {self._config.device}: the broker knows one of that name; take another, or "
                     "`posed mqtt forget` it"
@@ -153,7 +188,7 @@ class ReplayPublisher:
         self._spool.start()
         self._mqtt.start()
         try:
-            self._until_taken(lambda: self._mqtt.connected)
+            self._broker.wait_for_connection()
         except BaseException:
             self._stop()
             raise
@@ -165,9 +200,9 @@ class ReplayPublisher:
         self._stop()
         if kind is not None and issubclass(kind, BrokerError):
             return
-        with broker_session(self._config.mqtt, mqtt_password(self._config.mqtt)) as visit:
-            for topic in sorted(self._told):
-                visit.empty(topic)
+        with broker_session(self._config.mqtt, mqtt_password(self._config.mqtt)) as session:
+            for topic in sorted(self._retained_topics):
+                session.empty(topic)
 
     def _stop(self) -> None:
         self._mqtt.stop(_STOP_S)

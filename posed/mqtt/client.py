@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final, Literal
 
 from paho.mqtt.client import Client, MQTTMessageInfo
@@ -22,6 +21,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from posed.config import MqttConfig
 from posed.mqtt.attempt import ConnectOutcome, How, Notes, Received, reason_of, tls_context
+from posed.mqtt.broker import DeliveryResult
 from posed.timing import Backoff
 
 log = logging.getLogger(__name__)
@@ -54,19 +54,6 @@ Version = Literal["5", "3.1.1"]
 
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 _OTHER: Final[dict[Version, Version]] = {"5": "3.1.1", "3.1.1": "5"}
-
-
-class DeliveryResult(Enum):
-    """What became of a message that its sender keeps."""
-
-    ACKNOWLEDGED = auto()
-    """The broker has it."""
-
-    REFUSED = auto()
-    """The broker answered with a failure: not authorized, quota exceeded, …"""
-
-    LOST = auto()
-    """The connection ended before the broker answered, so it may have it or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +235,7 @@ class MqttClient:
         self,
         topic: str,
         payload: bytes,
-        on_answer: Callable[[DeliveryResult], None],
+        on_result: Callable[[DeliveryResult], None],
         *,
         retain: bool = False,
         expiry_s: int | None = None,
@@ -258,15 +245,15 @@ class MqttClient:
         Args:
             topic: full topic.
             payload: the message.
-            on_answer: called once, from the network thread.
+            on_result: called once, from the network thread.
             retain: whether the broker keeps it for later subscribers.
             expiry_s: after how many seconds the broker shall forget it; MQTT 5 only.
 
         Returns:
-            False if it cannot go out now; `on_answer` is then not called.
+            False if it cannot go out now; `on_result` is then not called.
         """
         with self._lock:
-            return self._hand_over(topic, payload, 1, retain, expiry_s, on_answer)
+            return self._hand_over(topic, payload, 1, retain, expiry_s, on_result)
 
     def _hand_over(self, *message: Any) -> bool:
         """False where there is no connection that takes it; the arguments are `_Connection.publish`'s."""
@@ -406,9 +393,9 @@ class MqttClient:
                 self._connection = None
                 self._why = f"{self._where}: connection ended"
                 self._dropped += connection.waiting()
-            self._pass_on_answers(connection, notes)
-            for on_answer in connection.take_unanswered():
-                on_answer(DeliveryResult.LOST)
+            self._pass_on_results(connection, notes)
+            for on_result in connection.take_unanswered():
+                on_result(DeliveryResult.LOST)
         return ConnectOutcome(
             How.LOST, f"connection lost: {notes.end or notes.error or 'closed by the broker'}"
         )
@@ -417,7 +404,7 @@ class MqttClient:
         """Read and write until the connection ends, or all is said that `stop` waits for."""
         client, wait_s = connection.client, 1.0
         while client.loop(wait_s) == MQTTErrorCode.MQTT_ERR_SUCCESS and not notes.ended:
-            self._pass_on_answers(connection, notes)
+            self._pass_on_results(connection, notes)
             self._pass_on_messages(notes)
             if notes.rejection is not None:
                 self._say(logging.WARNING, f"refuses messages: {notes.rejection}")
@@ -433,14 +420,14 @@ class MqttClient:
             if wait_s <= 0:
                 return
 
-    def _pass_on_answers(self, connection: _Connection, notes: Notes) -> None:
+    def _pass_on_results(self, connection: _Connection, notes: Notes) -> None:
         """Tell the senders what the broker said, outside of paho's locks and ours."""
         while notes.answers:
             mid, taken = notes.answers.popleft()
             with self._lock:
-                on_answer = connection.take(mid)
-            if on_answer is not None:
-                on_answer(DeliveryResult.ACKNOWLEDGED if taken else DeliveryResult.REFUSED)
+                on_result = connection.take(mid)
+            if on_result is not None:
+                on_result(DeliveryResult.ACKNOWLEDGED if taken else DeliveryResult.REFUSED)
 
     def _pass_on_messages(self, notes: Notes) -> None:
         """Hand over what came, outside of paho's locks and ours; a refused subscription is said once."""
@@ -470,7 +457,7 @@ class _Connection:
         qos: int,
         retain: bool,
         expiry_s: int | None,
-        on_answer: Callable[[DeliveryResult], None] | None = None,
+        on_result: Callable[[DeliveryResult], None] | None = None,
     ) -> bool:
         """False where too many messages are waiting already."""
         self._forget_finished(qos)
@@ -481,8 +468,8 @@ class _Connection:
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
         self._waiting[qos].append(info)
-        if on_answer is not None:
-            self._kept[info.mid] = info, on_answer
+        if on_result is not None:
+            self._kept[info.mid] = info, on_result
         return True
 
     def waiting(self) -> int:
@@ -493,17 +480,17 @@ class _Connection:
 
     def take(self, mid: int) -> Callable[[DeliveryResult], None] | None:
         """Whom to tell what became of a message; only once."""
-        info, on_answer = self._kept.get(mid, (None, None))
+        info, on_result = self._kept.get(mid, (None, None))
         # Numbers are used again after 65,535 messages, and those of QoS 0 are done once they are written.
         if info is None or not info.is_published():
             return None
         del self._kept[mid]
-        return on_answer
+        return on_result
 
     def take_unanswered(self) -> list[Callable[[DeliveryResult], None]]:
         """Whom to tell that the connection has ended."""
         unanswered, self._kept = self._kept, {}
-        return [on_answer for _, on_answer in unanswered.values()]
+        return [on_result for _, on_result in unanswered.values()]
 
     def _forget_finished(self, qos: int) -> None:
         """Forget what is written (QoS 0) or acknowledged (1); both happen in the order of publishing."""

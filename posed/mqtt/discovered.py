@@ -7,6 +7,7 @@ from pathlib import Path
 
 from posed.config import Config
 from posed.messages.topics import Topics
+from posed.mqtt.broker import Broker
 from posed.mqtt.discovery import DiscoveryPublisher
 from posed.mqtt.homeassistant import TEMPERATURE, announcements
 
@@ -16,7 +17,7 @@ class DiscoveredDevice:
 
     Args:
         file: for what was announced.
-        deliver: the way to the broker, as `MqttClient.deliver`.
+        broker: retains the messages.
         topics: of the device.
         model: name of the network that runs.
         temperature_c: reads the temperature of the accelerator; None where there is none.
@@ -25,12 +26,12 @@ class DiscoveredDevice:
     def __init__(
         self,
         file: Path,
-        deliver: Callable[..., bool],
+        broker: Broker,
         topics: Topics,
         model: str,
         temperature_c: Callable[[], float | None],
     ) -> None:
-        self._publisher = DiscoveryPublisher(file, deliver)
+        self._publisher = DiscoveryPublisher(file, broker)
         self._topics = topics
         self._model = model
         self._temperature_c = temperature_c

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from posed.files import replace_file
-from posed.mqtt.client import DeliveryResult
+from posed.mqtt.broker import Broker, DeliveryResult
 from posed.mqtt.homeassistant import MIGRATE, Announcement, key_of
 from posed.timing import NotBefore
 
@@ -66,15 +66,13 @@ class DiscoveryPublisher:
 
     Args:
         file: keeps what was announced.
-        deliver: the way to the broker, as `MqttClient.deliver`.
+        broker: retains the messages.
         clock: monotonic time, s.
     """
 
-    def __init__(
-        self, file: Path, deliver: Callable[..., bool], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, file: Path, broker: Broker, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = file
-        self._deliver = deliver
+        self._broker = broker
         self._known: dict[str, frozenset[str]] = _read(file)
         self._kept: Known = dict(self._known)
         self._now: Mapping[str, Announcement] | None = None
@@ -136,7 +134,7 @@ class DiscoveryPublisher:
             if self._on_the_way >= _WINDOW:
                 return False
             topic, payload = step[0]
-            if not self._deliver(topic, payload, self._on_answer, retain=True):
+            if not self._broker.deliver(topic, payload, self._on_answer, retain=True):
                 return False
             self._on_the_way += 1
             step.pop(0)

@@ -5,22 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 
 from posed.frame import Frame
 from posed.messages.structs import RecordedFrame, RecordingStart, RecordRequest, encode, raw_pose
+from posed.mqtt.broker import Broker
 from posed.pose import Pose
 
 EXPIRY_S: Final = 5
 """The broker drops a frame that it cannot deliver within this time, s."""
-
-
-class Publish(Protocol):
-    """The way to the broker, as `MqttClient.publish`."""
-
-    def __call__(self, topic: str, payload: bytes, *, expiry_s: int) -> bool: ...  # noqa: D102
 
 
 class Recording:
@@ -28,7 +23,7 @@ class Recording:
 
     Args:
         topic: where frames are published.
-        publish: the way to the broker.
+        broker: takes them.
         describe: how a recording would begin now.
         clock: monotonic time, s.
     """
@@ -36,12 +31,12 @@ class Recording:
     def __init__(
         self,
         topic: str,
-        publish: Publish,
+        broker: Broker,
         describe: Callable[[], RecordingStart],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic = topic
-        self._publish = publish
+        self._broker = broker
         self._describe = describe
         self._clock = clock
         self._until = -math.inf
@@ -86,4 +81,4 @@ class Recording:
         return self._clock() < self._until
 
     def _tell(self, line: Struct) -> None:
-        self._publish(self._topic, encode(line), expiry_s=EXPIRY_S)
+        self._broker.publish(self._topic, encode(line), expiry_s=EXPIRY_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, Literal, Protocol
+from typing import Final
 
 from posed.config import Config, MqttPosesConfig
 from posed.drawing.privacy import jpeg
@@ -13,6 +13,7 @@ from posed.frame import Frame, Image
 from posed.messages.reports import poses_message, zone_message
 from posed.messages.structs import Sender, State, encode, tracked_messages
 from posed.messages.topics import Topics
+from posed.mqtt.broker import Broker
 from posed.mqtt.client import ONLINE
 from posed.mqtt.poses import PosesFilter
 from posed.mqtt.retained import RetainedPublisher
@@ -27,36 +28,22 @@ POSES_EXPIRY_S: Final = 5
 """Poses that could not be delivered for so long are of no use any more, s."""
 
 
-class Publish(Protocol):
-    """The way to the broker, as `MqttClient.publish`."""
-
-    def __call__(  # noqa: D102 - the class says it
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: Literal[0, 1] = 0,
-        retain: bool = False,
-        expiry_s: int | None = None,
-    ) -> bool: ...
-
-
 class Reporter:
     """Publishes what a camera's subscribers hear.
 
     Args:
         sender: who speaks.
         topics: where to.
-        publish: the way to the broker.
+        broker: takes the messages.
         config: which poses are published.
     """
 
-    def __init__(self, sender: Sender, topics: Topics, publish: Publish, config: MqttPosesConfig) -> None:
+    def __init__(self, sender: Sender, topics: Topics, broker: Broker, config: MqttPosesConfig) -> None:
         self._sender = sender
         self._topics = topics
-        self._publish = publish
+        self._broker = broker
         self._filter = PosesFilter(config)
-        self._retained = RetainedPublisher(publish)
+        self._retained = RetainedPublisher(broker)
 
     def configure(self, config: Config) -> None:
         """Go on with other settings."""
@@ -68,7 +55,7 @@ class Reporter:
 
     def online(self) -> None:
         """Publish that the device is online, as every connection does."""
-        self._publish(self._topics.availability, ONLINE, qos=1, retain=True)
+        self._broker.publish(self._topics.availability, ONLINE, qos=1, retain=True)
 
     def poses(
         self,
@@ -101,7 +88,7 @@ class Reporter:
             )
             payload = encode(message)
         with stages.time("publish"):
-            self._publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
+            self._broker.publish(self._topics.poses, payload, expiry_s=POSES_EXPIRY_S)
 
     def state(self, make: Callable[[], State]) -> bool:
         """Publish the state that `make` returns, if it is new or due; False if the broker's queue is full."""
@@ -118,4 +105,4 @@ class Reporter:
     def picture(self, image: Image) -> int | None:
         """Publish a picture; how many bytes it has, or None if the broker's queue is full."""
         payload = jpeg(image)
-        return len(payload) if self._publish(self._topics.snapshot, payload) else None
+        return len(payload) if self._broker.publish(self._topics.snapshot, payload) else None

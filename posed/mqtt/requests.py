@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -22,6 +22,7 @@ from posed.log import Throttled
 from posed.messages.structs import Envelope, Request, Response, encode
 from posed.messages.topics import Topics
 from posed.mqtt.attempt import Received
+from posed.mqtt.broker import Broker
 from posed.timing import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -63,12 +64,6 @@ class Verb(Generic[R]):
     handle: Callable[[R], Struct]
 
 
-class Publish(Protocol):
-    """The way to the broker, as `MqttClient.publish`."""
-
-    def __call__(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 0) -> bool: ...  # noqa: D102
-
-
 class Requests:
     """Takes requests from the network thread and answers them from another.
 
@@ -96,13 +91,13 @@ class Requests:
         else:
             self._warn.warning(f"request {verb[:32]!r} dropped: {why}")
 
-    def serve(self, publish: Publish) -> None:
+    def serve(self, broker: Broker) -> None:
         """Answer everything that waits."""
         for _ in range(len(self._waiting)):
             verb, payload = self._waiting.popleft()
             response = self.answer(verb, payload)
             log.debug("request %s: %s", verb, response.status)
-            publish(self._topics.response(verb), encode(response), qos=1)
+            broker.publish(self._topics.response(verb), encode(response), qos=1)
 
     def answer(self, verb: str, payload: bytes) -> Response[Struct]:
         """Do what is asked for, or say why not.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from posed.messages.structs import encode
+from posed.mqtt.broker import Broker
 
 INTERVAL_S: Final = 30.0
 """Each message is published at least this often, s."""
@@ -19,24 +20,16 @@ class Told(Protocol):
     def essence(self) -> Hashable: ...  # noqa: D102
 
 
-class Publish(Protocol):
-    """The way to the broker, as `MqttClient.publish`."""
-
-    def __call__(  # noqa: D102
-        self, topic: str, payload: bytes, *, qos: Literal[0, 1], retain: bool
-    ) -> bool: ...
-
-
 class RetainedPublisher:
     """Keeps the broker's memory of us true.
 
     Args:
-        publish: the way to the broker.
+        broker: keeps the messages.
         clock: monotonic time, s.
     """
 
-    def __init__(self, publish: Publish, clock: Callable[[], float] = time.monotonic) -> None:
-        self._publish = publish
+    def __init__(self, broker: Broker, clock: Callable[[], float] = time.monotonic) -> None:
+        self._broker = broker
         self._clock = clock
         self._told: dict[str, tuple[Hashable, float]] = {}
 
@@ -58,7 +51,7 @@ class RetainedPublisher:
         message = make()
         if told_at is not None and now - told_at < INTERVAL_S and essence == message.essence:
             return True
-        taken = self._publish(topic, encode(message), qos=1, retain=True)
+        taken = self._broker.publish(topic, encode(message), qos=1, retain=True)
         if taken:
             self._told[topic] = message.essence, now
         return taken

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from msgspec import UNSET
 
@@ -30,7 +30,7 @@ from posed.messages.structs import (
     rfc3339,
 )
 from posed.messages.topics import Topics
-from posed.mqtt.client import DeliveryResult
+from posed.mqtt.broker import Broker, DeliveryResult
 from posed.mqtt.store import Contents, Fall, Moment, Store, StoredEvent, StoreError
 from posed.mqtt.ulid import Ulids
 from posed.pipeline.occurrence import Occurrence
@@ -57,20 +57,6 @@ _SLOW_S: Final = 5.0
 """A disk that takes longer to write is reported as not durable, s."""
 
 
-class Deliver(Protocol):
-    """The way to the broker, as `MqttClient.deliver`."""
-
-    def __call__(  # noqa: D102 - the class says it
-        self,
-        topic: str,
-        payload: bytes,
-        on_answer: Callable[[DeliveryResult], None],
-        *,
-        retain: bool = False,
-        expiry_s: int | None = None,
-    ) -> bool: ...
-
-
 @dataclass(slots=True)
 class _Waiting:
     """An event that the broker has not acknowledged."""
@@ -87,7 +73,7 @@ class Spool:
         file: where events are kept.
         sender: who speaks.
         topics: where events and falls go.
-        deliver: the way to the broker.
+        broker: takes the messages.
         config: the bounds.
         on_event: hears of each event as it is taken over, from the thread that hands it over; must not wait.
         now: the present, for tests.
@@ -99,7 +85,7 @@ class Spool:
         *,
         sender: Sender,
         topics: Topics,
-        deliver: Deliver,
+        broker: Broker,
         config: MqttEventsConfig,
         on_event: Callable[[EventMessage], object] = lambda _: None,
         now: Callable[[], Moment] = Moment.now,
@@ -107,7 +93,7 @@ class Spool:
         self._store = Store(file)
         self._sender = sender
         self._topics = topics
-        self._deliver = deliver
+        self._deliver = broker.deliver
         self._config = config
         self._on_event = on_event
         self._now = now

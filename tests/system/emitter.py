@@ -40,7 +40,7 @@ def spool_and_client(folder: Path, port: int) -> tuple[Spool, MqttClient]:
         folder / "spool.sqlite",
         sender=Sender.start("check"),
         topics=TOPICS,
-        deliver=client.deliver,
+        broker=client,
         config=NEVER_OLD,
     )
     return spool, client

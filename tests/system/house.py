@@ -18,6 +18,7 @@ from posed.messages.topics import Topics
 from posed.mqtt.spool import Spool
 from posed.pipeline.occurrence import Occurrence
 from scripts.standins.messages import event
+from tests.broker_fake import FakeBroker
 from tests.brokers import Mosquitto, Subscriber
 from tests.run_posed import Daemon
 from tests.system.homeassistant import HomeAssistant
@@ -195,7 +196,7 @@ class House:
             self.folder / "state" / "posed" / "spool.sqlite",
             sender=Sender.start("hall"),
             topics=Topics(BASE),
-            deliver=lambda *_, **__: False,
+            broker=FakeBroker(full=True),
             config=MqttEventsConfig(),
         )
         spool.start()
