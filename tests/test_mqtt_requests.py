@@ -24,7 +24,8 @@ from posed.messages import structs as messages
 from posed.messages.structs import EventSent, Request, Response
 from posed.messages.topics import Topics
 from posed.mqtt.attempt import Notes, Received
-from posed.mqtt.client import MqttClient, Timing
+from posed.mqtt.client import MqttClient
+from posed.mqtt.connection import Timing
 from posed.mqtt.requests import MAX_AT_ONCE, MAX_BYTES, MAX_WAITING, Requests, Verb
 from tests.broker_fake import FakeBroker
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually

@@ -23,7 +23,8 @@ from posed.config import MqttConfig, MqttEventsConfig
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
 from posed.mqtt.broker import DeliveryResult
-from posed.mqtt.client import MqttClient, Timing
+from posed.mqtt.client import MqttClient
+from posed.mqtt.connection import Timing
 from posed.mqtt.spool import Spool
 from posed.mqtt.store import Moment, Store, StoredEvent
 from posed.pipeline.occurrence import Evidence, Occurrence

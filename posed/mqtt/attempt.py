@@ -1,4 +1,4 @@
-"""One attempt to connect to a broker: its TLS, what paho tells of it, and why it failed."""
+"""One attempt to connect to a broker: its TLS, what paho reports of it, and why it failed."""
 
 from __future__ import annotations
 
@@ -50,10 +50,11 @@ class Received:
 
 
 class Notes:
-    """What paho's callbacks tell about one connection: set its methods as the client's `on_…`.
+    """What paho's callbacks report about one connection: set its methods as the client's `on_…`.
 
-    They run under paho's locks, so they only take notes. There is no way from here back to the paho client:
-    its sockets close when the last reference to it goes, not at some later garbage collection.
+    They run in the network thread under paho's locks, so they only take notes. There is no way from here back
+    to the paho client: its sockets close when the last reference to it goes, not at some later garbage
+    collection.
     """
 
     def __init__(self) -> None:
@@ -61,58 +62,58 @@ class Notes:
         self.end = ""
         self.error = ""
         self.rejection: str | None = None
-        self.answers: deque[tuple[int, bool]] = deque()
+        self.acknowledgements: deque[tuple[int, bool]] = deque()
         self.messages: deque[Received] = deque()
         self.unsubscribed: str | None = None
-        self._answer: ReasonCode | None = None
+        self._connack: ReasonCode | None = None
 
     @property
     def answered(self) -> bool:
         """Whether the attempt is decided."""
-        return self._answer is not None or self.ended
+        return self._connack is not None or self.ended
 
     def refusal(self, version: str) -> ConnectOutcome | None:
         """How the broker refused the connection; None if it did not."""
-        if self._answer is None:
+        if self._connack is None:
             # A broker that cannot read the CONNECT of a newer version may just close the connection (RabbitMQ
             # before 3.13); one that closed it by a TLS alert has not seen the CONNECT.
             if "alert" in self.error:
                 return ConnectOutcome(How.REFUSED, f"TLS failed: {self.error}")
             why = f"does not answer MQTT {version} ({self.end or 'closes the connection'})"
             return ConnectOutcome(How.VERSION_REFUSED, why)
-        if not self._answer.is_failure:
+        if not self._connack.is_failure:
             return None
-        if self._answer.value == _UNSUPPORTED_VERSION:
+        if self._connack.value == _UNSUPPORTED_VERSION:
             return ConnectOutcome(How.VERSION_REFUSED, f"refuses MQTT {version}")
-        return ConnectOutcome(How.REFUSED, f"connection refused by the broker: {_lower(str(self._answer))}")
+        return ConnectOutcome(How.REFUSED, f"connection refused by the broker: {_lower(str(self._connack))}")
 
-    def on_connect(self, _client: Any, _data: Any, _flags: Any, answer: ReasonCode, _more: Any) -> None:
-        """Take note."""
-        self._answer = answer
+    def on_connect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _more: Any) -> None:
+        """Take note of the broker's CONNACK, which is read nowhere else."""
+        self._connack = reason
 
     def on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _more: Any) -> None:
-        """Take note."""
+        """Take note of the end of the connection, and of the reason if there is one."""
         self.ended = True
         # What paho calls unspecified is a closed or broken socket, of which `error` may know more.
         if str(reason) != "Unspecified error":
             self.end = _lower(str(reason))
 
     def on_publish(self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _more: Any) -> None:
-        """Take note: which message was written or acknowledged, and whether the broker took it."""
-        self.answers.append((mid, not reason.is_failure))
+        """Take note of a message that was written or acknowledged, and whether the broker took it."""
+        self.acknowledgements.append((mid, not reason.is_failure))
         if reason.is_failure:
             self.rejection = _lower(str(reason))
 
     def on_subscribe(
         self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _more: Any
     ) -> None:
-        """Take note of a refusal."""
+        """Take note of a subscription that the broker refused."""
         for reason in reasons:
             if reason.is_failure:
                 self.unsubscribed = _lower(str(reason))
 
     def on_message(self, _client: Any, _data: Any, message: MQTTMessage) -> None:
-        """Take note, except of a topic that is no text: not every broker refuses those."""
+        """Take note of a message, unless its topic is no text: not every broker refuses those."""
         with suppress(UnicodeDecodeError):
             self.messages.append(Received(message.topic, bytes(message.payload), message.retain))
 

@@ -14,7 +14,8 @@ from typing import Final, get_args
 from posed.config import MqttConfig, MqttEventsConfig
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
-from posed.mqtt.client import MqttClient, Timing
+from posed.mqtt.client import MqttClient
+from posed.mqtt.connection import Timing
 from posed.mqtt.spool import Spool
 from posed.people.events import EventType
 from posed.pipeline.occurrence import Occurrence

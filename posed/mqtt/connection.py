@@ -1,0 +1,216 @@
+"""One connection to the broker, and how it is made; paho drives it, and only the network thread uses it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from posed.config import MqttConfig
+from posed.mqtt.attempt import ConnectOutcome, How, Notes, reason_of, tls_context
+from posed.mqtt.outbox import Message
+from posed.mqtt.versions import Version, VersionChoice
+
+_MAX_INFLIGHT: Final = 10
+"""At most this many messages may be on the wire unacknowledged. MQTT 5 brokers close the connection over more
+than their Receive Maximum, which paho does not heed; the smallest default among common brokers is HiveMQ's,
+10."""
+
+_SEND_BUFFER_BYTES: Final = 64 * 1024
+"""The system may buffer this much that is not sent yet; by itself Linux would buffer megabytes for a broker
+that does not read: old poses, out of reach of any limit."""
+
+_MAX_PACKET_BYTES: Final = 128 * 1024
+"""An MQTT 5 broker may send us packets of this size; it drops larger ones. 3.1.1 has no such bound."""
+
+_VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long things may take, s."""
+
+    connect_timeout_s: float = 10
+    """The TCP connection, the TLS handshake, and the broker's answer to CONNECT may each take this long."""
+
+    probe_timeout_s: float = 3
+    """The answer to a version that the broker has not accepted yet may take this long while there is another
+    to try: some older brokers read an MQTT 5 CONNECT as one of 3.1.1 and wait for the rest of it (amqtt
+    0.12)."""
+
+    unsent_s: int = 10
+    """The connection counts as dead when the broker's machine has not acknowledged for this long what is
+    written, where the system can tell (Linux). It also bounds the pauses between TCP's own attempts, which
+    grow to minutes: a network that is back is used at once. Source: tcp(7), TCP_USER_TIMEOUT."""
+
+    keepalive_s: int = 15
+    """paho asks for a sign of life after this long a silence and waits as long again for it, so a connection
+    that is open at one end only is noticed after twice as long."""
+
+    backoff_min_s: float = 1
+    """The first new attempt waits at most this long; the wait doubles with each attempt that fails."""
+
+    backoff_max_s: float = 5
+    """No wait is longer; after a connection that lasted as long, waits start again at the minimum. It is
+    short, so that a broker has its devices back within 10 s, and never all at once."""
+
+    give_way_s: float = 300
+    """The client stays away for this long after `give_way`."""
+
+
+class Connection:
+    """One attempt to connect, and the connection that comes of it.
+
+    Args:
+        client: paho's, not connected yet.
+        notes: what its callbacks report.
+        config: the broker.
+        timing: how long things may take.
+
+    Attributes:
+        client: as above.
+        notes: as above.
+    """
+
+    def __init__(self, client: Client, notes: Notes, config: MqttConfig, timing: Timing) -> None:
+        self.client = client
+        self.notes = notes
+        self._config = config
+        self._timing = timing
+
+    def connect(self) -> ConnectOutcome | None:
+        """Open the TCP connection and send CONNECT; returns how that failed, or None."""
+        client = self.client
+        try:
+            client.connect(
+                self._config.host, self._config.port, self._timing.keepalive_s, properties=_bounds(client)
+            )
+        except (OSError, UnicodeError) as error:
+            return ConnectOutcome(How.UNREACHABLE, reason_of(error, self._timing.connect_timeout_s))
+        return None
+
+    def await_connack(self, versions: VersionChoice, stopping: threading.Event) -> ConnectOutcome | None:
+        """Wait for the broker's answer to CONNECT.
+
+        Args:
+            versions: chose the version of this attempt.
+            stopping: ends the wait when it is set.
+
+        Returns:
+            How the attempt ended, or None once the broker has accepted it.
+        """
+        timing = self._timing
+        timeout_s = timing.probe_timeout_s if versions.is_probe else timing.connect_timeout_s
+        answer_by = time.monotonic() + timeout_s
+        while not self.notes.answered and not stopping.is_set():
+            if not self.step(0.1):
+                break
+            if time.monotonic() > answer_by:
+                how = How.VERSION_REFUSED if versions.is_uncertain else How.UNREACHABLE
+                return ConnectOutcome(how, f"no answer to MQTT {versions.version} within {timeout_s:g} s")
+        return self.notes.refusal(versions.version)
+
+    def step(self, wait_s: float) -> bool:
+        """Read and write what there is, after `wait_s` seconds at most; False if the connection failed."""
+        return self.client.loop(wait_s) == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def disconnect(self) -> None:
+        """Send DISCONNECT, so that the broker does not publish the will."""
+        self.client.disconnect()
+
+    def outcome(self) -> ConnectOutcome:
+        """How a connection that was accepted has ended."""
+        why = self.notes.end or self.notes.error or "closed by the broker"
+        return ConnectOutcome(How.LOST, f"connection lost: {why}")
+
+    def close(self) -> None:
+        """Close the socket, if there is one."""
+        if (sock := self.client.socket()) is not None:
+            sock.close()
+
+
+class Connector:
+    """Makes connections to one broker, each with a new paho client: those are bound to one protocol version.
+
+    Args:
+        config: the broker.
+        password: see `posed.config.mqtt_password`.
+        client_id: our id at the broker.
+        will: the broker publishes this message when a connection ends without DISCONNECT.
+        timing: how long things may take.
+
+    Raises:
+        ConfigError: a certificate or key cannot be used.
+    """
+
+    def __init__(
+        self, config: MqttConfig, password: str | None, client_id: str, will: Message, timing: Timing
+    ) -> None:
+        self._config = config
+        self._password = password
+        self._client_id = client_id
+        self._will = will
+        self._timing = timing
+        self._tls = None if config.tls is None else tls_context(config.tls)
+
+    @property
+    def is_insecure(self) -> bool:
+        """Whether any certificate is accepted."""
+        return self._config.tls is not None and self._config.tls.insecure
+
+    def new_connection(self, version: Version) -> Connection:
+        """Make a connection that is not opened yet."""
+        notes = Notes()
+        client = self._new_client(version)
+        # With this callback set, paho leaves all writing to `loop`, which `publish` wakes.
+        client.on_socket_register_write = _leave_to_loop
+        client.on_socket_open = self._tune
+        client.on_connect = notes.on_connect
+        client.on_disconnect = notes.on_disconnect
+        client.on_publish = notes.on_publish
+        client.on_subscribe = notes.on_subscribe
+        client.on_message = notes.on_message
+        client.on_log = notes.on_log
+        return Connection(client, notes, self._config, self._timing)
+
+    def _new_client(self, version: Version) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            protocol=_VERSIONS[version],
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = self._timing.connect_timeout_s
+        client.max_inflight_messages = _MAX_INFLIGHT
+        client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
+        client.username_pw_set(self._config.username, self._password)
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
+        return client
+
+    def _tune(self, _client: Any, _data: Any, sock: Any) -> None:
+        """Send each message at once, keep the queue where it is counted, and notice when nobody reads."""
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._timing.unsent_s * 1000)
+
+
+def _bounds(client: Client) -> Properties | None:
+    """How large a message we take, where the protocol can say so."""
+    if client.protocol != MQTTProtocolVersion.MQTTv5:
+        return None
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho gives it no types
+    properties.MaximumPacketSize = _MAX_PACKET_BYTES
+    return properties
+
+
+def _leave_to_loop(_client: Any, _data: Any, _sock: Any) -> None:
+    pass
