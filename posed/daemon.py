@@ -165,7 +165,7 @@ class Daemon:
             availability_topic=topics.availability,
             on_connect=self._on_broker,
             subscriptions=self._inbox.subscriptions,
-            on_message=self._inbox.hear,
+            on_message=self._inbox.receive,
             kept=[topics.state],
         )
 

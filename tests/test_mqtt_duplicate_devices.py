@@ -18,42 +18,42 @@ def told(run: str, uptime_s: int) -> bytes:
 def rivals(uptime_s: float = 100, *, kept: bool = True) -> DuplicateDeviceDetector:
     ours = DuplicateDeviceDetector("bbbb", lambda: uptime_s, lambda: NOW)
     if kept:
-        assert ours.heed(told("bbbb", 1)) is None
+        assert ours.check(told("bbbb", 1)) is None
     return ours
 
 
 @pytest.mark.parametrize(("uptime_s", "older"), [(500, True), (20, False)])
 def test_the_younger_gives_way(uptime_s, older):
-    assert rivals().heed(told("aaaa", uptime_s)) == DuplicateDevice("aaaa", older)
+    assert rivals().check(told("aaaa", uptime_s)) == DuplicateDevice("aaaa", older)
 
 
 @pytest.mark.parametrize(("run", "older"), [("aaaa", True), ("cccc", False)])
 def test_two_that_started_together_agree_by_their_runs(run, older):
-    assert rivals(100.9).heed(told(run, 100)) == DuplicateDevice(run, older)
+    assert rivals(100.9).check(told(run, 100)) == DuplicateDevice(run, older)
 
 
 def test_what_a_run_before_has_left_is_no_rival():
-    assert rivals(kept=False).heed(told("aaaa", 500)) is None
+    assert rivals(kept=False).check(told("aaaa", 500)) is None
 
 
 @pytest.mark.parametrize(
     "payload", [b"", b"{}", b"\xff", b"[" * 60000, b'{"run": 1}', b'{"run": "a", "time": "x"}']
 )
 def test_what_is_no_state_is_no_rival(payload):
-    assert rivals().heed(payload) is None
+    assert rivals().check(payload) is None
 
 
 def test_a_state_that_a_broker_got_back_from_before_our_start_is_no_rivals() -> None:
     ours = DuplicateDeviceDetector("bbbb", lambda: 60, lambda: NOW)
-    ours.heed(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
+    ours.check(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
     old = encode(state(run="aaaa", time=rfc3339(NOW - 90), uptime_s=600))
-    assert ours.heed(old) is None
+    assert ours.check(old) is None
     alive = encode(state(run="aaaa", time=rfc3339(NOW - 20), uptime_s=600))
-    assert ours.heed(alive) == DuplicateDevice("aaaa", older=True)
+    assert ours.check(alive) == DuplicateDevice("aaaa", older=True)
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
 def test_no_time_of_a_state_stops_anything(time: str) -> None:
     ours = DuplicateDeviceDetector("bbbb", lambda: 60, lambda: NOW)
-    ours.heed(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
-    ours.heed(f'{{"run": "x", "time": "{time}", "uptime_s": 1}}'.encode())
+    ours.check(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
+    ours.check(f'{{"run": "x", "time": "{time}", "uptime_s": 1}}'.encode())

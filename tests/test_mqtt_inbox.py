@@ -29,7 +29,7 @@ class House:
         self.inbox = Inbox(CONFIG, Topics.of(CONFIG), detector, self.requests.append, self.reasons.append)
 
     def hear(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
-        self.inbox.hear(Received(topic, payload, retained=retained))
+        self.inbox.receive(Received(topic, payload, retained=retained))
 
     def hear_state(self, run: str, uptime_s: float) -> None:
         state = {"run": run, "time": rfc3339(time.time()), "uptime_s": uptime_s}

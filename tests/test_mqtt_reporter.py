@@ -59,10 +59,10 @@ def test_which_poses_are_wanted_can_change(broker):
     assert broker.messages == []
 
 
-def test_zones_are_told_again_only_when_they_change(broker):
-    telling = reporter(broker)
+def test_zones_are_published_again_only_when_they_change(broker):
+    publishing = reporter(broker)
     for counts in ({"bed": 1, "door": 0}, {"bed": 1, "door": 0}, {"bed": 1, "door": None}):
-        assert telling.zones(counts)
+        assert publishing.zones(counts)
     assert [(message.topic, message.json["people"]) for message in broker.messages] == [
         ("posed/hall/zones/bed", 1),
         ("posed/hall/zones/door", 0),
@@ -71,11 +71,11 @@ def test_zones_are_told_again_only_when_they_change(broker):
     assert all((message.qos, message.retain) == (1, True) for message in broker.messages)
 
 
-def test_a_broker_that_lost_its_memory_is_told_again(broker):
-    telling = reporter(broker)
-    telling.zones({"bed": 1})
-    telling.again()
-    telling.zones({"bed": 1})
+def test_a_broker_that_lost_its_memory_gets_everything_again(broker):
+    publishing = reporter(broker)
+    publishing.zones({"bed": 1})
+    publishing.again()
+    publishing.zones({"bed": 1})
     assert len(broker.messages) == 2
 
 

@@ -1,4 +1,4 @@
-"""What the broker keeps of us: when it is told what."""
+"""What the broker keeps of us: what is published when."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Publisher:
         self.broker = FakeBroker()
         self.retained = RetainedPublisher(self.broker, lambda: self.now_s)
 
-    def tell(self, people: int | None, spacing_s: float = 0) -> None:
+    def publish(self, people: int | None, spacing_s: float = 0) -> None:
         message = ZoneMessage(device="hall", time=str(self.now_s), zone="bed", occupied=None, people=people)
-        self.retained.tell(TOPIC, lambda: message, spacing_s)
+        self.retained.publish(TOPIC, lambda: message, spacing_s)
 
     @property
     def published(self) -> list[int | None]:
@@ -35,43 +35,43 @@ def publisher() -> Publisher:
     return Publisher()
 
 
-def test_a_change_is_told_at_once_and_the_same_is_not(publisher):
+def test_a_change_is_published_at_once_and_the_same_is_not(publisher):
     for people in (None, 0, 0, 1, 1):
         publisher.now_s += 1
-        publisher.tell(people)
+        publisher.publish(people)
     assert publisher.published == [None, 0, 1]
 
 
-def test_the_same_is_told_again_after_the_interval(publisher):
-    publisher.tell(1)
+def test_the_same_is_published_again_after_the_interval(publisher):
+    publisher.publish(1)
     publisher.now_s += INTERVAL_S - 1
-    publisher.tell(1)
+    publisher.publish(1)
     assert publisher.published == [1]
     publisher.now_s += 1
-    publisher.tell(1)
+    publisher.publish(1)
     assert publisher.published == [1, 1]
 
 
 def test_a_change_waits_for_the_spacing(publisher):
-    publisher.tell(1, 1)
+    publisher.publish(1, 1)
     publisher.now_s += 0.9
-    publisher.tell(2, 1)
+    publisher.publish(2, 1)
     assert publisher.published == [1]
     publisher.now_s += 0.1
-    publisher.tell(3, 1)
+    publisher.publish(3, 1)
     assert publisher.published == [1, 3]
 
 
-def test_what_was_not_taken_is_told_once_it_can_be(publisher):
+def test_what_was_not_taken_is_published_once_it_can_be(publisher):
     publisher.broker.full = True
-    publisher.tell(1)
+    publisher.publish(1)
     publisher.broker.full = False
-    publisher.tell(1)
+    publisher.publish(1)
     assert publisher.published == [1]
 
 
-def test_everything_is_told_again_to_a_broker_that_lost_its_memory(publisher):
-    publisher.tell(1, 1)
+def test_everything_is_published_again_to_a_broker_that_lost_its_memory(publisher):
+    publisher.publish(1, 1)
     publisher.retained.again()
-    publisher.tell(1, 1)
+    publisher.publish(1, 1)
     assert publisher.published == [1, 1]

@@ -93,8 +93,8 @@ def record(  # noqa: PLR0913 - keywords, each with a name at the call
     """
     if out.is_file() and not replace:
         raise RecordingError(f"{out}: exists already; choose another name, or use --force")
-    with broker_session(config.mqtt, mqtt_password(config.mqtt)) as visit:
-        recorder = _Recorder(visit, Topics.of(config), config.device)
+    with broker_session(config.mqtt, mqtt_password(config.mqtt)) as session:
+        recorder = _Recorder(session, Topics.of(config), config.device)
         start = recorder.begin(stopped)
         if start is None:
             return None
@@ -112,15 +112,15 @@ def record(  # noqa: PLR0913 - keywords, each with a name at the call
 class _Recorder:
     """A conversation with the daemon."""
 
-    def __init__(self, visit: BrokerSession, topics: Topics, device: str) -> None:
-        self._visit = visit
+    def __init__(self, session: BrokerSession, topics: Topics, device: str) -> None:
+        self._session = session
         self._topics = topics
         self._device = device
         self._transaction = f"record-{secrets.token_hex(4)}"
         self._next_ask = NotBefore()
         self._give_up = NotBefore()
         self._give_up.put_off(ANSWER_S)
-        visit.listen(topics.response(_VERB), topics.recording)
+        session.listen(topics.response(_VERB), topics.recording)
         self._ask()
 
     def begin(self, stopped: Callable[[], bool]) -> RecordingStart | None:
@@ -141,13 +141,13 @@ class _Recorder:
                 f"device {self._device}: no answer within {ANSWER_S:g} s; is its daemon running, "
                 f"and may this user publish on {self._topics.request(_VERB)}?"
             )
-        lines = [self._line(topic, payload) for topic, payload in self._visit.receive(0.2)]
+        lines = [self._line(topic, payload) for topic, payload in self._session.receive(0.2)]
         return [line for line in lines if line is not None]
 
     def _ask(self) -> None:
         self._next_ask.put_off(AGAIN_S)
         request = RecordRequest(transaction=self._transaction, seconds=ASK_S)
-        self._visit.publish(self._topics.request(_VERB), encode(request))
+        self._session.publish(self._topics.request(_VERB), encode(request))
 
     def _line(self, topic: str, payload: bytes) -> Recorded | None:
         try:

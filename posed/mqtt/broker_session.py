@@ -1,4 +1,4 @@
-"""A short visit to the broker, by a command: under an id of its own, so that a daemon is not disturbed."""
+"""A short connection of a command to the broker, under an id of its own, so that no daemon is disturbed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONNECT_S: Final = 5.0
 """The connection, the TLS handshake and the broker's answer may each take this long, s."""
 
 RETAINED_S: Final = 0.5
-"""Retained messages are waited for this long after subscribing, s; nothing tells which is the last."""
+"""Retained messages are waited for this long after subscribing, s; no message says that it is the last."""
 
 _VERSIONS: Final = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 

@@ -50,7 +50,7 @@ class DiscoveredDevice:
             engine_is_known: whether an engine has been opened.
 
         Returns:
-            Whether something is announced anew: what is taken back and put back at once is to be told again.
+            Whether something is announced anew: its state is then to be published again, too.
         """
         now = config, self._has_temperature(engine_is_known=engine_is_known)
         if now == self._announced:

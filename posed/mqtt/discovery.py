@@ -1,4 +1,4 @@
-"""Tells Home Assistant what there is, and takes back what is no more.
+"""Announces to Home Assistant what there is, and takes back what is gone.
 
 What was announced is kept in a file, since a broker need not hand retained messages out (RabbitMQ 3.10 does
 not to wildcards), and what a new configuration no longer has must be taken back by name.

@@ -19,8 +19,8 @@ _SAME_S: Final = 2.0
 """Starts that are no further apart than this, s, cannot be told apart: uptimes are whole seconds."""
 
 
-class _Told(Struct):
-    """What is needed of a state, whoever wrote it."""
+class _AnyState(Struct):
+    """The fields that are needed of a state, whichever daemon published it."""
 
     run: Annotated[str, msgspec.Meta(max_length=64)]
     time: Annotated[datetime.datetime, msgspec.Meta(tz=True)]
@@ -50,21 +50,21 @@ class DuplicateDeviceDetector:
         self._now = now
         self._kept_ours = False
 
-    def heed(self, payload: bytes) -> DuplicateDevice | None:
-        """Take a state that the broker has; None where there is nobody else, as far as is known."""
+    def check(self, payload: bytes) -> DuplicateDevice | None:
+        """Check a state that the broker sent; returns None where no other daemon is known."""
         try:
-            told = msgspec.json.decode(payload, type=_Told)
+            state = msgspec.json.decode(payload, type=_AnyState)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        if told.run == self._run:
+        if state.run == self._run:
             self._kept_ours = True
-        if told.run == self._run or not self._kept_ours:  # that of a run before is no rival's
+        if state.run == self._run or not self._kept_ours:  # that of a run before is no rival's
             return None
         # Whoever lives repeats the state; one from before our start is a memory that the broker got back.
-        if told.time.timestamp() < self._now() - self._uptime_s():
+        if state.time.timestamp() < self._now() - self._uptime_s():
             return None
         # Both sides take the start from the same two numbers, so that they agree, whatever the clocks say.
-        began_s = told.time.timestamp() - told.uptime_s
+        began_s = state.time.timestamp() - state.uptime_s
         before_us_s = self._now() - int(self._uptime_s()) - began_s
-        older = told.run < self._run if abs(before_us_s) < _SAME_S else before_us_s > 0
-        return DuplicateDevice(told.run, older)
+        older = state.run < self._run if abs(before_us_s) < _SAME_S else before_us_s > 0
+        return DuplicateDevice(state.run, older)

@@ -33,17 +33,17 @@ def forget(config: Config, announced: Path, *, force: bool) -> Sequence[str]:
         ConfigError: the configuration cannot be used.
     """
     topics, device_id, prefix = Topics.of(config), device_id_of(config), config.homeassistant.prefix
-    with broker_session(config.mqtt, mqtt_password(config.mqtt)) as visit:
-        own = visit.retained(f"{topics.base}/#")
+    with broker_session(config.mqtt, mqtt_password(config.mqtt)) as session:
+        own = session.retained(f"{topics.base}/#")
         if own.get(topics.availability) == ONLINE and not force:
             raise BrokerError(
                 f"device {config.device}: is online, and would announce itself again; stop its daemon first"
             )
-        discovery = visit.retained(f"{prefix}/+/{device_id}/config", f"{prefix}/+/{device_id}/+/config")
+        discovery = session.retained(f"{prefix}/+/{device_id}/config", f"{prefix}/+/{device_id}/+/config")
         found = {*own, *discovery, *_known(config), *known_topics(announced)}
         emptied = _in_order(found, prefix, discovery)
         for topic in emptied:
-            visit.empty(topic)
+            session.empty(topic)
     announced.unlink(missing_ok=True)
     return emptied
 

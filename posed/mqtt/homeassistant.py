@@ -94,7 +94,7 @@ def announcements(config: Config, model: str, *, has_temperature: bool) -> dict[
     Args:
         config: says how to announce, and what there is.
         model: name of the network.
-        has_temperature: whether the engine tells its temperature.
+        has_temperature: whether the engine reports its temperature.
     """
     settings = config.homeassistant
     if settings.discovery == "off":
@@ -144,7 +144,7 @@ def entities(config: Config, *, has_temperature: bool) -> dict[str, Entity]:
 
     Args:
         config: says what there is.
-        has_temperature: whether the engine tells its temperature.
+        has_temperature: whether the engine reports its temperature.
     """
     topics = Topics.of(config)
     found = _presence(topics)

@@ -23,7 +23,7 @@ RIVAL_WARN_S: Final = 300.0
 """Between two warnings of another daemon with this device's name, s."""
 
 BIRTH_DELAY_S: Final = 5.0
-"""How long after Home Assistant's start it is told everything at most, each daemon at its own time, s."""
+"""Everything is published again within this long after Home Assistant's start, at a random time, s."""
 
 
 class Inbox:
@@ -57,29 +57,29 @@ class Inbox:
 
     @property
     def subscriptions(self) -> list[str]:
-        """Topics that it is to hear."""
+        """Topic filters to subscribe to."""
         return [self._request_topics, *self._births]
 
-    def hear(self, message: Received) -> None:
+    def receive(self, message: Received) -> None:
         """Take a message; from the network thread."""
         if message.topic == self._state_topic:
-            self._heed_state(message.payload)
+            self._check_state(message.payload)
         elif message.topic not in self._births:
             self._on_request(message)
         elif message.payload == ONLINE and not message.retained:
             self._next_birth.put_off(random.uniform(0, BIRTH_DELAY_S))  # noqa: S311
 
     def take_birth(self) -> bool:
-        """Whether Home Assistant has started and is to be told everything now; True once per start."""
+        """Whether Home Assistant has started and needs everything again now; True once per start."""
         return self._next_birth.take(math.inf)
 
-    def _heed_state(self, payload: bytes) -> None:
+    def _check_state(self, payload: bytes) -> None:
         """Another daemon of this name: the younger gives way."""
-        rival = self._detector.heed(payload)
+        rival = self._detector.check(payload)
         if rival is None:
             return
-        said = f"another daemon, of run {rival.run!r}, has the device name {self._device}"
+        problem = f"another daemon, of run {rival.run!r}, has the device name {self._device}"
         if rival.older:
-            self._give_way(f"{said} and was there before: give one of them another `device`")
+            self._give_way(f"{problem} and was there before: give one of them another `device`")
         else:
-            self._warn_of_rival.warning(f"{said} and has to give way: give one of them another `device`")
+            self._warn_of_rival.warning(f"{problem} and has to give way: give one of them another `device`")

@@ -48,7 +48,7 @@ class Recording:
         return self._describe()
 
     def take(self, frame: Frame, poses: Sequence[Pose], *, dark: bool = False) -> None:
-        """One frame.
+        """Publish a frame, if a recording is on.
 
         Args:
             frame: whose poses they are.
@@ -60,7 +60,7 @@ class Recording:
         height, width, _ = frame.image.shape
         number, self._number = self._number, self._number + 1
         raw = [raw_pose(pose) for pose in poses]
-        self._tell(
+        self._publish(
             RecordedFrame(
                 number=number,
                 sequence=frame.sequence,
@@ -75,10 +75,10 @@ class Recording:
     def settings_changed(self) -> None:
         """From the next frame on other settings apply."""
         if self._is_on():
-            self._tell(self._describe())
+            self._publish(self._describe())
 
     def _is_on(self) -> bool:
         return self._clock() < self._until
 
-    def _tell(self, line: Struct) -> None:
+    def _publish(self, line: Struct) -> None:
         self._broker.publish(self._topic, encode(line), expiry_s=EXPIRY_S)

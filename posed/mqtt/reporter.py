@@ -29,7 +29,7 @@ POSES_EXPIRY_S: Final = 5
 
 
 class Reporter:
-    """Publishes what a camera's subscribers hear.
+    """Publishes what a camera's subscribers receive.
 
     Args:
         sender: who speaks.
@@ -92,12 +92,12 @@ class Reporter:
 
     def state(self, make: Callable[[], State]) -> bool:
         """Publish the state that `make` returns, if it is new or due; False if the broker's queue is full."""
-        return self._retained.tell(self._topics.state, make, STATE_SPACING_S)
+        return self._retained.publish(self._topics.state, make, STATE_SPACING_S)
 
     def zones(self, counts: Mapping[str, int | None]) -> bool:
         """Publish what is new or due of how many people are in each zone; False if the queue is full."""
         taken = [
-            self._retained.tell(self._topics.zone(zone), partial(zone_message, self._sender, zone, people))
+            self._retained.publish(self._topics.zone(zone), partial(zone_message, self._sender, zone, people))
             for zone, people in counts.items()
         ]
         return all(taken)

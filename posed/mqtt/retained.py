@@ -1,4 +1,4 @@
-"""What the broker keeps of us: told on change, again after a while, and again with every connection."""
+"""What the broker keeps of us: published on change, again after a while, and with every connection."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ INTERVAL_S: Final = 30.0
 """Each message is published at least this often, s."""
 
 
-class Told(Protocol):
-    """A message that says what of it is worth telling."""
+class RetainedMessage(Protocol):
+    """A message of which the broker keeps the last one."""
 
     @property
-    def essence(self) -> Hashable: ...  # noqa: D102
+    def essence(self) -> Hashable:
+        """The part of the message that makes it worth publishing when it changes."""
 
 
 class RetainedPublisher:
@@ -31,9 +32,9 @@ class RetainedPublisher:
     def __init__(self, broker: Broker, clock: Callable[[], float] = time.monotonic) -> None:
         self._broker = broker
         self._clock = clock
-        self._told: dict[str, tuple[Hashable, float]] = {}
+        self._published: dict[str, tuple[Hashable, float]] = {}
 
-    def tell(self, topic: str, make: Callable[[], Told], spacing_s: float = 0) -> bool:
+    def publish(self, topic: str, make: Callable[[], RetainedMessage], spacing_s: float = 0) -> bool:
         """Publish a message if it says something new, or is due again.
 
         Args:
@@ -42,20 +43,20 @@ class RetainedPublisher:
             spacing_s: how soon after the last message the next may follow, s; until then a change waits.
 
         Returns:
-            False if the way to the broker did not take it.
+            False if the broker's queue is full, or there is no connection.
         """
-        essence, told_at = self._told.get(topic, (None, None))
+        essence, published_at = self._published.get(topic, (None, None))
         now = self._clock()
-        if told_at is not None and now - told_at < spacing_s:
+        if published_at is not None and now - published_at < spacing_s:
             return True
         message = make()
-        if told_at is not None and now - told_at < INTERVAL_S and essence == message.essence:
+        if published_at is not None and now - published_at < INTERVAL_S and essence == message.essence:
             return True
         taken = self._broker.publish(topic, encode(message), qos=1, retain=True)
         if taken:
-            self._told[topic] = message.essence, now
+            self._published[topic] = message.essence, now
         return taken
 
     def again(self) -> None:
-        """Tell everything again; any thread may call this."""
-        self._told = {}
+        """Let everything be published again; any thread may call this."""
+        self._published = {}
