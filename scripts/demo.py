@@ -29,6 +29,7 @@ from posed.errors import ModelError
 from posed.model.catalogue import locate
 from posed.pose import KEYPOINTS
 from scripts.paths import CORAL_353X481, ROOT
+from scripts.ports import free_port
 
 CONFIG = ROOT / "config" / "demo.yaml"
 MODEL_OF_REAL_PEOPLE = "coral-353x481"
@@ -126,13 +127,6 @@ def say(line: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be said
         signal.raise_signal(signal.SIGTERM)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_broker(port: int, broker: subprocess.Popen[bytes]) -> bool:

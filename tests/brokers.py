@@ -20,6 +20,8 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 
+from scripts.ports import free_port
+
 # Debian puts mosquitto where the PATH of a user does not look.
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
@@ -38,12 +40,6 @@ def eventually(condition: Callable[[], object], timeout_s: float = 8) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"did not come to hold within {timeout_s} s"
         time.sleep(0.005)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class _Process:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import time
 from pathlib import Path
 
@@ -54,10 +53,3 @@ def seconds(text: str) -> float:
     if not 1 <= float(text) <= 86400:
         raise argparse.ArgumentTypeError(f"must be 1 to 86400, got {text}")
     return float(text)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

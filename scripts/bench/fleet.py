@@ -43,7 +43,7 @@ from posed.config import Config, live_values
 from posed.messages.structs import Poses, Size, encode, person_message, rfc3339
 from posed.messages.topics import Topics
 from posed.pose import KEYPOINT_COUNT, Pose
-from scripts.bench.common import free_port
+from scripts.ports import free_port
 from scripts.standins.messages import event, state
 
 RATE_HZ: Final = 10

@@ -31,8 +31,9 @@ import aiohttp
 from posed.commands.bench.camera import DrawnCamera
 from posed.config import Config
 from posed.daemon import Daemon
-from scripts.bench.common import five_people, free_port
+from scripts.bench.common import five_people
 from scripts.paths import CORAL_353X481
+from scripts.ports import free_port
 from scripts.standins.edgetpu import Behaviour, built
 
 THIS: Final = (sys.executable, "-m", "scripts.bench.web")
