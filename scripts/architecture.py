@@ -1,13 +1,15 @@
 """Which package of posed imports which, read off the code, and the drawing of it in docs/architecture.svg.
 
-    python -m scripts.architecture      # writes the drawing
+    scripts/python architecture      # writes the drawing
 
 A package imports only those above it: that is what `tests/test_architecture.py` holds the code to.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
+import sys
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -112,5 +114,16 @@ def drawing() -> str:
 
 DRAWN: Final = POSED.parent / "docs" / "architecture.svg"
 
-if __name__ == "__main__":
+
+def main() -> int:
+    """Write the drawing; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/python architecture", description="Draws docs/architecture.svg from the code's imports."
+    )
+    parser.parse_args()
     DRAWN.write_text(drawing(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
