@@ -118,7 +118,7 @@ def setup(
     ] = False,
 ) -> None:
     """Ask for broker, name and camera, test each answer, and write the configuration."""
-    from posed.commands.setup.dialog import Given
+    from posed.commands.setup.answers import Given
     from posed.commands.setup.dialog import setup as set_up
     from posed.log import start_log
 

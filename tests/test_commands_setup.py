@@ -22,7 +22,8 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
-from posed.commands.setup.dialog import Given, setup
+from posed.commands.setup.answers import Given
+from posed.commands.setup.dialog import setup
 from posed.commands.setup.find import FoundBroker, FoundCamera, find_brokers, find_cameras
 from posed.commands.setup.write import Secret, write
 from posed.config import TlsConfig, load, mqtt_password
