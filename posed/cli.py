@@ -85,9 +85,9 @@ def check(config: ConfigOption = None) -> None:
     """Check a configuration, and list every problem in it."""
     from posed.config import load
     from posed.paths import overlay_file
-    from posed.service.check import check as look
+    from posed.service.check import check as check_config
 
-    to_do = look(load(config, overlay=overlay_file()))
+    to_do = check_config(load(config, overlay=overlay_file()))
     typer.echo(f"{config or 'the default configuration'}: good")
     if to_do:
         typer.echo(to_do)

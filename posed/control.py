@@ -225,7 +225,7 @@ class Control:
         if newest is None or not parts.status.delivers:
             raise RequestError("snapshot: no picture of now: the camera or the engine is being waited for")
         image, people = newest
-        poses = [one.person.pose for one in people]
+        poses = [tracked.person.pose for tracked in people]
         shown = picture(image, poses, shows, config.decode.keypoint_threshold)
         size_bytes = parts.reporter.picture(shown)
         if size_bytes is None:

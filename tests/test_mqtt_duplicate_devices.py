@@ -11,39 +11,39 @@ from scripts.standins.messages import state
 NOW = 1_800_000_000.0
 
 
-def told(run: str, uptime_s: int) -> bytes:
+def received(run: str, uptime_s: int) -> bytes:
     return encode(state(run=run, time=rfc3339(NOW), uptime_s=uptime_s))
 
 
-def rivals(uptime_s: float = 100, *, kept: bool = True) -> DuplicateDeviceDetector:
+def detector(uptime_s: float = 100, *, kept: bool = True) -> DuplicateDeviceDetector:
     ours = DuplicateDeviceDetector("bbbb", lambda: uptime_s, lambda: NOW)
     if kept:
-        assert ours.check(told("bbbb", 1)) is None
+        assert ours.check(received("bbbb", 1)) is None
     return ours
 
 
 @pytest.mark.parametrize(("uptime_s", "older"), [(500, True), (20, False)])
 def test_the_younger_gives_way(uptime_s, older):
-    assert rivals().check(told("aaaa", uptime_s)) == DuplicateDevice("aaaa", older)
+    assert detector().check(received("aaaa", uptime_s)) == DuplicateDevice("aaaa", older)
 
 
 @pytest.mark.parametrize(("run", "older"), [("aaaa", True), ("cccc", False)])
 def test_two_that_started_together_agree_by_their_runs(run, older):
-    assert rivals(100.9).check(told(run, 100)) == DuplicateDevice(run, older)
+    assert detector(100.9).check(received(run, 100)) == DuplicateDevice(run, older)
 
 
-def test_what_a_run_before_has_left_is_no_rival():
-    assert rivals(kept=False).check(told("aaaa", 500)) is None
+def test_what_a_run_before_has_left_is_no_duplicate():
+    assert detector(kept=False).check(received("aaaa", 500)) is None
 
 
 @pytest.mark.parametrize(
     "payload", [b"", b"{}", b"\xff", b"[" * 60000, b'{"run": 1}', b'{"run": "a", "time": "x"}']
 )
-def test_what_is_no_state_is_no_rival(payload):
-    assert rivals().check(payload) is None
+def test_what_is_no_state_is_no_duplicate(payload):
+    assert detector().check(payload) is None
 
 
-def test_a_state_that_a_broker_got_back_from_before_our_start_is_no_rivals() -> None:
+def test_a_state_that_a_broker_got_back_from_before_our_start_is_not_a_duplicates() -> None:
     ours = DuplicateDeviceDetector("bbbb", lambda: 60, lambda: NOW)
     ours.check(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
     old = encode(state(run="aaaa", time=rfc3339(NOW - 90), uptime_s=600))

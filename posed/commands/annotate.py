@@ -123,8 +123,8 @@ def _draw(
             frame = inferred.frame
             poses = poses_of(inferred, network, config.decode, mirror=config.camera.mirror)
             people = scene.update(poses, frame, dark=inferred.dark)
-            if (look := scene.next_crop()) is not None:
-                pipeline.look(look, frame)
+            if (crop := scene.next_crop()) is not None:
+                pipeline.look(crop, frame)
             writer.write(draw_people(frame.image, people, config.people.zones, threshold), frame.time_s)
             show()
 

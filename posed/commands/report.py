@@ -339,12 +339,12 @@ def show_event(number: str, event: Occurrence, since_s: float, *, as_json: bool)
 
     Args:
         number: the event's id in this replay.
-        event: the event as it is told.
+        event: the event as it is published.
         since_s: media time that passed since the recording's first frame, s.
         as_json: whether to print a JSON object.
     """
     if as_json:
-        told = {
+        fields = {
             "id": number,
             "since_s": round(since_s, 3),
             "time": rfc3339(event.time_s),
@@ -353,7 +353,7 @@ def show_event(number: str, event: Occurrence, since_s: float, *, as_json: bool)
             "zone": event.zone,
             "detail": dict(event.detail),
         }
-        print_line(json.dumps(told))
+        print_line(json.dumps(fields))
         return
     who = "" if event.person is None else f"person {event.person}"
     detail = " ".join(f"{name}={value}" for name, value in event.detail.items())

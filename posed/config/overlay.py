@@ -20,7 +20,7 @@ from posed.files import replace_file
 
 log = logging.getLogger(__name__)
 
-_HEAD: Final = (
+_HEADER: Final = (
     "# Settings that were changed by requests. Later than the file, earlier than the environment.\n"
 )
 
@@ -67,7 +67,7 @@ def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
     values = live_values(config)
     for name in names:
         merge(tree, nest(tuple(name.split(".")), values[name]))
-    text = _HEAD + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None)
+    text = _HEADER + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None)
     if len(text) > MOST_BYTES:
         raise ConfigError([f"{overlay}: must be at most {MOST_BYTES} bytes, got {len(text)}"])
     replace_file(overlay, text)

@@ -20,8 +20,8 @@ is found. Faces are hardly known by 15 blocks across any more, and one has as ma
 than half of the picture; heads that are found are covered. Source: Bachmann, European Journal of Cognitive
 Psychology 3 (1991), doi:10.1080/09541449108406221."""
 
-_HEAD: Final = 0.6
-"""A head's disc as a share of the breadth of the shoulders, or of what is seen of the head."""
+_HEAD_RADIUS_SHARE: Final = 0.6
+"""The radius of a head's disc, as a share of the breadth of the shoulders, or of what is seen of the head."""
 
 _QUALITY: Final = 85
 _GREY: Final = (127, 127, 127)
@@ -80,4 +80,5 @@ def _cover_head(image: Image, pose: Pose, threshold: float) -> None:
     breadth_px = float(np.hypot(*(left - right)))
     extent_px = float(np.hypot(*np.ptp(head, axis=0)))
     y, x = np.clip(head.mean(axis=0).round(), -(2**15), 2**15).astype(int).tolist()
-    cv2.circle(image, (x, y), round(min(_HEAD * max(breadth_px, extent_px), 2**15)) + 1, _GREY, cv2.FILLED)
+    radius_px = _HEAD_RADIUS_SHARE * max(breadth_px, extent_px)
+    cv2.circle(image, (x, y), round(min(radius_px, 2**15)) + 1, _GREY, cv2.FILLED)

@@ -48,14 +48,14 @@ def draw_people(
     thickness = _thickness(image)
     for name, zone in zones.items():
         _draw_zone(drawn, name, zone, thickness)
-    for one in people:
-        colour = _COLOURS[one.person.id % len(_COLOURS)]
-        pose = one.person.pose
+    for tracked in people:
+        colour = _COLOURS[tracked.person.id % len(_COLOURS)]
+        pose = tracked.person.pose
         _draw_pose(drawn, pose, keypoint_threshold, colour, thickness)
         seen = pose.points[pose.scores >= keypoint_threshold]
         if len(seen):
             top, left = _clipped(seen.min(axis=0))
-            _write(drawn, f"{one.person.id} {one.posture}", (left, top), colour)
+            _write(drawn, f"{tracked.person.id} {tracked.posture}", (left, top), colour)
     return drawn
 
 

@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from posed.engine.tflite import find_runtime, told
+from posed.engine.tflite import error_text, find_runtime
 from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model
 
@@ -125,7 +125,8 @@ def _loaded_from(library: str) -> Path:
         entry = getattr(ctypes.CDLL(library), _ENTRY_POINT)
     except OSError as error:
         raise EngineError(
-            f"no Edge TPU: {library} is not installed ({told(error)}); install feranick's libedgetpu1-std"
+            f"no Edge TPU: {library} is not installed ({error_text(error)}); "
+            "install feranick's libedgetpu1-std"
         ) from None
     except AttributeError:
         raise EngineError(

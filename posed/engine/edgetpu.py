@@ -7,7 +7,7 @@ import time
 from typing import Any, Final
 
 from posed.engine.compatibility import LIBRARY, Delegate, check_compatibility
-from posed.engine.tflite import TfliteEngine, check_outputs, find_runtime, told
+from posed.engine.tflite import TfliteEngine, check_outputs, error_text, find_runtime
 from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model
 
@@ -52,14 +52,14 @@ def connect(model: Model, device: str, library: str, why: str) -> TfliteEngine:
     try:
         interpreter = _interpreter(model.content, device, library)
     except ValueError as error:
-        text = told(error)
+        text = error_text(error)
         if "load delegate" not in text:  # pycoral does both in one call
             raise ModelError(f"{model.path}: must be a model that the runtime can run, got: {text}") from None
         raise EngineLost(
             f"no Edge TPU answered (device: {name}); is it plugged in, free, and may this user open it?"
         ) from None
     except RuntimeError as error:
-        raise EngineLost(f"edgetpu {name}: failed to take the model ({told(error)})") from None
+        raise EngineLost(f"edgetpu {name}: failed to take the model ({error_text(error)})") from None
     check_outputs(model, interpreter)
     return TfliteEngine(model, interpreter, kind="edgetpu", device=name, why=why)
 

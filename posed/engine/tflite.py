@@ -51,7 +51,7 @@ def find_runtime(packages: Sequence[str] = RUNTIMES) -> Runtime:
         try:
             module = importlib.import_module(f"{package}.interpreter")
         except ImportError as error:  # also one that is there but does not fit its numpy
-            problems.append(told(error))
+            problems.append(error_text(error))
         else:
             version = getattr(importlib.import_module(package), "__version__", "of unknown version")
             return Runtime(module, f"{package.replace('_', '-')} {version}", slow=package != RUNTIMES[0])
@@ -61,7 +61,7 @@ def find_runtime(packages: Sequence[str] = RUNTIMES) -> Runtime:
     )
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """What a runtime said, as a part of one line of ours.
 
     The exception loses its traceback, whose frames would hold the interpreter, and that the device, for as
@@ -112,7 +112,9 @@ class TfliteEngine:
         try:
             self._interpreter.invoke()
         except RuntimeError as error:
-            raise EngineLost(f"{self.kind} {self.device}: failed to run the model ({told(error)})") from None
+            raise EngineLost(
+                f"{self.kind} {self.device}: failed to run the model ({error_text(error)})"
+            ) from None
 
     def _write_input(self, image: Image) -> None:
         """Put the picture into the input tensor in the model's own type, with no copy in between.
@@ -172,7 +174,7 @@ def open_cpu(model: Model, threads: int, why: str) -> TfliteEngine:
         interpreter = _ready(runtime, model.content, threads)
     except (RuntimeError, ValueError) as error:
         raise ModelError(
-            f"{model.path}: must be a model that {runtime.name} can run, got: {told(error)}"
+            f"{model.path}: must be a model that {runtime.name} can run, got: {error_text(error)}"
         ) from None
     check_outputs(model, interpreter)
     return TfliteEngine(model, interpreter, kind="cpu", device=runtime.name, why=why)

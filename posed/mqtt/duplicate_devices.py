@@ -19,8 +19,8 @@ _SAME_S: Final = 2.0
 """Starts that are no further apart than this, s, cannot be told apart: uptimes are whole seconds."""
 
 
-class _AnyState(Struct):
-    """The fields that are needed of a state, whichever daemon published it."""
+class _ReceivedState(Struct):
+    """The part of a state that is needed here, whoever wrote it."""
 
     run: Annotated[str, msgspec.Meta(max_length=64)]
     time: Annotated[datetime.datetime, msgspec.Meta(tz=True)]
@@ -53,12 +53,12 @@ class DuplicateDeviceDetector:
     def check(self, payload: bytes) -> DuplicateDevice | None:
         """Check a state that the broker sent; returns None where no other daemon is known."""
         try:
-            state = msgspec.json.decode(payload, type=_AnyState)
+            state = msgspec.json.decode(payload, type=_ReceivedState)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if state.run == self._run:
             self._kept_ours = True
-        if state.run == self._run or not self._kept_ours:  # that of a run before is no rival's
+        if state.run == self._run or not self._kept_ours:  # that of a run before is nobody else's
             return None
         # Whoever lives repeats the state; one from before our start is a memory that the broker got back.
         if state.time.timestamp() < self._now() - self._uptime_s():

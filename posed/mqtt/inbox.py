@@ -19,8 +19,8 @@ from posed.timing import NotBefore
 
 log = logging.getLogger(__name__)
 
-RIVAL_WARN_S: Final = 300.0
-"""Between two warnings of another daemon with this device's name, s."""
+DUPLICATE_WARN_S: Final = 300.0
+"""Two warnings of another daemon with this device's name are at least this far apart, s."""
 
 BIRTH_DELAY_S: Final = 5.0
 """Everything is published again within this long after Home Assistant's start, at a random time, s."""
@@ -51,7 +51,7 @@ class Inbox:
         self._detector = detector
         self._on_request = on_request
         self._give_way = give_way
-        self._warn_of_rival = Throttled(log, RIVAL_WARN_S)
+        self._warn_of_duplicate = Throttled(log, DUPLICATE_WARN_S)
         self._next_birth = NotBefore()
         self._next_birth.put_off(math.inf)
 
@@ -75,11 +75,11 @@ class Inbox:
 
     def _check_state(self, payload: bytes) -> None:
         """Another daemon of this name: the younger gives way."""
-        rival = self._detector.check(payload)
-        if rival is None:
+        duplicate = self._detector.check(payload)
+        if duplicate is None:
             return
-        problem = f"another daemon, of run {rival.run!r}, has the device name {self._device}"
-        if rival.older:
+        problem = f"another daemon, of run {duplicate.run!r}, has the device name {self._device}"
+        if duplicate.older:
             self._give_way(f"{problem} and was there before: give one of them another `device`")
         else:
-            self._warn_of_rival.warning(f"{problem} and has to give way: give one of them another `device`")
+            self._warn_of_duplicate.warning(f"{problem} and has to give way: give one of them another `device`")

@@ -19,12 +19,12 @@ def check(config: Config) -> str:
     """
     problems: list[str] = []
     to_do = ""
-    for look in (
+    for load in (
         lambda: mqtt_password(config.mqtt),
         lambda: config.mqtt.tls and tls_context(config.mqtt.tls),
     ):
         try:
-            look()
+            load()
         except ConfigError as error:
             problems += error.problems
     try:

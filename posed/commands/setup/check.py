@@ -43,8 +43,8 @@ def try_broker(config: MqttConfig, password: str | None, timeout_s: float = CONN
         ConfigError: the authority's certificate cannot be used.
     """
     with broker_session(config, password, timeout_s) as visit:
-        told = visit.retained(f"{config.topic}/+/availability")
-    online = frozenset(topic.split("/")[-2] for topic, payload in told.items() if payload == ONLINE)
+        retained = visit.retained(f"{config.topic}/+/availability")
+    online = frozenset(topic.split("/")[-2] for topic, payload in retained.items() if payload == ONLINE)
     return Reached(visit.version, online)
 
 

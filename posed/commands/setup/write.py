@@ -16,7 +16,7 @@ import yaml
 from posed.config import SECRETS_FILE, Config, load
 from posed.errors import ConfigError
 
-_HEAD: Final = """\
+_HEADER: Final = """\
 # Made by `posed setup`. What is not here is at its default; config/posed.yaml in posed's sources explains
 # every setting. After a change: posed check --config FILE
 """
@@ -90,7 +90,7 @@ def render(settings: Mapping[str, Any]) -> str:
             section = head
         indent = "  " if head else ""
         lines += [f"{indent}# {comment}", f"{indent}{key}: {_scalar(settings[name])}"]
-    return _HEAD + "\n".join([*lines, ""])
+    return _HEADER + "\n".join([*lines, ""])
 
 
 def _default(name: str) -> Any:
