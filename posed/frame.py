@@ -160,14 +160,14 @@ class RotatedLetterbox:
     """Turns a region of frames, fits it into a model input, aspect kept, and brings points back.
 
     Args:
-        look: which region, and by how much.
+        crop: which region, and by how much.
         input_size: (width, height) of the model's input, px.
     """
 
-    def __init__(self, look: RotatedCrop, input_size: tuple[int, int]) -> None:
-        self.look = look
+    def __init__(self, crop: RotatedCrop, input_size: tuple[int, int]) -> None:
+        self.crop = crop
         self.input_size = input_size
-        region, turn_deg = look.region, look.turn_deg
+        region, turn_deg = crop.region, crop.turn_deg
         width, height = region.right - region.left, region.bottom - region.top
         cosine, sine = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
         turned_width = abs(width * cosine) + abs(height * sine)
@@ -184,7 +184,7 @@ class RotatedLetterbox:
         Args:
             image: the whole frame.
         """
-        region = self.look.region
+        region = self.crop.region
         part = image[region.top : region.bottom, region.left : region.right]
         matrix, shrunk = self._matrix, min(1.0, self._scale / _SHARPEST)
         if shrunk < 1:
@@ -202,7 +202,7 @@ class RotatedLetterbox:
         """Points (…, 2), y first, from px of the model input to px of the frame."""
         back = np.linalg.inv(self._matrix[:, :2])
         inside = (points[..., ::-1] - self._matrix[:, 2]) @ back.T
-        return np.asarray(inside[..., ::-1] + np.array([self.look.region.top, self.look.region.left]))
+        return np.asarray(inside[..., ::-1] + np.array([self.crop.region.top, self.crop.region.left]))
 
 
 _SHARPEST: Final = 0.5

@@ -487,7 +487,7 @@ def test_a_look_gives_heads_of_the_turned_region_and_is_a_stage_of_its_own(start
     second = pipeline.next(5)
     assert "turned" not in first.stages.wall_s
     assert list(second.stages.wall_s) == ["capture", "letterbox", "invoke", "turned"]
-    assert second.looked.view.look == LOOK
+    assert second.looked.view.crop == LOOK
     upright, turned = pipeline.opened_engine.images[1:]
     assert (turned == second.looked.view.apply(second.frame.image)).all()
     assert (turned != upright).any()

@@ -49,7 +49,7 @@ def poses_of(
     looked = inferred.looked
     poses = network.poses(inferred.outputs, inferred.letterbox, settings)
     if looked is not None:
-        turn_deg = looked.view.look.turn_deg
+        turn_deg = looked.view.crop.turn_deg
         found = network.poses(looked.outputs, looked.view, settings)
         poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold)
     return [pose.mirrored() for pose in poses] if mirror else poses
