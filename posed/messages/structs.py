@@ -31,7 +31,7 @@ Pictures = Literal["skeleton", "blurred", "full"]
 
 
 class Keypoint(Struct, frozen=True):
-    """Where a part of a body is, and how sure that is (0-1)."""
+    """A keypoint says where a part of a body is, in px, and how sure that is, 0-1."""
 
     x: float
     y: float
@@ -39,7 +39,7 @@ class Keypoint(Struct, frozen=True):
 
 
 class Box(Struct, frozen=True):
-    """What the visible keypoints span: top left corner and size."""
+    """A box spans the visible keypoints: its top left corner and its size, px."""
 
     x: float
     y: float
@@ -50,20 +50,20 @@ class Box(Struct, frozen=True):
 Keypoints: Any = msgspec.defstruct(
     "Keypoints",
     [(name, Keypoint | None) for name in KEYPOINTS],
-    namespace={"__doc__": "All 17 keypoints; null where the score is under keypoint_threshold."},
+    namespace={"__doc__": "All 17 keypoints are here; one whose score is under keypoint_threshold is null."},
     frozen=True,
 )
 
 
 class Size(Struct, frozen=True):
-    """Of a picture, px."""
+    """The size of a picture is in px."""
 
     width: int
     height: int
 
 
 class Person(Struct, frozen=True, kw_only=True):
-    """One person in one frame; id, posture and zones where people are followed."""
+    """A person in one frame has an id, a posture and zones where people are followed."""
 
     id: int | UnsetType = UNSET
     score: float
@@ -74,7 +74,7 @@ class Person(Struct, frozen=True, kw_only=True):
 
 
 class Poses(Struct, frozen=True, kw_only=True):
-    """Everybody in one frame."""
+    """A `poses` message has everybody in one frame."""
 
     schema: Literal[1] = SCHEMA
     device: str
@@ -89,10 +89,11 @@ class Poses(Struct, frozen=True, kw_only=True):
 
 
 class CameraState(Struct, frozen=True):
-    """How the camera does; `sight` is null until a frame has been seen.
+    """The camera's state says how it is doing; `sight` is null until a frame has been seen.
 
-    `pitch_deg`, how far it looks down, is null until that is believed. Until then (`postures`: `learning`)
-    postures are told as of a level camera; where the view is `too_steep` none is.
+    `pitch_deg` says how far the camera looks down, and is null until that is known well enough. Until then
+    (`postures`: `learning`) postures are reported as if the camera were level; where the view is `too_steep`,
+    none is reported.
     """
 
     status: PartName
@@ -106,7 +107,7 @@ class CameraState(Struct, frozen=True):
 
 
 class EngineState(Struct, frozen=True):
-    """How the engine does, and why it is this one."""
+    """The engine's state says how it is doing, and why it is this engine."""
 
     status: PartName
     kind: str
@@ -117,7 +118,7 @@ class EngineState(Struct, frozen=True):
 
 
 class ModelState(Struct, frozen=True):
-    """Which network runs; `warning` says what it cannot do where it is."""
+    """The model is the network that runs; `warning` says what it cannot do where it is used."""
 
     name: str
     stride: int
@@ -127,16 +128,17 @@ class ModelState(Struct, frozen=True):
 
 
 class Dropped(Struct, frozen=True):
-    """Since the daemon started: frames nobody had time for, and messages while the broker was away."""
+    """Since the start, frames were dropped for want of time, and messages while the broker was away."""
 
     camera: int
     mqtt: int
 
 
 class SpoolState(Struct, frozen=True):
-    """Events that wait for the broker, those given up since the start, and whether they outlive a power cut.
+    """The spool counts the events that wait for the broker, and those given up since the start.
 
-    Where they do not, `why` says what is wrong with the file.
+    `durable` says whether waiting events outlive a power cut; where they do not, `why` says what is wrong
+    with the file.
     """
 
     events: int
@@ -146,7 +148,7 @@ class SpoolState(Struct, frozen=True):
 
 
 class EventMessage(Struct, frozen=True, kw_only=True):
-    """Something worth telling once; it may come twice, with the same `id`."""
+    """An event is reported once; its message may come twice, with the same `id`."""
 
     schema: Literal[1] = SCHEMA
     id: str
@@ -161,7 +163,7 @@ class EventMessage(Struct, frozen=True, kw_only=True):
 
 
 class ZoneMessage(Struct, frozen=True, kw_only=True):
-    """Who is in a zone; null where `people` of `state` is."""
+    """A zone's message says how many people are in it; null where `people` of `state` is null."""
 
     schema: Literal[1] = SCHEMA
     device: str
@@ -172,12 +174,15 @@ class ZoneMessage(Struct, frozen=True, kw_only=True):
 
     @property
     def essence(self) -> int | None:
-        """What makes it worth telling."""
+        """The part whose change is worth a message."""
         return self.people
 
 
 class FallMessage(Struct, frozen=True, kw_only=True):
-    """Whether somebody lies fallen; `since`, `event` and `zone` are of the first fall that is not over."""
+    """The message about falls says whether somebody lies fallen.
+
+    `since`, `event` and `zone` are of the first fall that is not over.
+    """
 
     schema: Literal[1] = SCHEMA
     device: str
@@ -189,7 +194,7 @@ class FallMessage(Struct, frozen=True, kw_only=True):
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """How the daemon does.
+    """The state says how the daemon is doing.
 
     People are null while nothing is known of them: the camera or the engine is being waited for, the picture
     is dark, covered or frozen and nobody is found in it, or the daemon is paused or stopped. `settings` are
@@ -217,7 +222,7 @@ class State(Struct, frozen=True, kw_only=True):
 
     @property
     def essence(self) -> tuple[Any, ...]:
-        """What makes it worth telling: everything but clocks, rates and counters."""
+        """The part whose change is worth a message: everything but clocks, rates and counters."""
         engine = msgspec.structs.replace(self.engine, inference_ms=None, temperature_c=None)
         people = self.people, self.occupied, self.posture
         return *people, self.paused, self.camera, engine, self.model, self.spool.durable, repr(self.settings)
@@ -234,14 +239,14 @@ Side = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class RawPose(Struct, frozen=True):
-    """A pose as decoded: [x, y, score] of all 17 keypoints in the order of COCO, not rounded."""
+    """A raw pose is as decoded: [x, y, score] of all 17 keypoints in the order of COCO, not rounded."""
 
     score: Share
     keypoints: Annotated[list[tuple[Place, Place, Share]], Meta(min_length=17, max_length=17)]
 
 
 class RecordingStart(Struct, frozen=True, kw_only=True, tag_field="line", tag="start"):
-    """How a recording begins, and goes on where something of this changes.
+    """A recording begins with this line, and goes on with another where something in it changes.
 
     `frame` is null before the first frame. `settings` are those that say what becomes of the poses.
     """
@@ -257,7 +262,7 @@ class RecordingStart(Struct, frozen=True, kw_only=True, tag_field="line", tag="s
 
 
 class RecordedFrame(Struct, frozen=True, kw_only=True, tag_field="line", tag="frame"):
-    """Everybody in one frame, before anybody is followed or steadied.
+    """A recorded frame has everybody in it, before anybody is followed or smoothed.
 
     Args:
         number: counts what was recorded; a gap was lost on the way.
@@ -284,70 +289,70 @@ Recorded = RecordingStart | RecordedFrame
 
 
 class Envelope(Struct, frozen=True):
-    """What every request may have, whatever else is in it."""
+    """Every request may have this, whatever else is in it."""
 
     transaction: str | UnsetType = UNSET
 
 
 class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request; each verb's adds its arguments. `transaction` comes back in the response."""
+    """A request has the arguments of its verb; `transaction` comes back in the response."""
 
     transaction: str | UnsetType = UNSET
 
 
 class InfoRequest(Request, frozen=True, kw_only=True):
-    """What runs here."""
+    """The request `info` asks what runs here."""
 
 
 class ClearFallRequest(Request, frozen=True, kw_only=True):
-    """Somebody looks after the fall with this event; after all that are not over where it is absent."""
+    """The request `clear_fall` says that somebody looks after this event's fall; without one, after all."""
 
     event: str | None = None
 
 
 class TestEventRequest(Request, frozen=True, kw_only=True):
-    """An event of this type shall go the whole way, marked as a test."""
+    """The request `test_event` sends an event of this type all the way, marked as a test."""
 
     type: EventType = "fall"
 
 
 class HealthRequest(Request, frozen=True, kw_only=True):
-    """Whether everything works."""
+    """The request `health` asks whether everything works."""
 
 
 class PauseRequest(Request, frozen=True, kw_only=True):
-    """The camera shall be closed and stay so, also across restarts; or, with `paused` false, opened again."""
+    """The request `pause` closes the camera, also across restarts; with `paused` false, it opens it again."""
 
     paused: bool = True
 
 
 class ResumeRequest(Request, frozen=True, kw_only=True):
-    """The camera shall be opened again."""
+    """The request `resume` opens the camera again."""
 
 
 class SetRequest(Request, frozen=True, kw_only=True):
-    """Settings shall be other than they are, by dotted names; with `persist` after a restart, too."""
+    """The request `set` changes settings, by dotted names; with `persist`, they outlive a restart."""
 
     settings: dict[str, Any]
     persist: bool = False
 
 
 class SnapshotRequest(Request, frozen=True, kw_only=True):
-    """A picture of now shall be published."""
+    """The request `snapshot` asks for a picture of what the camera sees now."""
 
 
 class RestartRequest(Request, frozen=True, kw_only=True):
-    """The daemon shall end and start again."""
+    """The request `restart` ends the daemon, which then starts again."""
 
 
 class LogLevelRequest(Request, frozen=True, kw_only=True):
-    """What the log says, until the next restart."""
+    """The request `log_level` changes how much the log says, until the next restart."""
 
     level: LogLevel
 
 
 class RecordRequest(Request, frozen=True, kw_only=True):
-    """Raw poses shall be published on `recording` for so many seconds from now."""
+    """The request `record` asks for raw poses on the topic `recording` for so many seconds from now."""
 
     seconds: Annotated[float, Meta(gt=0, le=60)] = 10
 
@@ -356,7 +361,7 @@ Data = TypeVar("Data")
 
 
 class Response(Struct, Generic[Data], frozen=True, kw_only=True):
-    """The answer to a request: `data` where it was done, `error` with the reason where not."""
+    """A response has `data` where the request was carried out, and `error`, the reason, where it was not."""
 
     transaction: str | UnsetType = UNSET
     status: Literal["ok", "error"]
@@ -365,7 +370,7 @@ class Response(Struct, Generic[Data], frozen=True, kw_only=True):
 
 
 class Info(Struct, frozen=True, kw_only=True):
-    """What runs here: `data` of the response to `info`."""
+    """The response to `info` says what runs here."""
 
     device: str
     run: str
@@ -382,7 +387,7 @@ class Info(Struct, frozen=True, kw_only=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """Whether everything works, and a line for each thing that does not: `data` of `health`'s response."""
+    """The response to `health` says whether everything works, with a line for each problem."""
 
     healthy: bool
     problems: list[str]
@@ -391,20 +396,20 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 class Paused(Struct, frozen=True):
-    """Whether the camera is to stay closed: `data` of the responses to `pause` and `resume`."""
+    """The responses to `pause` and `resume` say whether the camera is to stay closed."""
 
     paused: bool
 
 
 class SettingsChanged(Struct, frozen=True, kw_only=True):
-    """What these settings are now, and whether that outlives a restart: `data` of the response to `set`."""
+    """The responses to `set` and `log_level` have the settings as they are now, and whether they are kept."""
 
     settings: dict[str, Any]
     persisted: bool
 
 
 class SnapshotTaken(Struct, frozen=True, kw_only=True):
-    """Where the picture is, and what it shows: `data` of the response to `snapshot`."""
+    """The response to `snapshot` says where the picture is, and what it shows."""
 
     topic: str
     pictures: Pictures
@@ -414,19 +419,19 @@ class SnapshotTaken(Struct, frozen=True, kw_only=True):
 
 
 class Restarting(Struct, frozen=True):
-    """It ends now: `data` of the response to `restart`."""
+    """The response to `restart` names the run that ends now."""
 
     run: str
 
 
 class FallsCleared(Struct, frozen=True):
-    """Ids of the `fall_cleared` events, one for each fall: `data` of the response to `clear_fall`."""
+    """The response to `clear_fall` has the ids of the `fall_cleared` events, one for each fall."""
 
     events: list[str]
 
 
 class EventSent(Struct, frozen=True):
-    """The id of the event: `data` of the response to `test_event`."""
+    """The response to `test_event` has the id of the event that was sent."""
 
     event: str
 
@@ -449,19 +454,19 @@ VERBS: Final[Mapping[str, tuple[type[Request], type[Struct]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who speaks: the device's name, and an id of this start of the daemon."""
+    """A sender is a device, by its name, and a run of its daemon, by an id that is new with each start."""
 
     device: str
     run: str
 
     @classmethod
     def start(cls, device: str) -> Sender:
-        """A new run of a device."""
+        """The sender of a new run of a device."""
         return cls(device, secrets.token_hex(4))
 
 
 def rfc3339(time_s: float) -> str:
-    """UTC with milliseconds.
+    """A time in RFC 3339, in UTC and with milliseconds.
 
     Args:
         time_s: s since 1970.
@@ -471,12 +476,12 @@ def rfc3339(time_s: float) -> str:
 
 
 def person_message(pose: Pose, keypoint_threshold: float) -> Person:
-    """One person, coordinates to a tenth of a pixel."""
+    """A message for one pose, its coordinates rounded to a tenth of a pixel."""
     return people_messages([pose], keypoint_threshold)[0]
 
 
 def people_messages(poses: Sequence[Pose], keypoint_threshold: float) -> list[Person]:
-    """Everybody, in the order of the poses."""
+    """A message for each pose, in the same order."""
     return [
         Person(score=round(pose.score, 3), box=box, keypoints=keypoints)
         for pose, (box, keypoints) in zip(poses, _seen(poses, keypoint_threshold), strict=True)
@@ -484,7 +489,7 @@ def people_messages(poses: Sequence[Pose], keypoint_threshold: float) -> list[Pe
 
 
 def tracked_messages(people: Sequence[TrackedPerson], keypoint_threshold: float) -> list[Person]:
-    """Everybody who is followed, in this order."""
+    """A message for each person who is followed, in the same order."""
     poses = [tracked.person.pose for tracked in people]
     return [
         Person(
@@ -500,7 +505,7 @@ def tracked_messages(people: Sequence[TrackedPerson], keypoint_threshold: float)
 
 
 def _seen(poses: Sequence[Pose], keypoint_threshold: float) -> Iterator[tuple[Box | None, Keypoints]]:
-    """What is seen of each; everybody is rounded at once, since numpy takes as long for one."""
+    """The box and the keypoints of each pose; all are rounded at once, since numpy takes as long for one."""
     points, scores = np.array([pose.points for pose in poses]), np.array([pose.scores for pose in poses])
     visible = (scores >= keypoint_threshold).tolist()
     rounded = zip(np.round(points, 1).tolist(), np.round(scores, 3).tolist(), strict=True)
@@ -515,7 +520,7 @@ def _seen(poses: Sequence[Pose], keypoint_threshold: float) -> Iterator[tuple[Bo
 
 
 def raw_pose(pose: Pose) -> RawPose:
-    """A pose, every bit of it."""
+    """A pose with all 17 keypoints, not rounded."""
     ys, xs = pose.points.T.tolist()
     return RawPose(pose.score, list(zip(xs, ys, pose.scores.tolist(), strict=True)))
 
