@@ -1,6 +1,6 @@
 """Plays recorded poses again: through tracking, postures, zones and events, as the daemon would have.
 
-Only the frames' own times count, so that a recording tells the same at any speed.
+Only the frames' own times count, so that a recording gives the same events at any speed.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _frame(line: RecordedFrame) -> Frame:
 
 
 class Numbered:
-    """Gives events numbers as ids, so that a recording tells the same each time, and keeps them until taken.
+    """Gives events numbers as ids, so that a recording gives the same each time, and keeps them until taken.
 
     Args:
         publish: takes each event over, too, and returns its id at the broker.

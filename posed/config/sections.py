@@ -165,7 +165,7 @@ class ZoneConfig(Section):
 
 
 class PeopleConfig(Section):
-    """How people are followed, and what is told of them."""
+    """How people are followed, and what is reported of them."""
 
     confirm_frames: Annotated[int, LIVE] = Field(default=3, ge=1, le=100)
     """Somebody counts as a person once they have been seen in this many frames, so that a flicker does
@@ -226,14 +226,14 @@ class PeopleConfig(Section):
     down."""
 
     fall_confirm_s: Annotated[float, LIVE] = Field(default=10, ge=1, le=300)
-    """A fall is told once the person has stayed down for this many seconds."""
+    """A fall is reported once the person has stayed down for this many seconds."""
 
     look_turned_s: Annotated[float, LIVE] = Field(default=5, ge=0, le=3600)
-    """Once in this many seconds the frame is also searched turned, for people who lie, and so are places
-    where somebody was lost or is down. With 0, no turned frame is ever searched."""
+    """Once in this many seconds the frame is rotated and searched again for people who lie, and so are places
+    where somebody was lost or is down. With 0, no rotated frame is ever searched."""
 
     look_turned_share: Annotated[float, LIVE] = Field(default=0.2, gt=0, le=0.5)
-    """Searches of turned frames take at most this share of the engine's work."""
+    """Searches of rotated frames take at most this share of the engine's work."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

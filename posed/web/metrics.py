@@ -51,7 +51,7 @@ class Metrics:
             buckets=BUCKETS_S,
             registry=None,
         )
-        events = Counter("posed_events_total", "Events told, by type.", ["type"], registry=None)
+        events = Counter("posed_events_total", "Events reported, by type.", ["type"], registry=None)
         self._every_stage = stages
         self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._events = {kind: events.labels(kind) for kind in get_args(EventType)}
@@ -74,7 +74,7 @@ class Metrics:
             self._stages[stage].observe(seconds)
 
     def count_event(self, kind: EventType) -> None:
-        """An event was told."""
+        """Count an event that was reported."""
         self._events[kind].inc()
 
     def exposition(self, figures: MetricsSnapshot, accept: str) -> tuple[bytes, str]:

@@ -117,7 +117,7 @@ function comeBack() {
 
 function hear(message) {
   if (message.type === "hello") greet(message);
-  else if (message.type === "state") tell(message.state);
+  else if (message.type === "state") showState(message.state);
   else if (message.type === "event") happen(message.event);
 }
 
@@ -191,7 +191,7 @@ function reason(stale, silent) {
 
 // State
 
-function tell(now) {
+function showState(now) {
   state = now;
   say("live", "live");
   if (!editor.draft) editor.take(now.settings["people.zones"] ?? {});
