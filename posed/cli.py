@@ -333,7 +333,7 @@ def record(
 
     settings = load(config, overlay=overlay_file())
     start_log("warning")
-    with report.recording() as show:
+    with report.record_progress() as show:
         written = write(settings, out, seconds=seconds, replace=force, show=show, stopped=stopping.is_set)
     if written is None:
         raise typer.Exit(_INTERRUPTED)
@@ -380,7 +380,7 @@ def replay(
     start_log("warning")
     with (
         open_recording(file) as opened,
-        report.playing(file, opened) as show,
+        report.replay_progress(file, opened) as show,
         ReplayPublisher(settings) if publish else nullcontext() as broker,
     ):
         numbered = Numbered(broker.tell if broker else None)
@@ -405,14 +405,14 @@ def draw(
     for name, level in (("OPENCV_LOG_LEVEL", "ERROR"), ("OPENCV_FFMPEG_LOGLEVEL", "-8")):
         os.environ.setdefault(name, level)  # we say in one line what is wrong with a video
     from posed.commands import report
-    from posed.commands.annotate import annotate
+    from posed.commands.draw import draw_video
     from posed.config import load
     from posed.log import start_log
 
     settings = load(config, options={"model.name": ("--model", model)})
     start_log("warning")
-    with report.drawing(video) as show:
-        frames = annotate(video, output, settings, show)
+    with report.draw_progress(video) as show:
+        frames = draw_video(video, output, settings, show)
     report.print_line(f"{output}: {frames} frames")
 
 

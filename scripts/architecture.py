@@ -36,7 +36,7 @@ PACKAGES: Final = {
     "control": "what may be asked of a running daemon",
     "web": "the live view",
     "daemon": "builds the parts and runs the main loop",
-    "commands": "detect, annotate, record, replay, setup, doctor, bench",
+    "commands": "detect, draw, record, replay, setup, doctor, bench",
     "cli": "the command line",
 }
 """Every package, in the order of the design, and what it is for."""

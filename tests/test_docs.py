@@ -64,7 +64,7 @@ NOT_RUN = {
     "posed model export": "needs TensorFlow and Google's weights; tests/system/test_export.py",
     "posed record": "needs a daemon; `test_a_recording_is_made_and_replayed` has one",
     "posed replay": "needs a recording; the same test runs it",
-    "posed draw": "needs a video; tests/test_commands_annotate.py draws one",
+    "posed draw": "needs a video; tests/test_commands_draw.py draws one",
     "posed bench": "takes its seconds; the line with --json is run, and does the same",
 }
 

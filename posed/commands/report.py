@@ -49,7 +49,7 @@ from posed.model.tflite import Model, Tensor
 from posed.pose import KEYPOINTS
 
 if TYPE_CHECKING:
-    from posed.commands.annotate import Progress as Drawn
+    from posed.commands.draw import Progress as Drawn
     from posed.commands.record import Written
     from posed.commands.replay import Played
     from posed.pipeline.occurrence import Occurrence
@@ -295,7 +295,7 @@ def _progress(*columns: ProgressColumn) -> Progress:
 
 
 @contextmanager
-def recording() -> Iterator[Callable[[Written], None]]:
+def record_progress() -> Iterator[Callable[[Written], None]]:
     """Shows how a recording goes."""
     with _progress(TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
         task = progress.add_task("waiting for the daemon; Ctrl-C ends", total=None)
@@ -317,7 +317,7 @@ def _said(written: Written) -> str:
 
 
 @contextmanager
-def playing(path: Path, file: IO[bytes]) -> Iterator[Callable[[Played], None]]:
+def replay_progress(path: Path, file: IO[bytes]) -> Iterator[Callable[[Played], None]]:
     """Shows how far a recording has been played, and says at the end how much that was."""
     size_bytes = path.stat().st_size if path.is_file() else None
     frames, since_s = 0, 0.0
@@ -361,7 +361,7 @@ def show_event(number: str, event: Occurrence, since_s: float, *, as_json: bool)
 
 
 @contextmanager
-def drawing(video: Path) -> Iterator[Callable[[Drawn], None]]:
+def draw_progress(video: Path) -> Iterator[Callable[[Drawn], None]]:
     """Shows how much of a video is drawn."""
     columns = (TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
     with _progress(*columns) as progress:

@@ -63,7 +63,7 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix=".posed-setup-", dir=path.parent) as folder:
             staged = Path(folder) / path.name
-            _write_text(staged, render(settings), 0o644)
+            _write_text(staged, config_text(settings), 0o644)
             if secrets:
                 text = _with_secrets(path.with_name(SECRETS_FILE), secrets)
                 _write_text(staged.with_name(SECRETS_FILE), text, 0o600)
@@ -73,7 +73,7 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
         raise ConfigError([f"{path}: must be writable ({error.strerror})"]) from None
 
 
-def render(settings: Mapping[str, Any]) -> str:
+def config_text(settings: Mapping[str, Any]) -> str:
     """The configuration's text, without what is at its default.
 
     Args:

@@ -44,7 +44,7 @@ class Progress:
     total: int | None
 
 
-def annotate(video: Path, out: Path, config: Config, show: Callable[[Progress], object]) -> int:
+def draw_video(video: Path, out: Path, config: Config, show: Callable[[Progress], object]) -> int:
     """Write a video with everybody's skeleton, id and posture, and the zones; without sound.
 
     `out` is there once all of it is done, and as it was before otherwise.
