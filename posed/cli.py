@@ -369,7 +369,7 @@ def replay(
     from contextlib import nullcontext
 
     from posed.commands import report
-    from posed.commands.recording import lines_of, open_recording
+    from posed.commands.recording_file import lines_of, open_recording
     from posed.commands.replay import Numbered, paced
     from posed.commands.replay import replay as play
     from posed.commands.replay_publisher import ReplayPublisher

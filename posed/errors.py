@@ -72,7 +72,7 @@ class CameraLost(CameraError):
 
 
 class CameraEnded(CameraError, EOFError):
-    """The end of a recording that does not loop."""
+    """The end of a video, or of a folder of pictures, that does not loop."""
 
     exit_status = 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posed.commands.recording import lines_of
+from posed.commands.recording_file import lines_of
 from posed.errors import RecordingError
 from posed.frame import Frame
 from posed.messages.structs import (

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from posed.commands.replay import LONGEST_WAIT_S, Numbered, Played, paced, replay
 from posed.config import Config
 from posed.errors import RecordingError
-from posed.messages.structs import Recorded, RecordedFrame, encode
+from posed.messages.structs import RecordedFrame, RecordingLine, encode
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.run_posed import environment, posed
 from tests.test_commands_recording import frame, start
@@ -26,11 +26,11 @@ from tests.test_pipeline_scene import FPS, fall, upright
 EVERYWHERE = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
 
 
-def lines(poses: Sequence[Any], first: int = 0, **changes: Any) -> list[Recorded]:
+def lines(poses: Sequence[Any], first: int = 0, **changes: Any) -> list[RecordingLine]:
     return [start(**changes), *(frame(first + number, tuple(one)) for number, one in enumerate(poses))]
 
 
-def told(recording: Sequence[Recorded], config: Config | None = None) -> list[tuple[str, Any]]:
+def told(recording: Sequence[RecordingLine], config: Config | None = None) -> list[tuple[str, Any]]:
     """(type, person) of every event; with the recorded settings unless there are others."""
     numbered = Numbered()
     for _ in replay(recording, config or Config(), numbered, as_recorded=config is None):

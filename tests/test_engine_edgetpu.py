@@ -349,13 +349,13 @@ def test_a_device_that_hangs_is_given_up_on_and_not_remembered(
 
 
 @pytest.mark.parametrize("damage", ["{", '{"crash": ""}'])
-def test_a_damaged_record_is_as_none(damage: str, model: Model, untried: Delegate, log: Path) -> None:
+def test_a_damaged_result_is_as_none(damage: str, model: Model, untried: Delegate, log: Path) -> None:
     untried.cache.mkdir()
-    record = _pair(untried.library).record(untried.cache)
-    record.write_text(damage)
+    file = _pair(untried.library).result_file(untried.cache)
+    file.write_text(damage)
     opened(model, untried).close()
     assert counted(log, "invoke") == 1
-    assert json.loads(record.read_text())["pair"]["library"] == untried.library
+    assert json.loads(file.read_text())["pair"]["library"] == untried.library
 
 
 def test_a_cache_that_cannot_be_written_costs_only_another_try(

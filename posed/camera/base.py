@@ -27,7 +27,7 @@ class Camera(Protocol):
 
         Raises:
             CameraLost: the device is gone or broke; opening it again may help.
-            CameraEnded: a recording has been played to its end.
+            CameraEnded: a video, or a folder of pictures, has been played to its end.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The rate at which recordings are played."""
+"""The rate at which videos are played."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ on from where it is instead of rushing through what it missed."""
 
 
 class PlaybackClock:
-    """Says when a picture of a recording is due.
+    """Says when a picture of a video is due.
 
     Args:
         clock: monotonic time, s.

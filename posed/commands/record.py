@@ -15,8 +15,8 @@ import msgspec
 from posed.config import Config, mqtt_password
 from posed.errors import BrokerError, RecordingError
 from posed.messages.structs import (
-    Recorded,
     RecordedFrame,
+    RecordingLine,
     RecordingStart,
     RecordRequest,
     Response,
@@ -38,7 +38,7 @@ ANSWER_S: Final = 10.0
 
 _VERB: Final = "record"
 
-_decode_line = msgspec.json.Decoder(Recorded).decode
+_decode_line = msgspec.json.Decoder(RecordingLine).decode
 _decode_answer = msgspec.json.Decoder(Response[RecordingStart]).decode
 
 
@@ -132,7 +132,7 @@ class _Recorder:
                     return line
         return None
 
-    def receive(self) -> list[Recorded]:
+    def receive(self) -> list[RecordingLine]:
         """What has come, within a moment."""
         if self._next_ask.is_due:
             self._ask()
@@ -149,10 +149,10 @@ class _Recorder:
         request = RecordRequest(transaction=self._transaction, seconds=ASK_S)
         self._session.publish(self._topics.request(_VERB), encode(request))
 
-    def _line(self, topic: str, payload: bytes) -> Recorded | None:
+    def _line(self, topic: str, payload: bytes) -> RecordingLine | None:
         try:
             if topic == self._topics.recording:
-                line: Recorded = _decode_line(payload)
+                line: RecordingLine = _decode_line(payload)
                 return line
             answer = _decode_answer(payload)
         except msgspec.DecodeError as error:
@@ -177,7 +177,7 @@ class _Lines:
         self._start: RecordingStart | None = None
         self._number: int | None = None
 
-    def add(self, line: Recorded) -> None:
+    def add(self, line: RecordingLine) -> None:
         if isinstance(line, RecordedFrame):
             self._count(line)
         elif _is_news(line, self._start):

@@ -18,7 +18,7 @@ import numpy as np
 from posed.config import Config, changed
 from posed.errors import ConfigError, RecordingError
 from posed.frame import Frame
-from posed.messages.structs import Recorded, RecordedFrame, RecordingStart, pose_of
+from posed.messages.structs import RecordedFrame, RecordingLine, RecordingStart, pose_of
 from posed.people.events import TrackedPerson
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
@@ -47,7 +47,7 @@ class Played:
 
 
 def replay(
-    lines: Iterable[Recorded], config: Config, tell: Callable[[Occurrence], str], *, as_recorded: bool
+    lines: Iterable[RecordingLine], config: Config, tell: Callable[[Occurrence], str], *, as_recorded: bool
 ) -> Iterator[Played]:
     """Play a recording.
 

@@ -65,7 +65,7 @@ class _Pair:
     library_bytes: int
     library_mtime_ns: int
 
-    def record(self, cache: Path) -> Path:
+    def result_file(self, cache: Path) -> Path:
         """The file that says whether they fit."""
         return cache / f"edgetpu-{hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]}.json"
 
@@ -152,7 +152,7 @@ def _installed_runtimes() -> str:
 def _known_to_fit(pair: _Pair, model: Model, cache: Path) -> bool:
     """Whether the pair has been tried and fits; False where it has not been tried."""
     try:
-        result = json.loads(pair.record(cache).read_bytes())
+        result = json.loads(pair.result_file(cache).read_bytes())
         crash, of_model = str(result["crash"]), result["model"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -163,17 +163,15 @@ def _known_to_fit(pair: _Pair, model: Model, cache: Path) -> bool:
 
 
 def _keep(pair: _Pair, model: Model, cache: Path, crash: str) -> None:
-    record = pair.record(cache)
+    file = pair.result_file(cache)
     result = {"crash": crash, "model": _digest(model), "pair": asdict(pair)}
-    fresh = record.with_suffix(f".{os.getpid()}")
+    fresh = file.with_suffix(f".{os.getpid()}")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         fresh.write_text(json.dumps(result, indent=1) + "\n")
-        fresh.replace(record)
+        fresh.replace(file)
     except OSError as error:
-        log.warning(
-            "%s: cannot be written (%s); the Edge TPU is tried again at the next start", record, error
-        )
+        log.warning("%s: cannot be written (%s); the Edge TPU is tried again at the next start", file, error)
 
 
 def _digest(model: Model) -> str:
@@ -181,7 +179,7 @@ def _digest(model: Model) -> str:
 
 
 def _crashed(crash: str, pair: _Pair, cache: Path) -> str:
-    return f"{crash}; delete {pair.record(cache)} to try again"
+    return f"{crash}; delete {pair.result_file(cache)} to try again"
 
 
 def _try(pair: _Pair, model: Model, delegate: Delegate) -> None:

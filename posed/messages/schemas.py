@@ -12,7 +12,7 @@ from posed.messages.structs import (
     EventMessage,
     FallMessage,
     Poses,
-    Recorded,
+    RecordingLine,
     Response,
     State,
     ZoneMessage,
@@ -26,7 +26,7 @@ _KINDS: Final[Mapping[str, Any]] = {
     "zones": ZoneMessage,
     "fall": FallMessage,
     "events": EventMessage,
-    "recording": Recorded,
+    "recording": RecordingLine,
     **{f"request/{verb}": request for verb, (request, _) in VERBS.items()},
     **{f"response/{verb}": Response[data] for verb, (_, data) in VERBS.items()},  # type: ignore[valid-type] # at run time
 }

@@ -284,7 +284,7 @@ class RecordedFrame(Struct, frozen=True, kw_only=True, tag_field="line", tag="fr
     dark: bool = False
 
 
-Recorded = RecordingStart | RecordedFrame
+RecordingLine = RecordingStart | RecordedFrame
 """A line of a recording is one of these."""
 
 

@@ -158,7 +158,7 @@ class Daemon(Protocol):
 
 
 def live_with_signals(open_daemon: Callable[[], Daemon]) -> bool:
-    """Run a daemon until SIGTERM, SIGINT, a request or the end of a recording; SIGHUP reloads it.
+    """Run a daemon until SIGTERM, SIGINT, a request or the end of a video; SIGHUP reloads it.
 
     Args:
         open_daemon: makes it, which may take as long as a download.

@@ -10,17 +10,17 @@ from typing import IO, Final
 import msgspec
 
 from posed.errors import RecordingError
-from posed.messages.structs import Recorded, RecordedFrame
+from posed.messages.structs import RecordedFrame, RecordingLine
 
 log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 """A line may have at most this many bytes: a frame of 100 people has some 100 KB."""
 
-_decode = msgspec.json.Decoder(Recorded).decode
+_decode = msgspec.json.Decoder(RecordingLine).decode
 
 
-def lines_of(file: IO[bytes], name: str) -> Iterator[Recorded]:
+def lines_of(file: IO[bytes], name: str) -> Iterator[RecordingLine]:
     """What is recorded, line by line, however long the file is.
 
     A last line that was cut off (a full disk, a kill) is left out with a warning.
@@ -67,11 +67,11 @@ def _is_cut(line: bytes) -> bool:
     return False
 
 
-def _parsed(line: bytes, where: str, *, first: bool) -> Recorded:
+def _parsed(line: bytes, where: str, *, first: bool) -> RecordingLine:
     if len(line) > MAX_LINE_BYTES:
         raise RecordingError(f"{where}: must be at most {MAX_LINE_BYTES} bytes long, is longer")
     try:
-        recorded: Recorded = _decode(line)
+        parsed: RecordingLine = _decode(line)
     except msgspec.ValidationError as error:
         rule, _, place = str(error).partition(" - at `$")
         place = place.rstrip("`").lstrip(".")
@@ -80,6 +80,6 @@ def _parsed(line: bytes, where: str, *, first: bool) -> Recorded:
         raise RecordingError(f"{where}: nested too deeply") from None
     except (msgspec.DecodeError, ValueError) as error:
         raise RecordingError(f"{where}: must be JSON in UTF-8 ({error})") from None
-    if first and isinstance(recorded, RecordedFrame):
+    if first and isinstance(parsed, RecordedFrame):
         raise RecordingError(f"{where}: must be the start of a recording, got a frame")
-    return recorded
+    return parsed
