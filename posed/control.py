@@ -40,7 +40,7 @@ from posed.messages.structs import (
     TestEventRequest,
 )
 from posed.messages.topics import Topics
-from posed.mqtt.recording import Recording
+from posed.mqtt.raw_poses import RawPosePublisher
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.spool import Spool
@@ -65,7 +65,7 @@ class Controlled:
         scene: the people whom the camera sees.
         spool: takes events.
         reporter: publishes pictures.
-        recording: publishes raw poses.
+        raw_poses: publishes raw poses while somebody asks for them.
         restart: ends the daemon in order to start it again, for the reason that it is given.
     """
 
@@ -75,7 +75,7 @@ class Controlled:
     scene: Scene
     spool: Spool
     reporter: Reporter
-    recording: Recording
+    raw_poses: RawPosePublisher
     restart: Callable[[str], object]
 
 
@@ -209,7 +209,7 @@ class Control:
 
     def record(self, request: RecordRequest) -> RecordingStart:
         """Publish raw poses for some seconds."""
-        return self._parts.recording.ask(request)
+        return self._parts.raw_poses.ask(request)
 
     def snapshot(self, _request: SnapshotRequest) -> SnapshotTaken:
         """Publish a picture of now, as much of it as the configuration file allows."""

@@ -25,7 +25,7 @@ from posed.mqtt.client import MqttClient
 from posed.mqtt.discovered import DiscoveredDevice
 from posed.mqtt.duplicate_devices import DuplicateDeviceDetector
 from posed.mqtt.inbox import Inbox
-from posed.mqtt.recording import Recording
+from posed.mqtt.raw_poses import RawPosePublisher
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.spool import Spool
 from posed.networks import network_of
@@ -84,7 +84,7 @@ class Daemon:
         pipeline: camera and engine at work.
         status: how everything does.
         reporter: tells what comes of the frames.
-        recording: tells raw poses while somebody asks for them.
+        raw_poses: publishes raw poses while somebody asks for them.
         control: what may be asked.
         web: the live view; None where it is off.
 
@@ -124,7 +124,7 @@ class Daemon:
         self.pipeline = pipeline_of(config, pair, open_camera, open_engine)
         self.status = Status(Parts(sender, self.live, pair, self.pipeline, scene, self.spool, self.mqtt))
         self.reporter = Reporter(sender, topics, self.mqtt, config.mqtt.poses)
-        self.recording = Recording(topics.recording, self.mqtt, self.status.recording_start)
+        self.raw_poses = RawPosePublisher(topics.recording, self.mqtt, self.status.recording_start)
         self._discovered = DiscoveredDevice(
             announced_file(environment), self.mqtt, topics, pair.name, self.status.temperature_c
         )
@@ -136,7 +136,7 @@ class Daemon:
                 scene=scene,
                 spool=self.spool,
                 reporter=self.reporter,
-                recording=self.recording,
+                raw_poses=self.raw_poses,
                 restart=self.life.restart,
             ),
             topics,
@@ -232,7 +232,7 @@ class Daemon:
         frame, stages, scene, config = inferred.frame, inferred.stages, self.scenes[CAMERA], self.live.config
         with stages.time("decode"):
             poses = poses_of(inferred, self._network, config.decode, mirror=config.camera.mirror)
-        self.recording.take(frame, poses, dark=inferred.dark)
+        self.raw_poses.take(frame, poses, dark=inferred.dark)
         with stages.time("follow"):
             people = scene.update(poses, frame, dark=inferred.dark)
         # Who is only seen in turned looks is there in the frames between them, too.
@@ -275,7 +275,7 @@ class Daemon:
         for scene in self.scenes.values():
             scene.configure(config)
         self.reporter.configure(config)
-        self.recording.settings_changed()
+        self.raw_poses.settings_changed()
         set_level(config.log.level)
 
     def _on_event(self, event: EventMessage) -> None:

@@ -19,7 +19,7 @@ from posed.messages.structs import Response, Sender, encode
 from posed.messages.topics import Topics
 from posed.model.pair import load_pair
 from posed.mqtt.client import MqttClient
-from posed.mqtt.recording import Recording
+from posed.mqtt.raw_poses import RawPosePublisher
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.spool import Spool
 from posed.paths import falls_file, spool_file
@@ -75,7 +75,7 @@ class Controlling:
             scene=self.scene,
             spool=self.spool,
             reporter=self.reporter,
-            recording=Recording(topics.recording, self.broker, self.status.recording_start),
+            raw_poses=RawPosePublisher(topics.recording, self.broker, self.status.recording_start),
             restart=self.restarts.append,
         )
         self.live.listen(self.scene.configure)

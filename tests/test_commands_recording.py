@@ -22,7 +22,7 @@ from posed.messages.structs import (
     pose_of,
     raw_pose,
 )
-from posed.mqtt.recording import EXPIRY_S, Recording
+from posed.mqtt.raw_poses import EXPIRY_S, RawPosePublisher
 from posed.pose import Pose
 from tests.broker_fake import FakeBroker
 
@@ -173,7 +173,7 @@ def a_frame() -> Frame:
 
 def test_nothing_is_published_unless_it_is_asked_for_and_only_as_long():
     broker, clock = FakeBroker(), Clock()
-    recording = Recording(TOPIC, broker, start, clock)
+    recording = RawPosePublisher(TOPIC, broker, start, clock)
     recording.take(a_frame(), [a_pose()])
     recording.settings_changed()
     assert broker.messages == []
@@ -191,7 +191,7 @@ def test_nothing_is_published_unless_it_is_asked_for_and_only_as_long():
 
 def test_of_two_who_record_the_longer_time_counts():
     broker, clock = FakeBroker(), Clock()
-    recording = Recording(TOPIC, broker, start, clock)
+    recording = RawPosePublisher(TOPIC, broker, start, clock)
     recording.ask(RecordRequest(seconds=20))
     recording.ask(RecordRequest(seconds=1))
     clock.now_s += 10
@@ -201,7 +201,7 @@ def test_of_two_who_record_the_longer_time_counts():
 
 def test_other_settings_are_told_where_they_begin():
     broker = FakeBroker()
-    recording = Recording(TOPIC, broker, start)
+    recording = RawPosePublisher(TOPIC, broker, start)
     recording.ask(RecordRequest())
     recording.take(a_frame(), [])
     recording.settings_changed()

@@ -82,4 +82,6 @@ class Inbox:
         if duplicate.older:
             self._give_way(f"{problem} and was there before: give one of them another `device`")
         else:
-            self._warn_of_duplicate.warning(f"{problem} and has to give way: give one of them another `device`")
+            self._warn_of_duplicate.warning(
+                f"{problem} and has to give way: give one of them another `device`"
+            )

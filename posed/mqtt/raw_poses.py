@@ -18,7 +18,7 @@ EXPIRY_S: Final = 5
 """The broker drops a frame that it cannot deliver within this time, s."""
 
 
-class Recording:
+class RawPosePublisher:
     """Publishes what was decoded, frame by frame, as long as requests ask for it.
 
     Args:
