@@ -279,8 +279,8 @@ def test_a_restart_keeps_floor_posture_and_speed():
     assert (after.before, after.floor_y) == ("sitting", before.floor_y)
     assert 0 < after.floor_y < 1
     assert after.speed == pytest.approx(before.speed, abs=0.001) != 0
-    assert after.evidence == pytest.approx(before.evidence, abs=0.001)
-    assert after.evidence_s > 1
+    assert after.sightings.evidence == pytest.approx(before.sightings.evidence, abs=0.001)
+    assert after.sightings.evidence_s > 1
 
 
 def test_a_restart_keeps_a_floor_that_is_not_known():

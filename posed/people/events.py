@@ -245,10 +245,10 @@ class EventDetector:
                 "fall": down.number,
                 "seen": down.seen,
                 "ago_s": ago_s,
-                "lying_s": round(down.lying_for_s, 1),
+                "lying_s": round(down.sightings.lying_for_s, 1),
                 "before": down.before,
                 "speed": round(down.speed, 2),
-                **{f"{kind}_s": round(down.evidence.get(kind, 0.0), 1) for kind in KINDS},
+                **{f"{kind}_s": round(down.sightings.evidence.get(kind, 0.0), 1) for kind in KINDS},
             }
             return Event("fall", self._time_s, down.person, zone, detail, down.witness)
         detail = {"fall": down.number, "by": change.by}

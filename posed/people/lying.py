@@ -23,6 +23,16 @@ by so much and their head is no higher over the hips than this. Crouching with a
 0.51 high, with a trunk of 0.13 to 0.22 that leans by up to 66 degrees."""
 
 
+def belief(score: float) -> float:
+    """How far a pose of that score is believed, 0-1."""
+    return min(max((score - _DOUBTED) / (_BELIEVED - _DOUBTED), 0.0), 1.0)
+
+
+_DOUBTED: Final = 0.25
+_BELIEVED: Final = 0.5
+"""Between these scores a pose counts in part: those that the network invents score little."""
+
+
 def _is_flat(shape: Shape) -> bool:
     """Whether a body lies, on whatever."""
     level = shape.lean_deg >= _LEVEL_DEG and shape.trunk <= _LEVEL
