@@ -17,7 +17,8 @@ from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, Engi
 from posed.frame import Frame, Region, RotatedCrop
 from posed.model.outputs import Outputs, OutputTensor
 from posed.pipeline.idle_gate import IdleGate
-from posed.pipeline.threads import LOOK_LATER, Pipeline, Slot, _delay
+from posed.pipeline.rotated_crop_queue import CROP_DELAY_FRAMES
+from posed.pipeline.threads import Pipeline, Slot, _delay
 from posed.timing import Backoff
 from tests.brokers import eventually
 
@@ -448,7 +449,7 @@ def test_a_recording_is_looked_at_turned_in_the_frame_that_depends_on_nothing_bu
                 eventually(lambda sequence=inferred.frame.sequence: engine.inputs > sequence + 1)
             if inferred.looked is not None:
                 looked.add(inferred.frame.sequence)
-    assert looked == {number + LOOK_LATER for number in asked}
+    assert looked == {number + CROP_DELAY_FRAMES for number in asked}
 
 
 def test_a_live_camera_is_looked_at_turned_once_at_the_next_frame(started):
@@ -507,7 +508,7 @@ class RememberingEngine(FakeEngine):
 
 def test_an_engine_that_is_lost_at_a_look_costs_one_frame(started):
     cameras = [FakeCamera([8, CameraEnded("over")], live=False)]
-    pipeline = started(cameras, [FakeEngine(fail_at=LOOK_LATER + 1), FakeEngine()])
+    pipeline = started(cameras, [FakeEngine(fail_at=CROP_DELAY_FRAMES + 1), FakeEngine()])
     first = pipeline.next(5)
     pipeline.look(LOOK, first.frame)
     numbers = work(pipeline)

@@ -18,7 +18,6 @@ import math
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Literal, TypeVar
@@ -30,6 +29,7 @@ from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, Engi
 from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
 from posed.model.outputs import Outputs
 from posed.pipeline.idle_gate import IdleGate
+from posed.pipeline.rotated_crop_queue import RotatedCropQueue
 from posed.pipeline.stage_timings import StageTimings
 from posed.timing import Backoff
 
@@ -44,11 +44,6 @@ FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 4.0
 """Between attempts to open a device that is absent, or fails soon after it was opened: whoever plugs it in
 again sees poses within 10 s, an attempt that was just under way included."""
-
-LOOK_LATER: Final = 3
-"""Of a recording, how many frames after the one that is asked upon the look is made. The first whose turn
-comes, however the threads run, only after the main loop has asked: one is being inferred by then and one
-waits in the slot."""
 
 HANG_S: Final = 20.0
 """An inference, or a wait for the next frame, that has not ended after this long never will, s: the slowest
@@ -204,7 +199,7 @@ class Pipeline:
         self._paused = threading.Event()
         self._captured: Slot[Captured] = Slot()
         self._inferred: Slot[Inferred] = Slot()
-        self._asked: deque[tuple[int, tuple[int, ...], RotatedCrop]] = deque(maxlen=LOOK_LATER + 1)
+        self._crops = RotatedCropQueue()
         self._failure: BaseException | None = None
         self._ended: CameraEnded | None = None
         self._letterbox: Letterbox | None = None
@@ -299,7 +294,7 @@ class Pipeline:
             look: where, and by how much.
             after: the frame upon which it is asked.
         """
-        self._asked.append((after.sequence, after.image.shape, look))
+        self._crops.add(look, after)
 
     def _awaits_last_frames(self) -> bool:
         """Whether frames of a recording that has ended are still on their way."""
@@ -443,18 +438,13 @@ class Pipeline:
             pass
 
     def _look_turned(self, engine: Engine, captured: Captured) -> RotatedInference | None:
-        """The look that is due at a frame, if one is; one frame is never delayed by more than that."""
-        if not self._asked:
+        """What the network says of the rotated crop that is due in a frame, if there is one."""
+        crop = self._crops.take(captured.frame, live=captured.live)
+        if crop is None:
             return None
-        asked_upon, shape, look = self._asked[0]
-        if not captured.live and captured.frame.sequence < asked_upon + LOOK_LATER:
-            return None
-        self._asked.popleft()
-        if captured.frame.image.shape != shape:
-            return None  # a camera that was opened anew with another size: the place is another
         self._engine_call.begin(self._hang_s)
         with captured.stages.time("turned"):
-            view = RotatedLetterbox(look, self._input_size)
+            view = RotatedLetterbox(crop, self._input_size)
             return RotatedInference(view, engine.infer(view.apply(captured.frame.image)))
 
     def _note_opened(self, device: Device) -> None:

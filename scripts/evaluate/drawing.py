@@ -35,16 +35,16 @@ def draw_strip(played: Played, folder: Path, base: Config, every_s: float) -> Pa
 def _cell(image: Image, moment: Moment, played: Played, config: Config) -> Image:
     scale = _WIDTH_PX / image.shape[1]
     drawn = draw_people(image, moment.people, config.people.zones, config.decode.keypoint_threshold)
-    if moment.looked is not None:
-        region = moment.looked.region
+    if moment.crop is not None:
+        region = moment.crop.region
         cv2.rectangle(
             drawn, (region.left, region.top), (region.right - 1, region.bottom - 1), (255, 255, 0), 1
         )
     cell = cv2.resize(drawn, (_WIDTH_PX, round(image.shape[0] * scale)), interpolation=cv2.INTER_AREA)
     seen = sum(one.person.seen for one in moment.people)
     words = f"{moment.time_s:.1f} s  {seen} seen"
-    if moment.looked is not None:
-        words += f"  turned {moment.looked.turn_deg}"
+    if moment.crop is not None:
+        words += f"  turned {moment.crop.turn_deg}"
     told = [event.type for at, event in played.told if event.type == "fall" and at <= moment.time_s]
     words += "  FALL" * bool(told)
     cv2.putText(cell, words, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)

@@ -16,7 +16,7 @@ import argparse
 import multiprocessing
 import sys
 import tempfile
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,8 +30,8 @@ from posed.frame import Frame, Region, RotatedCrop
 from posed.people.rotated_crops import lean_of, merge_detections
 from posed.people.size import body_size
 from posed.pipeline.occurrence import Occurrence
+from posed.pipeline.rotated_crop_queue import RotatedCropQueue
 from posed.pipeline.scene import Scene as CameraScene
-from posed.pipeline.threads import LOOK_LATER
 from posed.pose import KEYPOINT_COUNT, Pose
 from posed.synthetic.actions import ACTIONS, FALLS
 from posed.synthetic.scene import Act, Part, Scene, parts_for
@@ -242,19 +242,19 @@ def falls_told(seed: int, played: Played) -> int:
         told.append(event)
         return str(len(told))
 
-    asked: deque[tuple[int, RotatedCrop]] = deque()
+    crops = RotatedCropQueue()
     upright = RotatedCrop(Region.whole(SIZE), 0)
     threshold = CONFIG.decode.keypoint_threshold
     with tempfile.TemporaryDirectory() as folder:
         followed = CameraScene(CONFIG, tell, Path(folder) / "falls.json")
         for number, time_s in enumerate(played.times_s.tolist()):
+            frame = Frame(IMAGE, number, time_s, time_s, time_s)
             poses = network.find(number, upright)
-            if asked and asked[0][0] + LOOK_LATER <= number:
-                _, look = asked.popleft()
-                poses = merge_detections(poses, network.find(number, look), look.turn_deg, threshold)
-            followed.update(poses, Frame(IMAGE, number, time_s, time_s, time_s))
-            if (look := followed.next_crop()) is not None:
-                asked.append((number, look))
+            if (crop := crops.take(frame, live=False)) is not None:
+                poses = merge_detections(poses, network.find(number, crop), crop.turn_deg, threshold)
+            followed.update(poses, frame)
+            if (crop := followed.next_crop()) is not None:
+                crops.add(crop, frame)
     return sum(event.type == "fall" for event in told)
 
 

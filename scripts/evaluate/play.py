@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,8 @@ from posed.frame import RotatedCrop
 from posed.people.events import TrackedPerson
 from posed.people.rotated_crops import merge_detections
 from posed.pipeline.occurrence import Occurrence
+from posed.pipeline.rotated_crop_queue import RotatedCropQueue
 from posed.pipeline.scene import Scene
-from posed.pipeline.threads import LOOK_LATER
 from posed.pose import Pose
 from scripts.evaluate.clips import HELD_S, LIES_AFTER_S, Clip, frames_at, video_facts
 from scripts.evaluate.inferences import Inferences, PoseFinder, frame_of
@@ -31,14 +31,14 @@ class Moment:
         index: of the frame in the clip.
         time_s: of the clip.
         poses: everybody found, as it is and turned.
-        looked: the turned inference that was made of it, if any.
+        crop: the rotated crop of it that was inferred as well, if any.
         people: as the daemon tells them.
     """
 
     index: int
     time_s: float
     poses: list[Pose]
-    looked: RotatedCrop | None
+    crop: RotatedCrop | None
     people: list[TrackedPerson]
 
 
@@ -96,7 +96,7 @@ class Player:
     def __init__(self, network: PoseFinder, cache: Path, config: Config, folder: Path) -> None:
         self._network, self._cache, self._config = network, cache, config
         self._scene = Scene(config, self._tell, folder / "falls.json", pitch_file=folder / "pitch.json")
-        self._asked: deque[tuple[int, RotatedCrop]] = deque()
+        self._crops = RotatedCropQueue()
         self._sequence = 0
         self._now_s = 0.0
         self._darkness = Darkness()
@@ -129,20 +129,19 @@ class Player:
             judged_s = -math.inf
             for index in frames_at(count, clip_fps, fps):
                 self._now_s = index / clip_fps
-                poses, looked = inferences.poses(index), None
-                if self._asked and self._asked[0][0] + LOOK_LATER <= self._sequence:
-                    looked = self._asked.popleft()[1]
-                    found = inferences.poses(index, looked)
-                    poses = merge_detections(poses, found, looked.turn_deg, threshold)
+                frame = frame_of(size, self._sequence, self._now_s)
+                poses, crop = inferences.poses(index), self._crops.take(frame, live=False)
+                if crop is not None:
+                    found = inferences.poses(index, crop)
+                    poses = merge_detections(poses, found, crop.turn_deg, threshold)
                 if is_due(self._now_s, judged_s):
                     judged_s = self._now_s
                     self._darkness.update(inferences.brightness(index))
-                frame = frame_of(size, self._sequence, self._now_s)
                 self._scene.update(poses, frame, dark=self._darkness.dark)
-                if (look := self._scene.next_crop()) is not None:
-                    self._asked.append((self._sequence, look))
+                if (next_crop := self._scene.next_crop()) is not None:
+                    self._crops.add(next_crop, frame)
                 self._sequence += 1
-                yield Moment(index, self._now_s, poses, looked, list(self._scene.people))
+                yield Moment(index, self._now_s, poses, crop, list(self._scene.people))
 
 
 def play(  # noqa: PLR0913 what a clip is played with
@@ -220,7 +219,7 @@ def play_on(  # noqa: PLR0913, PLR0917 what clips are played with
 
 def _note(played: Played, moment: Moment) -> None:
     played.frames += 1
-    played.turned += moment.looked is not None
+    played.turned += moment.crop is not None
     played.ids |= {one.person.id for one in moment.people}
     clip = played.clip
     if clip.fall_start_s is not None and moment.time_s >= clip.fall_start_s + LIES_AFTER_S:
