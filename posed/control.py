@@ -46,8 +46,8 @@ from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.spool import Spool
 from posed.paths import overlay_file, paused_file
 from posed.pipeline.occurrence import Occurrence
+from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
-from posed.pipeline.threads import Pipeline
 from posed.service.metrics_snapshot import METRICS_SNAPSHOT
 from posed.service.status import Status
 

@@ -31,9 +31,9 @@ from posed.mqtt.spool import Spool
 from posed.networks import network_of
 from posed.paths import announced_file, falls_file, pitch_file, spool_file
 from posed.pipeline.detection import poses_of
+from posed.pipeline.inferred import Inferred
 from posed.pipeline.opening import pipeline_of
 from posed.pipeline.scene import Scene
-from posed.pipeline.threads import Inferred
 from posed.service.fetch import wait_for_model
 from posed.service.life import Life, live_with_signals
 from posed.service.status import Parts, Status

@@ -25,9 +25,9 @@ from posed.mqtt.spool import Spool
 from posed.paths import falls_file, spool_file
 from posed.people.events import TrackedPerson
 from posed.people.person import Person
+from posed.pipeline.device import OK
 from posed.pipeline.opening import pipeline_of
 from posed.pipeline.scene import Scene
-from posed.pipeline.threads import DeviceStatus
 from posed.service.status import Parts, Status
 from tests.broker_fake import FakeBroker
 from tests.make_tflite import make_tflite
@@ -103,7 +103,8 @@ class Controlling:
 
     def see(self, image: np.ndarray, *people: Person) -> None:
         """As if a frame had been processed just now."""
-        self.pipeline.camera = self.pipeline.engine = DeviceStatus("ok")
+        for thread in (self.pipeline.capture, self.pipeline.inference):
+            thread.device.status = OK
         self.scene.figures.count(time.monotonic(), 0.01, 0.02)
         self.scene.newest = image, [TrackedPerson(one, "standing", 1.0, ()) for one in people]
 

@@ -64,7 +64,7 @@ def test_help_imports_nothing_heavy(tmp_path):
     assert "posed.cli" in imported
     heavy = {"numpy", "cv2", "yaml", "msgspec", "paho", "flatbuffers", "zeroconf", "ai_edge_litert", "scipy"}
     assert not heavy & {name.partition(".")[0] for name in imported}
-    assert not {"posed.config", "posed.daemon", "posed.commands.report", "posed.pipeline.threads"} & imported
+    assert not {"posed.config", "posed.daemon", "posed.commands.report", "posed.pipeline.pipeline"} & imported
 
 
 def test_settings_need_no_numpy(tmp_path):

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posed.config import Config, live_settings, load
-from posed.pipeline.threads import DeviceStatus
+from posed.pipeline.device import DeviceStatus
 from tests.controlling import Controlling
 from tests.performers import posing
 
@@ -150,7 +150,7 @@ def test_no_picture_of_before_is_given(tmp_path):
     desk.ask("resume")
     assert "no picture of now" in snapshot(desk)
     desk.see(np.zeros((48, 64, 3), np.uint8))
-    desk.pipeline.camera = DeviceStatus("waiting", "gone")
+    desk.pipeline.capture.device.status = DeviceStatus("waiting", "gone")
     assert "no picture of now" in snapshot(desk)
 
 

@@ -24,14 +24,14 @@ from posed.mqtt.client import MqttClient
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
 from posed.networks.posenet import PoseNet
 from posed.paths import spool_file
+from posed.pipeline.inferred import Inferred
 from posed.pipeline.stage_timings import StageTimings
-from posed.pipeline.threads import Inferred
 from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.films import falling, film
+from tests.pipelines import FakeEngine
 from tests.run_posed import Daemon, environment
 from tests.standin import built
-from tests.test_pipeline_threads import FakeEngine
 
 TOPIC = "posed/hall"
 

@@ -16,8 +16,8 @@ from posed.model.pair import load_pair
 from posed.networks import network_of
 from posed.pipeline.detection import poses_of
 from posed.pipeline.occurrence import Occurrence
+from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
-from posed.pipeline.threads import Pipeline
 from scripts.evaluate.clips import Clip, FootageError, Frames, frames_at, read_footage, video_facts
 from scripts.evaluate.inferences import PoseFinder
 from scripts.evaluate.play import Played, config_for, play

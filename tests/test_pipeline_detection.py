@@ -11,7 +11,7 @@ from posed.frame import Frame, Region, RotatedCrop, RotatedLetterbox
 from posed.model.outputs import Outputs
 from posed.networks.posenet import PoseNet
 from posed.pipeline.detection import infer, poses_of
-from posed.pipeline.threads import Inferred, RotatedInference
+from posed.pipeline.inferred import Inferred, RotatedInference
 from posed.pose import MIRRORED
 from scripts.standins.heads import heads_of, person
 

@@ -9,8 +9,9 @@ import pytest
 
 from posed.config import Config, LiveConfig, changed
 from posed.model.pair import load_pair
+from posed.pipeline.device import OK, DeviceStatus
 from posed.pipeline.opening import pipeline_of
-from posed.pipeline.threads import DeviceStatus, Pipeline
+from posed.pipeline.pipeline import Pipeline
 from posed.service.life import Life
 from tests.brokers import eventually
 from tests.make_tflite import make_tflite
@@ -63,7 +64,8 @@ def test_it_is_ready_once_each_device_is_opened_or_waited_for(tmp_path, config, 
     with Listener(tmp_path) as systemd:
         life = Life(systemd.environment(), LiveConfig(config))
         life.tell(pipeline, None, lambda: "0 fps")
-        pipeline.camera, pipeline.engine = DeviceStatus("waiting", "gone"), DeviceStatus("ok")
+        pipeline.capture.device.status = DeviceStatus("waiting", "gone")
+        pipeline.inference.device.status = OK
         life.tell(pipeline, "connection refused", lambda: "10 fps")
         eventually(lambda: systemd.said("READY=1"))
         eventually(lambda: len(systemd.said("STATUS=")) == 2)

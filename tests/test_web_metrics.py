@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from posed.daemon import CAMERA
 from posed.people.events import EventType
+from posed.pipeline.device import OK
 from posed.pipeline.frame_figures import FrameFigures
-from posed.pipeline.threads import DeviceStatus
 from posed.web.metrics import STAGES, Metrics
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.grafana import dashboard, expressions, names_in
@@ -163,7 +163,8 @@ def test_who_has_no_token_learns_nothing(tmp_path, path):
 def test_it_is_red_before_the_first_frame_and_once_none_has_come_for_a_while(tmp_path):
     with Site(tmp_path) as site:
         assert site.get("/healthz")[0] == 503
-        site.daemon.pipeline.camera = site.daemon.pipeline.engine = DeviceStatus("ok")
+        for thread in (site.daemon.pipeline.capture, site.daemon.pipeline.inference):
+            thread.device.status = OK
         scene = site.daemon.scenes[CAMERA]
         scene.figures.count(time.monotonic(), 0.01, 0.02)
         assert site.get("/healthz")[0] == 200

@@ -20,8 +20,8 @@ from posed.frame import Image
 from posed.model.pair import load_pair
 from posed.networks import Network, network_of
 from posed.pipeline.detection import poses_of
+from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
-from posed.pipeline.threads import Pipeline
 
 CODEC: Final = "mp4v"
 """Videos are written as MPEG-4 part 2, which every OpenCV can write; PyPI's have no H.264 encoder, which

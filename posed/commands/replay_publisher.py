@@ -21,10 +21,10 @@ from posed.mqtt.client import MqttClient
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.spool import Spool
 from posed.paths import spool_file
+from posed.pipeline.device import DeviceStatus
 from posed.pipeline.frame_figures import Took
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.stage_timings import StageTimings
-from posed.pipeline.threads import DeviceStatus
 
 PATIENCE_S: Final = 10.0
 """The broker may keep us waiting for this long: for the connection, for an event, for room, s."""

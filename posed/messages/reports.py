@@ -28,7 +28,7 @@ from posed.people.events import TrackedPerson
 from posed.people.pitch import Pitch
 
 if TYPE_CHECKING:
-    from posed.pipeline.threads import DeviceStatus
+    from posed.pipeline.device import DeviceStatus
 
 
 def poses_message(  # noqa: PLR0913 - keywords, each with a name at the call

@@ -7,8 +7,8 @@ from posed.engine.base import Engine
 from posed.frame import Frame, Letterbox
 from posed.networks import Network
 from posed.people.rotated_crops import merge_detections
+from posed.pipeline.inferred import Inferred
 from posed.pipeline.stage_timings import StageTimings
-from posed.pipeline.threads import Inferred
 from posed.pose import Pose
 
 

@@ -10,7 +10,7 @@ from posed.config import Config
 from posed.engine.base import Engine
 from posed.model.pair import Pair
 from posed.pipeline.idle_gate import IdleGate
-from posed.pipeline.threads import Pipeline
+from posed.pipeline.pipeline import Pipeline
 
 
 def pipeline_of(

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 from posed.config import Config, LiveConfig, reload
 from posed.errors import ConfigError
-from posed.pipeline.threads import STARTING, Pipeline
+from posed.pipeline.device import STARTING
+from posed.pipeline.pipeline import Pipeline
 from posed.service.check import check
 from posed.service.notify import Notifier
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from posed.messages.structs import State
-from posed.pipeline.threads import Counters
+from posed.pipeline.counters import Counters
 
 METRICS_SNAPSHOT: Final = "figures"
 """The web server asks the main loop for a snapshot with this name; it is no verb over MQTT."""

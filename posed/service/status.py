@@ -31,8 +31,9 @@ from posed.model.pair import Pair
 from posed.mqtt.client import MqttClient
 from posed.mqtt.spool import Spool
 from posed.networks import network_of
+from posed.pipeline.device import DeviceStatus
+from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
-from posed.pipeline.threads import DeviceStatus, Pipeline
 from posed.service.metrics_snapshot import Frames, MetricsSnapshot
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from posed.frame import Image
     from posed.model.outputs import Outputs
     from posed.model.tflite import Model
-    from posed.pipeline.threads import Inferred
+    from posed.pipeline.inferred import Inferred
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
     memory.note("numpy and OpenCV")
     from posed.daemon import Daemon
     from posed.networks import network_of
-    from posed.pipeline.threads import HANG_S
+    from posed.pipeline.hang_detector import HANG_S
 
     memory.note("posed and MQTT")
     from posed.engine.tflite import find_runtime

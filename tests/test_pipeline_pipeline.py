@@ -3,87 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from posed.camera.base import FrameMaker
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
-from posed.frame import Frame, Region, RotatedCrop
-from posed.model.outputs import Outputs, OutputTensor
-from posed.pipeline.idle_gate import IdleGate
+from posed.frame import Region, RotatedCrop
+from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.rotated_crop_queue import CROP_DELAY_FRAMES
-from posed.pipeline.threads import Pipeline, Slot, _delay
-from posed.timing import Backoff
 from tests.brokers import eventually
-
-SIZE = (33, 17)
-
-
-class FakeCamera:
-    """Plays a script: an int is that many frames, None a wait without one, an error is raised."""
-
-    name = "camera fake"
-
-    def __init__(self, script: Iterable[int | Exception | None], *, live: bool) -> None:
-        self.live = live
-        self.closed = threading.Event()
-        self.hangs = threading.Event()
-        self._steps = self._play(script)
-        self._maker = FrameMaker(0, mirror=False)
-
-    def _play(self, script: Iterable[int | Exception | None]) -> Iterator[Frame | None]:
-        for step in script:
-            if isinstance(step, Exception):
-                raise step
-            for _ in range(1 if step is None else step):
-                image = np.full((17, 33, 3), 100, np.uint8)
-                yield None if step is None else self._maker.make(image, time.monotonic())
-        while True:
-            yield None
-
-    def read(self, wait_s: float) -> Frame | None:
-        frame = next(self._steps)
-        if frame is None:
-            self.closed.wait(wait_s)
-        return frame
-
-    def __enter__(self) -> FakeCamera:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.closed.set()
-
-
-class FakeEngine:
-    """Answers with heads of the right shape; may be held at its first invoke, or raise at one."""
-
-    kind, device, why = "cpu", "fake", "asked for"
-
-    def __init__(self, fail_at: int = -1, held: threading.Event | None = None) -> None:
-        self.inputs = 0
-        self.closed = False
-        self._fail_at = fail_at
-        self._held = held
-
-    def infer(self, image: np.ndarray) -> Outputs:
-        if self._held is not None:
-            self._held.wait(10)
-        self.inputs += 1
-        if self.inputs - 1 == self._fail_at:
-            raise EngineLost("edgetpu: invoke failed")
-        return tuple(OutputTensor(np.zeros((3, 5, channels), np.float32)) for channels in (17, 34, 64))
-
-    def __enter__(self) -> FakeEngine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.closed = True
+from tests.pipelines import (
+    SIZE,
+    FakeCamera,
+    FakeEngine,
+    LedCamera,
+    RememberingEngine,
+    StepEngine,
+    TimedCamera,
+    opener,
+    still,
+    work,
+)
 
 
 @pytest.fixture
@@ -95,7 +38,7 @@ def started() -> Iterator[Callable[..., Pipeline]]:
         engines: list[FakeEngine | Exception] | None = None,
         timeout_s: float = 5,
     ) -> Pipeline:
-        pipeline = Pipeline(_opener(cameras), _opener(engines or [FakeEngine()]), SIZE, timeout_s)
+        pipeline = Pipeline(opener(cameras), opener(engines or [FakeEngine()]), SIZE, timeout_s)
         pipelines.append(pipeline)
         pipeline.start()
         return pipeline
@@ -103,31 +46,6 @@ def started() -> Iterator[Callable[..., Pipeline]]:
     yield start
     for pipeline in pipelines:
         assert pipeline.stop(5)
-
-
-def _opener(things: list) -> Callable[[], object]:
-    """Opens one after the other, the last one again and again; an exception is raised instead."""
-    rest = iter(things[:-1])
-
-    def open_next() -> object:
-        thing = next(rest, things[-1])
-        if isinstance(thing, Exception):
-            raise thing
-        return thing
-
-    return open_next
-
-
-def work(pipeline: Pipeline) -> list[int]:
-    """What the main loop does; gives the sequence numbers of what came until a recording's end."""
-    numbers = []
-    try:
-        while True:
-            inferred = pipeline.next(0.05)
-            if inferred is not None:
-                numbers.append(inferred.frame.sequence)
-    except CameraEnded:
-        return numbers
 
 
 def test_every_frame_of_a_recording_comes_through_before_its_end(started):
@@ -148,42 +66,6 @@ def test_a_slow_engine_gets_the_newest_frame_of_a_live_camera(started):
         numbers.append(inferred.frame.sequence)
     assert numbers[-1] == 19
     assert len(numbers) <= 2
-
-
-class LedCamera(FakeCamera):
-    """A live camera that gives a burst of frames each time it is told to."""
-
-    def __init__(self, burst: int) -> None:
-        super().__init__([], live=True)
-        self.told = threading.Semaphore(0)
-        self.idle = threading.Event()
-        self._burst = burst
-        self._left = 0
-        self._in_burst = False
-
-    def read(self, wait_s: float) -> Frame | None:
-        if not self._left:
-            if self._in_burst:
-                self._in_burst = False
-                self.idle.set()
-            if not self.told.acquire(timeout=wait_s):
-                return None
-            self._in_burst, self._left = True, self._burst
-        self._left -= 1
-        return self._maker.make(np.full((17, 33, 3), 100, np.uint8), time.monotonic())
-
-
-class StepEngine(FakeEngine):
-    """Every inference takes until it is told to end."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.began, self.end = threading.Semaphore(0), threading.Semaphore(0)
-
-    def infer(self, image: np.ndarray) -> Outputs:
-        self.began.release()
-        assert self.end.acquire(timeout=10)
-        return super().infer(image)
 
 
 def test_whatever_comes_while_the_engine_works_the_newest_frame_is_the_next(started):
@@ -273,7 +155,7 @@ def test_an_engine_that_can_never_work_is_raised(started):
 
 def test_an_engine_that_can_never_work_is_raised_though_the_recording_has_ended(started):
     pipeline = started([FakeCamera([1, CameraEnded("over")], live=False)], [EngineError("library missing")])
-    eventually(lambda: pipeline._ended)
+    eventually(lambda: pipeline.capture.failure)
     with pytest.raises(EngineError, match="library missing"):
         work(pipeline)
 
@@ -281,13 +163,6 @@ def test_an_engine_that_can_never_work_is_raised_though_the_recording_has_ended(
 def test_frames_are_numbered_on_when_the_camera_is_opened_again(started):
     cameras = [FakeCamera([3, CameraLost("gone")], live=False), FakeCamera([2, CameraEnded("")], live=False)]
     assert work(started(cameras)) == [0, 1, 2, 3, 4]
-
-
-def test_a_device_that_fails_soon_after_opening_is_opened_ever_more_slowly():
-    backoff = Backoff(0.5, 30, lambda: 1)
-    soon = [_delay(backoff, time.monotonic()) for _ in range(3)]
-    late = _delay(backoff, time.monotonic() - 31)
-    assert (soon, late) == ([0.5, 1, 2], 0.5)
 
 
 def test_a_bug_in_a_thread_is_raised_in_the_main_loop(started):
@@ -330,8 +205,8 @@ def test_a_recording_that_has_ended_does_not_hang(started):
     camera = FakeCamera([1, CameraEnded("over")], live=False)
     pipeline = Pipeline(lambda: camera, lambda: FakeEngine(held=held), SIZE, timeout_s=5, hang_s=20)
     pipeline.start()
-    eventually(lambda: pipeline._ended is not None)
-    assert pipeline._camera_call.hangs() is None
+    eventually(lambda: pipeline.capture.failure)
+    assert pipeline.capture.device.hangs is None
     held.set()
     assert work(pipeline) == [0]
 
@@ -384,51 +259,6 @@ def test_a_recording_has_no_sight(started):
     pipeline = started([FakeCamera([20, CameraEnded("over")], live=False)])
     work(pipeline)
     assert pipeline.sight is None
-
-
-def still(time_s: float, image: np.ndarray, sequence: int) -> Frame:
-    return Frame(image, sequence, captured_at=time_s, time_s=time_s, time=time_s)
-
-
-class TimedCamera(FakeCamera):
-    """Gives these frames, then none."""
-
-    def __init__(
-        self, frames: Iterable[Frame], *, live: bool, taken: threading.Semaphore | None = None
-    ) -> None:
-        super().__init__([], live=live)
-        self._steps = itertools.chain(frames, itertools.repeat(None))
-        self._taken = taken
-
-    def read(self, wait_s: float) -> Frame | None:
-        """Waits with each until the one before is taken."""
-        if self._taken is not None and not self._taken.acquire(timeout=wait_s):
-            return None
-        return super().read(wait_s)
-
-
-@pytest.mark.parametrize(("live", "processed"), [(True, 20 + 8), (False, 100)])
-def test_an_empty_scene_of_a_live_camera_is_processed_at_its_own_rate(live, processed):
-    """Ten seconds at 10 frames per second, of which the last eight are idle at 1."""
-    image = np.full((17, 33, 3), 100, np.uint8)
-    idle_gate = IdleGate(idle_fps=1)
-    idle_gate.heed(0, 0.0)
-    wanted = []
-    pipeline = Pipeline(
-        lambda: TimedCamera([still(n / 10, image, n) for n in range(100)], live=live),
-        FakeEngine,
-        SIZE,
-        timeout_s=5,
-        idle_gate=idle_gate,
-    )
-    pipeline._captured.put = lambda captured: wanted.append(captured) or False
-    pipeline._captured.put_if_free = lambda captured, _wait_s: wanted.append(captured) or True
-    pipeline.start()
-    eventually(lambda: pipeline._next_sequence == 100)
-    assert pipeline.stop(5)
-    assert len(wanted) == pytest.approx(processed, abs=1)
-    assert pipeline.dropped == 0
-    assert pipeline.tally.idle == 100 - len(wanted)
 
 
 LOOK = RotatedCrop(Region(0, 0, 33, 17), 90)
@@ -494,18 +324,6 @@ def test_a_look_gives_heads_of_the_turned_region_and_is_a_stage_of_its_own(start
     assert (turned != upright).any()
 
 
-class RememberingEngine(FakeEngine):
-    """Keeps what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.images: list[np.ndarray] = []
-
-    def infer(self, image: np.ndarray) -> Outputs:
-        self.images.append(image)
-        return super().infer(image)
-
-
 def test_an_engine_that_is_lost_at_a_look_costs_one_frame(started):
     cameras = [FakeCamera([8, CameraEnded("over")], live=False)]
     pipeline = started(cameras, [FakeEngine(fail_at=CROP_DELAY_FRAMES + 1), FakeEngine()])
@@ -531,21 +349,6 @@ def test_a_look_that_hangs_is_raised():
         work(pipeline)
     engine.end.release()
     assert pipeline.stop(5)
-
-
-def test_a_slot_holds_the_newest():
-    slot: Slot[int] = Slot()
-    assert not slot.put(1)
-    assert slot.put(2)
-    assert slot.take(0) == 2
-    assert slot.take(0) is None
-
-
-def test_a_slot_that_is_taken_stays_so():
-    slot: Slot[int] = Slot()
-    assert slot.put_if_free(1, 0)
-    assert not slot.put_if_free(2, 0.01)
-    assert slot.take(0) == 1
 
 
 # A pause

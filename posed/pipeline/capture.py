@@ -1,0 +1,150 @@
+"""The capture thread: from a camera to the newest frame that waits for the engine."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from posed.camera.base import Camera
+from posed.errors import CameraLost
+from posed.frame import Frame
+from posed.pipeline.captured import Captured
+from posed.pipeline.device import OK, PAUSED, DeviceMonitor
+from posed.pipeline.device_thread import POLL_S, DeviceThread
+from posed.pipeline.frame_preparer import FramePreparer
+from posed.pipeline.frame_source import FrameSource
+from posed.pipeline.hang_detector import OPEN_HANG_S
+from posed.pipeline.idle_gate import IdleGate
+from posed.pipeline.slots import Slots
+from posed.pipeline.stage_timings import StageTimings
+
+log = logging.getLogger(__name__)
+
+
+class Capture(DeviceThread):
+    """Reads one camera in a thread of its own, and leaves the newest frame for inference.
+
+    Where frames of a live camera come faster than the engine takes them, the newest wins and the others are
+    counted; a recording waits instead.
+
+    The thread owns the camera and the preparer, and changes `awaits_frame` and the counts of its frames; the
+    main loop reads them. Any thread may call `pause`, `resume` and `paused`, which are an event, and
+    `idle_gate.heed`.
+
+    Args:
+        open_camera: opens the camera; raises CameraLost if it is not there now.
+        source: the camera, for inference and the main loop.
+        captured: where its newest frame is left.
+        preparer: makes the model's input.
+        idle_gate: which frames of a live camera are processed.
+        timeout_s: after how long without a frame the camera is opened again, s.
+        hang_s: after how long a wait for the next frame counts as hanging, s.
+
+    Attributes:
+        idle_gate: wants to hear how many people were in a frame.
+        preparer: knows what the camera sees, and the size of its frames.
+        awaits_frame: whether the camera had no new frame when it was last asked.
+    """
+
+    def __init__(  # noqa: PLR0913 - keywords, each with a name at the call
+        self,
+        open_camera: Callable[[], Camera],
+        *,
+        source: FrameSource,
+        captured: Slots[FrameSource, Captured],
+        preparer: FramePreparer,
+        idle_gate: IdleGate,
+        timeout_s: float,
+        hang_s: float,
+    ) -> None:
+        open_hang_s = max(OPEN_HANG_S, timeout_s + hang_s)
+        super().__init__("capture", DeviceMonitor("camera", hang_s, open_hang_s))
+        self.idle_gate = idle_gate
+        self.preparer = preparer
+        self.awaits_frame = False
+        self._open_camera = open_camera
+        self._source = source
+        self._captured = captured
+        self._timeout_s = timeout_s
+        self._paused = threading.Event()
+        self._next_sequence = 0
+
+    @property
+    def paused(self) -> bool:
+        """Whether the camera is to stay closed."""
+        return self._paused.is_set()
+
+    def pause(self) -> None:
+        """Close the camera, within `POLL_S`, and leave it closed."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        """Open the camera again; a recording begins anew."""
+        self._paused.clear()
+
+    def _may_open(self) -> bool:
+        return not self.paused
+
+    def _attempt(self) -> None:
+        if self._may_open():
+            super()._attempt()
+        else:
+            self.device.status, self.preparer.camera_health = PAUSED, None
+            self._stopping.wait(POLL_S)
+
+    def _use_device(self) -> None:
+        try:
+            self._read_camera()
+        except CameraLost:
+            self.preparer.camera_health = None
+            raise
+
+    def _read_camera(self) -> None:
+        """Open the camera, and hand its frames over until the thread is to stop, or a pause begins."""
+        with self._open_camera() as camera:
+            self.device.opened()
+            log.info("%s: opened", camera.name)
+            self.preparer.begin()
+            first = self._next_sequence
+            for frame, stages in self._frames(camera):
+                # A camera that was opened again goes on counting: a number is there once in a run.
+                self._hand_over(replace(frame, sequence=first + frame.sequence), stages, live=camera.live)
+            self.device.begin_call()  # for closing it
+        self.device.end_call()
+
+    def _frames(self, camera: Camera) -> Iterator[tuple[Frame, StageTimings]]:
+        """The camera's frames until we stop or pause; a camera that gives none within the timeout is lost."""
+        deadline = time.monotonic() + self._timeout_s
+        while not self._stopping.is_set() and not self.paused:
+            stages = StageTimings()
+            self.device.begin_call()
+            with stages.time("capture"):
+                frame = camera.read(POLL_S)
+            self.device.end_call()
+            self.awaits_frame = frame is None
+            if frame is not None:
+                self.device.status = OK
+                yield frame, stages
+                deadline = time.monotonic() + self._timeout_s
+            elif time.monotonic() > deadline:
+                self.device.begin_call()  # for closing it
+                raise CameraLost(
+                    f"{camera.name}: must deliver a frame within {self._timeout_s:g} s, got none"
+                )
+
+    def _hand_over(self, frame: Frame, stages: StageTimings, *, live: bool) -> None:
+        """Prepare a frame and leave it for inference, unless it can be left out."""
+        self._next_sequence = frame.sequence + 1
+        counts = self._source.counts
+        if live and not self.idle_gate.wants(frame.image, frame.captured_at):
+            counts.idle += 1
+            return
+        captured = self.preparer.prepare(frame, stages, live=live)
+        counts.captured += 1
+        if live:
+            counts.replaced += self._captured.put(self._source, captured)
+        else:
+            self._put_when_free(self._captured, self._source, captured)

@@ -1,0 +1,58 @@
+"""What the pipeline counts since the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from posed.pipeline.device import DeviceKind
+
+
+@dataclass(slots=True, eq=False)
+class FrameCounts:
+    """The frames of one camera since the start.
+
+    Each number is changed by one thread alone and may be read by any, so there is no lock.
+
+    Args:
+        captured: frames that were prepared for the engine; capture counts them.
+        replaced: frames whose place a newer one took before the engine was free; capture counts them.
+        idle: frames that were left out because nobody was there and nothing changed; capture counts them.
+        lost: frames that an accelerator failed at; inference counts them.
+        delivered: frames that the main loop got; it counts them.
+    """
+
+    captured: int = 0
+    replaced: int = 0
+    idle: int = 0
+    lost: int = 0
+    delivered: int = 0
+
+    @property
+    def dropped(self) -> int:
+        """Frames that nobody had time for, and frames that were lost with an engine."""
+        return self.replaced + self.lost
+
+    @property
+    def under_way(self) -> int:
+        """Frames that were captured and that the main loop may still get."""
+        return self.captured - self.dropped - self.delivered
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What was counted since the start.
+
+    Args:
+        replaced: frames whose place a newer one took before the engine was free.
+        lost: frames that an accelerator failed at.
+        idle: frames that were left out because nobody was there and nothing changed.
+        errors: how often a device failed, or could not be opened.
+        reopened: how often it was opened again after that.
+    """
+
+    replaced: int
+    lost: int
+    idle: int
+    errors: Mapping[DeviceKind, int]
+    reopened: Mapping[DeviceKind, int]

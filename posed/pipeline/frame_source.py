@@ -1,0 +1,23 @@
+"""A camera as all threads of the pipeline know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from posed.pipeline.counters import FrameCounts
+from posed.pipeline.rotated_crop_queue import RotatedCropQueue
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameSource:
+    """One camera, which goes with each of its frames from capture through inference to the main loop.
+
+    Any thread may use it: the queue has its own lock, and each count has one thread that changes it.
+
+    Args:
+        counts: its frames since the start.
+        crops: the rotated crops that the main loop requested and inference has not taken yet.
+    """
+
+    counts: FrameCounts = field(default_factory=FrameCounts)
+    crops: RotatedCropQueue = field(default_factory=RotatedCropQueue)

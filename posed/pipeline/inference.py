@@ -1,0 +1,85 @@
+"""The inference thread: from the newest frame of each camera to what the network says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from posed.engine.base import Engine
+from posed.errors import EngineLost
+from posed.frame import RotatedLetterbox
+from posed.pipeline.captured import Captured
+from posed.pipeline.device import OK, DeviceMonitor
+from posed.pipeline.device_thread import POLL_S, DeviceThread
+from posed.pipeline.frame_source import FrameSource
+from posed.pipeline.inferred import Inferred, RotatedInference
+from posed.pipeline.slots import Slots
+
+
+class Inference(DeviceThread):
+    """Runs the model in a thread of its own, on the frames of all cameras in fair turns.
+
+    The thread owns the engine, and changes `engine` and its counts of a source; the main loop reads them.
+
+    Args:
+        open_engine: opens the engine; raises EngineLost if it is not there now.
+        input_size: (width, height) of the model's input, px.
+        captured: where capture leaves each camera's newest frame.
+        inferred: where the main loop takes what comes of it.
+        hang_s: after how long an inference counts as hanging, s.
+
+    Attributes:
+        engine: the engine that runs or ran last; None before the first was opened.
+    """
+
+    def __init__(
+        self,
+        open_engine: Callable[[], Engine],
+        input_size: tuple[int, int],
+        captured: Slots[FrameSource, Captured],
+        inferred: Slots[FrameSource, Inferred],
+        hang_s: float,
+    ) -> None:
+        super().__init__("inference", DeviceMonitor("engine", hang_s))
+        self.engine: Engine | None = None
+        self._open_engine = open_engine
+        self._input_size = input_size
+        self._captured = captured
+        self._inferred = inferred
+
+    def _use_device(self) -> None:
+        with self._open_engine() as engine:
+            self.engine = engine
+            self.device.opened()
+            self.device.status = OK
+            while not self._stopping.is_set():
+                if (taken := self._captured.take(POLL_S)) is not None:
+                    self._infer(engine, *taken)
+
+    def _infer(self, engine: Engine, source: FrameSource, captured: Captured) -> None:
+        """Infer one frame, and the rotated crop that is due in it, and hand over what comes of it."""
+        self.device.begin_call()
+        try:
+            with captured.stages.time("invoke"):
+                outputs = engine.infer(captured.input)
+            rotated = self._infer_rotated(engine, source, captured)
+        except EngineLost:
+            source.counts.lost += 1
+            self.device.begin_call()  # for closing it
+            raise
+        self.device.end_call()
+        inferred = Inferred(
+            captured.frame, captured.letterbox, outputs, captured.stages, rotated, captured.dark
+        )
+        self._put_when_free(self._inferred, source, inferred)
+
+    def _infer_rotated(
+        self, engine: Engine, source: FrameSource, captured: Captured
+    ) -> RotatedInference | None:
+        """Infer the rotated crop that is due in a frame, if there is one."""
+        crop = source.crops.take(captured.frame, live=captured.live)
+        if crop is None:
+            return None
+        self.device.begin_call()
+        with captured.stages.time("turned"):
+            view = RotatedLetterbox(crop, self._input_size)
+            return RotatedInference(view, engine.infer(view.apply(captured.frame.image)))

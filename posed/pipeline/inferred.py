@@ -1,0 +1,43 @@
+"""A frame on its way from inference to the main loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from posed.frame import Frame, Letterbox, RotatedLetterbox
+from posed.model.outputs import Outputs
+from posed.pipeline.stage_timings import StageTimings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RotatedInference:
+    """What the network says of a rotated crop.
+
+    Args:
+        view: between the frame and the model's input.
+        outputs: of the model.
+    """
+
+    view: RotatedLetterbox
+    outputs: Outputs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inferred:
+    """What the network says of a frame.
+
+    Args:
+        frame: as the camera gave it.
+        letterbox: between the frame and the model's input.
+        outputs: of the model.
+        stages: what it has cost: `capture`, `letterbox`, `invoke`, and `turned` if a crop was inferred.
+        looked: of the rotated crop that was inferred as well; None if there was none.
+        dark: whether the frame is too dark for its poses to be believed.
+    """
+
+    frame: Frame
+    letterbox: Letterbox
+    outputs: Outputs
+    stages: StageTimings
+    looked: RotatedInference | None = None
+    dark: bool = False

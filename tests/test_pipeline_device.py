@@ -1,0 +1,78 @@
+"""How a device does: its status, what is counted, and how long the next attempt waits."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from posed.errors import CameraLost
+from posed.pipeline.device import STARTING, DeviceMonitor, DeviceStatus
+from tests.test_pipeline_hang_detector import Clock
+
+GONE = CameraLost("camera fake: gone")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def device(clock) -> DeviceMonitor:
+    return DeviceMonitor("camera", hang_s=20, open_hang_s=90, clock=clock, jitter=lambda: 1)
+
+
+def test_a_device_is_starting_at_first(device):
+    assert (device.status, device.errors, device.reopened) == (STARTING, 0, 0)
+
+
+def test_a_device_that_fails_soon_after_opening_is_opened_ever_more_slowly(device, clock):
+    delays_s = []
+    for _ in range(5):
+        device.begin_opening()
+        delays_s.append(device.lost(GONE))
+    assert delays_s == [0.5, 1, 2, 4, 4]
+    device.begin_opening()
+    device.opened()
+    clock.now_s += 4.1
+    assert device.lost(GONE) == 0.5
+
+
+def test_a_device_that_was_lost_is_counted_when_it_is_open_again(device):
+    device.begin_opening()
+    device.opened()
+    device.lost(GONE)
+    device.lost(GONE)
+    assert (device.errors, device.reopened) == (2, 0)
+    device.opened()
+    device.opened()
+    assert (device.errors, device.reopened) == (2, 1)
+
+
+def test_what_is_waited_for_is_logged_once_per_reason(device, caplog):
+    for error in (GONE, GONE, CameraLost("camera fake: busy"), GONE):
+        device.lost(error)
+    assert device.status == DeviceStatus("waiting", "camera fake: gone")
+    assert [(record.levelno, record.message) for record in caplog.records] == [
+        (logging.WARNING, f"waiting for the camera: camera fake: {why}") for why in ("gone", "busy", "gone")
+    ]
+
+
+def test_opening_may_take_longer_than_a_call(device, clock):
+    device.begin_opening()
+    clock.now_s = 90
+    assert device.hangs is None
+    device.opened()
+    device.begin_call()
+    clock.now_s += 20.1
+    assert device.hangs == "camera: must answer within 20 s, got nothing: it hangs"
+    device.end_call()
+    assert device.hangs is None
+
+
+def test_a_device_that_is_lost_does_not_hang(device, clock):
+    device.begin_opening()
+    device.lost(GONE)
+    clock.now_s = 1000
+    assert device.hangs is None

@@ -1,0 +1,94 @@
+"""The inference thread, which takes from several cameras in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from posed.errors import EngineLost
+from posed.frame import Region, RotatedCrop
+from posed.pipeline.captured import Captured
+from posed.pipeline.frame_preparer import FramePreparer
+from posed.pipeline.frame_source import FrameSource
+from posed.pipeline.inference import Inference
+from posed.pipeline.inferred import Inferred
+from posed.pipeline.slots import Slots
+from posed.pipeline.stage_timings import StageTimings
+from tests.brokers import eventually
+from tests.pipelines import SIZE, FakeEngine, StepEngine, opener, still
+
+CROP = RotatedCrop(Region(0, 0, 33, 17), 90)
+
+
+def captured(sequence: int) -> Captured:
+    frame = still(sequence, np.full((17, 33, 3), 100, np.uint8), sequence)
+    return FramePreparer(SIZE).prepare(frame, StageTimings(), live=True)
+
+
+@dataclass
+class Running:
+    """An inference thread, with two cameras before it and the main loop behind it."""
+
+    thread: Inference
+    captured: Slots[FrameSource, Captured]
+    inferred: Slots[FrameSource, Inferred]
+    hall: FrameSource
+    bedroom: FrameSource
+
+
+@pytest.fixture
+def engines() -> list[FakeEngine | Exception]:
+    return [FakeEngine()]
+
+
+@pytest.fixture
+def running(engines) -> Iterator[Running]:
+    before, behind = Slots(), Slots()
+    thread = Inference(opener(engines), SIZE, before, behind, hang_s=20)
+    thread.start()
+    yield Running(thread, before, behind, FrameSource(), FrameSource())
+    thread.ask_to_stop()
+    assert thread.join(5)
+
+
+@pytest.mark.parametrize("engines", [[StepEngine()]])
+def test_a_fast_camera_leaves_a_slow_one_its_turn(running, engines):
+    engine, turns = engines[0], []
+    running.captured.put(running.hall, captured(0))
+    for number in range(1, 7):
+        assert engine.began.acquire(timeout=5)
+        for _ in range(3):
+            running.captured.put(running.hall, captured(number))
+        running.captured.put(running.bedroom, captured(number))
+        engine.end.release()
+        source, _ = running.inferred.take(5)
+        turns.append("hall" if source is running.hall else "bedroom")
+    for _ in range(2):
+        engine.end.release()
+    assert turns == ["hall", "hall", "bedroom", "hall", "bedroom", "hall"]
+
+
+def test_a_rotated_crop_is_inferred_in_a_frame_of_its_own_camera(running):
+    running.bedroom.crops.add(CROP, captured(0).frame)
+    for source in (running.hall, running.bedroom):
+        running.captured.put(source, captured(1))
+    looked = dict(running.inferred.take(5) for _ in range(2))
+    assert looked[running.hall].looked is None
+    assert looked[running.bedroom].looked.view.look == CROP
+
+
+@pytest.mark.parametrize("engines", [[FakeEngine(fail_at=0), FakeEngine()]])
+def test_a_lost_frame_is_counted_for_its_camera(running):
+    running.captured.put(running.hall, captured(0))
+    eventually(lambda: running.thread.device.reopened == 1)
+    assert (running.hall.counts.lost, running.bedroom.counts.lost) == (1, 0)
+
+
+@pytest.mark.parametrize("engines", [[EngineLost("no Edge TPU answered")]])
+def test_frames_wait_while_the_engine_is_away(running):
+    running.captured.put(running.hall, captured(0))
+    eventually(lambda: running.thread.device.status.why == "no Edge TPU answered")
+    assert running.captured.take(0)[0] is running.hall

@@ -1,0 +1,76 @@
+"""The hand-over between threads: the newest item wins, and sources take turns."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from posed.pipeline.slots import Slots
+
+
+@pytest.fixture
+def slots() -> Slots[str, int]:
+    return Slots()
+
+
+def test_a_slot_holds_the_newest(slots):
+    assert not slots.put("hall", 1)
+    assert slots.put("hall", 2)
+    assert slots.take(0) == ("hall", 2)
+    assert slots.take(0) is None
+
+
+def test_a_slot_that_is_taken_stays_so(slots):
+    assert slots.put_if_free("hall", 1, 0)
+    assert not slots.put_if_free("hall", 2, 0.01)
+    assert slots.take(0) == ("hall", 1)
+
+
+def test_a_full_slot_leaves_the_others_free(slots):
+    assert slots.put_if_free("hall", 1, 0)
+    assert slots.put_if_free("bedroom", 2, 0)
+
+
+def test_the_source_that_has_waited_longest_comes_first(slots):
+    for source in ("hall", "bedroom", "kitchen"):
+        slots.put(source, 0)
+    assert [slots.take(0)[0] for _ in range(3)] == ["hall", "bedroom", "kitchen"]
+
+
+def test_a_newer_item_keeps_the_turn_of_its_source(slots):
+    slots.put("hall", 1)
+    slots.put("bedroom", 2)
+    slots.put("hall", 3)
+    assert [slots.take(0), slots.take(0)] == [("hall", 3), ("bedroom", 2)]
+
+
+def test_a_source_that_is_always_ready_waits_for_the_others(slots):
+    taken = []
+    slots.put("slow", 0)
+    for number in range(6):
+        slots.put("fast", number)
+        source, _ = slots.take(0)
+        taken.append(source)
+        if source == "slow":
+            slots.put("slow", number)
+    assert taken == ["slow", "fast", "slow", "fast", "slow", "fast"]
+
+
+def test_who_waits_for_an_item_gets_it_when_it_comes(slots):
+    taken = []
+    thread = threading.Thread(target=lambda: taken.append(slots.take(5)))
+    thread.start()
+    slots.put("hall", 1)
+    thread.join(5)
+    assert taken == [("hall", 1)]
+
+
+def test_who_waits_for_a_place_gets_it_when_it_is_free(slots):
+    slots.put("hall", 1)
+    left = []
+    thread = threading.Thread(target=lambda: left.append(slots.put_if_free("hall", 2, 5)))
+    thread.start()
+    assert slots.take(0) == ("hall", 1)
+    thread.join(5)
+    assert (left, slots.take(0)) == ([True], ("hall", 2))
