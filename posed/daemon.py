@@ -241,8 +241,8 @@ class Daemon:
         took = scene.figures.count(now, stages.wall_s["invoke"], now - frame.captured_at)
         self.reporter.poses(frame, people, config.decode.keypoint_threshold, took, stages)
         with stages.time("look"):  # where to look turned next; no message waits for that
-            if (look := scene.next_crop()) is not None:
-                self.pipeline.look(look, frame)
+            if (crop := scene.next_crop()) is not None:
+                self.pipeline.request_crop(crop, frame)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), took.latency_ms)
         if self.web is not None:
             self.web.show(frame, people, stages, config.decode.keypoint_threshold)

@@ -291,8 +291,8 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
             now_s = frame.time_s - first_s
             poses = poses_of(inferred, network_of(pair.model), config.decode, mirror=config.camera.mirror)
             scene.update(poses, frame, dark=inferred.dark)
-            if (look := scene.next_crop()) is not None:
-                pipeline.look(look, frame)
+            if (crop := scene.next_crop()) is not None:
+                pipeline.request_crop(crop, frame)
     finally:
         pipeline.stop(5)
 

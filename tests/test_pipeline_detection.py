@@ -62,7 +62,7 @@ def test_left_and_right_change_places_in_a_mirrored_frame() -> None:
 
 def test_who_is_found_only_in_a_turned_part_is_there_too() -> None:
     view = RotatedLetterbox(RotatedCrop(Region.whole(SIZE), 90), SIZE)
-    looked = RotatedInference(view, outputs_of(person((240, 320), 300)))
-    given = replace(inferred(), outputs=outputs_of(), looked=looked)
+    rotated = RotatedInference(view, outputs_of(person((240, 320), 300)))
+    given = replace(inferred(), outputs=outputs_of(), rotated=rotated)
     [pose] = poses_of(given, NETWORK, SETTINGS)
     np.testing.assert_allclose(pose.points, view.to_source(person((240, 320), 300)), atol=1.5)

@@ -75,9 +75,9 @@ def test_a_rotated_crop_is_inferred_in_a_frame_of_its_own_camera(running):
     running.bedroom.crops.add(CROP, captured(0).frame)
     for source in (running.hall, running.bedroom):
         running.captured.put(source, captured(1))
-    looked = dict(running.inferred.take(5) for _ in range(2))
-    assert looked[running.hall].looked is None
-    assert looked[running.bedroom].looked.view.look == CROP
+    inferred = dict(running.inferred.take(5) for _ in range(2))
+    assert inferred[running.hall].rotated is None
+    assert inferred[running.bedroom].rotated.view.crop == CROP
 
 
 @pytest.mark.parametrize("engines", [[FakeEngine(fail_at=0), FakeEngine()]])

@@ -109,7 +109,7 @@ def test_a_lost_camera_is_opened_again(started):
     assert gone.closed.is_set()
     assert pipeline.next(5) is not None
     eventually(lambda: pipeline.camera.status == "ok")
-    assert pipeline.tally.errors == pipeline.tally.reopened == {"camera": 1, "engine": 0}
+    assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 1, "engine": 0}
 
 
 def test_a_camera_that_is_absent_at_start_is_waited_for(started):
@@ -142,8 +142,8 @@ def test_an_engine_that_fails_is_opened_again_and_its_frame_counted_as_dropped(s
     failing = FakeEngine(fail_at=1)
     pipeline = started([FakeCamera([3, CameraEnded("over")], live=False)], [failing, FakeEngine()])
     assert work(pipeline) == [0, 2]
-    assert pipeline.dropped == pipeline.tally.lost == 1
-    assert pipeline.tally.errors == pipeline.tally.reopened == {"camera": 0, "engine": 1}
+    assert pipeline.dropped == pipeline.counters.lost == 1
+    assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 0, "engine": 1}
     assert failing.closed
 
 
@@ -234,9 +234,9 @@ def test_an_engine_that_hangs_is_raised():
     assert pipeline.stop(5)
 
 
-def test_a_live_cameras_sight_is_told(started):
+def test_a_live_camera_has_a_health(started):
     pipeline = started([FakeCamera([1], live=True)])
-    eventually(lambda: pipeline.sight == "ok")
+    eventually(lambda: pipeline.camera_health == "ok")
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -255,86 +255,86 @@ def test_whether_it_is_dark_comes_with_each_frame(live):
     assert seen == [(0, True), (1, True), (2, False)]
 
 
-def test_a_recording_has_no_sight(started):
+def test_a_recording_has_no_health(started):
     pipeline = started([FakeCamera([20, CameraEnded("over")], live=False)])
     work(pipeline)
-    assert pipeline.sight is None
+    assert pipeline.camera_health is None
 
 
-LOOK = RotatedCrop(Region(0, 0, 33, 17), 90)
+CROP = RotatedCrop(Region(0, 0, 33, 17), 90)
 
 
-def test_a_recording_is_looked_at_turned_in_the_frame_that_depends_on_nothing_but_the_asking_one(started):
+def test_a_recording_infers_a_crop_a_fixed_number_of_frames_later(started):
     engine = FakeEngine()
     pipeline = started([FakeCamera([20, CameraEnded("over")], live=False)], [engine])
-    asked, looked = {4, 5, 12}, set()
+    requested, rotated = {4, 5, 12}, set()
     with contextlib.suppress(CameraEnded):
         while True:
             inferred = pipeline.next(0.05)
             if inferred is None:
                 continue
-            if inferred.frame.sequence in asked:
-                pipeline.look(LOOK, inferred.frame)
-                # Once it has gone on, it could have looked too early.
+            if inferred.frame.sequence in requested:
+                pipeline.request_crop(CROP, inferred.frame)
+                # Once it has gone on, it could have inferred the crop too early.
                 eventually(lambda sequence=inferred.frame.sequence: engine.inputs > sequence + 1)
-            if inferred.looked is not None:
-                looked.add(inferred.frame.sequence)
-    assert looked == {number + CROP_DELAY_FRAMES for number in asked}
+            if inferred.rotated is not None:
+                rotated.add(inferred.frame.sequence)
+    assert rotated == {number + CROP_DELAY_FRAMES for number in requested}
 
 
-def test_a_live_camera_is_looked_at_turned_once_at_the_next_frame(started):
+def test_a_live_camera_infers_a_crop_once_in_the_next_frame(started):
     camera, engine = LedCamera(burst=1), FakeEngine()
     pipeline = started([camera], [engine])
-    looked = []
+    rotated = []
     for turn in range(4):
         camera.told.release()
         inferred = pipeline.next(5)
         assert inferred is not None
-        looked.append(inferred.looked is not None)
+        rotated.append(inferred.rotated is not None)
         if turn == 1:
-            pipeline.look(LOOK, inferred.frame)
-    assert looked == [False, False, True, False]
+            pipeline.request_crop(CROP, inferred.frame)
+    assert rotated == [False, False, True, False]
     assert engine.inputs == 5
 
 
-def test_a_look_asked_for_in_a_frame_of_another_size_is_dropped(started):
+def test_a_crop_of_frames_of_another_size_is_dropped(started):
     camera, engine = LedCamera(burst=1), FakeEngine()
     pipeline = started([camera], [engine])
     camera.told.release()
     first = pipeline.next(5)
-    pipeline.look(LOOK, replace(first.frame, image=np.zeros((10, 10, 3), np.uint8)))
+    pipeline.request_crop(CROP, replace(first.frame, image=np.zeros((10, 10, 3), np.uint8)))
     camera.told.release()
-    assert pipeline.next(5).looked is None
+    assert pipeline.next(5).rotated is None
     assert engine.inputs == 2
 
 
-def test_a_look_gives_heads_of_the_turned_region_and_is_a_stage_of_its_own(started):
+def test_a_crop_gives_outputs_of_its_region_in_its_own_stage(started):
     camera = LedCamera(burst=1)
     pipeline = started([camera], [RememberingEngine()])
     camera.told.release()
     first = pipeline.next(5)
-    pipeline.look(LOOK, first.frame)
+    pipeline.request_crop(CROP, first.frame)
     camera.told.release()
     second = pipeline.next(5)
     assert "turned" not in first.stages.wall_s
     assert list(second.stages.wall_s) == ["capture", "letterbox", "invoke", "turned"]
-    assert second.looked.view.crop == LOOK
+    assert second.rotated.view.crop == CROP
     upright, turned = pipeline.opened_engine.images[1:]
-    assert (turned == second.looked.view.apply(second.frame.image)).all()
+    assert (turned == second.rotated.view.apply(second.frame.image)).all()
     assert (turned != upright).any()
 
 
-def test_an_engine_that_is_lost_at_a_look_costs_one_frame(started):
+def test_an_engine_that_is_lost_at_a_crop_costs_one_frame(started):
     cameras = [FakeCamera([8, CameraEnded("over")], live=False)]
     pipeline = started(cameras, [FakeEngine(fail_at=CROP_DELAY_FRAMES + 1), FakeEngine()])
     first = pipeline.next(5)
-    pipeline.look(LOOK, first.frame)
+    pipeline.request_crop(CROP, first.frame)
     numbers = work(pipeline)
     assert numbers == [1, 2, 4, 5, 6, 7]
     assert pipeline.dropped == 1
 
 
-def test_a_look_that_hangs_is_raised():
+def test_a_crop_that_hangs_is_raised():
     camera, engine = LedCamera(burst=1), StepEngine()
     pipeline = Pipeline(lambda: camera, lambda: engine, SIZE, timeout_s=5, hang_s=0.2)
     pipeline.start()
@@ -342,7 +342,7 @@ def test_a_look_that_hangs_is_raised():
     engine.end.release()
     inferred = pipeline.next(5)
     assert inferred is not None
-    pipeline.look(LOOK, inferred.frame)
+    pipeline.request_crop(CROP, inferred.frame)
     camera.told.release()
     engine.end.release()
     with pytest.raises(EngineError, match="it hangs"):
@@ -361,11 +361,11 @@ def test_a_pause_closes_the_camera_and_resuming_opens_it_again(started):
     pipeline.pause()
     assert first.closed.wait(5)
     eventually(lambda: pipeline.camera.status == "paused")
-    assert (pipeline.next(0.3), pipeline.sight) == (None, None)
+    assert (pipeline.next(0.3), pipeline.camera_health) == (None, None)
     pipeline.resume()
     assert pipeline.next(5) is not None
     assert pipeline.camera.status == "ok"
-    assert pipeline.tally.errors == pipeline.tally.reopened == {"camera": 0, "engine": 0}
+    assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 0, "engine": 0}
 
 
 def test_a_pause_ends_the_wait_for_a_camera_that_is_away(started):

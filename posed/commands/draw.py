@@ -124,7 +124,7 @@ def _draw(
             poses = poses_of(inferred, network, config.decode, mirror=config.camera.mirror)
             people = scene.update(poses, frame, dark=inferred.dark)
             if (crop := scene.next_crop()) is not None:
-                pipeline.look(crop, frame)
+                pipeline.request_crop(crop, frame)
             writer.write(draw_people(frame.image, people, config.people.zones, threshold), frame.time_s)
             show()
 

@@ -38,7 +38,7 @@ def poses_of(
     """Every pose in a frame once.
 
     Args:
-        inferred: what the model gave for the frame, and for a turned part of it.
+        inferred: what the model gave for the frame, and for a rotated crop of it.
         network: of that model.
         settings: thresholds and limits.
         mirror: whether the frame shows what a mirror shows.
@@ -46,10 +46,10 @@ def poses_of(
     Returns:
         Best first, px of the frame; left and right are the person's own.
     """
-    looked = inferred.looked
+    rotated = inferred.rotated
     poses = network.poses(inferred.outputs, inferred.letterbox, settings)
-    if looked is not None:
-        turn_deg = looked.view.crop.turn_deg
-        found = network.poses(looked.outputs, looked.view, settings)
+    if rotated is not None:
+        turn_deg = rotated.view.crop.turn_deg
+        found = network.poses(rotated.outputs, rotated.view, settings)
         poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold)
     return [pose.mirrored() for pose in poses] if mirror else poses

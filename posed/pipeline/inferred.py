@@ -31,7 +31,7 @@ class Inferred:
         letterbox: between the frame and the model's input.
         outputs: of the model.
         stages: what it has cost: `capture`, `letterbox`, `invoke`, and `turned` if a crop was inferred.
-        looked: of the rotated crop that was inferred as well; None if there was none.
+        rotated: of the rotated crop that was inferred as well; None if there was none.
         dark: whether the frame is too dark for its poses to be believed.
     """
 
@@ -39,5 +39,5 @@ class Inferred:
     letterbox: Letterbox
     outputs: Outputs
     stages: StageTimings
-    looked: RotatedInference | None = None
+    rotated: RotatedInference | None = None
     dark: bool = False

@@ -100,7 +100,7 @@ class Pipeline:
         return self.inference.engine
 
     @property
-    def sight(self) -> CameraHealth | None:
+    def camera_health(self) -> CameraHealth | None:
         """What a live camera sees; None before its first frame."""
         return self.capture.preparer.camera_health
 
@@ -133,7 +133,7 @@ class Pipeline:
         return self.capture.awaits_frame or self.camera.status != "ok" or self.engine.status != "ok"
 
     @property
-    def tally(self) -> Counters:
+    def counters(self) -> Counters:
         """What was counted since the start."""
         counts, camera, engine = self._source.counts, self.capture.device, self.inference.device
         return Counters(
@@ -179,14 +179,14 @@ class Pipeline:
         if over is not None and not self._source.counts.under_way:
             raise over
 
-    def look(self, look: RotatedCrop, after: Frame) -> None:
-        """Ask for one of the next frames to be looked at turned; once per frame at most.
+    def request_crop(self, crop: RotatedCrop, frame: Frame) -> None:
+        """Have a rotated crop of one of the next frames inferred as well; at most once per frame.
 
         Args:
-            look: where, and by how much.
-            after: the frame upon which it is asked.
+            crop: the region, px of the frame, and by how much it is rotated.
+            frame: the newest frame, whose people made the crop worth a request.
         """
-        self._source.crops.add(look, after)
+        self._source.crops.add(crop, frame)
 
     def stop(self, timeout_s: float) -> bool:
         """Let go of both devices; False if one hangs and had to be left to the end of the process."""

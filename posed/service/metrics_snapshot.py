@@ -32,7 +32,7 @@ class MetricsSnapshot(Struct, frozen=True, kw_only=True):
     state: State
     frames: Frames
     problems: Sequence[str]
-    tally: Counters
+    counters: Counters
     zones: Mapping[str, int | None]
     falls: int
     broker_connected: bool

@@ -114,7 +114,7 @@ class Status:
     def sees(self) -> bool:
         """Whether what is known of people is of now: a blind camera is no empty room."""
         parts = self._parts
-        return self.delivers and (parts.pipeline.sight in {None, "ok"} or bool(parts.scene.people))
+        return self.delivers and (parts.pipeline.camera_health in {None, "ok"} or bool(parts.scene.people))
 
     def zone_counts(self) -> dict[str, int | None]:
         """By zone, how many people are in it; None while nothing is seen."""
@@ -187,7 +187,7 @@ class Status:
             state=state,
             frames=frames,
             problems=self.health().problems,
-            tally=parts.pipeline.tally,
+            counters=parts.pipeline.counters,
             zones=self.zone_counts(),
             falls=len(parts.spool.falls),
             broker_connected=parts.mqtt.connected,
@@ -226,7 +226,7 @@ class Status:
         pipeline = self._parts.pipeline
         device = DeviceStatus("waiting", "stopped") if self.stopped else pipeline.camera
         kind, pitch = self._parts.live.config.camera.kind, self._parts.scene.pitch
-        return camera_state(device, kind, pipeline.frame_size, pipeline.sight, pitch)
+        return camera_state(device, kind, pipeline.frame_size, pipeline.camera_health, pitch)
 
     def _engine(self) -> EngineState:
         device, engine = self._parts.pipeline.engine, self._parts.pipeline.opened_engine

@@ -131,12 +131,12 @@ def _infos(figures: MetricsSnapshot) -> Iterator[Metric]:
 
 
 def _counted(figures: MetricsSnapshot) -> Iterator[Metric]:
-    state, tally = figures.state, figures.tally
+    state, counters = figures.state, figures.counters
     yield _counter(
         "posed_frames_dropped",
         "Frames that were not processed: replaced by a newer one before the engine was free, lost with the "
         "engine, or left out as nobody was there.",
-        {("replaced",): tally.replaced, ("engine_lost",): tally.lost, ("idle",): tally.idle},
+        {("replaced",): counters.replaced, ("engine_lost",): counters.lost, ("idle",): counters.idle},
         "reason",
     )
     yield _counter(
@@ -152,11 +152,11 @@ def _counted(figures: MetricsSnapshot) -> Iterator[Metric]:
     yield _counter(
         "posed_device_errors",
         "How often camera or engine failed, or could not be opened.",
-        {(part,): count for part, count in tally.errors.items()},
+        {(part,): count for part, count in counters.errors.items()},
         "part",
     )
     reconnects: dict[tuple[str, ...], float | None] = {
-        (part,): count for part, count in tally.reopened.items()
+        (part,): count for part, count in counters.reopened.items()
     }
     reconnects["broker",] = max(0, figures.broker_connections - 1)
     yield _counter(
