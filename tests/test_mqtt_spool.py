@@ -73,12 +73,26 @@ class Clock:
         self.moment = Moment("another boot", since_boot_s, self.moment.time_s)
 
 
+class Unanswering:
+    """A client that keeps the broker's answers to itself."""
+
+    def __init__(self, client: MqttClient) -> None:
+        self._client = client
+
+    def publish(self, topic: str, payload: bytes, **how: Any) -> bool:
+        return self._client.publish(topic, payload, **how)
+
+    def deliver(self, topic: str, payload: bytes, _on_result: object, **how: Any) -> bool:
+        return self._client.deliver(topic, payload, lambda _: None, **how)
+
+
 class Device:
     """A spool and its client.
 
     Args:
         file: of the spool.
         port: of the broker; the client is not started without one.
+        answers: whether the spool hears what the broker answers.
     """
 
     def __init__(
@@ -86,6 +100,8 @@ class Device:
         file: Path,
         port: int | None = None,
         clock: Callable[[], Moment] = Moment.now,
+        *,
+        answers: bool = True,
         **settings: Any,
     ) -> None:
         self.client = MqttClient(
@@ -100,7 +116,7 @@ class Device:
             file,
             sender=Sender.start("test"),
             topics=TOPICS,
-            broker=self.client,
+            broker=self.client if answers else Unanswering(self.client),
             config=MqttEventsConfig(**settings),
             now=clock,
         )
@@ -159,6 +175,14 @@ def on_disk(file: Path) -> list[str]:
     return [event.id for event in contents.events]
 
 
+def on_disk_now(file: Path, copy: Path) -> list[str]:
+    """What a power cut leaves there; the file itself is locked while the spool has it."""
+    copy.mkdir()
+    for kept in file.parent.iterdir():
+        shutil.copyfile(kept, copy / kept.name)
+    return on_disk(copy / file.name)
+
+
 # The way to the broker
 
 
@@ -184,13 +208,12 @@ def test_an_event_arrives_with_all_that_is_known_of_it(mosquitto, file):
     assert tuple(event["keypoints"]) == KEYPOINTS
 
 
-def test_an_event_is_on_disk_before_it_is_published(file):
+def test_an_event_is_on_disk_before_it_is_published(file, tmp_path):
     published: list[list[str]] = []
 
     def note(message: Published) -> None:
         if message.topic == TOPICS.events:
-            spool._store.close()  # the file is locked while it is open
-            published.append([message.json["id"], *on_disk(file)])
+            published.append([message.json["id"], *on_disk_now(file, tmp_path / "copy")])
 
     spool = spool_at(FakeBroker(note), file)
     spool.start()
@@ -200,7 +223,7 @@ def test_an_event_is_on_disk_before_it_is_published(file):
     spool.stop(5)
 
 
-def test_a_fall_that_comes_while_another_is_written_is_published_once_it_is_on_disk_too(file):
+def test_a_fall_that_comes_while_another_is_written_is_published_once_it_is_on_disk_too(file, monkeypatch):
     written: set[str] = set()
     published: list[tuple[str, bool]] = []
 
@@ -210,16 +233,16 @@ def test_a_fall_that_comes_while_another_is_written_is_published_once_it_is_on_d
 
     spool = spool_at(FakeBroker(note), file)
     spool.start()
-    write = spool._store.write
+    write = Store.write
 
-    def interrupted(events: list[StoredEvent], *arguments: Any, **more: Any) -> None:
-        write(events, *arguments, **more)
+    def interrupted(store: Store, events: list[StoredEvent], *arguments: Any, **more: Any) -> None:
+        write(store, events, *arguments, **more)
         written.update(event.id for event in events)
         if len(written) == 1:
             spool.add(Occurrence("fall_cleared", 0, person=7))
             spool.add(Occurrence("fall", 0, person=8))
 
-    spool._store.write = interrupted
+    monkeypatch.setattr(Store, "write", interrupted)
     spool.add(Occurrence("fall", 0, person=7))
     eventually(lambda: len(written) == 3 and len(published) >= 4)
     spool.stop(5)
@@ -260,9 +283,8 @@ def test_events_come_in_order_after_an_outage(mosquitto, file):
 def test_an_event_that_was_not_acknowledged_comes_again_with_the_same_id(mosquitto, file):
     with Gate(mosquitto.port, b"") as gate, Subscriber(mosquitto.port) as seen:
         gate.refusing = set()
-        with Device(file, gate.port) as device:
+        with Device(file, gate.port, answers=False) as device:
             eventually(lambda: device.client.connected and falls(seen))
-            device.spool._on_answer = lambda event, answer: None  # the acknowledgement never comes
             one = device.add("fall")
             eventually(lambda: ids(seen) == [one])
             assert device.spool.flush(8)
@@ -485,15 +507,18 @@ def test_what_was_kept_in_memory_is_written_once_there_is_room(disk, caplog):
     assert on_disk(file) == made
 
 
-def test_what_the_broker_took_meanwhile_is_not_on_the_disk_that_heals(disk, mosquitto):
+def test_what_the_broker_took_meanwhile_is_not_on_the_disk_that_heals(disk, mosquitto, monkeypatch):
     file = disk.folder / "spool.sqlite"
+    tries, open_store = [], Store.open
+    monkeypatch.setattr(Store, "open", lambda store: tries.append(store) or open_store(store))
     with Device(file) as device:
         device.add("fall")
         assert device.spool.flush(8)
     disk.fill()
     with Device(file, mosquitto.port) as device:
         device.wait_delivered()
-        eventually(lambda: not device.spool._gone)  # the disk was tried again in vain
+        before = len(tries)
+        eventually(lambda: len(tries) > before + 1, 20)  # the disk was tried again in vain
         assert not device.spool.state.durable
         disk.free()
         eventually(lambda: device.spool.state.durable, 20)
@@ -547,9 +572,9 @@ def test_a_spool_that_another_process_has_is_left_alone(file, mosquitto):
             assert falls(seen) == []
 
 
-def test_adding_does_not_wait_for_the_disk(file):
+def test_adding_does_not_wait_for_the_disk(file, monkeypatch):
     with Device(file) as device:
-        write = device.spool._store.write
+        write = Store.write
         held = []
 
         def slow(*arguments: Any, **more: Any) -> None:
@@ -557,7 +582,7 @@ def test_adding_does_not_wait_for_the_disk(file):
             eventually(lambda: len(held) > 1)
             write(*arguments, **more)
 
-        device.spool._store.write = slow
+        monkeypatch.setattr(Store, "write", slow)
         device.add("fall")
         eventually(lambda: held)
         began_at = time.monotonic()
@@ -568,19 +593,21 @@ def test_adding_does_not_wait_for_the_disk(file):
         assert device.spool.flush(8)
 
 
-def test_a_disk_that_takes_too_long_is_said(file):
-    with Device(file) as device:
-        write, go_on = device.spool._store.write, threading.Event()
+def test_a_disk_that_takes_too_long_is_said(file, monkeypatch):
+    clock = Clock()
+    with Device(file, clock=clock) as device:
+        write, begun, go_on = Store.write, threading.Event(), threading.Event()
 
         def slow(*arguments: Any, **more: Any) -> None:
+            begun.set()
             assert go_on.wait(8)
             write(*arguments, **more)
 
-        device.spool._store.write = slow
+        monkeypatch.setattr(Store, "write", slow)
         device.add("fall")
-        eventually(lambda: device.spool._writing_since is not None)
+        assert begun.wait(8)
         assert device.spool.state.durable
-        device.spool._writing_since -= 6
+        clock.wait(6)
         assert device.spool.state.why == "writing takes longer than 5 s"
         go_on.set()
         assert device.spool.flush(8)

@@ -165,6 +165,11 @@ class Store:
         self._inode = 0
 
     @property
+    def file(self) -> Path:
+        """The database."""
+        return self._file
+
+    @property
     def is_open(self) -> bool:
         """Whether it can be written to, as far as is known."""
         return self._db is not None

@@ -1,0 +1,106 @@
+"""What the spool holds in memory, and how much of it is on disk."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from posed.config import MqttEventsConfig
+from posed.mqtt.open_falls import OpenFalls
+from posed.mqtt.store import Contents, Fall
+from posed.mqtt.waiting_events import WaitingEvent, WaitingEvents
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transaction:
+    """What the file lacks: written all at once.
+
+    Args:
+        events: events to add, oldest first.
+        removed: ids of events to remove.
+        falls: all falls that are not over.
+        falls_changed: whether the file has other falls.
+    """
+
+    events: list[WaitingEvent]
+    removed: frozenset[str]
+    falls: tuple[Fall, ...]
+    falls_changed: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the file lacks nothing."""
+        return not (self.events or self.removed or self.falls_changed)
+
+
+class SpoolContents:
+    """Everything that several threads share.
+
+    Whoever calls a method, of the parts too, holds `changed`. How many events wait or were dropped, and which
+    falls are open, may be read without.
+
+    Args:
+        config: the bounds.
+        run: this start of the daemon.
+
+    Attributes:
+        changed: the spool's lock, which notifies when events wait no more, and when something was written.
+        events: the events that the broker has not acknowledged.
+        falls: the falls that are not over.
+        loaded: whether it is known what earlier runs left.
+    """
+
+    def __init__(self, config: MqttEventsConfig, run: str) -> None:
+        self.changed = threading.Condition(threading.Lock())
+        self.events = WaitingEvents(config)
+        self.falls = OpenFalls(run)
+        self.loaded = False
+        self._falls_on_disk: tuple[Fall, ...] | None = ()
+
+    @property
+    def falls_are_on_disk(self) -> bool:
+        """Whether the file has the falls as they are."""
+        return self.falls.all == self._falls_on_disk
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the file has everything."""
+        return self.falls_are_on_disk and all(event.on_disk for event in self.events)
+
+    def load(self, contents: Contents, *, on_disk: bool) -> None:
+        """Put what earlier runs left before what has come since; only the first time counts.
+
+        Args:
+            contents: what the file held.
+            on_disk: whether the file still has it, and can be written.
+        """
+        if self.loaded:
+            return
+        self.loaded = True
+        self.events.add_older(contents.events, on_disk=on_disk)
+        self.falls.add_older(contents.falls)
+        self._falls_on_disk = tuple(contents.falls) if on_disk else None
+
+    def unwritten(self) -> Transaction:
+        """What the file lacks now."""
+        return Transaction(
+            events=[event for event in self.events if not event.on_disk],
+            removed=frozenset(self.events.removed),
+            falls=self.falls.all,
+            falls_changed=not self.falls_are_on_disk,
+        )
+
+    def note_written(self, transaction: Transaction) -> None:
+        """The file has what it lacked; what came meanwhile it lacks still."""
+        for event in transaction.events:
+            event.on_disk = True
+        self.events.removed -= transaction.removed
+        self._falls_on_disk = transaction.falls
+        self.changed.notify_all()
+
+    def note_unwritable(self) -> None:
+        """Nothing is known to be on disk any more, so that all of it is written anew."""
+        self.events.removed.clear()
+        self._falls_on_disk = None
+        for event in self.events:
+            event.on_disk = False

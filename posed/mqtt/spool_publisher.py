@@ -1,0 +1,139 @@
+"""Hands the broker what the spool holds: the events in their order, and whether somebody lies fallen."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from posed.messages.structs import FallMessage, encode, rfc3339
+from posed.messages.topics import Topics
+from posed.mqtt.broker import Broker, DeliveryResult
+from posed.mqtt.spool_contents import SpoolContents
+from posed.mqtt.spool_writer import RETRY_MAX_S, RETRY_MIN_S
+from posed.mqtt.store import Fall, Moment
+from posed.mqtt.waiting_events import WaitingEvent
+from posed.timing import Backoff, NotBefore
+
+WINDOW: Final = 8
+"""At most this many events may be on the way to the broker at a time: room for other messages below the
+client's ten."""
+
+
+class SpoolPublisher:
+    """Publishes from the spool's thread, and hears the broker's answers on the client's network thread.
+
+    Args:
+        contents: what the spool holds.
+        device: whose events and falls these are.
+        topics: where they go.
+        broker: the way to the broker.
+        wake: makes the spool's thread look at what waits.
+        now: the present.
+    """
+
+    def __init__(  # noqa: PLR0913 - keywords, each with a name at the call
+        self,
+        contents: SpoolContents,
+        *,
+        device: str,
+        topics: Topics,
+        broker: Broker,
+        wake: threading.Event,
+        now: Callable[[], Moment],
+    ) -> None:
+        self._contents = contents
+        self._device = device
+        self._topics = topics
+        self._broker = broker
+        self._wake = wake
+        self._now = now
+        self._published_falls: tuple[Fall, ...] | None = None
+        self._backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S, random.random)
+        self._next = NotBefore()
+
+    def publish_falls_again(self) -> None:
+        """Publish whether somebody lies fallen once more; from any thread."""
+        self._published_falls = None
+        self._wake.set()
+
+    def publish(self, *, writable: bool) -> None:
+        """Publish what waits, as far as the broker has room for it.
+
+        Args:
+            writable: whether the file can be written, so that only what is on disk is published.
+        """
+        now = self._now()
+        with self._contents.changed:
+            self._drop_expired(now)
+            if not self._next.is_due:
+                return
+            self._publish_falls(writable)
+            events = list(self._contents.events)
+            room = WINDOW - sum(event.on_its_way for event in events)
+            ready = [event for event in events if not event.on_its_way and (event.on_disk or not writable)]
+            for event in ready[: max(room, 0)]:
+                if not self._send(event, now):
+                    return
+
+    def _drop_expired(self, now: Moment) -> None:
+        if self._contents.events.drop_expired(now):
+            self._contents.changed.notify_all()
+            self._wake.set()
+
+    def _send(self, event: WaitingEvent, now: Moment) -> bool:
+        # The broker, too, is to forget what comes too late for a subscriber that is away.
+        time_left_s = self._contents.events.time_left_s(event, now)
+        expiry_s = None if event.stored.lasts else max(1, math.ceil(time_left_s))
+        on_answer = partial(self._on_answer, event)
+        event.on_its_way = self._broker.deliver(
+            self._topics.events, event.stored.payload, on_answer, expiry_s=expiry_s
+        )
+        return event.on_its_way
+
+    def _on_answer(self, event: WaitingEvent, answer: DeliveryResult) -> None:
+        with self._contents.changed:
+            event.on_its_way = False
+            if answer is DeliveryResult.ACKNOWLEDGED:
+                self._contents.events.remove(event.stored.id)
+                self._contents.changed.notify_all()
+            self._go_on_after(answer)
+
+    def _publish_falls(self, writable: bool) -> None:
+        """Publish whether somebody lies fallen, if that is known, on disk, and not published yet."""
+        contents, falls = self._contents, self._contents.falls.all
+        if falls == self._published_falls or not (contents.loaded or falls):
+            return
+        if writable and not contents.falls_are_on_disk:
+            return
+        message = self._fall_message(falls)
+        if self._broker.deliver(self._topics.fall, encode(message), self._on_falls_answer, retain=True):
+            self._published_falls = falls
+
+    def _fall_message(self, falls: tuple[Fall, ...]) -> FallMessage:
+        first = falls[0] if falls else None
+        return FallMessage(
+            device=self._device,
+            time=rfc3339(self._now().time_s),
+            fallen=first is not None,
+            since=None if first is None else rfc3339(first.time_s),
+            event=None if first is None else first.event,
+            zone=None if first is None else first.zone,
+        )
+
+    def _on_falls_answer(self, answer: DeliveryResult) -> None:
+        with self._contents.changed:
+            if answer is not DeliveryResult.ACKNOWLEDGED:
+                self._published_falls = None
+            self._go_on_after(answer)
+
+    def _go_on_after(self, answer: DeliveryResult) -> None:
+        """Leave a broker that refuses alone for a while."""
+        if answer is DeliveryResult.REFUSED and self._next.is_due:
+            self._next.put_off(self._backoff.next_s())
+        elif answer is DeliveryResult.ACKNOWLEDGED:
+            self._backoff.reset()
+        self._wake.set()
