@@ -30,7 +30,6 @@ from posed.mqtt.reporter import Reporter
 from posed.mqtt.spool import Spool
 from posed.networks import network_of
 from posed.paths import announced_file, falls_file, pitch_file, spool_file
-from posed.pipeline.detection import poses_of
 from posed.pipeline.inferred import Inferred
 from posed.pipeline.opening import pipeline_of
 from posed.pipeline.scene import Scene
@@ -229,9 +228,9 @@ class Daemon:
 
     def process(self, inferred: Inferred) -> None:
         """Find the people in a frame, and tell of them."""
-        frame, stages, scene, config = inferred.frame, inferred.stages, self.scenes[CAMERA], self.live.config
+        frame, stages, scene = inferred.frame, inferred.stages, self.scenes[CAMERA]
         with stages.time("decode"):
-            poses = poses_of(inferred, self._network, config.decode, mirror=config.camera.mirror)
+            poses = scene.decode(inferred, self._network)
         self.raw_poses.take(frame, poses, dark=inferred.dark)
         with stages.time("follow"):
             people = scene.update(poses, frame, dark=inferred.dark)
@@ -239,13 +238,13 @@ class Daemon:
         self.pipeline.idle_gate.heed(max(len(poses), len(scene.people)), frame.captured_at)
         now = time.monotonic()
         took = scene.figures.count(now, stages.wall_s["invoke"], now - frame.captured_at)
-        self.reporter.poses(frame, people, config.decode.keypoint_threshold, took, stages)
+        self.reporter.poses(frame, people, scene.keypoint_threshold, took, stages)
         with stages.time("look"):  # where to look turned next; no message waits for that
             if (crop := scene.next_crop()) is not None:
                 self.pipeline.request_crop(crop, frame)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), took.latency_ms)
         if self.web is not None:
-            self.web.show(frame, people, stages, config.decode.keypoint_threshold)
+            self.web.show(frame, people, stages, scene.keypoint_threshold)
         self._on_processed(inferred, len(people))
 
     def _tell(self) -> None:

@@ -14,7 +14,6 @@ from posed.config import CameraConfig, Config, EngineConfig
 from posed.errors import CameraEnded
 from posed.model.pair import load_pair
 from posed.networks import network_of
-from posed.pipeline.detection import poses_of
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
@@ -289,8 +288,7 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
             frame = inferred.frame
             first_s = frame.time_s if first_s is None else first_s
             now_s = frame.time_s - first_s
-            poses = poses_of(inferred, network_of(pair.model), config.decode, mirror=config.camera.mirror)
-            scene.update(poses, frame, dark=inferred.dark)
+            scene.update(scene.decode(inferred, network_of(pair.model)), frame, dark=inferred.dark)
             if (crop := scene.next_crop()) is not None:
                 pipeline.request_crop(crop, frame)
     finally:

@@ -11,11 +11,13 @@ import pytest
 
 from posed.config import Config, load
 from posed.frame import Frame, Region
+from posed.pipeline.detection import poses_of
 from posed.pipeline.kept_pitch import INTERVAL_S
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
-from posed.pose import KEYPOINT_COUNT, Pose
+from posed.pose import KEYPOINT_COUNT, MIRRORED, Pose
 from scripts.standins.heads import person
+from tests.test_pipeline_detection import NETWORK, inferred
 
 WALL_S = 1_800_000_000.0
 FPS = 10
@@ -251,3 +253,13 @@ def test_a_given_pitch_is_told_and_kept_nowhere(file, tmp_path, caplog):
     assert scene.pitch.told == "too_steep"
     assert "which is too steep for postures" in caplog.text
     assert not (tmp_path / "pitch.json").exists()
+
+
+def test_frames_are_decoded_with_the_settings_of_the_camera(file):
+    (true,) = poses_of(inferred(), NETWORK, Config().decode)
+    scene = Scene(Config(camera={"kind": "synthetic", "mirror": True}), Told(), file)
+    (mirrored,) = scene.decode(inferred(), NETWORK)
+    np.testing.assert_array_equal(mirrored.points, true.points[list(MIRRORED)])
+    scene.configure(Config(decode={"score_threshold": 0.999, "keypoint_threshold": 0.7}))
+    assert scene.decode(inferred(), NETWORK) == []
+    assert scene.keypoint_threshold == 0.7

@@ -19,7 +19,6 @@ from posed.errors import CameraEnded, ImageError
 from posed.frame import Image
 from posed.model.pair import load_pair
 from posed.networks import Network, network_of
-from posed.pipeline.detection import poses_of
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
 
@@ -109,7 +108,6 @@ def _draw(
     pipeline: Pipeline, network: Network, config: Config, writer: _Writer, show: Callable[[], object]
 ) -> None:
     """Draw every frame of the video, to its end."""
-    threshold = config.decode.keypoint_threshold
     with TemporaryDirectory(prefix="posed-draw-") as folder:
         scene = Scene(config, lambda _: "", Path(folder) / "falls.json")
         pipeline.start()
@@ -121,11 +119,11 @@ def _draw(
             if inferred is None:
                 continue
             frame = inferred.frame
-            poses = poses_of(inferred, network, config.decode, mirror=config.camera.mirror)
-            people = scene.update(poses, frame, dark=inferred.dark)
+            people = scene.update(scene.decode(inferred, network), frame, dark=inferred.dark)
             if (crop := scene.next_crop()) is not None:
                 pipeline.request_crop(crop, frame)
-            writer.write(draw_people(frame.image, people, config.people.zones, threshold), frame.time_s)
+            drawn = draw_people(frame.image, people, config.people.zones, scene.keypoint_threshold)
+            writer.write(drawn, frame.time_s)
             show()
 
 

@@ -10,14 +10,17 @@ from pathlib import Path
 from posed.config import Config
 from posed.files import replace_file
 from posed.frame import Frame, Image, RotatedCrop
+from posed.networks import Network
 from posed.people.events import Event, EventDetector, TrackedPerson
 from posed.people.person import Person
 from posed.people.pitch import Pitch
 from posed.people.rotated_crops import RotatedCropScheduler
 from posed.people.tracker import Ended, Tracker
+from posed.pipeline.detection import poses_of
 from posed.pipeline.frame_figures import FrameFigures
 from posed.pipeline.kept_pitch import KeptPitch
 from posed.pipeline.occurrence import Evidence, Occurrence
+from posed.pipeline.threads import Inferred
 from posed.pose import Pose
 
 log = logging.getLogger(__name__)
@@ -30,7 +33,7 @@ class Scene:
     same person getting up.
 
     Args:
-        config: of people, and the threshold of keypoints.
+        config: of decoding and of people, and whether the camera mirrors.
         tell: takes an event over for ever and returns its id.
         file: for who is down.
         settle: waits until what was told is on disk.
@@ -49,12 +52,13 @@ class Scene:
         settle: Callable[[], object] = lambda: None,
         pitch_file: Path | None = None,
     ) -> None:
-        self._threshold = config.decode.keypoint_threshold
+        self._decode = config.decode
+        self._mirror = config.camera.mirror
         self._tells_falls = config.people.falls
         self._tell = tell
         self._file = file
         self._settle = settle
-        self._tracker = Tracker(config.people, self._threshold)
+        self._tracker = Tracker(config.people, self.keypoint_threshold)
         self._detector = EventDetector(config.people)
         self._crops = RotatedCropScheduler(config.people)
         self._for_crop: tuple[Sequence[Person], Sequence[Ended], float, tuple[int, int]] | None = None
@@ -69,11 +73,16 @@ class Scene:
 
     def configure(self, config: Config) -> None:
         """Go on with other settings; everybody stays who they are."""
-        self._threshold = config.decode.keypoint_threshold
+        self._decode = config.decode
         self._tells_falls = config.people.falls
-        self._tracker.configure(config.people, self._threshold)
+        self._tracker.configure(config.people, self.keypoint_threshold)
         self._detector.configure(config.people)
         self._crops.configure(config.people)
+
+    @property
+    def keypoint_threshold(self) -> float:
+        """The score from which on a keypoint is visible."""
+        return self._decode.keypoint_threshold
 
     @property
     def people(self) -> Sequence[TrackedPerson]:
@@ -88,6 +97,18 @@ class Scene:
     def zone_counts(self) -> Mapping[str, int]:
         """By zone, how many people are in it."""
         return self._detector.zone_counts()
+
+    def decode(self, inferred: Inferred, network: Network) -> list[Pose]:
+        """Find every pose in one of the camera's frames.
+
+        Args:
+            inferred: what the model gave for the frame.
+            network: of that model.
+
+        Returns:
+            Best first, px of the frame; left and right are the person's own.
+        """
+        return poses_of(inferred, network, self._decode, mirror=self._mirror)
 
     def update(self, poses: Sequence[Pose], frame: Frame, *, dark: bool = False) -> Sequence[TrackedPerson]:
         """Take one frame.
@@ -147,7 +168,7 @@ class Scene:
             detail["fall"] = self._ids_of_falls.pop(number, "")
         elif event.type == "fall":
             del detail["fall"]
-        evidence = Evidence(event.evidence.pose, self._threshold) if event.evidence else None
+        evidence = Evidence(event.evidence.pose, self.keypoint_threshold) if event.evidence else None
         event_id = self._tell(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
         log.info("%s: person %s%s", event.type, person, "" if event.zone is None else f", {event.zone}")
         if event.type == "fall" and isinstance(number, int):
