@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import cv2
@@ -27,9 +26,10 @@ from posed.mqtt.duplicate_devices import DuplicateDeviceDetector
 from posed.mqtt.inbox import Inbox
 from posed.mqtt.raw_poses import RawPosePublisher
 from posed.mqtt.reporter import Reporter
+from posed.mqtt.scene_journal import SceneJournal, delete_old_falls
 from posed.mqtt.spool import Spool
 from posed.networks import network_of
-from posed.paths import announced_file, falls_file, pitch_file, spool_file
+from posed.paths import announced_file, pitch_file, spool_file, state_folder
 from posed.pipeline.inferred import Inferred
 from posed.pipeline.opening import pipeline_of
 from posed.pipeline.scene import Scene
@@ -56,9 +56,6 @@ CAMERA: Final = "camera"
 
 CAMERA_STOP_S: Final = 0.6
 BROKER_STOP_S: Final = 0.8
-FALL_SETTLES_S: Final = 1.0
-"""Longest wait for the disk with a fall, which then is kept in memory."""
-
 EVENTS_STOP_S: Final = 0.2
 WEB_STOP_S: Final = 0.1
 """Together under the two seconds in which the daemon ends."""
@@ -117,8 +114,8 @@ class Daemon:
             config=config.mqtt.events,
             on_event=self._on_event,
         )
-        settle = partial(self.spool.flush, FALL_SETTLES_S)
-        scene = Scene(config, self.spool.add, falls_file(environment), settle, pitch_file(environment))
+        delete_old_falls(state_folder(environment))
+        scene = Scene(config, SceneJournal(self.spool, CAMERA), pitch_file(environment))
         self.scenes = {CAMERA: scene}
         self.pipeline = pipeline_of(config, pair, open_camera, open_engine)
         self.status = Status(Parts(sender, self.live, pair, self.pipeline, scene, self.spool, self.mqtt))
@@ -190,6 +187,8 @@ class Daemon:
         try:
             # Inside, since a signal that ends `posed bench` may come between any two of these.
             self.spool.start()
+            for scene in self.scenes.values():
+                scene.restore()
             self.mqtt.start()
             self.pipeline.start()
             if self.web is not None:

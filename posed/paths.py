@@ -51,11 +51,6 @@ def announced_file(environment: Mapping[str, str] = os.environ) -> Path:
     return state_folder(environment) / "announced.json"
 
 
-def falls_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """Who is down."""
-    return state_folder(environment) / "falls.json"
-
-
 def pitch_file(environment: Mapping[str, str] = os.environ) -> Path:
     """How far the camera looks down, as it was learned."""
     return state_folder(environment) / "pitch.json"
@@ -67,5 +62,5 @@ def paused_file(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def spool_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """Events that the broker has not acknowledged, and falls that are not over."""
+    """Events that the broker has not acknowledged, falls that are not over, and who is down."""
     return state_folder(environment) / "spool.sqlite"

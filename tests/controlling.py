@@ -21,8 +21,9 @@ from posed.model.pair import load_pair
 from posed.mqtt.client import MqttClient
 from posed.mqtt.raw_poses import RawPosePublisher
 from posed.mqtt.reporter import Reporter
+from posed.mqtt.scene_journal import SceneJournal
 from posed.mqtt.spool import Spool
-from posed.paths import falls_file, spool_file
+from posed.paths import spool_file
 from posed.people.events import TrackedPerson
 from posed.people.person import Person
 from posed.pipeline.device import OK
@@ -64,7 +65,7 @@ class Controlling:
         self.spool = Spool(
             spool_file(own), sender=sender, topics=topics, broker=mqtt, config=config.mqtt.events
         )
-        self.scene = Scene(config, self.spool.add, falls_file(own))
+        self.scene = Scene(config, SceneJournal(self.spool, "camera"))
         self.pipeline = pipeline_of(config, pair)
         self.status = Status(Parts(sender, self.live, pair, self.pipeline, self.scene, self.spool, mqtt))
         self.reporter = Reporter(sender, topics, self.broker, config.mqtt.poses)

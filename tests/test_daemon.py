@@ -198,6 +198,31 @@ def test_a_fall_of_an_earlier_run_and_its_event_are_published(tmp_path, broker, 
     assert (fall["event"], fall["zone"]) == ("01A", "kitchen")
 
 
+def test_who_is_down_is_on_disk_with_the_fall_when_the_daemon_is_killed(tmp_path, broker, settings):
+    path = film(tmp_path / "fall.avi", falling(), 9)
+    settings |= {
+        "camera": {"kind": "video", "source": str(path), "realtime": False},
+        "model": {"name": "drawings-257x353-16"},
+        "people": {"fall_confirm_s": 2},
+    }
+    state = spool_file(environment(tmp_path)).parent
+    state.mkdir(parents=True)
+    (state / "falls.json").write_text('{"falls": {"next": 2, "downs": []}, "ids": {}}')
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
+        eventually(lambda: "fall" in {event["type"] for event in messages(subscriber, "events")}, 60)
+        daemon.process.kill()
+        daemon.wait()
+        (fallen,) = (event["id"] for event in messages(subscriber, "events") if event["type"] == "fall")
+    store = Store(spool_file(environment(tmp_path)))
+    contents = store.open()
+    store.close()
+    scene = json.loads(contents.scenes["camera"])
+    assert [fall.event for fall in contents.falls] == list(scene["ids"].values()) == [fallen]
+    assert [down["confirmed"] for down in scene["falls"]["downs"]] == [True]
+    assert not (state / "falls.json").exists()
+    assert daemon.log().count("falls.json") == 1
+
+
 def ask(subscriber: Subscriber, verb: str, payload: bytes) -> dict[str, Any]:
     """The response to a request to a daemon that is online."""
     subscriber.wait_for(f"{TOPIC}/availability", b"online", 20)

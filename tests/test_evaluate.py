@@ -14,6 +14,7 @@ from posed.config import CameraConfig, Config, EngineConfig
 from posed.errors import CameraEnded
 from posed.model.pair import load_pair
 from posed.networks import network_of
+from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
@@ -275,7 +276,7 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
         told.append((now_s, event))
         return str(len(told))
 
-    scene = Scene(config, tell, folder / "falls.json", pitch_file=folder / "pitch.json")
+    scene = Scene(config, MemoryJournal(tell), folder / "pitch.json")
     pipeline.start()
     try:
         while True:

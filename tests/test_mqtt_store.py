@@ -51,6 +51,29 @@ def test_what_was_written_is_read_again_in_its_order(file):
     assert read(file) == Contents([event("2"), event("1")], [FALL])
 
 
+def test_scenes_are_replaced_one_by_one(file):
+    store = Store(file)
+    store.open()
+    store.write([], (), (), {"hall": "{}", "bedroom": "1"})
+    store.write([], (), (), {"hall": "2"})
+    store.close()
+    assert read(file).scenes == {"hall": "2", "bedroom": "1"}
+
+
+def test_a_file_from_before_there_were_scenes_is_read_and_goes_on(file, caplog):
+    written(file, event("1"))
+    with sqlite3.connect(file) as db:
+        db.execute("DROP TABLE scenes")
+    db.close()
+    assert read(file) == Contents([event("1")], [FALL])
+    store = Store(file)
+    store.open()
+    store.write([], (), [FALL], {"hall": "{}"})
+    store.close()
+    assert read(file) == Contents([event("1")], [FALL], {"hall": "{}"})
+    assert not caplog.records
+
+
 def test_removed_events_are_gone(file):
     store = Store(file)
     store.open()
@@ -61,12 +84,12 @@ def test_removed_events_are_gone(file):
 
 
 def test_writing_afresh_leaves_nothing_else(file):
-    written(file, event("1"))
     store = Store(file)
     store.open()
-    store.write([event("2")], (), (), afresh=True)
+    store.write([event("1")], (), [FALL], {"hall": "{}", "bedroom": "{}"})
+    store.write([event("2")], (), (), {"hall": "2"}, afresh=True)
     store.close()
-    assert read(file) == Contents([event("2")], [])
+    assert read(file) == Contents([event("2")], [], {"hall": "2"})
 
 
 def test_an_event_that_is_written_twice_is_there_once(file):
@@ -189,6 +212,36 @@ def test_a_fall_of_no_time_is_left_out(file, caplog, time_s):
     db.close()
     assert read(file) == Contents([event("1")], [])
     assert "a fall is damaged; set aside as spool.sqlite.damaged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE scenes SET state = '{}' WHERE camera = 'hall'",
+        "UPDATE scenes SET state = x'ff' WHERE camera = 'hall'",
+        "UPDATE scenes SET camera = 'other' WHERE camera = 'hall'",
+    ],
+)
+def test_a_scene_that_changed_is_left_out(file, caplog, damage):
+    store = Store(file)
+    store.open()
+    store.write([event("1")], (), [FALL], {"hall": "1", "bedroom": "2"})
+    store.close()
+    with sqlite3.connect(file) as db:
+        db.execute(damage)
+    db.close()
+    assert read(file) == Contents([event("1")], [FALL], {"bedroom": "2"})
+    assert "the record of who is down is damaged; set aside as spool.sqlite.damaged" in caplog.text
+
+
+def test_a_table_of_scenes_that_is_not_ours_costs_no_event(file):
+    written(file, event("1"))
+    with sqlite3.connect(file) as db:
+        db.execute("DROP TABLE scenes")
+        db.execute("CREATE TABLE scenes (something)")
+    db.close()
+    assert read(file) == Contents([event("1")], [FALL])
+    assert set_aside(file).exists()
 
 
 def test_tables_that_are_not_ours_are_set_aside(file):

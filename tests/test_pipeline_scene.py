@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import count
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from posed.config import Config, load
 from posed.frame import Frame, Region
 from posed.pipeline.detection import poses_of
+from posed.pipeline.journal import Journal, MemoryJournal, State
 from posed.pipeline.kept_pitch import INTERVAL_S
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
@@ -23,7 +24,7 @@ WALL_S = 1_800_000_000.0
 FPS = 10
 
 
-class Told:
+class Reports:
     """Takes events over, as the spool does."""
 
     def __init__(self) -> None:
@@ -34,7 +35,7 @@ class Told:
         return f"event-{len(self.events)}"
 
     def of(self, kind: str) -> list[Occurrence]:
-        return [one for one in self.events if one.type == kind]
+        return [event for event in self.events if event.type == kind]
 
 
 def upright(x: float = 320) -> Pose:
@@ -74,72 +75,117 @@ def config() -> Config:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "falls.json"
+def reports() -> Reports:
+    return Reports()
 
 
-def test_somebody_who_comes_has_an_id_and_enters_once(config: Config, file: Path) -> None:
-    told = Told()
-    scene = Scene(config, told, file)
+def restarted(config: Config, journal: Journal) -> Scene:
+    """A scene that goes on after a restart."""
+    scene = Scene(config, journal)
+    scene.restore()
+    return scene
+
+
+def test_somebody_who_comes_has_an_id_and_enters_once(config: Config, reports: Reports) -> None:
+    scene = Scene(config, MemoryJournal(reports))
     play(scene, [[upright()]] * FPS)
 
     assert [one.person.id for one in scene.people] == [1]
     assert [one.posture for one in scene.people] == ["standing"]
-    assert [one.person for one in told.of("entered")] == [1]
+    assert [one.person for one in reports.of("entered")] == [1]
 
 
-def test_times_of_events_are_wall_clock(config: Config, file: Path) -> None:
-    told = Told()
-    play(Scene(config, told, file), [[upright()]] * FPS, start_s=5)
-    assert WALL_S + 5 <= told.of("entered")[0].time_s <= WALL_S + 6
+def test_times_of_events_are_wall_clock(config: Config, reports: Reports) -> None:
+    play(Scene(config, MemoryJournal(reports)), [[upright()]] * FPS, start_s=5)
+    assert WALL_S + 5 <= reports.of("entered")[0].time_s <= WALL_S + 6
 
 
-def test_a_fall_is_told_with_its_evidence(config: Config, file: Path) -> None:
-    told = Told()
-    play(Scene(config, told, file), fall())
+def test_a_fall_is_told_with_its_evidence(config: Config, reports: Reports) -> None:
+    play(Scene(config, MemoryJournal(reports)), fall())
 
-    (one,) = told.of("fall")
+    (one,) = reports.of("fall")
     assert one.person is not None
     assert one.evidence is not None
     assert one.evidence.pose.scores[0] >= one.evidence.keypoint_threshold
 
 
-def test_a_fall_before_a_restart_is_cleared_by_getting_up(config: Config, file: Path) -> None:
-    before, after = Told(), Told()
-    end_s = play(Scene(config, before, file), fall())
-    scene = Scene(config, after, file)
-    play(scene, [[lying()]] * (40 * FPS) + [[upright()]] * (4 * FPS), start_s=end_s)
+def test_a_fall_before_a_restart_is_cleared_by_getting_up(config: Config, reports: Reports) -> None:
+    journal = MemoryJournal(reports)
+    end_s = play(Scene(config, journal), fall())
+    (fallen,) = reports.of("fall")
+    play(restarted(config, journal), [[lying()]] * (40 * FPS) + [[upright()]] * (4 * FPS), start_s=end_s)
 
-    (cleared,) = after.of("fall_cleared")
-    assert cleared.detail["fall"] == f"event-{before.events.index(before.of('fall')[0]) + 1}"
+    (cleared,) = reports.of("fall_cleared")
+    assert cleared.detail["fall"] == f"event-{reports.events.index(fallen) + 1}"
     assert cleared.person is None
-    assert not after.of("fall")
+    assert reports.of("fall") == [fallen]
 
 
-def test_a_fall_is_on_disk_before_it_is_noted_as_told(config: Config, file: Path) -> None:
-    noted: list[str] = []
-    told = Told()
-    play(Scene(config, told, file, lambda: noted.append(file.read_text("utf-8"))), fall())
-    (before,) = noted
-    assert '"confirmed": false' in before
-    assert '"confirmed": true' in file.read_text("utf-8")
+class Commits:
+    """A journal that keeps what was committed together."""
+
+    def __init__(self) -> None:
+        self.commits: list[tuple[list[Occurrence], State | None]] = []
+        self._added: list[Occurrence] = []
+        self._count = 0
+
+    def read(self) -> None:
+        return None
+
+    def add(self, occurrence: Occurrence) -> str:
+        self._added.append(occurrence)
+        self._count += 1
+        return f"event-{self._count}"
+
+    def commit(self, state: State | None = None) -> None:
+        if self._added or state is not None:
+            self.commits.append((self._added, state))
+        self._added = []
+
+    def state_with(self, kind: str) -> State:
+        """The state that was committed with the event of this type."""
+        (state,) = (state for events, state in self.commits if kind in {event.type for event in events})
+        assert state is not None
+        return state
 
 
-def test_a_fall_that_a_restart_interrupts_is_told_after_it(config: Config, file: Path) -> None:
-    before, after = Told(), Told()
-    end_s = play(Scene(config, before, file), fall(seconds_down=4))
-    assert not before.of("fall")
-    play(Scene(config, after, file), [[lying()]] * (12 * FPS), start_s=end_s)
-    (told,) = after.of("fall")
-    assert told.person is None, "ids of people begin anew with each run"
+def test_a_fall_and_its_end_are_committed_with_the_state_that_knows_them(config: Config) -> None:
+    commits = Commits()
+    play(Scene(config, commits), [*fall(), *[[upright()]] * (4 * FPS)])
+
+    fallen, over = commits.state_with("fall"), commits.state_with("fall_cleared")
+    assert [down["confirmed"] for down in fallen["falls"]["downs"]] == [True]
+    assert len(fallen["ids"]) == 1
+    assert (over["falls"]["downs"], over["ids"]) == ([], {})
 
 
-def test_nobody_is_searched_for_once_falls_are_off(config: Config, file: Path) -> None:
-    end_s = play(Scene(config, Told(), file), fall())
+def test_a_state_is_committed_only_when_it_changed(config: Config) -> None:
+    commits = Commits()
+    play(Scene(config, commits), [*fall(), *[[upright()]] * (4 * FPS)])
+    states = [state for _, state in commits.commits if state is not None]
+    assert [[down["confirmed"] for down in state["falls"]["downs"]] for state in states] == [
+        [False],
+        [True],
+        [],
+    ]
+
+
+def test_a_fall_that_a_restart_interrupts_is_told_after_it(config: Config, reports: Reports) -> None:
+    journal = MemoryJournal(reports)
+    end_s = play(Scene(config, journal), fall(seconds_down=4))
+    assert not reports.of("fall")
+    play(restarted(config, journal), [[lying()]] * (12 * FPS), start_s=end_s)
+    (fallen,) = reports.of("fall")
+    assert fallen.person is None, "ids of people begin anew with each run"
+
+
+def test_nobody_is_searched_for_once_falls_are_off(config: Config, reports: Reports) -> None:
+    journal = MemoryJournal(reports)
+    end_s = play(Scene(config, journal), fall())
     off = config.model_copy(
         update={"people": config.people.model_copy(update={"falls": False, "look_turned_s": 3600.0})}
     )
-    scene, looks = Scene(off, Told(), file), []
+    scene, looks = restarted(off, journal), []
     for _, frame in zip(range(30 * FPS), frames(end_s), strict=False):
         scene.update([], frame)
         looks.append(scene.next_crop())
@@ -148,87 +194,89 @@ def test_nobody_is_searched_for_once_falls_are_off(config: Config, file: Path) -
     assert len(scene.clear_falls(WALL_S + 60)) == 1
 
 
-def test_falls_are_cleared_on_request_once(config: Config, file: Path) -> None:
-    told = Told()
-    scene = Scene(config, told, file)
+def test_falls_are_cleared_on_request_once(config: Config, reports: Reports) -> None:
+    journal = MemoryJournal(reports)
+    scene = Scene(config, journal)
     play(scene, fall())
     assert scene.clear_falls(WALL_S + 60, "event-unknown") == []
     (cleared,) = scene.clear_falls(WALL_S + 60)
 
-    assert cleared == f"event-{len(told.events)}"
-    assert told.events[-1].detail["by"] == "request"
+    assert cleared == f"event-{len(reports.events)}"
+    assert reports.events[-1].detail["by"] == "request"
     assert scene.clear_falls(WALL_S + 61) == []
-    assert Scene(config, told, file).clear_falls(WALL_S + 62) == []
+    assert restarted(config, journal).clear_falls(WALL_S + 62) == []
 
 
-def test_a_damaged_file_is_said_and_nothing_else_is_lost(
-    config: Config, file: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"falls": {}, "ids": {}},
+        {"falls": {"next": 2, "downs": [{}]}, "ids": {}},
+        {"falls": {"next": 2, "downs": []}, "ids": {"first": "event-1"}},
+        {"falls": {"next": 2, "downs": []}, "ids": []},
+        [],
+    ],
+)
+def test_a_bad_state_is_said_once_and_falls_are_told(
+    config: Config, reports: Reports, caplog: pytest.LogCaptureFixture, state: Any
 ) -> None:
-    file.parent.mkdir()
-    file.write_text("{", encoding="utf-8")
-    told = Told()
-    play(Scene(config, told, file), fall())
-    assert "falls.json: cannot be read" in caplog.text
-    assert len(told.of("fall")) == 1
-
-
-def test_a_place_that_cannot_be_written_is_said_and_falls_are_told(
-    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "state").write_text("no folder", encoding="utf-8")
-    told = Told()
-    play(Scene(config, told, tmp_path / "state" / "falls.json"), fall())
-    assert "falls.json: cannot be written" in caplog.text
-    assert len(told.of("fall")) == 1
+    journal = MemoryJournal(reports)
+    journal.commit(state)
+    play(restarted(config, journal), fall())
+    assert "who was down before is not known, so falls from before do not end by themselves" in caplog.text
+    assert len(reports.of("fall")) == 1
+    caplog.clear()
+    restarted(config, journal)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("speed", [0.5, 4.0])
-def test_the_speed_of_playing_changes_no_event(config: Config, tmp_path: Path, speed: float) -> None:
+def test_the_speed_of_playing_changes_no_event(config: Config, speed: float) -> None:
     """Only media time counts: the same frames, read faster or slower, tell the same."""
 
     def events(speed: float) -> list[tuple[str, float]]:
-        told = Told()
-        scene = Scene(config, told, tmp_path / f"{speed}.json")
+        reports = Reports()
+        scene = Scene(config, MemoryJournal(reports))
         for found, frame in zip(fall(), frames(), strict=False):
             wall = Frame(frame.image, frame.sequence, frame.captured_at / speed, frame.time_s, frame.time)
             scene.update(found, wall)
-        return [(one.type, round(one.time_s, 3)) for one in told.events]
+        return [(one.type, round(one.time_s, 3)) for one in reports.events]
 
     assert events(speed) == events(1.0)
 
 
-def test_other_settings_apply_to_those_who_are_there(tmp_path):
+def test_other_settings_apply_to_those_who_are_there(reports):
     """Zones come and go; everybody stays who they are."""
     everywhere = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
 
     def configured(**people: object) -> Config:
         return Config(people={"zone_enter_s": 0, "zone_leave_s": 0, **people})
 
-    told = Told()
-    scene = Scene(configured(zones={"old": everywhere}), told, tmp_path / "falls.json")
+    scene = Scene(configured(zones={"old": everywhere}), MemoryJournal(reports))
     last_s = play(scene, [[upright()]] * 10)
     assert scene.zone_counts() == {"old": 1}
     scene.configure(configured(zones={"new": everywhere}, presence=False, lost_after_s=0.3))
     assert scene.zone_counts() == {"new": 0}
     last_s = play(scene, [[upright()]] * 5, last_s + 0.1)
     assert scene.zone_counts() == {"new": 1}
-    assert [one.person for one in told.of("zone_entered")] == [1, 1]
+    assert [one.person for one in reports.of("zone_entered")] == [1, 1]
     play(scene, [[]] * 6, last_s + 0.1)
     assert scene.people == []
-    assert told.of("left") == []
+    assert reports.of("left") == []
 
 
 THREE: list[list[Pose]] = [[upright(110), upright(320), upright(530)]] * (8 * FPS)
 
 
-def test_the_pitch_outlives_a_restart_and_is_written_once(config, file, tmp_path, caplog):
+def test_the_pitch_outlives_a_restart_and_is_written_once(config, tmp_path, caplog):
     kept = tmp_path / "state" / "pitch.json"
-    before = Scene(config, Told(), file, pitch_file=kept)
+    before = Scene(config, MemoryJournal(), kept)
     with caplog.at_level("INFO"):
         last_s = play(before, THREE)
     assert before.pitch.told == "ok"
     assert "camera: looks down by about" in caplog.text
-    after = Scene(config, Told(), file, pitch_file=kept)
+    after = Scene(config, MemoryJournal(), kept)
     assert (after.pitch.deg, after.pitch.learned_s) == (before.pitch.deg, pytest.approx(15))
     kept.unlink()
     play(before, THREE, last_s + 10)
@@ -237,27 +285,27 @@ def test_the_pitch_outlives_a_restart_and_is_written_once(config, file, tmp_path
     assert kept.exists()
 
 
-def test_a_damaged_pitch_is_said_and_learned_anew(config, file, tmp_path, caplog):
+def test_a_damaged_pitch_is_said_and_learned_anew(config, tmp_path, caplog):
     kept = tmp_path / "pitch.json"
     kept.write_text('{"seconds": "many"}')
-    scene = Scene(config, Told(), file, pitch_file=kept)
+    scene = Scene(config, MemoryJournal(), kept)
     assert "pitch.json: cannot be read, so the pitch is learned anew" in caplog.text
     assert scene.pitch.told == "learning"
     play(scene, THREE)
-    assert Scene(config, Told(), file, pitch_file=kept).pitch.told == "ok"
+    assert Scene(config, MemoryJournal(), kept).pitch.told == "ok"
 
 
-def test_a_given_pitch_is_told_and_kept_nowhere(file, tmp_path, caplog):
-    scene = Scene(Config(people={"pitch_deg": 60}), Told(), file, pitch_file=tmp_path / "pitch.json")
+def test_a_given_pitch_is_told_and_kept_nowhere(tmp_path, caplog):
+    scene = Scene(Config(people={"pitch_deg": 60}), MemoryJournal(), tmp_path / "pitch.json")
     play(scene, THREE)
     assert scene.pitch.told == "too_steep"
     assert "which is too steep for postures" in caplog.text
     assert not (tmp_path / "pitch.json").exists()
 
 
-def test_frames_are_decoded_with_the_settings_of_the_camera(file):
+def test_frames_are_decoded_with_the_settings_of_the_camera():
     (true,) = poses_of(inferred(), NETWORK, Config().decode)
-    scene = Scene(Config(camera={"kind": "synthetic", "mirror": True}), Told(), file)
+    scene = Scene(Config(camera={"kind": "synthetic", "mirror": True}), MemoryJournal())
     (mirrored,) = scene.decode(inferred(), NETWORK)
     np.testing.assert_array_equal(mirrored.points, true.points[list(MIRRORED)])
     scene.configure(Config(decode={"score_threshold": 0.999, "keypoint_threshold": 0.7}))

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, Self
 
 import cv2
@@ -19,6 +18,7 @@ from posed.errors import CameraEnded, ImageError
 from posed.frame import Image
 from posed.model.pair import load_pair
 from posed.networks import Network, network_of
+from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
 
@@ -108,23 +108,22 @@ def _draw(
     pipeline: Pipeline, network: Network, config: Config, writer: _Writer, show: Callable[[], object]
 ) -> None:
     """Draw every frame of the video, to its end."""
-    with TemporaryDirectory(prefix="posed-draw-") as folder:
-        scene = Scene(config, lambda _: "", Path(folder) / "falls.json")
-        pipeline.start()
-        while True:
-            try:
-                inferred = pipeline.next(_WAIT_S)
-            except CameraEnded:
-                return
-            if inferred is None:
-                continue
-            frame = inferred.frame
-            people = scene.update(scene.decode(inferred, network), frame, dark=inferred.dark)
-            if (crop := scene.next_crop()) is not None:
-                pipeline.request_crop(crop, frame)
-            drawn = draw_people(frame.image, people, config.people.zones, scene.keypoint_threshold)
-            writer.write(drawn, frame.time_s)
-            show()
+    scene = Scene(config, MemoryJournal())
+    pipeline.start()
+    while True:
+        try:
+            inferred = pipeline.next(_WAIT_S)
+        except CameraEnded:
+            return
+        if inferred is None:
+            continue
+        frame = inferred.frame
+        people = scene.update(scene.decode(inferred, network), frame, dark=inferred.dark)
+        if (crop := scene.next_crop()) is not None:
+            pipeline.request_crop(crop, frame)
+        drawn = draw_people(frame.image, people, config.people.zones, scene.keypoint_threshold)
+        writer.write(drawn, frame.time_s)
+        show()
 
 
 class _Writer:

@@ -20,6 +20,7 @@ from posed.errors import ConfigError, RecordingError
 from posed.frame import Frame
 from posed.messages.structs import RecordedFrame, RecordingLine, RecordingStart, pose_of
 from posed.people.events import TrackedPerson
+from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
 
@@ -64,13 +65,14 @@ def replay(
     start: RecordingStart | None = None
     scene: Scene | None = None
     with TemporaryDirectory(prefix="posed-replay-") as folder:
-        falls, pitch = Path(folder) / "falls.json", Path(folder) / "pitch.json"
+        journal, pitch = MemoryJournal(tell), Path(folder) / "pitch.json"
         for line in lines:
             if isinstance(line, RecordingStart):
                 config = _with_settings(config, line) if as_recorded else config
                 if scene is None or start is None or line.run != start.run:
                     # The daemon was started anew, so that ids begin anew and falls go on.
-                    scene = Scene(config, tell, falls, pitch_file=pitch)
+                    scene = Scene(config, journal, pitch)
+                    scene.restore()
                 scene.configure(config)
                 start = line
                 continue

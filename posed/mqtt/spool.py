@@ -1,7 +1,8 @@
 """Events that are never lost: on disk before they are published, and gone only when the broker has them.
 
 What is handed over is on disk a moment later, and counts from then on. A subscriber may see an event twice,
-and can tell by its id. Falls that are not over are kept here, too.
+and can tell by its id. Falls that are not over are kept here, too, and so is what each camera's scene must
+know after a restart: who is down. An event and what a scene knows with it are written in one transaction.
 
 Three kinds of thread meet here, and one lock, `SpoolContents.changed`, guards what they share:
 
@@ -17,7 +18,7 @@ Three kinds of thread meet here, and one lock, `SpoolContents.changed`, guards w
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from posed.mqtt.broker import Broker
 from posed.mqtt.spool_contents import SpoolContents
 from posed.mqtt.spool_publisher import SpoolPublisher
 from posed.mqtt.spool_writer import SpoolWriter
-from posed.mqtt.store import Fall, Moment, Store, StoredEvent
+from posed.mqtt.store import Fall, Moment, Store, StoredEvent, StoreError
 from posed.mqtt.ulid import Ulids
 from posed.mqtt.waiting_events import LASTING
 from posed.pipeline.occurrence import Occurrence
@@ -110,7 +111,36 @@ class Spool:
             Its id.
         """
         with self._contents.changed:
-            return self._add(occurrence)
+            event_id = self._ids.next(occurrence.time_s)
+            self._take({event_id: occurrence})
+            return event_id
+
+    def new_id(self, time_s: float) -> str:
+        """Return an id for an event of `commit`, that happened at `time_s`, s since 1970."""
+        with self._contents.changed:
+            return self._ids.next(time_s)
+
+    def commit(self, events: Mapping[str, Occurrence], scenes: Mapping[str, str]) -> None:
+        """Take events over, and what scenes must know after a restart: on disk all at once, or not at all.
+
+        Args:
+            events: by their ids, oldest first.
+            scenes: JSON by the camera's name.
+        """
+        with self._contents.changed:
+            self._contents.scenes.update(scenes)
+            self._take(events)
+
+    def scene_state(self, camera: str) -> str | None:
+        """Return what was committed last of a camera's scene, in a run before too; None if nothing was.
+
+        Raises:
+            StoreError: the file could not be read yet.
+        """
+        with self._contents.changed:
+            if not self._contents.loaded:
+                raise StoreError(self._writer.why or "not read yet")
+            return self._contents.scenes.get(camera)
 
     def clear_falls(self, time_s: float, event: str | None = None) -> list[str]:
         """End falls on somebody's request.
@@ -123,9 +153,10 @@ class Spool:
             The ids of the `fall_cleared` events, one for each fall.
         """
         with self._contents.changed:
-            falls = self._contents.falls
-            cleared = [fall for fall in falls.all if event in {None, fall.event}]
-            return [self._clear(fall, falls.person_of(fall), time_s) for fall in cleared]
+            falls = [fall for fall in self._contents.falls.all if event in {None, fall.event}]
+            cleared = {self._ids.next(time_s): self._clearing(fall, time_s) for fall in falls}
+            self._take(cleared)
+            return list(cleared)
 
     def tell_again(self) -> None:
         """Tell falls again, on every connection: a broker may have lost its memory."""
@@ -149,19 +180,22 @@ class Spool:
         with self._contents.changed:
             return self._contents.changed.wait_for(lambda: not self._contents.events, timeout_s)
 
-    def _clear(self, fall: Fall, person: int | None, time_s: float) -> str:
-        detail = {"why": "request", "fall": fall.event}
-        return self._add(Occurrence("fall_cleared", time_s, person, fall.zone, detail))
+    def _clearing(self, fall: Fall, time_s: float) -> Occurrence:
+        """The end of a fall on request."""
+        person, detail = self._contents.falls.person_of(fall), {"why": "request", "fall": fall.event}
+        return Occurrence("fall_cleared", time_s, person, fall.zone, detail)
 
-    def _add(self, occurrence: Occurrence) -> str:
-        event_id = self._ids.next(occurrence.time_s)
+    def _take(self, events: Mapping[str, Occurrence]) -> None:
+        for event_id, occurrence in events.items():
+            self._add(event_id, occurrence)
+        self._contents.changed.notify_all()
+        self._wake.set()
+
+    def _add(self, event_id: str, occurrence: Occurrence) -> None:
         message = self._message(event_id, occurrence, self._account(event_id, occurrence))
         self._on_event(message)
         stored = StoredEvent(event_id, occurrence.type in LASTING, self._now(), encode(message))
         self._contents.events.add(stored)
-        self._contents.changed.notify_all()
-        self._wake.set()
-        return event_id
 
     def _account(self, event_id: str, occurrence: Occurrence) -> dict[str, Any]:
         """Begin or end a fall, where the event is one of that; returns the event's detail."""

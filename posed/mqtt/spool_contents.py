@@ -20,17 +20,19 @@ class Transaction:
         removed: ids of events to remove.
         falls: all falls that are not over.
         falls_changed: whether the file has other falls.
+        scenes: what scenes must know after a restart and the file lacks, JSON by the camera's name.
     """
 
     events: list[WaitingEvent]
     removed: frozenset[str]
     falls: tuple[Fall, ...]
     falls_changed: bool
+    scenes: dict[str, str]
 
     @property
     def is_empty(self) -> bool:
         """Whether the file lacks nothing."""
-        return not (self.events or self.removed or self.falls_changed)
+        return not (self.events or self.removed or self.falls_changed or self.scenes)
 
 
 class SpoolContents:
@@ -47,6 +49,7 @@ class SpoolContents:
         changed: the spool's lock, which notifies when events wait no more, and when something was written.
         events: the events that the broker has not acknowledged.
         falls: the falls that are not over.
+        scenes: what scenes must know after a restart, JSON by the camera's name.
         loaded: whether it is known what earlier runs left.
     """
 
@@ -54,8 +57,10 @@ class SpoolContents:
         self.changed = threading.Condition(threading.Lock())
         self.events = WaitingEvents(config)
         self.falls = OpenFalls(run)
+        self.scenes: dict[str, str] = {}
         self.loaded = False
         self._falls_on_disk: tuple[Fall, ...] | None = ()
+        self._scenes_on_disk: dict[str, str] = {}
 
     @property
     def falls_are_on_disk(self) -> bool:
@@ -65,7 +70,8 @@ class SpoolContents:
     @property
     def is_on_disk(self) -> bool:
         """Whether the file has everything."""
-        return self.falls_are_on_disk and all(event.on_disk for event in self.events)
+        scenes_are = self.scenes.items() <= self._scenes_on_disk.items()
+        return self.falls_are_on_disk and scenes_are and all(event.on_disk for event in self.events)
 
     def load(self, contents: Contents, *, on_disk: bool) -> None:
         """Put what earlier runs left before what has come since; only the first time counts.
@@ -79,7 +85,9 @@ class SpoolContents:
         self.loaded = True
         self.events.add_older(contents.events, on_disk=on_disk)
         self.falls.add_older(contents.falls)
+        self.scenes = contents.scenes | self.scenes
         self._falls_on_disk = tuple(contents.falls) if on_disk else None
+        self._scenes_on_disk = contents.scenes if on_disk else {}
 
     def unwritten(self) -> Transaction:
         """What the file lacks now."""
@@ -88,6 +96,7 @@ class SpoolContents:
             removed=frozenset(self.events.removed),
             falls=self.falls.all,
             falls_changed=not self.falls_are_on_disk,
+            scenes=dict(self.scenes.items() - self._scenes_on_disk.items()),
         )
 
     def note_written(self, transaction: Transaction) -> None:
@@ -96,11 +105,13 @@ class SpoolContents:
             event.on_disk = True
         self.events.removed -= transaction.removed
         self._falls_on_disk = transaction.falls
+        self._scenes_on_disk = self._scenes_on_disk | transaction.scenes
         self.changed.notify_all()
 
     def note_unwritable(self) -> None:
         """Nothing is known to be on disk any more, so that all of it is written anew."""
         self.events.removed.clear()
         self._falls_on_disk = None
+        self._scenes_on_disk = {}
         for event in self.events:
             event.on_disk = False

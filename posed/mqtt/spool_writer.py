@@ -70,6 +70,7 @@ class SpoolWriter:
                 [event.stored for event in transaction.events],
                 transaction.removed,
                 transaction.falls,
+                transaction.scenes,
                 afresh=self._rewrites,
             )
         except StoreError as error:

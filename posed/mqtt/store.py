@@ -1,4 +1,4 @@
-"""The spool's file: events and falls in SQLite, written so that a power cut takes nothing back.
+"""The spool's file: events, falls and who is down, in SQLite, so that a power cut takes nothing back.
 
 WAL with synchronous=FULL: a commit is one append and one fsync, where a rollback journal needs three or
 four, and each can take 100 ms on an SD card. The exclusive lock keeps a second daemon out and needs no
@@ -15,11 +15,12 @@ import sqlite3
 import tempfile
 import time
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
 
 log = logging.getLogger(__name__)
@@ -44,11 +45,14 @@ _TABLES: Final = """
         checksum INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS falls (
         event TEXT PRIMARY KEY, time_s REAL NOT NULL, run TEXT NOT NULL, person INTEGER, zone TEXT);
+    CREATE TABLE IF NOT EXISTS scenes (
+        camera TEXT PRIMARY KEY, state TEXT NOT NULL, checksum INTEGER NOT NULL);
 """
 _READ_EVENTS: Final = """
     SELECT id, lasts, boot, since_boot_s, time_s, payload, checksum FROM events ORDER BY number
 """
 _READ_FALLS: Final = "SELECT event, time_s, run, person, zone FROM falls ORDER BY time_s"
+_READ_SCENES: Final = "SELECT camera, state, checksum FROM scenes"
 _ADD_EVENT: Final = """
     INSERT OR IGNORE INTO events (id, lasts, boot, since_boot_s, time_s, payload, checksum)
     VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -132,10 +136,17 @@ class Fall:
 
 @dataclass(slots=True)
 class Contents:
-    """What a file holds, oldest first."""
+    """What a file holds.
+
+    Args:
+        events: events that the broker has not acknowledged, oldest first.
+        falls: falls that are not over, oldest first.
+        scenes: what each camera's scene must know after a restart, JSON by the camera's name.
+    """
 
     events: list[StoredEvent] = field(default_factory=list)
     falls: list[Fall] = field(default_factory=list)
+    scenes: dict[str, str] = field(default_factory=dict)
 
 
 class StoreError(Exception):
@@ -196,15 +207,17 @@ class Store:
         events: Iterable[StoredEvent],
         gone: Collection[str],
         falls: Iterable[Fall],
+        scenes: Mapping[str, str] = MappingProxyType({}),
         *,
         afresh: bool = False,
     ) -> None:
-        """Add and remove events and replace the falls, all or nothing, and for good once this returns.
+        """Add and remove events, replace falls and scenes, all or nothing, and for good once this returns.
 
         Args:
             events: events to add, oldest first.
             gone: ids of events to remove.
             falls: those that are not over.
+            scenes: what scenes must know, by the camera's name; the others stay as they are.
             afresh: whether everything else is removed.
 
         Raises:
@@ -215,13 +228,13 @@ class Store:
             with self._transaction() as db:
                 if afresh:
                     db.execute("DELETE FROM events")
+                    db.execute("DELETE FROM scenes")
                 db.executemany("DELETE FROM events WHERE id = ?", [(event_id,) for event_id in gone])
                 db.executemany(_ADD_EVENT, [_row(event) for event in events])
                 db.execute("DELETE FROM falls")
-                db.executemany(
-                    "INSERT INTO falls VALUES (?, ?, ?, ?, ?)",
-                    [(fall.event, fall.time_s, fall.run, fall.person, fall.zone) for fall in falls],
-                )
+                db.executemany("INSERT INTO falls VALUES (?, ?, ?, ?, ?)", map(astuple, falls))
+                rows = [(*scene, _checksum(scene)) for scene in scenes.items()]
+                db.executemany("INSERT OR REPLACE INTO scenes VALUES (?, ?, ?)", rows)
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StoreError(self._why(error)) from None
@@ -288,7 +301,7 @@ class Store:
             self.close()
             raise StoreError(self._why(later), contents) from None
         try:
-            self.write(contents.events, (), contents.falls)
+            self.write(contents.events, (), contents.falls, contents.scenes)
         except StoreError as later:
             raise StoreError(later.why, contents) from None
         log.warning(
@@ -332,26 +345,42 @@ def _read(db: sqlite3.Connection, contents: Contents) -> None:
         sqlite3.Error: it could not be read to its end.
     """
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-    failure: sqlite3.Error | None = None
-    try:
-        if "falls" in tables:
-            for row in db.execute(_READ_FALLS):
-                fall = Fall(*row)
-                if _can_be(fall):
-                    contents.falls.append(fall)
-                else:
-                    failure = _damage("a fall is damaged")
-    except sqlite3.Error as error:
-        failure = error
-    if "events" in tables:
-        for *row, checksum in db.execute(_READ_EVENTS):
-            event = _stored(*row)
-            if _checksum(event) == checksum:
-                contents.events.append(event)
-            else:
-                failure = failure or _damage("an event is damaged")
-    if failure is not None:
-        raise failure
+    failures: list[sqlite3.Error] = []
+    for table, read in (("falls", _read_falls), ("scenes", _read_scenes), ("events", _read_events)):
+        if table in tables:
+            try:
+                failures += read(db, contents)
+            except sqlite3.Error as error:
+                failures.append(error)
+    if failures:
+        # A disk that fails for now comes first: the file may be whole.
+        raise min(failures, key=_is_damage)
+
+
+def _read_falls(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.Error]:
+    for row in db.execute(_READ_FALLS):
+        fall = Fall(*row)
+        if _can_be(fall):
+            contents.falls.append(fall)
+        else:
+            yield _damage("a fall is damaged")
+
+
+def _read_scenes(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.Error]:
+    for camera, state, checksum in db.execute(_READ_SCENES):
+        if _checksum((camera, state)) == checksum:
+            contents.scenes[camera] = state
+        else:
+            yield _damage("the record of who is down is damaged")
+
+
+def _read_events(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.Error]:
+    for *row, checksum in db.execute(_READ_EVENTS):
+        event = _stored(*row)
+        if _checksum(event) == checksum:
+            contents.events.append(event)
+        else:
+            yield _damage("an event is damaged")
 
 
 def _can_be(fall: Fall) -> bool:
@@ -390,9 +419,9 @@ def _stored(  # noqa: PLR0913, PLR0917 - a row
     return StoredEvent(event_id, bool(lasts), Moment(boot, since_boot_s, time_s), payload)
 
 
-def _checksum(event: StoredEvent) -> int:
-    """An event's checksum; SQLite has none, and can still read a page of which a part is damaged."""
-    return zlib.crc32(repr(event).encode())
+def _checksum(row: StoredEvent | tuple[str, str]) -> int:
+    """A row's checksum; SQLite has none, and can still read a page of which a part is damaged."""
+    return zlib.crc32(repr(row).encode())
 
 
 def _is_damage(error: Exception) -> bool:

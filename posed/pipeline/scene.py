@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from posed.config import Config
-from posed.files import replace_file
 from posed.frame import Frame, Image, RotatedCrop
 from posed.networks import Network
 from posed.people.events import Event, EventDetector, TrackedPerson
@@ -18,25 +16,24 @@ from posed.people.rotated_crops import RotatedCropScheduler
 from posed.people.tracker import Ended, Tracker
 from posed.pipeline.detection import poses_of
 from posed.pipeline.frame_figures import FrameFigures
+from posed.pipeline.inferred import Inferred
+from posed.pipeline.journal import Journal, JournalError, State
 from posed.pipeline.kept_pitch import KeptPitch
 from posed.pipeline.occurrence import Evidence, Occurrence
-from posed.pipeline.threads import Inferred
 from posed.pose import Pose
 
 log = logging.getLogger(__name__)
 
 
 class Scene:
-    """Who is there, what they do, and what is told of it; for one thread.
+    """Who is there, what they do, and which events come of it; for one thread.
 
-    Who is down is kept in a file, so that a fall goes on after a restart: it is confirmed, or cleared by the
-    same person getting up.
+    Who is down goes into the journal with the events of it, so that a fall goes on after a restart: it is
+    confirmed, or cleared by the same person getting up.
 
     Args:
         config: of decoding and of people, and whether the camera mirrors.
-        tell: takes an event over for ever and returns its id.
-        file: for who is down.
-        settle: waits until what was told is on disk.
+        journal: takes the events and who is down.
         pitch_file: for how far the camera looks down; None: that is not kept.
 
     Attributes:
@@ -44,20 +41,11 @@ class Scene:
         newest: the newest frame's picture and everybody visible in it; None where there is none of now.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        tell: Callable[[Occurrence], str],
-        file: Path,
-        settle: Callable[[], object] = lambda: None,
-        pitch_file: Path | None = None,
-    ) -> None:
+    def __init__(self, config: Config, journal: Journal, pitch_file: Path | None = None) -> None:
         self._decode = config.decode
         self._mirror = config.camera.mirror
         self._tells_falls = config.people.falls
-        self._tell = tell
-        self._file = file
-        self._settle = settle
+        self._journal = journal
         self._tracker = Tracker(config.people, self.keypoint_threshold)
         self._detector = EventDetector(config.people)
         self._crops = RotatedCropScheduler(config.people)
@@ -65,11 +53,24 @@ class Scene:
         self._ids_of_falls: dict[int, str] = {}
         self._falls_before: frozenset[object] = frozenset()
         """Numbers of those who went down in a run before: ids of people begin anew with each."""
-        self._kept: tuple[list[tuple[int, bool]], dict[int, str]] = ([], {})
-        self._restore()
+        self._committed = self._downs()
         self._kept_pitch = KeptPitch(self.pitch, pitch_file)
         self.figures = FrameFigures()
         self.newest: tuple[Image, Sequence[TrackedPerson]] | None = None
+
+    def restore(self) -> None:
+        """Go on with who was down before, as the journal has it; to be called before the first frame."""
+        try:
+            state = self._journal.read()
+            if state is not None:
+                self._restore(state)
+        except (JournalError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning(
+                "who was down before is not known, so falls from before do not end by themselves: %s", error
+            )
+            self._journal.commit(self._state())
+        self._falls_before = frozenset(down.number for down in self._detector.falls.down)
+        self._committed = self._downs()
 
     def configure(self, config: Config) -> None:
         """Go on with other settings; everybody stays who they are."""
@@ -125,8 +126,8 @@ class Scene:
         people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
         for event in self._detector.update(people, ended, frame.time_s, size, dark=dark):
             self._pass_on(event, frame.time)
+        self._commit()
         self._for_crop = people, ended, frame.time_s, size
-        self._keep()
         self._kept_pitch.keep(frame.time_s)
         visible = [one for one in self.people if True in one.person.visible.tolist()]
         self.newest = frame.image, visible
@@ -157,7 +158,7 @@ class Scene:
             for number in numbers
             for cleared in self._detector.clear_falls(number)
         ]
-        self._keep()
+        self._commit()
         return ids
 
     def _pass_on(self, event: Event, time_s: float) -> str:
@@ -169,36 +170,33 @@ class Scene:
         elif event.type == "fall":
             del detail["fall"]
         evidence = Evidence(event.evidence.pose, self.keypoint_threshold) if event.evidence else None
-        event_id = self._tell(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
+        event_id = self._journal.add(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
         log.info("%s: person %s%s", event.type, person, "" if event.zone is None else f", {event.zone}")
         if event.type == "fall" and isinstance(number, int):
             self._ids_of_falls[number] = event_id
         return event_id
 
-    def _restore(self) -> None:
-        try:
-            kept = json.loads(self._file.read_text(encoding="utf-8"))
-            ids = {int(number): str(event_id) for number, event_id in kept["ids"].items()}
-            self._detector.restore(kept["falls"])
-            self._ids_of_falls = ids
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            log.warning(
-                "%s: cannot be read, so falls from before do not end by themselves: %s", self._file, error
-            )
-        self._falls_before = frozenset(down.number for down in self._detector.falls.down)
+    def _commit(self) -> None:
+        """Hand events over, with who is down where that changed."""
+        downs = self._downs()
+        self._journal.commit(None if downs == self._committed else self._state())
+        self._committed = downs
 
-    def _keep(self) -> None:
-        """Write who is down where that changed; a full or read-only disk is tried at the next change."""
+    def _downs(self) -> tuple[list[tuple[int, bool]], dict[int, str]]:
+        """Who is down and whether that is confirmed, and which events reported it."""
         downs = [(down.number, down.confirmed) for down in self._detector.falls.down]
-        if (downs, self._ids_of_falls) == self._kept:
-            return
-        if self._ids_of_falls != self._kept[1]:
-            # The file says that the fall was told: a kill in between must not leave that alone behind.
-            self._settle()
-        self._kept = downs, dict(self._ids_of_falls)
-        try:
-            replace_file(self._file, json.dumps({"falls": self._detector.dump(), "ids": self._ids_of_falls}))
-        except OSError as error:
-            log.warning("%s: cannot be written: %s", self._file, error.strerror)
+        return downs, dict(self._ids_of_falls)
+
+    def _state(self) -> State:
+        ids = {str(number): event_id for number, event_id in self._ids_of_falls.items()}
+        return {"falls": self._detector.dump(), "ids": ids}
+
+    def _restore(self, state: State) -> None:
+        """Take a state over.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: it is no such state.
+        """
+        ids = {int(number): str(event_id) for number, event_id in state["ids"].items()}
+        self._detector.restore(state["falls"])
+        self._ids_of_falls = ids

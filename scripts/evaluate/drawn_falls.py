@@ -15,11 +15,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -29,6 +27,7 @@ from posed.config import Config
 from posed.frame import Frame, Region, RotatedCrop
 from posed.people.rotated_crops import lean_of, merge_detections
 from posed.people.size import body_size
+from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.rotated_crop_queue import RotatedCropQueue
 from posed.pipeline.scene import Scene as CameraScene
@@ -245,16 +244,15 @@ def falls_told(seed: int, played: Played) -> int:
     crops = RotatedCropQueue()
     upright = RotatedCrop(Region.whole(SIZE), 0)
     threshold = CONFIG.decode.keypoint_threshold
-    with tempfile.TemporaryDirectory() as folder:
-        followed = CameraScene(CONFIG, tell, Path(folder) / "falls.json")
-        for number, time_s in enumerate(played.times_s.tolist()):
-            frame = Frame(IMAGE, number, time_s, time_s, time_s)
-            poses = network.find(number, upright)
-            if (crop := crops.take(frame, live=False)) is not None:
-                poses = merge_detections(poses, network.find(number, crop), crop.turn_deg, threshold)
-            followed.update(poses, frame)
-            if (crop := followed.next_crop()) is not None:
-                crops.add(crop, frame)
+    followed = CameraScene(CONFIG, MemoryJournal(tell))
+    for number, time_s in enumerate(played.times_s.tolist()):
+        frame = Frame(IMAGE, number, time_s, time_s, time_s)
+        poses = network.find(number, upright)
+        if (crop := crops.take(frame, live=False)) is not None:
+            poses = merge_detections(poses, network.find(number, crop), crop.turn_deg, threshold)
+        followed.update(poses, frame)
+        if (crop := followed.next_crop()) is not None:
+            crops.add(crop, frame)
     return sum(event.type == "fall" for event in told)
 
 

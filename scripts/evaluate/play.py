@@ -15,6 +15,7 @@ from posed.config import Config, PeopleConfig, ZoneConfig
 from posed.frame import RotatedCrop
 from posed.people.events import TrackedPerson
 from posed.people.rotated_crops import merge_detections
+from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.rotated_crop_queue import RotatedCropQueue
 from posed.pipeline.scene import Scene
@@ -95,7 +96,7 @@ class Player:
 
     def __init__(self, network: PoseFinder, cache: Path, config: Config, folder: Path) -> None:
         self._network, self._cache, self._config = network, cache, config
-        self._scene = Scene(config, self._tell, folder / "falls.json", pitch_file=folder / "pitch.json")
+        self._scene = Scene(config, MemoryJournal(self._tell), folder / "pitch.json")
         self._crops = RotatedCropQueue()
         self._sequence = 0
         self._now_s = 0.0
@@ -172,7 +173,6 @@ def play(  # noqa: PLR0913 what a clip is played with
         folder = Path(name)
         if learn:
             _learn(Player(network, cache, config, folder), clip, fps, mirror=mirror)
-            (folder / "falls.json").unlink(missing_ok=True)
         player = Player(network, cache, config, folder)
         played = Played(clip, player.told)
         for moment in player.play(clip, fps, mirror=mirror):
