@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from posed.config import Config
 from posed.frame import Frame, Image, RotatedCrop
 from posed.networks import Network
-from posed.people.events import Event, EventDetector, TrackedPerson
+from posed.people.events import EventDetector, TrackedPerson
 from posed.people.person import Person
 from posed.people.pitch import Pitch
 from posed.people.rotated_crops import RotatedCropScheduler
@@ -17,12 +16,10 @@ from posed.people.tracker import Ended, Tracker
 from posed.pipeline.detection import poses_of
 from posed.pipeline.frame_figures import FrameFigures
 from posed.pipeline.inferred import Inferred
-from posed.pipeline.journal import Journal, JournalError, State
+from posed.pipeline.journal import Journal
+from posed.pipeline.journal_writer import JournalWriter
 from posed.pipeline.kept_pitch import KeptPitch
-from posed.pipeline.occurrence import Evidence, Occurrence
 from posed.pose import Pose
-
-log = logging.getLogger(__name__)
 
 
 class Scene:
@@ -45,32 +42,18 @@ class Scene:
         self._decode = config.decode
         self._mirror = config.camera.mirror
         self._tells_falls = config.people.falls
-        self._journal = journal
         self._tracker = Tracker(config.people, self.keypoint_threshold)
         self._detector = EventDetector(config.people)
+        self._journal = JournalWriter(journal, self._detector)
         self._crops = RotatedCropScheduler(config.people)
         self._for_crop: tuple[Sequence[Person], Sequence[Ended], float, tuple[int, int]] | None = None
-        self._ids_of_falls: dict[int, str] = {}
-        self._falls_before: frozenset[object] = frozenset()
-        """Numbers of those who went down in a run before: ids of people begin anew with each."""
-        self._committed = self._downs()
         self._kept_pitch = KeptPitch(self.pitch, pitch_file)
         self.figures = FrameFigures()
         self.newest: tuple[Image, Sequence[TrackedPerson]] | None = None
 
     def restore(self) -> None:
         """Go on with who was down before, as the journal has it; to be called before the first frame."""
-        try:
-            state = self._journal.read()
-            if state is not None:
-                self._restore(state)
-        except (JournalError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning(
-                "who was down before is not known, so falls from before do not end by themselves: %s", error
-            )
-            self._journal.commit(self._state())
-        self._falls_before = frozenset(down.number for down in self._detector.falls.down)
-        self._committed = self._downs()
+        self._journal.restore()
 
     def configure(self, config: Config) -> None:
         """Go on with other settings; everybody stays who they are."""
@@ -125,8 +108,8 @@ class Scene:
         size = frame.image.shape[1], frame.image.shape[0]
         people, ended = self._tracker.update(poses, frame.time_s, size), self._tracker.ended
         for event in self._detector.update(people, ended, frame.time_s, size, dark=dark):
-            self._pass_on(event, frame.time)
-        self._commit()
+            self._journal.add(event, frame.time, self.keypoint_threshold)
+        self._journal.commit()
         self._for_crop = people, ended, frame.time_s, size
         self._kept_pitch.keep(frame.time_s)
         visible = [one for one in self.people if True in one.person.visible.tolist()]
@@ -151,52 +134,10 @@ class Scene:
         Returns:
             Ids of the `fall_cleared` events.
         """
-        ids_of_falls = self._ids_of_falls.items()
-        numbers = [number for number, event_id in ids_of_falls if event in (None, event_id)]
         ids = [
-            self._pass_on(cleared, time_s)
-            for number in numbers
+            self._journal.add(cleared, time_s, self.keypoint_threshold)
+            for number in self._journal.falls_of(event)
             for cleared in self._detector.clear_falls(number)
         ]
-        self._commit()
+        self._journal.commit()
         return ids
-
-    def _pass_on(self, event: Event, time_s: float) -> str:
-        number, detail, person = event.detail.get("fall"), dict(event.detail), event.person
-        if number in self._falls_before:
-            person = None
-        if event.type == "fall_cleared" and isinstance(number, int):
-            detail["fall"] = self._ids_of_falls.pop(number, "")
-        elif event.type == "fall":
-            del detail["fall"]
-        evidence = Evidence(event.evidence.pose, self.keypoint_threshold) if event.evidence else None
-        event_id = self._journal.add(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
-        log.info("%s: person %s%s", event.type, person, "" if event.zone is None else f", {event.zone}")
-        if event.type == "fall" and isinstance(number, int):
-            self._ids_of_falls[number] = event_id
-        return event_id
-
-    def _commit(self) -> None:
-        """Hand events over, with who is down where that changed."""
-        downs = self._downs()
-        self._journal.commit(None if downs == self._committed else self._state())
-        self._committed = downs
-
-    def _downs(self) -> tuple[list[tuple[int, bool]], dict[int, str]]:
-        """Who is down and whether that is confirmed, and which events reported it."""
-        downs = [(down.number, down.confirmed) for down in self._detector.falls.down]
-        return downs, dict(self._ids_of_falls)
-
-    def _state(self) -> State:
-        ids = {str(number): event_id for number, event_id in self._ids_of_falls.items()}
-        return {"falls": self._detector.dump(), "ids": ids}
-
-    def _restore(self, state: State) -> None:
-        """Take a state over.
-
-        Raises:
-            ValueError, KeyError, TypeError, AttributeError: it is no such state.
-        """
-        ids = {int(number): str(event_id) for number, event_id in state["ids"].items()}
-        self._detector.restore(state["falls"])
-        self._ids_of_falls = ids
