@@ -80,7 +80,6 @@ class Daemon:
         pipeline: camera and engine at work.
         status: how everything does.
         reporter: tells what comes of the frames.
-        raw_poses: publishes raw poses while somebody asks for them.
         control: what may be asked.
         web: the live view; None where it is off.
 
@@ -115,12 +114,16 @@ class Daemon:
             on_event=self._on_event,
         )
         delete_old_falls(state_folder(environment))
-        scene = Scene(config, SceneJournal(self.spool, CAMERA), pitch_file(environment))
+        raw_poses = RawPosePublisher(
+            topics.recording,
+            self.mqtt,
+            lambda: self.status.recording_start(),  # noqa: PLW0108 - there is no status yet
+        )
+        scene = Scene(config, SceneJournal(self.spool, CAMERA), pitch_file(environment), raw_poses)
         self.scenes = {CAMERA: scene}
         self.pipeline = pipeline_of(config, pair, open_camera, open_engine)
         self.status = Status(Parts(sender, self.live, pair, self.pipeline, scene, self.spool, self.mqtt))
-        self.reporter = Reporter(sender, topics, self.mqtt, config.mqtt.poses)
-        self.raw_poses = RawPosePublisher(topics.recording, self.mqtt, self.status.recording_start)
+        self.reporter = Reporter(sender, topics, self.mqtt)
         self._discovered = DiscoveredDevice(
             announced_file(environment), self.mqtt, topics, pair.name, self.status.temperature_c
         )
@@ -132,7 +135,7 @@ class Daemon:
                 scene=scene,
                 spool=self.spool,
                 reporter=self.reporter,
-                raw_poses=self.raw_poses,
+                raw_poses=raw_poses,
                 restart=self.life.restart,
             ),
             topics,
@@ -230,14 +233,15 @@ class Daemon:
         frame, stages, scene = inferred.frame, inferred.stages, self.scenes[CAMERA]
         with stages.time("decode"):
             poses = scene.decode(inferred, self._network)
-        self.raw_poses.take(frame, poses, dark=inferred.dark)
+        scene.record(frame, poses, dark=inferred.dark)
         with stages.time("follow"):
             people = scene.update(poses, frame, dark=inferred.dark)
         # Who is only seen in turned looks is there in the frames between them, too.
         self.pipeline.idle_gate.heed(max(len(poses), len(scene.people)), frame.captured_at)
         now = time.monotonic()
         took = scene.figures.count(now, stages.wall_s["invoke"], now - frame.captured_at)
-        self.reporter.poses(frame, people, scene.keypoint_threshold, took, stages)
+        if scene.poses_filter.wants(len(people), now):
+            self.reporter.poses(frame, people, scene.keypoint_threshold, took, stages)
         with stages.time("look"):  # where to look turned next; no message waits for that
             if (crop := scene.next_crop()) is not None:
                 self.pipeline.request_crop(crop, frame)
@@ -272,8 +276,6 @@ class Daemon:
         """Go on with other settings, of those that can change at run time."""
         for scene in self.scenes.values():
             scene.configure(config)
-        self.reporter.configure(config)
-        self.raw_poses.settings_changed()
         set_level(config.log.level)
 
     def _on_event(self, event: EventMessage) -> None:

@@ -65,10 +65,15 @@ class Controlling:
         self.spool = Spool(
             spool_file(own), sender=sender, topics=topics, broker=mqtt, config=config.mqtt.events
         )
-        self.scene = Scene(config, SceneJournal(self.spool, "camera"))
+        raw_poses = RawPosePublisher(
+            topics.recording,
+            self.broker,
+            lambda: self.status.recording_start(),  # noqa: PLW0108 - there is no status yet
+        )
+        self.scene = Scene(config, SceneJournal(self.spool, "camera"), recorder=raw_poses)
         self.pipeline = pipeline_of(config, pair)
         self.status = Status(Parts(sender, self.live, pair, self.pipeline, self.scene, self.spool, mqtt))
-        self.reporter = Reporter(sender, topics, self.broker, config.mqtt.poses)
+        self.reporter = Reporter(sender, topics, self.broker)
         parts = Controlled(
             live=self.live,
             status=self.status,
@@ -76,7 +81,7 @@ class Controlling:
             scene=self.scene,
             spool=self.spool,
             reporter=self.reporter,
-            raw_poses=RawPosePublisher(topics.recording, self.broker, self.status.recording_start),
+            raw_poses=raw_poses,
             restart=self.restarts.append,
         )
         self.live.listen(self.scene.configure)

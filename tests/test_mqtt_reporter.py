@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posed.config import Config, MqttPosesConfig
+from posed.config import Config
 from posed.frame import Frame
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
@@ -25,8 +25,8 @@ def broker() -> FakeBroker:
     return FakeBroker()
 
 
-def reporter(broker: FakeBroker, poses: MqttPosesConfig = CONFIG.mqtt.poses) -> Reporter:
-    return Reporter(Sender("hall", "run-1"), Topics.of(CONFIG), broker, poses)
+def reporter(broker: FakeBroker) -> Reporter:
+    return Reporter(Sender("hall", "run-1"), Topics.of(CONFIG), broker)
 
 
 def report(reporter: Reporter, *people: TrackedPerson) -> StageTimings:
@@ -47,19 +47,7 @@ def test_poses_say_whose_they_are_and_what_they_took(broker):
     assert set(stages.wall_s) == {"encode", "publish"}
 
 
-def test_poses_that_nobody_wants_cost_nothing(broker):
-    assert report(reporter(broker, MqttPosesConfig(publish="off"))).wall_s == {}
-    assert broker.messages == []
-
-
-def test_which_poses_are_wanted_can_change(broker):
-    changing = reporter(broker)
-    changing.configure(Config(mqtt={"poses": {"publish": "off"}}))
-    report(changing)
-    assert broker.messages == []
-
-
-def test_zones_are_published_again_only_when_they_change(broker):
+def test_zones_are_told_again_only_when_they_change(broker):
     publishing = reporter(broker)
     for counts in ({"bed": 1, "door": 0}, {"bed": 1, "door": 0}, {"bed": 1, "door": None}):
         assert publishing.zones(counts)

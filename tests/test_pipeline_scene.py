@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import count
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -311,3 +311,34 @@ def test_frames_are_decoded_with_the_settings_of_the_camera():
     scene.configure(Config(decode={"score_threshold": 0.999, "keypoint_threshold": 0.7}))
     assert scene.decode(inferred(), NETWORK) == []
     assert scene.keypoint_threshold == 0.7
+
+
+class Recorder:
+    """Takes what is recorded of a scene."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[int, int, bool]] = []
+        self.changes = 0
+
+    def take(self, frame: Frame, poses: Sequence[Pose], *, dark: bool) -> None:
+        self.frames.append((frame.sequence, len(poses), dark))
+
+    def settings_changed(self) -> None:
+        self.changes += 1
+
+
+def test_who_records_gets_the_frames_and_hears_of_other_settings(config):
+    recorder = Recorder()
+    scene = Scene(config, MemoryJournal(), recorder=recorder)
+    first, second = islice(frames(), 2)
+    scene.record(first, [upright()], dark=False)
+    scene.configure(config)
+    scene.record(second, [], dark=True)
+    assert (recorder.frames, recorder.changes) == ([(0, 1, False), (1, 0, True)], 1)
+
+
+def test_which_poses_are_wanted_can_change(config):
+    scene = Scene(config, MemoryJournal())
+    assert scene.poses_filter.wants(1, 0)
+    scene.configure(Config(mqtt={"poses": {"publish": "off"}}))
+    assert not scene.poses_filter.wants(1, 1)

@@ -125,7 +125,7 @@ class ReplayPublisher:
             broker=self._broker,
             config=config.mqtt.events,
         )
-        self._reporter = Reporter(self._sender, self._topics, self._broker, config.mqtt.poses)
+        self._reporter = Reporter(self._sender, self._topics, self._broker)
         self._began_at = time.monotonic()
         self._times_s: deque[float] = deque()
         self._retained_topics: set[str] = {self._topics.availability, self._topics.state, self._topics.fall}
@@ -141,9 +141,10 @@ class ReplayPublisher:
         """Publish a frame, and whatever changed with it."""
         frame = played.frame
         self._times_s.append(frame.time_s)
-        threshold = played.config.decode.keypoint_threshold
-        self._reporter.poses(frame, played.people, threshold, Took(0.0, 0.0), StageTimings())
-        counts = played.scene.zone_counts()
+        scene, people = played.scene, played.people
+        if scene.poses_filter.wants(len(people), time.monotonic()):
+            self._reporter.poses(frame, people, scene.keypoint_threshold, Took(0.0, 0.0), StageTimings())
+        counts = scene.zone_counts()
         self._retained_topics.update(map(self._topics.zone, counts))
         self._reporter.zones(counts)
         self._reporter.state(partial(self._state, played))

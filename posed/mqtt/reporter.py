@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from posed.config import Config, MqttPosesConfig
 from posed.drawing.privacy import jpeg
 from posed.frame import Frame, Image
 from posed.messages.reports import poses_message, zone_message
@@ -15,7 +13,6 @@ from posed.messages.structs import Sender, State, encode, tracked_messages
 from posed.messages.topics import Topics
 from posed.mqtt.broker import Broker
 from posed.mqtt.client import ONLINE
-from posed.mqtt.poses import PosesFilter
 from posed.mqtt.retained import RetainedPublisher
 from posed.people.events import TrackedPerson
 from posed.pipeline.frame_figures import Took
@@ -35,19 +32,13 @@ class Reporter:
         sender: who speaks.
         topics: where to.
         broker: takes the messages.
-        config: which poses are published.
     """
 
-    def __init__(self, sender: Sender, topics: Topics, broker: Broker, config: MqttPosesConfig) -> None:
+    def __init__(self, sender: Sender, topics: Topics, broker: Broker) -> None:
         self._sender = sender
         self._topics = topics
         self._broker = broker
-        self._filter = PosesFilter(config)
         self._retained = RetainedPublisher(broker)
-
-    def configure(self, config: Config) -> None:
-        """Go on with other settings."""
-        self._filter.config = config.mqtt.poses
 
     def again(self) -> None:
         """Publish all that the broker retains once more; from any thread."""
@@ -65,7 +56,7 @@ class Reporter:
         took: Took,
         stages: StageTimings,
     ) -> None:
-        """Publish everybody in a frame, if that is wanted of it.
+        """Publish everybody in a frame.
 
         Args:
             frame: where they are.
@@ -74,8 +65,6 @@ class Reporter:
             took: how long it took until they were known.
             stages: takes what that costs.
         """
-        if not self._filter.wants(len(people), time.monotonic()):
-            return
         with stages.time("encode"):
             message = poses_message(
                 self._sender,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from posed.config import Config
 from posed.frame import Frame, Image, RotatedCrop
@@ -19,26 +20,45 @@ from posed.pipeline.inferred import Inferred
 from posed.pipeline.journal import Journal
 from posed.pipeline.journal_writer import JournalWriter
 from posed.pipeline.kept_pitch import KeptPitch
+from posed.pipeline.poses_filter import PosesFilter
 from posed.pose import Pose
 
 
+class PoseRecorder(Protocol):
+    """Takes the poses of each frame as they were decoded."""
+
+    def take(self, frame: Frame, poses: Sequence[Pose], *, dark: bool) -> None:
+        """Take one frame, and whether it is too dark for its poses to be believed."""
+
+    def settings_changed(self) -> None:
+        """From the next frame on other settings apply."""
+
+
 class Scene:
-    """Who is there, what they do, and which events come of it; for one thread.
+    """What belongs to one camera: who is there, what they do, and which events come of it; for one thread.
 
     Who is down goes into the journal with the events of it, so that a fall goes on after a restart: it is
     confirmed, or cleared by the same person getting up.
 
     Args:
-        config: of decoding and of people, and whether the camera mirrors.
+        config: of decoding, of people and of `poses`, and whether the camera mirrors.
         journal: takes the events and who is down.
         pitch_file: for how far the camera looks down; None: that is not kept.
+        recorder: takes the poses before anything is made of them; None: nobody records them.
 
     Attributes:
+        poses_filter: which frames' poses are worth publishing.
         figures: how often frames come, and how long the newest took; whoever processes them counts them.
         newest: the newest frame's picture and everybody visible in it; None where there is none of now.
     """
 
-    def __init__(self, config: Config, journal: Journal, pitch_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        pitch_file: Path | None = None,
+        recorder: PoseRecorder | None = None,
+    ) -> None:
         self._decode = config.decode
         self._mirror = config.camera.mirror
         self._tells_falls = config.people.falls
@@ -48,6 +68,8 @@ class Scene:
         self._crops = RotatedCropScheduler(config.people)
         self._for_crop: tuple[Sequence[Person], Sequence[Ended], float, tuple[int, int]] | None = None
         self._kept_pitch = KeptPitch(self.pitch, pitch_file)
+        self._recorder = recorder
+        self.poses_filter = PosesFilter(config.mqtt.poses)
         self.figures = FrameFigures()
         self.newest: tuple[Image, Sequence[TrackedPerson]] | None = None
 
@@ -62,6 +84,9 @@ class Scene:
         self._tracker.configure(config.people, self.keypoint_threshold)
         self._detector.configure(config.people)
         self._crops.configure(config.people)
+        self.poses_filter.config = config.mqtt.poses
+        if self._recorder is not None:
+            self._recorder.settings_changed()
 
     @property
     def keypoint_threshold(self) -> float:
@@ -93,6 +118,17 @@ class Scene:
             Best first, px of the frame; left and right are the person's own.
         """
         return poses_of(inferred, network, self._decode, mirror=self._mirror)
+
+    def record(self, frame: Frame, poses: Sequence[Pose], *, dark: bool) -> None:
+        """Hand a frame to whoever records it.
+
+        Args:
+            frame: whose poses they are.
+            poses: as decoded, px of the frame.
+            dark: whether it is too dark for them to be believed.
+        """
+        if self._recorder is not None:
+            self._recorder.take(frame, poses, dark=dark)
 
     def update(self, poses: Sequence[Pose], frame: Frame, *, dark: bool = False) -> Sequence[TrackedPerson]:
         """Take one frame.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posed.config import MqttPosesConfig
-from posed.mqtt.poses import PosesFilter
+from posed.pipeline.poses_filter import PosesFilter
 
 
 def wanted(counts: list[int], fps: float = 30, **settings: object) -> list[int]:
