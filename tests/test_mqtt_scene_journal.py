@@ -25,6 +25,7 @@ from posed.pipeline.journal import JournalError
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene
 from scripts.paths import ROOT
+from tests.broker_fake import FakeBroker
 from tests.brokers import eventually
 from tests.disks import Disk
 from tests.test_pipeline_scene import FPS, WALL_S, fall, lying, play, upright
@@ -50,7 +51,7 @@ def spool_at(file: Path) -> Iterator[Spool]:
         file,
         sender=Sender.start("test"),
         topics=Topics("posed/test"),
-        deliver=lambda *_, **__: False,
+        broker=FakeBroker(full=True),
         config=MqttEventsConfig(),
     )
     spool.start()
