@@ -79,7 +79,7 @@ class Daemon:
         scenes: the people whom each camera sees, by the camera's name.
         pipeline: camera and engine at work.
         status: how everything does.
-        reporter: tells what comes of the frames.
+        reporter: publishes what comes of the frames.
         control: what may be asked.
         web: the live view; None where it is off.
 
@@ -229,20 +229,20 @@ class Daemon:
             self._tell()
 
     def process(self, inferred: Inferred) -> None:
-        """Find the people in a frame, and tell of them."""
+        """Find the people in a frame, and report them."""
         frame, stages, scene = inferred.frame, inferred.stages, self.scenes[CAMERA]
         with stages.time("decode"):
             poses = scene.decode(inferred, self._network)
         scene.record(frame, poses, dark=inferred.dark)
         with stages.time("follow"):
             people = scene.update(poses, frame, dark=inferred.dark)
-        # Who is only seen in turned looks is there in the frames between them, too.
+        # Who is only seen in rotated crops is there in the frames between them, too.
         self.pipeline.idle_gate.heed(max(len(poses), len(scene.people)), frame.captured_at)
         now = time.monotonic()
         took = scene.figures.count(now, stages.wall_s["invoke"], now - frame.captured_at)
         if scene.poses_filter.wants(len(people), now):
             self.reporter.poses(frame, people, scene.keypoint_threshold, took, stages)
-        with stages.time("look"):  # where to look turned next; no message waits for that
+        with stages.time("look"):  # which rotated crop is next; no message waits for that
             if (crop := scene.next_crop()) is not None:
                 self.pipeline.request_crop(crop, frame)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), took.latency_ms)
@@ -252,7 +252,7 @@ class Daemon:
 
     def _tell(self) -> None:
         """Keep what the broker knows of us true."""
-        if self._inbox.take_birth():  # Home Assistant is told everything, too
+        if self._inbox.take_birth():  # Home Assistant needs everything again
             self.reporter.online()
             self._tell_again()
         zones, engine = self.scenes[CAMERA].zone_counts(), self.pipeline.opened_engine
@@ -262,7 +262,7 @@ class Daemon:
         self._tell_of_people()
 
     def _tell_of_people(self) -> bool:
-        """State and zones; returns whether the broker's queue took all that was to be told."""
+        """Publish state and zones; returns whether the broker's queue took all of it."""
         taken = self.reporter.state(self.status.state)
         return self.reporter.zones(self.status.zone_counts()) and taken
 
@@ -289,7 +289,7 @@ class Daemon:
         self._tell_again()
 
     def _tell_again(self) -> None:
-        """A broker may have lost its memory, so it is told everything again."""
+        """A broker may have lost its memory, so everything is published again."""
         self.reporter.again()
         self._discovered.again()
         self.spool.tell_again()

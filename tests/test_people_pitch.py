@@ -78,16 +78,16 @@ def test_people_going_about_below_a_ceiling_are_too_steep(speed, told_after):
         for person in gone_by(seen_from(85), speed, number):
             now_s += 1 / FPS
             pitch.learn([seeing(person)], now_s, SIZE)
-    assert pitch.told == told_after
+    assert pitch.state == told_after
 
 
 def test_it_is_believed_once_three_people_have_stood():
     pitch, now_s = Pitch(), 0.0
     for number in (1, 2, 3):
-        assert (pitch.deg, pitch.told) == (None, "learning")
+        assert (pitch.deg, pitch.state) == (None, "learning")
         now_s = look(pitch, seen_from(30, number=number), 20, now_s)
         assert pitch.learned_s == pytest.approx(number * FROM_ONE_S)
-    assert (pitch.learned_s, pitch.told) == (pytest.approx(BELIEVED_S), "ok")
+    assert (pitch.learned_s, pitch.state) == (pytest.approx(BELIEVED_S), "ok")
     assert pitch.deg is not None
 
 
@@ -158,7 +158,7 @@ def test_postures_are_right_once_the_pitch_is_known(down_deg, action, posture, h
 def test_a_given_pitch_goes_first_and_nothing_is_learned():
     pitch = Pitch(given_deg=12.5)
     look(pitch, seen_from(30), 5)
-    assert (pitch.deg, pitch.told, pitch.learned_s) == (12.5, "ok", 0)
+    assert (pitch.deg, pitch.state, pitch.learned_s) == (12.5, "ok", 0)
 
 
 def test_what_was_learned_survives_a_restart():

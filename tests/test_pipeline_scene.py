@@ -274,7 +274,7 @@ def test_the_pitch_outlives_a_restart_and_is_written_once(config, tmp_path, capl
     before = Scene(config, MemoryJournal(), kept)
     with caplog.at_level("INFO"):
         last_s = play(before, THREE)
-    assert before.pitch.told == "ok"
+    assert before.pitch.state == "ok"
     assert "camera: looks down by about" in caplog.text
     after = Scene(config, MemoryJournal(), kept)
     assert (after.pitch.deg, after.pitch.learned_s) == (before.pitch.deg, pytest.approx(15))
@@ -290,15 +290,15 @@ def test_a_damaged_pitch_is_said_and_learned_anew(config, tmp_path, caplog):
     kept.write_text('{"seconds": "many"}')
     scene = Scene(config, MemoryJournal(), kept)
     assert "pitch.json: cannot be read, so the pitch is learned anew" in caplog.text
-    assert scene.pitch.told == "learning"
+    assert scene.pitch.state == "learning"
     play(scene, THREE)
-    assert Scene(config, MemoryJournal(), kept).pitch.told == "ok"
+    assert Scene(config, MemoryJournal(), kept).pitch.state == "ok"
 
 
 def test_a_given_pitch_is_told_and_kept_nowhere(tmp_path, caplog):
     scene = Scene(Config(people={"pitch_deg": 60}), MemoryJournal(), tmp_path / "pitch.json")
     play(scene, THREE)
-    assert scene.pitch.told == "too_steep"
+    assert scene.pitch.state == "too_steep"
     assert "which is too steep for postures" in caplog.text
     assert not (tmp_path / "pitch.json").exists()
 

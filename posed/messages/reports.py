@@ -102,7 +102,7 @@ def camera_state(
         height=size and size[1],
         sight=sight,
         pitch_deg=pitch.deg,
-        postures=pitch.told,
+        postures=pitch.state,
     )
 
 

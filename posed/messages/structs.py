@@ -18,7 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from posed.camera.health import CameraHealth
 from posed.people.events import EventType, TrackedPerson
-from posed.people.pitch import Told
+from posed.people.pitch import PitchState
 from posed.people.posture import Posture
 from posed.pose import KEYPOINTS, Pose
 
@@ -103,7 +103,7 @@ class CameraState(Struct, frozen=True):
     sight: CameraHealth | None
     why: str | UnsetType = UNSET
     pitch_deg: float | None = None
-    postures: Told = "learning"
+    postures: PitchState = "learning"
 
 
 class EngineState(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What happens to people, told once each."""
+"""What happens to people, each event once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Detail = Mapping[str, str | float | int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Event:
-    """Something worth telling once.
+    """Something that is reported once.
 
     Args:
         time_s: of the frame in which it was known.
@@ -78,20 +78,20 @@ class TrackedPerson(Struct, frozen=True, eq=False, gc=False):
 
 @dataclass(slots=True)
 class _Known:
-    """What was told of somebody."""
+    """What was reported of somebody."""
 
     person: Person
     posture: PostureFilter
     gestures: Gestures
     spoke_s: float
-    told_posture: Posture = "unknown"
+    reported_posture: Posture = "unknown"
 
 
 class EventDetector:
     """Turns people, frame by frame, into events; all times are the frames' own.
 
     Args:
-        config: what is told, and after which times.
+        config: what is reported, and after which times.
     """
 
     def __init__(self, config: PeopleConfig) -> None:
@@ -158,7 +158,7 @@ class EventDetector:
         events: list[Event] = []
         for person in reported:
             shape = seen[person.id].shape if person.id in seen else None
-            events += self._look_at(person, shape, frame_size)
+            events += self._events_of(person, shape, frame_size)
         if self._config.falls:
             self._falls.forget({person.id for person in people} - {person.id for person in inside})
             changes = self._falls.update(
@@ -192,7 +192,7 @@ class EventDetector:
         """
         self._falls.restore(data)
 
-    def _look_at(self, person: Person, shape: Shape | None, frame_size: tuple[int, int]) -> list[Event]:
+    def _events_of(self, person: Person, shape: Shape | None, frame_size: tuple[int, int]) -> list[Event]:
         now_s = self._elapsed.now_s
         events = []
         known = self._known.get(person.id)
@@ -209,10 +209,10 @@ class EventDetector:
         step_s, known.spoke_s, known.person = now_s - known.spoke_s, now_s, person
         for name, entered in self._zones.update(person, frame_size, now_s):
             events.append(self._event("zone_entered" if entered else "zone_left", person, {}, name))
-        scores = NOT_KNOWN if self.pitch.told == "too_steep" else shape.scores
-        before, after = known.told_posture, known.posture.update(scores, step_s)
+        scores = NOT_KNOWN if self.pitch.state == "too_steep" else shape.scores
+        before, after = known.reported_posture, known.posture.update(scores, step_s)
         if after not in ("unknown", before):
-            known.told_posture = after
+            known.reported_posture = after
             if self._config.postures:
                 confidence = round(known.posture.confidence, 2)
                 detail = {"posture": after, "before": before, "confidence": confidence}

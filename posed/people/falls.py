@@ -139,12 +139,12 @@ class Falls:
         return changes + self._confirm()
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """People of whom nothing is to be told: that they are seen no more means nothing."""
+        """Forget people who are not reported: that they are seen no more means nothing."""
         for number in numbers:
             self._watched.pop(number, None)
 
     def pause(self) -> None:
-        """Nothing is told for a while: nobody knows who is there; a fall that was told is not over."""
+        """Nothing is reported for a while: nobody knows who is there. A fall that was reported goes on."""
         self._watched.clear()
         self._lost.clear()
         self._downs = self.fallen

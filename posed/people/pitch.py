@@ -40,8 +40,8 @@ TOO_STEEP_DEG: Final = 50.0
 
 STEEPEST_DEG: Final = 75
 
-Told = Literal["ok", "learning", "too_steep"]
-"""Whether postures are told: yes; yes, as of a level camera, until its pitch is believed; no."""
+PitchState = Literal["ok", "learning", "too_steep"]
+"""Whether postures are reported: yes; yes, as of a level camera, until its pitch is believed; no."""
 
 _FOCAL: Final = 0.8
 """Focal length as a share of the picture's longer side: a field of view of 64 degrees, as webcams and Pi
@@ -70,7 +70,7 @@ _TOGETHER: Final = 0.2
 falls or lies does so once in 24 falls, in footage."""
 
 _LEAST_K: Final = 0.05
-"""Where the view is steeper than that, no lengths can be told."""
+"""Where the view is steeper than that, no lengths are known."""
 
 _PITCHES: Final = np.radians(np.arange(STEEPEST_DEG + 1))
 _COSINES, _SINES = np.cos(_PITCHES), np.sin(_PITCHES)
@@ -140,8 +140,8 @@ class Pitch:
         return sum(self._seconds)
 
     @property
-    def told(self) -> Told:
-        """Whether postures are told."""
+    def state(self) -> PitchState:
+        """Whether postures are reported."""
         if self.deg is None:
             return "learning"
         return "ok" if self.deg < TOO_STEEP_DEG else "too_steep"
@@ -152,7 +152,7 @@ class Pitch:
         if self.deg is None:
             return f"people were seen upright for {self.learned_s:.0f} of {BELIEVED_S:.0f} s"
         found = f"looks down by about {self.deg:.0f} degrees"
-        return found if self.told == "ok" else f"{found}, which is too steep for postures"
+        return found if self.state == "ok" else f"{found}, which is too steep for postures"
 
     def shortening(self, joints: Joints, frame_size: tuple[int, int]) -> float:
         """How long somebody's legs look if they are upright, beside what a level camera would see.
@@ -162,9 +162,9 @@ class Pitch:
             frame_size: (width, height), px.
 
         Returns:
-            1 also where nothing can be told, for want of a pitch or since it is too steep.
+            1 also where nothing is known, for want of a pitch or since it is too steep.
         """
-        if not self.deg or self.told != "ok":
+        if not self.deg or self.state != "ok":
             return 1.0
         rows = _rows(joints)
         if rows is None:
@@ -189,7 +189,7 @@ class Pitch:
             standing = self._people.setdefault(one.person.id, _Standing(now_s))
             step_s, standing.seen_s = now_s - standing.seen_s, now_s
             if standing.learned_s < FROM_ONE_S:
-                self._look_at(one, standing, step_s, frame_size)
+                self._learn_from(one, standing, step_s, frame_size)
         if len(self._people) > _MANY:
             gone = [number for number, one in self._people.items() if now_s - one.seen_s > _GONE_S]
             for number in gone:
@@ -214,7 +214,9 @@ class Pitch:
         self._seconds = seconds
         self.learned_deg = self._believed()
 
-    def _look_at(self, one: Seeing, standing: _Standing, step_s: float, frame_size: tuple[int, int]) -> None:
+    def _learn_from(
+        self, one: Seeing, standing: _Standing, step_s: float, frame_size: tuple[int, int]
+    ) -> None:
         if step_s > _GAP_S:
             standing.above = None
         if standing.goes_about(one):

@@ -344,7 +344,7 @@ Gesture = Literal["left_hand_raised", "right_hand_raised", "both_hands_raised"]
 
 
 class Gestures:
-    """One person's hands over time: each raising is told once.
+    """One person's hands over time: each raising is reported once.
 
     Args:
         hold_s: how long a hand must be up.
@@ -354,7 +354,7 @@ class Gestures:
         self.hold_s = hold_s
         self._since_s: list[float | None] = [None, None]
         self._seen_s = [0.0, 0.0]
-        self._told = [False, False]
+        self._reported = [False, False]
 
     def update(self, hands: tuple[bool | None, bool | None], now_s: float) -> Gesture | None:
         """Take what one frame says of the left and the right hand; returns a gesture that is complete now."""
@@ -366,17 +366,17 @@ class Gestures:
             elif up is False or now_s - self._seen_s[side] > _UNCLEAR_S:
                 self._since_s[side] = None
                 if up is False:
-                    self._told[side] = False
+                    self._reported[side] = False
         held = [since is not None and now_s - since >= self.hold_s - 1e-6 for since in self._since_s]
         raised = [since is not None for since in self._since_s]
         if all(raised):
-            if all(held) and not all(self._told):
-                self._told = [True, True]
+            if all(held) and not all(self._reported):
+                self._reported = [True, True]
                 return "both_hands_raised"
             return None
         for side, name in enumerate(_ONE_HAND):
-            if held[side] and not self._told[side]:
-                self._told[side] = True
+            if held[side] and not self._reported[side]:
+                self._reported[side] = True
                 return name
         return None
 

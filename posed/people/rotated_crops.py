@@ -1,15 +1,15 @@
-"""Looking again, turned, for people who lie: where and when, and what to make of what is found.
+"""Rotated crops, in which people who lie are found: where and when, and what to make of what is found.
 
 PoseNet was taught with people upright, and hardly finds who lies across the picture; turned so that the head
-is up, it does. So frames are looked at once more, turned:
+is up, it does. So some frames are inferred a second time, as a rotated crop:
 
 - the whole frame every `look_turned_s`, and where somebody was lost inside the frame or is known to be down:
   by one turn after the other, for some frames in a row, so that who is found is a person and no flicker;
 - around everybody who is followed and leans, by the turn that brings them upright.
 
-There is one look at most in a frame, and `look_turned_share` of all inferences at most are looks: what is
-not used is kept for one round of looks, so that these begin at once. While somebody is down and that has not
-been told yet, it may be one in every frame.
+There is one rotated crop at most in a frame, and `look_turned_share` of all inferences at most are of crops:
+what is not used is kept for one round of crops, so that these begin at once. While somebody is down and that
+has not been reported yet, there may be one in every frame.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ LEANING_DEG: Final = 40.0
 """Whose trunk is turned this far from upright, in the picture, is hard to see as it is."""
 
 FOLLOW_S: Final = 0.5
-"""Who leans is looked at this often, even if somebody else is to be searched for."""
+"""The crop of somebody who leans is inferred this often, even if somebody else is to be searched for, s."""
 
 SEARCH_EVERY_S: Final = 1.0
-"""Pause after a round of looks at a place where somebody was lost, or is down."""
+"""Pause after a round of crops of a place where somebody was lost, or is down, s."""
 
 SEARCH_FOR_S: Final = 10.0
 """How long somebody is searched for who was lost inside the frame and is not known to be down."""
@@ -93,9 +93,9 @@ class _Search:
         region: of the frame.
         every_s: pause after each round.
         until_s: when it is given up.
-        due_s: when the next look is due.
-        turns: by which it is looked at.
-        looks: that were begun, each by the next turn.
+        due_s: when the next crop is due.
+        turns: by which its crops are rotated.
+        rounds: how many turns were begun.
     """
 
     region: Region
@@ -103,19 +103,19 @@ class _Search:
     every_s: float
     until_s: float
     due_s: float
-    looks: int = 0
+    rounds: int = 0
 
 
 @dataclass(slots=True)
 class _Leaning:
-    """Somebody who is followed and leans, how to look at them, and when that was done last."""
+    """Somebody who is followed and leans: the crop in which they are upright, and when it was inferred."""
 
-    look: RotatedCrop
-    looked_s: float
+    crop: RotatedCrop
+    inferred_s: float
 
 
 class RotatedCropScheduler:
-    """Chooses the looks; a pure function of people and the frames' times.
+    """Chooses the crops; a pure function of people and the frames' times.
 
     Args:
         config: `look_turned_s`, `look_turned_share`, `confirm_frames`, `zones`.
@@ -148,7 +148,7 @@ class RotatedCropScheduler:
         time_s: float,
         frame_size: tuple[int, int],
     ) -> RotatedCrop | None:
-        """Take one frame; returns what to look at in one of the next, if anything.
+        """Take one frame; returns the crop to infer in one of the next, if any.
 
         Args:
             people: everybody who is followed, hidden ones too.
@@ -161,37 +161,37 @@ class RotatedCropScheduler:
             return None
         self._elapsed.advance(time_s)
         down = list(down)
-        untold = not all(one.confirmed for one in down)
-        self._saved = min(self._saved + (1.0 if untold else self._income), self._most)
+        unreported = not all(one.confirmed for one in down)
+        self._saved = min(self._saved + (1.0 if unreported else self._income), self._most)
         self._note_leaning(people, frame_size)
         self._note_hidden(people, frame_size)
         self._note_searches(ended, down, frame_size)
         if self._saved < 1:
             return None
-        look = self._choose()
-        if look is not None:
+        crop = self._choose()
+        if crop is not None:
             self._saved -= 1
-        return look
+        return crop
 
     def _choose(self) -> RotatedCrop | None:
         now_s = self._elapsed.now_s
         if self._row:
             return self._row.pop()
-        first = min(self._leaning.values(), key=lambda one: one.looked_s, default=None)
+        first = min(self._leaning.values(), key=lambda one: one.inferred_s, default=None)
         due = [search for search in self._searches.values() if search.due_s <= now_s]
-        if first is not None and (not due or now_s - first.looked_s >= FOLLOW_S):
-            first.looked_s = now_s
-            return first.look
+        if first is not None and (not due or now_s - first.inferred_s >= FOLLOW_S):
+            first.inferred_s = now_s
+            return first.crop
         if due and self._saved >= self._in_a_row:
             self._row = self._begin(min(due, key=lambda search: search.due_s))
             return self._row.pop()
         return None
 
     def _begin(self, search: _Search) -> list[RotatedCrop]:
-        """The looks at a place by its next turn."""
-        turn_deg = search.turns[search.looks % len(search.turns)]
-        search.looks += 1
-        if search.looks % len(search.turns) == 0:
+        """The crops of a place by its next turn."""
+        turn_deg = search.turns[search.rounds % len(search.turns)]
+        search.rounds += 1
+        if search.rounds % len(search.turns) == 0:
             search.due_s = self._elapsed.now_s + search.every_s
         return [RotatedCrop(search.region, turn_deg)] * self._in_a_row
 
@@ -207,8 +207,8 @@ class RotatedCropScheduler:
             lean_deg = lean_of(person.pose.points, person.visible)
             if lean_deg is not None and abs(lean_deg) >= LEANING_DEG:
                 turn_deg = round(-lean_deg / TURN_STEP_DEG) * TURN_STEP_DEG
-                look = RotatedCrop(_around(person, frame_size), turn_deg)
-                self._leaning[person.id] = _Leaning(look, known.looked_s if known else -math.inf)
+                crop = RotatedCrop(_around(person, frame_size), turn_deg)
+                self._leaning[person.id] = _Leaning(crop, known.inferred_s if known else -math.inf)
 
     def _note_hidden(self, people: Sequence[Person], frame_size: tuple[int, int]) -> None:
         """Search for those who are not seen inside the frame, and no longer for those who are."""
@@ -312,13 +312,13 @@ def lean_of(points: Floats, seen: NDArray[np.bool_]) -> float | None:
 
 
 def merge_detections(
-    upright: Sequence[Pose], looked: Sequence[Pose], turn_deg: int, threshold: float
+    upright: Sequence[Pose], rotated: Sequence[Pose], turn_deg: int, threshold: float
 ) -> list[Pose]:
     """Everybody in a frame, once: of two poses of one person the one with the better score.
 
     Args:
         upright: poses of the frame as it is, px.
-        looked: poses that were found turned, px of the frame as well.
+        rotated: poses that were found in a rotated crop, px of the frame as well.
         turn_deg: by which.
         threshold: keypoints scored below are not seen, 0-1.
 
@@ -326,7 +326,7 @@ def merge_detections(
         Best first.
     """
     poses = list(upright)
-    for pose in looked:
+    for pose in rotated:
         if pose.score < _LEAST_SCORE or not _is_upright(pose, turn_deg, threshold):
             continue
         same = [other for other in poses if _shows_same(pose, other, threshold)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from posed.files import replace_file
-from posed.people.pitch import Pitch, Told
+from posed.people.pitch import Pitch, PitchState
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class KeptPitch:
         self._file = file
         self._kept: tuple[float | None, float] = None, 0.0
         self._kept_s = -math.inf
-        self._told: Told = "learning"
+        self._logged: PitchState = "learning"
         self._restore()
 
     def _restore(self) -> None:
@@ -51,9 +51,9 @@ class KeptPitch:
             time_s: media time, s.
         """
         pitch = self._pitch
-        if pitch.told != self._told:
-            self._told = pitch.told
-            level = logging.WARNING if pitch.told == "too_steep" else logging.INFO
+        if pitch.state != self._logged:
+            self._logged = pitch.state
+            level = logging.WARNING if pitch.state == "too_steep" else logging.INFO
             log.log(level, "camera: %s", pitch.words)
         deg, learned_s = pitch.learned_deg, pitch.learned_s
         kept_deg, kept_s = self._kept

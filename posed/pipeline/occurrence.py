@@ -1,4 +1,4 @@
-"""An event of one camera, as it is handed over for telling."""
+"""An event of one camera, as it is handed over to be reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """Something worth telling once.
+    """Something that is reported once.
 
     Args:
         type: of event.

@@ -153,7 +153,7 @@ class Scene:
         return visible
 
     def next_crop(self) -> RotatedCrop | None:
-        """Where to look turned next; once after each `update`, when nobody waits for what that said."""
+        """The rotated crop to infer next; once after each `update`, when nobody waits for what that said."""
         if self._for_crop is None:
             return None
         (people, ended, time_s, size), self._for_crop = self._for_crop, None

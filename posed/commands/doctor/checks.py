@@ -426,7 +426,7 @@ def check_pitch(config: Config, file: Path) -> Check:
         except (OSError, ValueError) as error:
             remedy = "posed learns it again; or set people.pitch_deg"
             return Check("pitch", "warning", f"{file}: cannot be read: {error}", remedy)
-    if pitch.told == "too_steep":
+    if pitch.state == "too_steep":
         remedy = "mount it lower, or let it look more level; at 1.3 to 2.5 m, looking ahead"
         return Check("pitch", "warning", f"the camera {pitch.words}, and falls may be missed", remedy)
     return Check("pitch", "ok", f"the camera {pitch.words}")
