@@ -28,6 +28,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 import parso
+from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator, operator_names
@@ -105,8 +106,7 @@ class Change:
 
     def apply(self, code: str) -> str | None:
         """The changed code; None where there is nothing to change."""
-        operator = ReturnNone() if self.operator == ReturnNone.__name__ else get_operator(self.operator)()
-        changed: str | None = mutate_code(code, operator, self.occurrence)
+        changed: str | None = mutate_code(code, operator_named(self.operator), self.occurrence)
         return changed
 
 
@@ -136,6 +136,11 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def operator_named(name: str) -> Any:
+    """An operator of ours or of cosmic-ray."""
+    return ReturnNone() if name == ReturnNone.__name__ else get_operator(name)()
+
+
 def drawn(module: str, count: int) -> list[Change]:
     """So many different changes of a module, or all there are."""
     code = (ROOT / "posed" / module).read_text(encoding="utf-8")
@@ -144,14 +149,14 @@ def drawn(module: str, count: int) -> list[Change]:
         *(name for name in operator_names() if name.split("/")[1].startswith(KINDS)),
     ]
     # A kind first, then a place: a module has many more numbers than conditions.
+    nodes = list(ast_nodes(get_ast(code)))
     kinds: dict[str, list[Change]] = {}
-    for operator in operators:
-        for occurrence in range(1000):
-            change = Change(module, operator, occurrence)
-            if change.apply(code) is None:
-                break
-            kind = next((kind for kind in KINDS if kind in operator), operator)
-            kinds.setdefault(kind, []).append(change)
+    for name in operators:
+        operator = operator_named(name)
+        count_here = sum(len(list(operator.mutation_positions(node))) for node in nodes)
+        if count_here:
+            kind = next((kind for kind in KINDS if kind in name), name)
+            kinds.setdefault(kind, []).extend(Change(module, name, place) for place in range(count_here))
     found: list[Change] = []
     while kinds and len(found) < count:
         kind = random.choice(list(kinds))  # noqa: S311
