@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -174,7 +176,7 @@ def test_each_direction_of_each_edge_reads_its_own_two_channels(edge: int, backw
 
 
 def test_the_way_from_the_left_eye_to_the_nose_reads_channels_32_and_48() -> None:
-    # Google's own decoder reads two channels of other edges here.
+    # Google's own decoder read two channels of other edges here until July 2021.
     heads = Heads(
         OutputTensor(np.full((10, 10, 17), logit_of(0.29), np.float32)),
         OutputTensor(np.zeros((10, 10, 34), np.float32)),
@@ -255,6 +257,48 @@ def test_a_pose_too_weak_to_keep_takes_nobodys_place() -> None:
 
     poses = poses_of(with_logits(heads, add_false_keypoints), max_people=1)
     assert_same_people(poses, people, within_px=0.5)
+
+
+# Equal roots
+
+TAKES_AS_CPP_DOES = """
+#include <cstdio>
+#include <queue>
+struct Root { int place, score; };
+struct IsWorse { bool operator()(Root a, Root b) const { return a.score < b.score; } };
+int main() {
+  std::priority_queue<Root, std::vector<Root>, IsWorse> queue;
+  for (Root root; scanf("%d %d", &root.place, &root.score) == 2;) queue.push(root);
+  for (; !queue.empty(); queue.pop()) printf("%d\\n", queue.top().place);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def cpp_queue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that takes roots out of the queue of Google's decoder."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no g++ here, so no std::priority_queue to compare with")
+    program = tmp_path_factory.mktemp("queue") / "queue"
+    command = [compiler, "-x", "c++", "-o", str(program), "-"]
+    subprocess.run(command, input=TAKES_AS_CPP_DOES, text=True, check=True)
+    return program
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5])
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 9, 10])
+def test_equal_roots_are_taken_in_the_order_of_googles_queue(cpp_queue: Path, levels: int, side: int) -> None:
+    # Noses in every other cell; with the other keypoints alike everywhere, poses rank as their roots do.
+    levels_at = np.random.default_rng(side).integers(1, levels + 1, (side, side))
+    logits = np.full((2 * side, 2 * side, KEYPOINT_COUNT), logit_of(0.29), np.float32)
+    logits[::2, ::2, NOSE] = levels_at
+    zeros = [OutputTensor(np.zeros((2 * side, 2 * side, channels), np.float32)) for channels in (34, 64)]
+    poses = poses_of(Heads(OutputTensor(logits), *zeros, 16), max_people=100, nms_radius_px=1)
+    places = [round(pose.points[NOSE, 0] // 32 * side + pose.points[NOSE, 1] // 32) for pose in poses]
+    roots = "".join(f"{place} {level}\n" for place, level in enumerate(levels_at.flat))
+    taken = subprocess.run([cpp_queue], input=roots, capture_output=True, text=True, check=True).stdout
+    assert places == list(map(int, taken.split()))
 
 
 # Other kinds of numbers

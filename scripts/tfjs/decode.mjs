@@ -49,6 +49,36 @@ class Sampled {
   }
 }
 
+/** Takes the best first, and equal ones in the order of std::priority_queue, into which they are pushed in turn. */
+class StandardQueue {
+  heap = [];
+  constructor(parts) {
+    for (const part of parts) this.rise(this.heap.length, part);
+  }
+  empty() {
+    return this.heap.length === 0;
+  }
+  dequeue() {
+    const [heap, best, last] = [this.heap, this.heap[0], this.heap.pop()];
+    if (heap.length === 0) return best;
+    let gap = 0;
+    for (let child = 1; child < heap.length; child = 2 * gap + 1) {
+      if (child + 1 < heap.length && heap[child + 1].score >= heap[child].score) child++;
+      heap[gap] = heap[child];
+      gap = child;
+    }
+    this.rise(gap, last);
+    return best;
+  }
+  rise(at, part) {
+    for (let up = (at - 1) >> 1; at > 0 && part.score > this.heap[up].score; up = (at - 1) >> 1) {
+      this.heap[at] = this.heap[up];
+      at = up;
+    }
+    this.heap[at] = part;
+  }
+}
+
 /** The installed decoder with the named rules replaced: a function from heads to poses. */
 function replaced(names) {
   const copy = fs.mkdtempSync(path.join(folder, 'copy-'));
@@ -88,8 +118,7 @@ function replaced(names) {
       const place = ({part}) => (part.heatmapY * 1e6 + part.heatmapX) * 1e3 + part.id;
       const roots = [];
       while (!heap.empty()) roots.push(heap.dequeue());
-      roots.sort((a, b) => b.score - a.score || place(a) - place(b));
-      return {empty: () => roots.length === 0, dequeue: () => roots.shift()};
+      return new StandardQueue(roots.sort((a, b) => place(a) - place(b)));
     };
   }
   return (heads) => {

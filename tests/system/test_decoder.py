@@ -59,7 +59,7 @@ RULES: Final = {
     "root score": "the root's score is sampled where its offset leads, not taken from its cell",
     "weak poses": "a pose below the threshold takes no place and covers nothing",
     "rescoring": "what a pose shares is taken from the one with the lower score, not from the later root",
-    "ties": "roots with one and the same score come in the order of their cells, not of the heap",
+    "ties": "roots with one and the same score come in the order of C++'s std::priority_queue, as Google's",
 }
 """What is replaced in TF.js, in this order, each on top of those before."""
 

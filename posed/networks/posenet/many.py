@@ -2,8 +2,9 @@
 """Many people: greedy decoding from the strongest keypoints along the edges of the body.
 
 Source: PersonLab (Papandreou et al. 2018, arXiv:1803.08225), section 3.1, with the keypoint-level soft
-non-maximum suppression of Google's own decoder. One thing differs from the latter on purpose: it reads
-the first backward edge (left eye to nose) from two channels that belong to other edges.
+non-maximum suppression of Google's own decoder, and its order among equal roots (libcoral's
+posenet_decoder.cc since 6589d0b of July 2021; before, it read the first backward edge, left eye to nose, from
+two channels that belong to other edges).
 
 This file runs as it is, and Cython compiles it as it is (pure-Python mode, see setup.py); COMPILED says
 which of the two is running. The heads stay as the network gave them: only the cells that are read become
@@ -259,6 +260,8 @@ def _decode(
     attempts: cython.Py_ssize_t = _ATTEMPTS
     with cython.nogil:
         count: cython.Py_ssize_t = _find_roots(heatmaps, heat_cells, roots, marks, least, ceiling)
+        for cell in range(count):
+            _rise(heat_cells, roots, cell, ceiling)
         while count > 0 and attempts > 0 and poses < scores.shape[0]:
             root = _take_best(heat_cells, roots, count, ceiling)
             count -= 1
@@ -289,18 +292,17 @@ _DECODERS: Final[dict[str, Any]] = {
 """By the type of the cells, as numpy names it: chosen so, it need not be found out at each call."""
 
 
-def _sorted_roots(
+def _local_maxima(
     heatmaps: _Field, cells: Sequence[float], least: float, ceiling: float
 ) -> NDArray[np.signedinteger[Any]]:
-    """What `_find_roots` finds, the best last; uncompiled numpy is faster than loops."""
+    """What `_find_roots` finds, in the order of the cells; uncompiled numpy is faster than loops."""
     values = np.minimum(np.nan_to_num(np.asarray(cells), nan=-np.inf), ceiling)
     height, width = heatmaps.height, heatmaps.width
     values = values.reshape(height, width, heatmaps.channels)
     padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
     rows = np.maximum(np.maximum(padded[:height], padded[1 : height + 1]), padded[2:])
     largest = np.maximum(np.maximum(rows[:, :width], rows[:, 1 : width + 1]), rows[:, 2:])
-    roots = np.flatnonzero((values >= least) & (values >= largest))[::-1]
-    return roots[np.argsort(values.ravel()[roots], kind="stable")]
+    return np.flatnonzero((values >= least) & (values >= largest))
 
 
 @cython.cfunc
@@ -315,9 +317,9 @@ def _find_roots(
     least: Cell,
     ceiling: Cell,
 ) -> cython.Py_ssize_t:
-    """Writes the local maxima from `least` on for `_take_best`, as a heap; returns how many there are."""
+    """Writes the local maxima from `least` on in the order of the cells; returns how many there are."""
     if not cython.compiled:
-        found = _sorted_roots(heatmaps, cells, least, ceiling)
+        found = _local_maxima(heatmaps, cells, least, ceiling)
         np.asarray(roots)[: len(found)] = found
         return len(found)
     row: cython.Py_ssize_t
@@ -341,8 +343,6 @@ def _find_roots(
         count = _find_in_run(
             cells, at + last, at + wide, above, below, -one, 0, least, ceiling, marks, roots, count
         )
-    for at in range(count // 2 - 1, -1, -1):
-        _sink(cells, roots, count, at, ceiling)
     return count
 
 
@@ -436,12 +436,27 @@ def _mark_peaks(
 def _take_best(
     cells: cython.const[Cell][::1], roots: cython.int[::1], count: cython.Py_ssize_t, ceiling: Cell
 ) -> cython.Py_ssize_t:
-    """The best of the roots, which lose it."""
-    if not cython.compiled:
-        return roots[count - 1]
+    """The best of the roots, which are a heap and lose it.
+
+    Of equal roots it is the one that `std::priority_queue` takes in Google's decoder: the gap goes down to
+    the bottom, and the last root rises from there.
+    """
     best: cython.Py_ssize_t = roots[0]
-    roots[0] = roots[count - 1]
-    _sink(cells, roots, count - 1, 0, ceiling)
+    last: cython.int = roots[count - 1]
+    gap: cython.Py_ssize_t = 0
+    child: cython.Py_ssize_t = 2
+    count -= 1
+    while child < count:
+        if _is_stronger(cells, roots[child - 1], roots[child], ceiling):
+            child -= 1
+        roots[gap] = roots[child]
+        gap = child
+        child = 2 * gap + 2
+    if child == count:  # a left child without a right one
+        roots[gap] = roots[child - 1]
+        gap = child - 1
+    roots[gap] = last
+    _rise(cells, roots, gap, ceiling)
     return best
 
 
@@ -449,40 +464,29 @@ def _take_best(
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _sink(
-    cells: cython.const[Cell][::1],
-    roots: cython.int[::1],
-    count: cython.Py_ssize_t,
-    at: cython.Py_ssize_t,
-    ceiling: Cell,
+def _rise(
+    cells: cython.const[Cell][::1], roots: cython.int[::1], at: cython.Py_ssize_t, ceiling: Cell
 ) -> cython.void:
-    """Makes a heap of what is one but for its root."""
-    child: cython.Py_ssize_t
-    sinking: cython.Py_ssize_t = roots[at]
-    while 2 * at + 1 < count:
-        child = 2 * at + 1
-        if child + 1 < count and _is_before(cells, roots[child + 1], roots[child], ceiling):
-            child += 1
-        if not _is_before(cells, roots[child], sinking, ceiling):
+    """Moves a root up to its place in the heap of those before it."""
+    root: cython.int = roots[at]
+    while at > 0:
+        parent: cython.Py_ssize_t = (at - 1) // 2
+        if not _is_stronger(cells, root, roots[parent], ceiling):
             break
-        roots[at] = roots[child]
-        at = child
-    roots[at] = sinking
+        roots[at] = roots[parent]
+        at = parent
+    roots[at] = root
 
 
 @cython.cfunc
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def _is_before(
-    cells: cython.const[Cell][::1], one: cython.Py_ssize_t, other: cython.Py_ssize_t, ceiling: Cell
+def _is_stronger(
+    cells: cython.const[Cell][::1], root: cython.Py_ssize_t, other: cython.Py_ssize_t, ceiling: Cell
 ) -> cython.bint:
-    """Whether one root comes before another: the stronger, of equal ones the first in the heatmaps."""
-    strength: Cell = cells[one]
-    others: Cell = cells[other]
-    if strength == others or (strength >= ceiling and others >= ceiling):
-        return one < other
-    return strength > others
+    """Whether one root scores higher than another."""
+    return cells[root] > cells[other] and cells[other] < ceiling
 
 
 @cython.cfunc
