@@ -90,6 +90,7 @@ def make_tflite(
     *,
     size: tuple[int, int] = (65, 49),
     stride: int = 16,
+    padded: bool = False,
     dtype: str = "uint8",
     sigmoid: bool = False,
     decoder: Mapping[str, float] | None = None,
@@ -102,6 +103,7 @@ def make_tflite(
         heads: the outputs, in the order of the file.
         size: (width, height) of the input, px.
         stride: output stride, px.
+        padded: whether the model pads its input by a pixel at the bottom and on the right, as BodyPix does.
         dtype: uint8, int8 or float32, of the input and all heads.
         sigmoid: whether a LOGISTIC follows the heatmaps (the head with 17 channels).
         decoder: options of a PosenetDecoderOp at the end; None for none.
@@ -110,13 +112,14 @@ def make_tflite(
     """
     maker = _Maker(dtype)
     width, height = size
-    grid = (math.ceil(height / stride), math.ceil(width / stride))
+    grid = (math.ceil((height + padded) / stride), math.ceil((width + padded) / stride))
     image = maker.activation("image", (1, height, width, 3), INPUT_SCALE)
     if edgetpu:
         outputs = [maker.activation(head.name, (1, *grid, len(head.biases)), head.scale) for head in heads]
         maker.custom("edgetpu-custom-op", [image], outputs, b"compiled for nothing")
     else:
-        outputs = [maker.convolution(image, head, grid, head.stride or stride) for head in heads]
+        seen = maker.padded(image) if padded else image
+        outputs = [maker.convolution(seen, head, grid, head.stride or stride) for head in heads]
     if sigmoid:
         outputs = [maker.logistic(output) if output.shape[3] == 17 else output for output in outputs]
     if decoder is not None:
@@ -167,6 +170,14 @@ class _Maker:
         options = schema.Conv2DOptionsT()
         options.strideH = options.strideW = stride
         self._operator(3, [image, filters, offsets], [output], 1, options)
+        return output
+
+    def padded(self, image: _Made) -> _Made:
+        """A row more at the bottom, and a column more on the right."""
+        batch, height, width, channels = image.shape
+        output = self.activation("pad_input", (batch, height + 1, width + 1, channels), INPUT_SCALE)
+        pixels = self._constant("paddings", np.array([[0, 0], [0, 1], [0, 1], [0, 0]], np.int32), 2)
+        self._operator(34, [image, pixels], [output])
         return output
 
     def logistic(self, tensor: _Made) -> _Made:

@@ -110,6 +110,19 @@ def test_a_mark_shows_in_the_cell_that_sees_it(dtype: str, stride: int, size: tu
     assert scores.max() - np.median(scores) == pytest.approx(2 * HEATMAPS.weight, abs=0.2)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [(288, 416), (512, 512)])
+def test_a_mark_shows_in_the_cell_that_sees_it_where_the_model_pads(
+    dtype: str, size: tuple[int, int]
+) -> None:
+    # The shapes of Coral's ResNets, 27×19 cells, and BodyPix, 33×33.
+    heads = heads_of(make_tflite(size=size, padded=True, dtype=dtype), picture(size, (16, 32)))
+    assert heads.stride == 16
+    assert heads.heatmaps.data.shape[:2] == (size[1] // 16 + 1, size[0] // 16 + 1)
+    scores = heads.heatmaps.values()[..., 0]
+    assert scores.argmax() == np.ravel_multi_index((1, 2), scores.shape)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
 def test_displacements_of_different_scales_are_joined_as_real_values(dtype: str) -> None:
     specs = (HEATMAPS, SHORT_OFFSETS, FORWARD, replace(BACKWARD, scale=1 / 4))

@@ -67,6 +67,35 @@ def test_the_stride_is_read_off_the_shapes(stride: int, size: tuple[int, int]) -
     assert model.grid == (-(-size[1] // stride), -(-size[0] // stride))
 
 
+@pytest.mark.parametrize("decoder", [None, {"stride": 16}])
+@pytest.mark.parametrize(
+    ("size", "grid"),
+    [((288, 416), (27, 19)), ((512, 512), (33, 33)), ((768, 640), (41, 49)), ((353, 288), (19, 23))],
+)
+def test_models_that_pad_their_own_input_have_their_stride_too(
+    size: tuple[int, int], grid: tuple[int, int], decoder: dict[str, float] | None
+) -> None:
+    # Coral's ResNets and BodyPix; of the last only one side is a multiple of the stride.
+    model = parsed(make_tflite(size=size, padded=True, decoder=decoder))
+    assert (model.stride, model.grid) == (16, grid)
+
+
+@pytest.mark.parametrize("stride", [8, 32])
+def test_the_stride_of_a_padded_input_is_read_off_the_shapes(stride: int) -> None:
+    assert parsed(make_tflite(size=(256, 192), stride=stride, padded=True)).stride == stride
+
+
+@pytest.mark.parametrize("file", ["quant_decoder", "quant_decoder_edgetpu"])
+def test_corals_bodypix_is_read(shared: Path, file: str) -> None:
+    model = read_model(shared / f"other_models/bodypix/bodypix_mobilenet_v1_075_512_512_16_{file}.tflite")
+    assert (model.size, model.grid, model.stride) == ((512, 512), (33, 33), 16)
+    assert model.short_offsets.name == "float_short_offsets"
+
+
+def test_the_decoder_op_names_the_stride_where_the_shapes_leave_it_open() -> None:
+    assert parsed(make_tflite(size=(8, 8), stride=8, decoder={"stride": 16})).stride == 16
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "float32"])
 def test_the_type_of_the_input_is_told(dtype: str) -> None:
     assert parsed(make_tflite(dtype=dtype)).input.dtype == dtype

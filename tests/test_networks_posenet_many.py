@@ -475,6 +475,21 @@ def test_a_coral_model_agrees_with_googles_own_decoder(shared: Path, size: str) 
         assert ours.score == pytest.approx(theirs.score, abs=0.03)
 
 
+def test_corals_bodypix_finds_googles_own_poses(shared: Path) -> None:
+    # Google stretched the picture to the input, which the model then pads by a pixel.
+    folder, name = shared / "other_models/bodypix", "bodypix_mobilenet_v1_075_512_512_16_quant_decoder"
+    picture = couple(shared)
+    height, width, _ = picture.shape
+    stretched = np.asarray(cv2.resize(picture, (512, 512)), np.uint8)
+    poses = poses_in(stretched, folder / f"{name}.tflite")
+    googles = google_poses(folder / f"{name}_reference.csv", width, height)
+    assert len(poses) == len(googles) == 2
+    for pose in poses:
+        points = pose.points * (height / 512, width / 512)
+        apart = min(float(np.abs(points - theirs.points).max()) for theirs in googles)
+        assert apart <= 0.0023 * width
+
+
 @pytest.mark.parametrize(
     ("file", "within_px"),
     # The last has a fifth of the pixels and other weights; the two people are 70 px apart.

@@ -149,7 +149,7 @@ def parse_model(content: bytes, path: Path) -> Model:
         heatmaps=heatmaps,
         short_offsets=short_offsets,
         mid_offsets=mid_offsets,
-        stride=_stride(image, [heatmaps, short_offsets, *mid_offsets]),
+        stride=_stride(image, [heatmaps, short_offsets, *mid_offsets], (decoder_options or {}).get("stride")),
         sigmoid=_is_sigmoid(file, heatmaps),
         edgetpu=any(op.custom_code == EDGETPU_OP for op in file.operators),
         decoder=decoder_options,
@@ -215,8 +215,38 @@ def _listed(tensors: Sequence[Tensor]) -> str:
     return ", ".join(shown + ["…"] * (len(tensors) > len(shown))) or "no outputs"
 
 
-def _stride(image: Tensor, heads: Sequence[Tensor]) -> int:
+def _stride(image: Tensor, heads: Sequence[Tensor], named: float | None) -> int:
+    """The output stride that fits the grid, px; one that the decoder op names decides among several.
+
+    Models that pad their own input by a pixel, as Coral's BodyPix and ResNets do, have one cell more along a
+    side that is a multiple of the stride.
+    """
     _, height, width, _ = image.shape
+    grid = _grid(heads)
+    plain, padded = (_strides_of(grid, (height, width), padding) for padding in (0, 1))
+    if named in plain + padded:
+        return int(named)
+    for fits in (plain, padded):
+        if len(fits) == 1:
+            return fits[0]
+    raise ModelError(
+        "output stride: must be one of 8, 16, 32 with cells = ceil(side / stride), or ceil((side - 1) / "
+        f"stride) + 1 where the model pads its input, got an input of {height}×{width} px and a grid of "
+        f"{grid[0]}×{grid[1]} cells"
+    )
+
+
+def _strides_of(grid: tuple[int, ...], sides: tuple[int, int], padding: int) -> list[int]:
+    """Each stride that makes this grid of the input, which the model pads by so many pixels, 0 or 1."""
+    return [
+        stride
+        for stride in STRIDES
+        if grid == tuple(math.ceil((side - padding) / stride) + padding for side in sides)
+    ]
+
+
+def _grid(heads: Sequence[Tensor]) -> tuple[int, ...]:
+    """(height, width) of all heads, cells; their types and scales are checked, too."""
     grids = {head.shape[:3] for head in heads}
     if len(grids) != 1 or next(iter(grids))[0] != 1:
         raise ModelError(f"heads: must share one grid (1, height, width), got {_listed(heads)}")
@@ -225,18 +255,7 @@ def _stride(image: Tensor, heads: Sequence[Tensor]) -> int:
             raise ModelError(f"heads: must be uint8, int8 or float32, got {head.dtype} in {head.name!r}")
         if head.dtype != "float32" and head.scale <= 0:
             raise ModelError(f"heads: {head.dtype} needs a scale, got none in {head.name!r}")
-    _, cells_high, cells_wide = next(iter(grids))
-    fits = [
-        stride
-        for stride in STRIDES
-        if (cells_high, cells_wide) == (math.ceil(height / stride), math.ceil(width / stride))
-    ]
-    if len(fits) != 1:
-        raise ModelError(
-            f"output stride: must be one of 8, 16, 32 with cells = ceil(side / stride), got an input of "
-            f"{height}×{width} px and a grid of {cells_high}×{cells_wide} cells"
-        )
-    return fits[0]
+    return next(iter(grids))[1:]
 
 
 def _is_sigmoid(file: _File, heatmaps: Tensor) -> bool:
