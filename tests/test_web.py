@@ -32,6 +32,8 @@ from posed.web.authenticator import HEADERS, TRIES_AT_ONCE
 from posed.web.connection import Limits
 from posed.web.stream import IN_FLIGHT, LONGEST_SIDE_PX
 from tests.brokers import eventually, free_port
+from tests.configs import problems as config_problems
+from tests.configs import write
 from tests.performers import posing
 from tests.run_posed import Daemon
 from tests.web_site import TOKEN, RotatedCrop, Site
@@ -92,6 +94,31 @@ def test_a_token_that_can_be_guessed_is_refused_and_not_shown():
 @pytest.mark.parametrize("host", ["hall", "", "127.0.0.1:8460", "1.2.3"])
 def test_only_an_address_can_be_listened_on(host):
     assert "web.host: must be an IP address, such as 127.0.0.1 or 0.0.0.0, got" in problems(host=f"'{host}'")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("homeassistant.local:8123", "http://ha.local/", "http://ha.local:8123/lovelace", "http://HA.local"),
+        *("http://*.example.org", "*", "'self'", "http://ha.local; script-src *", "http://me@ha.local"),
+        *("http://ha.local:", "http://ha.local:0", "http://ha.local:65536", "http://[::1]:8123", "null"),
+        *("ftp://ha.local", "http://", "http://a\n"),
+    ],
+)
+def test_a_frame_is_allowed_to_an_origin_alone(tmp_path, origin):
+    file = write(tmp_path, yaml.safe_dump({"web": {"frame_ancestors": [origin]}}))
+    [problem] = config_problems(file)
+    assert (
+        "web.frame_ancestors.0: must be a page's origin, such as http://homeassistant.local:8123" in problem
+    )
+    assert "\n" not in problem
+
+
+def test_origins_are_taken_as_they_are(tmp_path):
+    origins = ("http://homeassistant.local:8123", "https://ha.example.org", "http://192.168.1.5:8123")
+    file = write(tmp_path, yaml.safe_dump({"web": {"frame_ancestors": list(origins)}}))
+    assert load(file, {}).web.frame_ancestors == origins
+    assert load(None, {}).web.frame_ancestors == ()
 
 
 def test_nothing_of_it_is_loaded_where_it_is_off():
@@ -209,6 +236,27 @@ def test_what_another_page_embeds_is_refused_and_a_link_works(site):
     assert site.get("/", Sec_Fetch_Site="cross-site", **frame)[0] == 403
     link = {"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
     assert site.get("/", Sec_Fetch_Site="cross-site", **link)[0] == 200
+
+
+def test_only_pages_that_are_named_may_frame_the_live_view(tmp_path):
+    dashboards = ["http://homeassistant.local:8123", "https://ha.example.org"]
+    frame = {"Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"}
+    with Site(tmp_path, web={"frame_ancestors": dashboards}) as site:
+        for page in ("cross-site", "same-site"):
+            status, headers, _ = site.get("/", Sec_Fetch_Site=page, **frame)
+            assert status == 200
+            policy = headers["Content-Security-Policy"]
+            assert policy.endswith(f"; frame-ancestors {' '.join(dashboards)}")
+            assert policy.count("frame-ancestors") == 1
+            assert "X-Frame-Options" not in headers
+            assert site.get("/static/app.js", Sec_Fetch_Site=page, Sec_Fetch_Mode="no-cors")[0] == 403
+            assert site.get("/", Sec_Fetch_Site=page, **(frame | {"Sec_Fetch_Dest": "embed"}))[0] == 403
+        assert site.get("/live", Sec_Fetch_Site="cross-site", Origin=dashboards[0])[0] == 403
+
+
+def test_the_cookie_stays_strict_where_a_frame_is_allowed(tmp_path):
+    with Site(tmp_path, web={"token": TOKEN, "frame_ancestors": ["https://ha.example.org"]}) as site:
+        assert "SameSite=Strict" in site.get(f"/?token={TOKEN}")[1]["Set-Cookie"]
 
 
 def test_without_the_token_there_is_a_form_and_nothing_else(guarded):

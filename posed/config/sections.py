@@ -16,6 +16,7 @@ from posed.config.values import (
     HostNames,
     IpAddress,
     NameOrPath,
+    Origins,
     Polygon,
     Size,
     TextOrNumber,
@@ -372,6 +373,10 @@ class WebConfig(Section):
     names: HostNames = Field(default=(), max_length=20)
     """Browsers may also reach the live view under these names, such as that of a proxy. It always knows
     localhost and this machine's name, also with .local."""
+
+    frame_ancestors: Origins = Field(default=(), max_length=20)
+    """Pages of these origins, such as `http://homeassistant.local:8123`, may show the live view in a frame.
+    When empty, no page may."""
 
     @property
     def is_local(self) -> bool:

@@ -45,7 +45,7 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
 }
-"""Every answer to a request has these headers."""
+"""Every answer to a request has these headers, unless pages of others may show it in a frame."""
 
 COOKIE_LASTS_S: Final = 30 * 24 * 3600
 
@@ -97,6 +97,7 @@ class Authenticator:
         self._cookie = f"posed_{config.port}"  # browsers send cookies to every port of a host
         self._names = {"localhost", *config.names} | (set() if config.is_local else own_names())
         self._takes_any_address = not config.is_local
+        self._visits = {"document", "iframe"} if config.frame_ancestors else {"document"}
         self._ask = ask
         self._clock = clock
         self._tries: OrderedDict[tuple[str, Way], RateLimiter] = OrderedDict()
@@ -145,7 +146,7 @@ class Authenticator:
             return "Origin: must be there"
         if origin is not None and _netloc_of(origin) != host.lower():
             return "Origin: must be this page"
-        if _is_foreign(request) and not _is_visit(request):
+        if _is_foreign(request) and not self._is_visit(request):
             return "Sec-Fetch-Site: must be this page"
         return None
 
@@ -157,6 +158,14 @@ class Authenticator:
         except ValueError:
             return name in self._names
         return self._takes_any_address or address.is_loopback or name in self._names
+
+    def _is_visit(self, request: web.Request) -> bool:
+        """Whether a link or a frame opens the page, which shows nothing to whoever made the link or frame."""
+        return (
+            request.method == "GET"
+            and request.headers.get("Sec-Fetch-Mode") == "navigate"
+            and request.headers.get("Sec-Fetch-Dest") in self._visits
+        )
 
     def _try(self, request: web.Request, way: Way, given: str) -> web.Response | None:
         """None for the right token, else the refusal; the right one is refused too after many wrong ones.
@@ -208,6 +217,17 @@ class Authenticator:
         ).hexdigest()
 
 
+def headers_of(config: WebConfig) -> dict[str, str]:
+    """The headers of every answer: without X-Frame-Options, which can name no origin, where frames may be."""
+    headers = dict(HEADERS)
+    if config.frame_ancestors:
+        allowed = f"frame-ancestors {' '.join(config.frame_ancestors)}"
+        policy = headers["Content-Security-Policy"].replace("frame-ancestors 'none'", allowed)
+        headers["Content-Security-Policy"] = policy
+        del headers["X-Frame-Options"]
+    return headers
+
+
 def own_names() -> set[str]:
     """What this machine is called in its network."""
     full = socket.gethostname().lower()
@@ -239,12 +259,3 @@ def _netloc_of(origin: str) -> str:
 def _is_foreign(request: web.Request) -> bool:
     """Whether the browser says that another page made it ask."""
     return request.headers.get("Sec-Fetch-Site", "same-origin") in _FOREIGN
-
-
-def _is_visit(request: web.Request) -> bool:
-    """Whether somebody followed a link to the page, which shows nothing to whoever made the link."""
-    return (
-        request.method == "GET"
-        and request.headers.get("Sec-Fetch-Mode") == "navigate"
-        and request.headers.get("Sec-Fetch-Dest") == "document"
-    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
-from posed.web.authenticator import HEADERS, READS, Handler, owner_of
+from posed.web.authenticator import READS, Handler, owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ async def in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
             return web.Response(status=408, text=f"must come within {request_s:g} s\n")
 
 
-async def add_headers(_request: web.Request, answer: web.StreamResponse) -> None:
+async def add_headers(headers: dict[str, str], _request: web.Request, answer: web.StreamResponse) -> None:
     """Add those of every answer; aiohttp has no such place for what it answers to what is no request."""
-    answer.headers.update(HEADERS)
+    answer.headers.update(headers)
     answer.headers[hdrs.SERVER] = "posed"

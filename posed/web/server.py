@@ -25,7 +25,7 @@ from posed.people.events import TrackedPerson
 from posed.pipeline.stage_timings import StageTimings
 from posed.timing import Backoff
 from posed.web import metrics, pages, zones
-from posed.web.authenticator import LOGIN, Authenticator, Handler
+from posed.web.authenticator import LOGIN, Authenticator, Handler, headers_of
 from posed.web.connection import Connection, Limits, add_headers, in_time
 from posed.web.main_loop_calls import MainLoopCalls
 from posed.web.stream import Seen, Stream
@@ -167,7 +167,7 @@ class WebServer:
         app = web.Application(
             middlewares=[in_time, self._guard.middleware, _without_bugs], client_max_size=MAX_BYTES
         )
-        app.on_response_prepare.append(add_headers)
+        app.on_response_prepare.append(partial(add_headers, headers_of(self._config)))
         app.add_routes(self._routes())
         return app
 

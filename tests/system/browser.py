@@ -81,6 +81,18 @@ class Page:
             raise BrowserError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
+    async def framed(self, expression: str) -> Any:
+        """What some JavaScript gives in the page's only frame, one of the same site; None without one."""
+        frames = (await self.do("Page.getFrameTree"))["frameTree"].get("childFrames", [])
+        if len(frames) != 1:
+            return None
+        world = await self.do("Page.createIsolatedWorld", frameId=frames[0]["frame"]["id"])
+        context = world["executionContextId"]
+        answer = await self.do(
+            "Runtime.evaluate", expression=expression, contextId=context, returnByValue=True
+        )
+        return answer["result"].get("value")
+
     async def until(self, expression: str, timeout_s: float = ANSWER_S) -> Any:
         """Wait until some JavaScript gives something true."""
         try:

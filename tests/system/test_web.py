@@ -553,6 +553,38 @@ async def test_other_pages_reach_nothing(bench: Bench) -> None:
         await ours.until("document.getElementById('contact').textContent === 'live'")
 
 
+_FRAME: Final = """(async () => {
+  const frame = document.createElement('iframe');
+  await new Promise(done => { frame.onload = done; frame.src = URL_OF_DAEMON; document.body.append(frame); });
+})()"""
+
+
+@awaited
+async def test_a_dashboard_that_is_named_frames_the_live_view(bench: Bench) -> None:
+    """With its token, which the frame is asked for once; a dashboard of another port sees nothing of it."""
+    with other_site() as dashboard, other_site() as other:
+        origin = dashboard.removesuffix("/")
+        with bench.daemon("framed", token=TOKEN, frame_ancestors=[origin]):
+            await bench.listens()
+            page = await bench.browser.page()
+            await page.open(other)
+            await page.value(_FRAME.replace("URL_OF_DAEMON", f"'{bench.url}'"))
+            assert await page.framed("document.getElementById('token') === null")
+            assert any("frame-ancestors" in said for said in page.complaints), page.complaints
+
+            await page.open(dashboard)
+            await page.value(_FRAME.replace("URL_OF_DAEMON", f"'{bench.url}'"))
+            await page.framed(f"document.getElementById('token').value = '{TOKEN}'")
+            await page.framed("document.querySelector('form button').click()")
+            async with asyncio.timeout(20):
+                while not await page.framed("document.getElementById('canvas')?.dataset.sequence"):
+                    await asyncio.sleep(0.2)
+            await page.screenshot(bench.keep / "framed.png")
+            await page.open(dashboard)
+            await page.value(_FRAME.replace("URL_OF_DAEMON", f"'{bench.url}'"))
+            assert await page.framed("document.getElementById('token') === null")
+
+
 @contextlib.contextmanager
 def other_site() -> Iterator[str]:
     """Any other page in the owner's browser."""
