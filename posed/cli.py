@@ -148,7 +148,9 @@ def doctor(
 def detect(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
     model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
-    one: Annotated[bool, typer.Option("--one", help="Look for one person only.")] = False,
+    one: Annotated[
+        bool, typer.Option("--one", help="Assume that one person is in the picture; several become one body.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a `poses` message per picture.")] = False,
     draw: Annotated[
         Path | None,

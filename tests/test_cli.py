@@ -148,6 +148,17 @@ def test_detect_takes_its_limits_from_the_command_line(tmp_path, model):
     assert len(json.loads(one.stdout)["people"]) == 1
 
 
+def test_detect_says_what_looking_for_one_person_assumes(tmp_path, model):
+    path = picture(tmp_path / "1.png")
+    heads = [
+        posed(tmp_path, "detect", path, "--model", model, *options).stdout.splitlines()[0]
+        for options in ((), ("--one",), ("--one", "--threshold", "0.999"))
+    ]
+    said = [head.removeprefix(f"{path}: ").partition(" (inference")[0] for head in heads]
+    assert said[1:] == ["1 person, assumed to be alone: several would be one body here", "0 people"]
+    assert "assumed" not in said[0]
+
+
 def test_a_limit_out_of_range_is_a_problem_of_that_setting(tmp_path, model):
     done = posed(tmp_path, "detect", picture(tmp_path / "1.png"), "--model", model, "--threshold", "7")
     assert (done.returncode, done.stderr) == (2, f"{LIMIT}\n")

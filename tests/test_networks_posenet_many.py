@@ -412,7 +412,7 @@ def test_the_helpers_discs_are_wide_enough_to_sample_between_cells() -> None:
 @pytest.mark.parametrize(
     ("people", "is_compiled", "said"),
     [
-        ("one", True, "one person"),
+        ("one", True, "one person, assumed to be alone in the picture"),
         ("many", True, "many people, compiled"),
         (
             "many",

@@ -74,8 +74,9 @@ def show_detection(detection: Detection, sequence: int, settings: Config, *, as_
         print_line(encode(detection.message(_sender(settings.device), sequence, threshold)).decode())
         return
     count = len(detection.poses)
+    alone = ", assumed to be alone: several would be one body here" if settings.decode.people == "one" else ""
     print_line(
-        f"{detection.path}: {count} {'person' if count == 1 else 'people'} "
+        f"{detection.path}: {count} {'person' if count == 1 else 'people'}{alone if count else ''} "
         f"(inference {detection.inference_s * 1000:.1f} ms)"
     )
     if count:

@@ -133,8 +133,8 @@ class DecodeConfig(Section):
     """How poses are read out of the network's heads."""
 
     people: Annotated[Literal["many", "one"], LIVE] = "many"
-    """`many` finds everybody; `one` takes the five steps of single-person PoseNet, which is faster, for a
-    scene with one person."""
+    """`many` finds everybody; `one` takes the five steps of single-person PoseNet, which is faster. It
+    assumes that nobody else is in the picture, and makes one body of several people."""
 
     max_people: Annotated[int, LIVE] = Field(default=10, ge=1, le=100)
     """At most this many people are found in one frame."""

@@ -45,7 +45,7 @@ class PoseNet:
         """Which decoder the settings choose, and whether it is the compiled one; a few words for people."""
         match settings.people:
             case "one":
-                return "one person"
+                return "one person, assumed to be alone in the picture"
             case "many" if COMPILED:
                 return "many people, compiled"
             case "many":

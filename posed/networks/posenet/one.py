@@ -12,6 +12,8 @@ from posed.pose import KEYPOINT_COUNT, Pose
 def decode_one(heads: Heads) -> Pose:
     """The one person in the heads, in five steps; there always is one, perhaps with a low score.
 
+    Nobody else is assumed to be there: each keypoint is the best one in the picture, whosever it is.
+
     Args:
         heads: as the network gave them.
 
