@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from posed.drawing.privacy import BLOCKS, jpeg, picture
-from posed.pose import FACE, LEFT_SHOULDER, RIGHT_SHOULDER, Pose
+from posed.pose import FACE, LEFT_SHOULDER, NOSE, RIGHT_SHOULDER, Pose
 
 THRESHOLD = 0.2
 
@@ -67,6 +67,20 @@ def test_somebody_close_has_a_large_disc_over_the_head():
     one, other = (picture(noise(seed, 480, 640), [close], "blurred", THRESHOLD) for seed in (1, 2))
     head = np.s_[90:150, 170:230]
     assert np.array_equal(one[head], other[head])
+
+
+def test_a_head_at_the_edge_is_covered_though_its_keypoints_lie_outside():
+    beyond = person(y=-8)
+    one, other = (picture(noise(seed), [beyond], "blurred", THRESHOLD) for seed in (1, 2))
+    head = np.s_[:25, 85:115]
+    assert np.array_equal(one[head], other[head])
+
+
+def test_a_skeleton_is_within_the_picture_though_keypoints_lie_outside():
+    inside, outside = person(), person()
+    inside.points[NOSE], outside.points[NOSE] = (100, 0), (100, -9)
+    one, other = (picture(noise(1), [pose], "skeleton", THRESHOLD) for pose in (inside, outside))
+    assert np.array_equal(one, other)
 
 
 def test_points_far_outside_do_no_harm():

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import cv2
 import numpy as np
 
-from posed.drawing.skeletons import draw_poses
+from posed.drawing.skeletons import draw_poses, within
 from posed.frame import Image
 from posed.pose import FACE, LEFT_SHOULDER, RIGHT_SHOULDER, Pose
 
@@ -73,12 +73,12 @@ def _in_blocks(image: Image) -> Image:
 
 def _cover_head(image: Image, pose: Pose, threshold: float) -> None:
     """Paint a disc over a head, where any of it is seen."""
-    head = pose.points[FACE][pose.scores[FACE] >= threshold]
+    head = within(image, pose.points[FACE][pose.scores[FACE] >= threshold])
     if not len(head):
         return
     left, right = pose.points[LEFT_SHOULDER], pose.points[RIGHT_SHOULDER]
     breadth_px = float(np.hypot(*(left - right)))
     extent_px = float(np.hypot(*np.ptp(head, axis=0)))
-    y, x = np.clip(head.mean(axis=0).round(), -(2**15), 2**15).astype(int).tolist()
+    y, x = head.mean(axis=0).round().astype(int).tolist()
     radius_px = _HEAD_RADIUS_SHARE * max(breadth_px, extent_px)
     cv2.circle(image, (x, y), round(min(radius_px, 2**15)) + 1, _GREY, cv2.FILLED)

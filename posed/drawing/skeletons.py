@@ -54,7 +54,7 @@ def draw_people(
         _draw_pose(drawn, pose, keypoint_threshold, colour, thickness)
         seen = pose.points[pose.scores >= keypoint_threshold]
         if len(seen):
-            top, left = _clipped(seen.min(axis=0))
+            top, left = within(image, seen.min(axis=0)).round().astype(int).tolist()
             _write(drawn, f"{tracked.person.id} {tracked.posture}", (left, top), colour)
     return drawn
 
@@ -100,18 +100,16 @@ def _thickness(image: Image) -> int:
     return max(1, longer_px // _PARTS_OF_A_LINE)
 
 
-def _clipped(point: NDArray[np.float64]) -> list[int]:
-    """Keypoints may lie far outside; OpenCV takes 32-bit coordinates."""
-    places: list[int] = np.clip(point.round(), -(2**15), 2**15).astype(int).tolist()
-    return places
+def within(image: Image, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (…, 2), y first, px, each at the edge of the picture where it lies outside."""
+    return np.clip(points, 0, np.array(image.shape[:2]) - 1)
 
 
 def _draw_pose(
     image: Image, pose: Pose, keypoint_threshold: float, colour: tuple[int, int, int], thickness: int
 ) -> None:
     visible = pose.scores >= keypoint_threshold
-    # Keypoints may lie far outside; OpenCV takes 32-bit coordinates.
-    places = np.clip(pose.points.round(), -(2**15), 2**15).astype(int)[:, ::-1].tolist()
+    places = within(image, pose.points).round().astype(int)[:, ::-1].tolist()
     for parent, child in EDGES:
         if visible[parent] and visible[child]:
             cv2.line(image, places[parent], places[child], colour, thickness, cv2.LINE_AA)

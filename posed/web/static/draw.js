@@ -53,16 +53,26 @@ export class Painter {
   person(person, { show, keypoints, edges }) {
     const colour = COLOURS[(person.id - 1) % COLOURS.length];
     if (show.boxes && person.box) this.box(person.box, colour);
-    if (show.skeletons) this.skeleton(keypoints.map((name) => person.keypoints[name]), edges, colour);
+    const places = keypoints.map((name) => person.keypoints[name] && this.within(person.keypoints[name]));
+    if (show.skeletons) this.skeleton(places, edges, colour);
     if (show.names && person.box) {
       const parts = [`${person.id}`, person.posture === "unknown" ? "" : person.posture, ...person.zones];
       this.label(parts.filter(Boolean).join(" · "), person.box.x * this.scale, person.box.y * this.scale - 6, colour);
     }
   }
 
-  box({ x, y, width, height }, colour) {
+  // A place of the frame: one that lies outside is at its edge.
+  within({ x, y }) {
+    const { width, height } = this.size;
+    return { x: Math.max(0, Math.min(x, width - 1)), y: Math.max(0, Math.min(y, height - 1)) };
+  }
+
+  box(box, colour) {
     const { context, scale } = this;
     const margin = 4;
+    const { x, y } = this.within(box);
+    const corner = this.within({ x: box.x + box.width, y: box.y + box.height });
+    const [width, height] = [corner.x - x, corner.y - y];
     context.lineWidth = 1.5;
     context.strokeStyle = colour;
     context.setLineDash([6, 4]);
