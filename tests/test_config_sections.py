@@ -88,3 +88,31 @@ def test_a_cameras_number_may_be_a_number(tmp_path):
 )
 def test_rules_across_fields(tmp_path, text, problem):
     assert problems(write(tmp_path, text)) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [
+        ("localhost:1883", ' (write host: "localhost", port: 1883)'),
+        ("[::1]", ' (write host: "::1")'),
+        ("[fe80::2]:8883", ' (write host: "fe80::2", port: 8883)'),
+        ("fe80::zz", ""),
+    ],
+)
+def test_a_broker_with_port_or_brackets_is_refused_with_the_right_way(tmp_path, host, wanted):
+    (problem,) = problems(write(tmp_path, f"mqtt: {{host: '{host}'}}\n"))
+    rule = "must be a name or address alone, without port or brackets"
+    assert problem == f"mqtt.host: {rule}{wanted}, got '{host}'"
+
+
+@pytest.mark.parametrize("host", ["192.168.1.300", "broker..lan", "x" * 64])
+def test_what_can_be_no_host_is_refused(tmp_path, host):
+    (problem,) = problems(write(tmp_path, f"mqtt: {{host: '{host}'}}\n"))
+    assert problem.startswith("mqtt.host: must be ")
+
+
+@pytest.mark.parametrize(
+    "host", ["::1", "fe80::1%eth0", "192.168.1.3", "mqtt_broker", "broker.local.", "bücher.lan"]
+)
+def test_names_and_addresses_of_brokers_are_good(tmp_path, host):
+    assert load(write(tmp_path, f"mqtt: {{host: '{host}'}}\n"), {}).mqtt.host == host

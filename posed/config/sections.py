@@ -294,7 +294,7 @@ class MqttConfig(Section):
     """The broker, and the topics below which everything is published."""
 
     host: BrokerHost = Field(default="localhost", min_length=1, max_length=255)
-    """This is the name or the address of the broker."""
+    """This is the name or the address of the broker, without port or brackets."""
 
     port: int = Field(default=1883, ge=1, le=65535)
     """The broker listens on this TCP port; 8883 is usual with TLS."""

@@ -29,7 +29,43 @@ NameOrPath = Annotated[str, BeforeValidator(_no_url)]
 def _broker_host(value: str) -> str:
     if re.search(r"[\s/@]", value):
         raise ValueError("must be a host's name or address alone (port, username and tls are settings)")
+    if problem := _host_problem(value):
+        raise ValueError(problem)
     return value
+
+
+def _host_problem(value: str) -> str | None:
+    """What is wrong with a host's name or address, and how to write it; None if nothing is."""
+    if _is_address(value):
+        return None
+    if re.search(r"[:\[\]]", value):
+        return "must be a name or address alone, without port or brackets" + _rewritten(value)
+    if re.fullmatch(r"[0-9.]+", value):
+        return "must be an address of four numbers from 0 to 255, or a name"
+    try:
+        value.encode("idna")
+    except UnicodeError:
+        return "must be a host's name, of parts of 1 to 63 characters with points between them"
+    return None
+
+
+def _rewritten(value: str) -> str:
+    """How a host with a port or brackets is to be written; empty where it is not clear what was meant."""
+    parts = re.fullmatch(
+        r"\[(?P<address>[^\[\]]+)\](:(?P<port>\d+))?|(?P<name>[^:\[\]]+):(?P<its_port>\d+)", value
+    )
+    if parts is None:
+        return ""
+    host, port = parts["address"] or parts["name"], parts["port"] or parts["its_port"]
+    return f' (write host: "{host}"' + (f", port: {port})" if port else ")")
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 BrokerHost = Annotated[str, AfterValidator(_broker_host)]
@@ -55,10 +91,8 @@ Topic = Annotated[str, AfterValidator(_topic)]
 
 
 def _address(value: str) -> str:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        raise ValueError("must be an IP address, such as 127.0.0.1 or 0.0.0.0") from None
+    if not _is_address(value):
+        raise ValueError("must be an IP address without port or brackets, such as 127.0.0.1, ::1 or 0.0.0.0")
     return value
 
 
