@@ -228,8 +228,6 @@ class Control:
         poses = [tracked.person.pose for tracked in people]
         shown = picture(image, poses, shows, config.decode.keypoint_threshold)
         size_bytes = parts.reporter.picture(shown)
-        if size_bytes is None:
-            raise RequestError("snapshot: too much is waiting for the broker")
         height, width, _ = shown.shape
         return SnapshotTaken(
             topic=self._topics.snapshot, pictures=shows, width=width, height=height, bytes=size_bytes

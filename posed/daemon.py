@@ -21,7 +21,7 @@ from posed.log import set_level
 from posed.messages.structs import Dropped, EventMessage, Sender
 from posed.messages.topics import Topics
 from posed.mqtt.client import MqttClient
-from posed.mqtt.discovered import DiscoveredDevice
+from posed.mqtt.discovered import DiscoveredDevice, remedies
 from posed.mqtt.duplicate_devices import DuplicateDeviceDetector
 from posed.mqtt.inbox import Inbox
 from posed.mqtt.raw_poses import RawPosePublisher
@@ -166,6 +166,7 @@ class Daemon:
             subscriptions=self._inbox.subscriptions,
             on_message=self._inbox.receive,
             kept=[topics.state],
+            remedies=remedies(config),
         )
 
     def _open_web(self, config: Config) -> WebServer | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from posed.mqtt.broker import DeliveryResult
+from posed.mqtt.broker import DeliveryResult, PublishResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class FakeBroker:
 
     Attributes:
         full: as above; may be changed.
+        max_bytes: the largest payload that it takes, bytes; None for any.
         messages: all that it took, oldest first.
         unanswered: who waits for the result of a delivery, oldest first.
     """
@@ -43,12 +44,13 @@ class FakeBroker:
     ) -> None:
         self._on_message = on_message
         self.full = full
+        self.max_bytes: int | None = None
         self.messages: list[Published] = []
         self.unanswered: list[Callable[[DeliveryResult], None]] = []
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, expiry_s: int | None = None
-    ) -> bool:
+    ) -> PublishResult:
         return self._take(Published(topic, payload, qos, retain, expiry_s))
 
     def deliver(
@@ -59,8 +61,8 @@ class FakeBroker:
         *,
         retain: bool = False,
         expiry_s: int | None = None,
-    ) -> bool:
-        if not self.full:
+    ) -> PublishResult:
+        if self._refuses(payload) is None:
             self.unanswered.append(on_result)
         return self._take(Published(topic, payload, 1, retain, expiry_s))
 
@@ -73,8 +75,16 @@ class FakeBroker:
         """Where messages went, oldest first."""
         return [message.topic for message in self.messages]
 
-    def _take(self, message: Published) -> bool:
-        if not self.full:
-            self.messages.append(message)
-            self._on_message(message)
-        return not self.full
+    def _refuses(self, payload: bytes) -> PublishResult | None:
+        if self.full:
+            return PublishResult.NOT_NOW
+        if self.max_bytes is not None and len(payload) > self.max_bytes:
+            return PublishResult.TOO_LARGE
+        return None
+
+    def _take(self, message: Published) -> PublishResult:
+        if (refusal := self._refuses(message.payload)) is not None:
+            return refusal
+        self.messages.append(message)
+        self._on_message(message)
+        return PublishResult.TAKEN

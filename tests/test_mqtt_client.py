@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from paho.mqtt.client import Client
@@ -19,10 +19,10 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from posed.config import MqttConfig, TlsConfig
 from posed.errors import ConfigError
-from posed.mqtt.broker import DeliveryResult
+from posed.mqtt.broker import DeliveryResult, PublishResult
 from posed.mqtt.client import MqttClient
 from posed.mqtt.connection import Timing
-from posed.mqtt.outbox import MAX_WAITING
+from posed.mqtt.outbox import MAX_WAITING, Message
 from posed.timing import Backoff
 from tests.brokers import MOSQUITTO, Amqtt, Gate, Mosquitto, Pki, Subscriber, eventually, free_port
 
@@ -61,6 +61,7 @@ def make_client() -> Iterator[ClientMaker]:
         password: str | None = None,
         on_connect: Callable[[], None] = lambda: None,
         timing: Timing = QUICK,
+        remedies: dict[str, str] | None = None,
         **settings: Any,
     ) -> MqttClient:
         client = MqttClient(
@@ -69,6 +70,7 @@ def make_client() -> Iterator[ClientMaker]:
             client_id="posed-test",
             availability_topic=AVAILABILITY,
             on_connect=on_connect,
+            remedies=remedies,
             timing=timing,
         )
         clients.append(client)
@@ -269,6 +271,103 @@ def test_the_broker_s_reason_for_ending_the_connection_is_said(
     ]
 
 
+# What the broker takes
+
+
+def limited(folder: Path, *lines: str) -> Mosquitto:
+    return Mosquitto(folder, lines=lines)
+
+
+def test_a_message_that_is_too_large_is_not_sent_and_named_once(
+    tmp_path: Path, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    remedies = {"posed/test/large": "homeassistant.discovery: components"}
+    with limited(tmp_path, "max_packet_size 200") as broker, Subscriber(broker.port) as seen:
+        client = settled(make_client(broker.port, protocol="5", remedies=remedies))
+        for _ in range(2):
+            assert client.publish("posed/test/large", bytes(200), qos=1) is PublishResult.TOO_LARGE
+        assert client.deliver("posed/test/large", bytes(200), print) is PublishResult.TOO_LARGE
+        assert client.publish("posed/test/small", b"{}") is PublishResult.TAKEN
+        seen.wait_for("posed/test/small", b"{}")
+        assert client.connected
+        assert seen.payloads(AVAILABILITY) == [b"online"]
+        assert client.dropped == 2
+    (line,) = [message for message in caplog.messages if "at most" in message]
+    assert line == (
+        f"mqtt 127.0.0.1:{broker.port}: posed/test/large is not published: it has 224 bytes, and the "
+        "broker takes at most 200; what helps: homeassistant.discovery: components, or a higher limit at "
+        "the broker (mosquitto: max_packet_size)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("payload_bytes", "qos", "expiry_s"), [(70, 0, None), (90, 1, 5), (16_300, 1, None), (16_400, 0, 5)]
+)
+def test_a_packet_as_large_as_the_bound_arrives(
+    tmp_path: Path, make_client: ClientMaker, payload_bytes: int, qos: Literal[0, 1], expiry_s: int | None
+) -> None:
+    message = Message("posed/test/zones/bücher", bytes(payload_bytes), qos, expiry_s=expiry_s)
+    limit = max(message.packet_bytes, 100)  # CONNECT has to go through, too
+    with limited(tmp_path, f"max_packet_size {limit}") as broker, Subscriber(broker.port) as seen:
+        client = connected(make_client(broker.port, protocol="5"))
+        payload = bytes(payload_bytes + limit - message.packet_bytes)
+        assert client.publish(message.topic, payload, qos=qos, expiry_s=expiry_s)
+        seen.wait_for(message.topic, payload)
+        more = payload + bytes(3)
+        assert client.publish(message.topic, more, qos=qos, expiry_s=expiry_s) is PublishResult.TOO_LARGE
+
+
+def test_without_retained_messages_everything_is_published_all_the_same(
+    tmp_path: Path, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with limited(tmp_path, "retain_available false") as broker, Subscriber(broker.port) as seen:
+        client = settled(make_client(broker.port, protocol="5"))
+        seen.wait_for(AVAILABILITY, b"online")
+        assert client.publish("posed/test/state", b"{}", qos=1, retain=True)
+        seen.wait_for("posed/test/state", b"{}")
+        client.stop(2)
+        seen.wait_for(AVAILABILITY, b"offline")
+    assert [line for line in caplog.messages if "keeps no retained messages" in line]
+    assert "ended" not in caplog.text
+
+
+def test_with_qos_0_alone_messages_are_done_once_they_are_written(
+    tmp_path: Path, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with limited(tmp_path, "max_qos 0", "retain_available false") as broker, Subscriber(broker.port) as seen:
+        client = settled(make_client(broker.port, protocol="5"))
+        seen.wait_for("posed/test/settled", b"")
+        client.stop(2)
+        seen.wait_for(AVAILABILITY, b"offline")
+    assert "takes QoS 0 alone" in caplog.text
+
+
+def test_a_low_receive_maximum_is_kept_and_nobody_sees_a_goodbye(
+    tmp_path: Path, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with limited(tmp_path, "max_inflight_messages 2") as broker, Subscriber(broker.port) as seen:
+        client = connected(make_client(broker.port, protocol="5"))
+        results: list[DeliveryResult] = []
+        for number in range(20):
+            assert client.deliver(f"posed/test/{number}", b"", results.append)
+        eventually(lambda: results == [DeliveryResult.ACKNOWLEDGED] * 20)
+        assert seen.payloads(AVAILABILITY) == [b"online"]
+    assert "takes only 2 at a time" in caplog.text
+
+
+def test_a_broker_that_takes_more_again_gets_it(tmp_path: Path, make_client: ClientMaker) -> None:
+    with limited(tmp_path, "retain_available false") as broker:
+        client = connected(make_client(broker.port, protocol="5"))
+        broker.stop()
+        broker.change("retain_available false", "retain_available true")
+        broker.start()
+        eventually(lambda: client.connected)
+        client.stop(2)
+        with Subscriber(broker.port) as seen:
+            seen.wait_for(AVAILABILITY, b"offline")
+
+
 # Availability
 
 
@@ -346,9 +445,10 @@ time.sleep(60)
 """
 
 
-def test_the_broker_says_offline_for_a_daemon_that_dies(mosquitto: Mosquitto) -> None:
-    with Subscriber(mosquitto.port, AVAILABILITY) as seen:
-        daemon = subprocess.Popen([sys.executable, "-c", ABRUPT, str(mosquitto.port)])
+@pytest.mark.parametrize("limit", ["retain_available true", "retain_available false", "max_qos 0"])
+def test_the_broker_says_offline_for_a_daemon_that_dies(tmp_path: Path, limit: str) -> None:
+    with limited(tmp_path, limit) as broker, Subscriber(broker.port, AVAILABILITY) as seen:
+        daemon = subprocess.Popen([sys.executable, "-c", ABRUPT, str(broker.port)])
         try:
             seen.wait_for(AVAILABILITY, b"online", timeout_s=20)
         finally:
@@ -478,7 +578,7 @@ def test_unacknowledged_messages_are_bounded(mosquitto: Mosquitto, make_client: 
     client = settled(make_client(mosquitto.port))
     mosquitto.pause()
     results = [client.publish("posed/test/state", b"{}", qos=1) for _ in range(2 * MAX_WAITING)]
-    assert results == [True] * MAX_WAITING + [False] * MAX_WAITING
+    assert results == [PublishResult.TAKEN] * MAX_WAITING + [PublishResult.NOT_NOW] * MAX_WAITING
 
 
 def test_messages_lost_with_a_connection_are_counted(mosquitto: Mosquitto, make_client: ClientMaker) -> None:

@@ -38,3 +38,32 @@ def test_a_broker_that_is_not_there_is_unreachable() -> None:
     connection = connector(free_port()).new_connection("5")
     assert connection.connect() == ConnectOutcome(How.UNREACHABLE, "connection refused")
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "window"), [("max_inflight_messages 3", 3), ("max_inflight_messages 30", 10)]
+)
+def test_no_more_is_unacknowledged_than_the_broker_takes(tmp_path: Path, line: str, window: int) -> None:
+    with Mosquitto(tmp_path, lines=(line,)) as broker:
+        made = connector(broker.port)
+        for _ in range(2):
+            connection = made.new_connection("5")
+            assert connection.connect() is None
+            outcome = connection.await_connack(VersionChoice("5"), threading.Event())
+            made.limits = connection.limits
+            connection.close()
+        assert (outcome, connection.client.max_inflight_messages) == (None, window)
+
+
+def test_a_refused_will_is_offered_as_the_broker_takes_it(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, lines=("retain_available false", "max_qos 0")) as broker:
+        made, ways = connector(broker.port), []
+        for _ in range(4):
+            connection = made.new_connection("5")
+            assert connection.connect() is None
+            outcome = connection.await_connack(VersionChoice("5"), threading.Event())
+            ways.append(outcome and outcome.how)
+            made.limits = connection.limits
+            connection.close()
+        assert ways == [How.LIMITED, How.LIMITED, None, None]
+        assert (made.limits.retain, made.limits.max_qos) == (False, 0)

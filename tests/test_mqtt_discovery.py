@@ -126,6 +126,21 @@ def test_only_a_few_are_on_the_way_at_a_time(file):
     assert len(run.sent) == len(announced(**SINGLE))
 
 
+def test_what_is_too_large_is_left_out_and_the_rest_announced(file):
+    run = Run(file)
+    messages = announced(**SINGLE)
+    sizes = {topic: len(message.encoded()) for topic, message in messages.items()}
+    run.broker.max_bytes = max(sizes.values()) - 1
+    run.announcer.announce(messages, BESIDE)
+    run.settle()
+    assert set(run.broker.topics()) == {topic for topic, size in sizes.items() if size < max(sizes.values())}
+    run.broker.messages.clear()
+    run.broker.max_bytes = None
+    run.announcer.again()
+    run.settle()
+    assert set(run.broker.topics()) == set(messages)
+
+
 def test_what_is_not_taken_waits(file):
     run = Run(file)
     run.broker.full = True

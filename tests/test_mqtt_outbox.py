@@ -9,6 +9,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from posed.mqtt.broker import DeliveryResult
+from posed.mqtt.limits import BrokerLimits
 from posed.mqtt.outbox import Message, Outbox
 
 STATE = Message("posed/test/state", b"{}", qos=1, retain=True)
@@ -18,7 +19,7 @@ OFFLINE = Message("posed/test/availability", b"offline", qos=1, retain=True)
 
 @pytest.fixture
 def outbox() -> Outbox:
-    return Outbox()
+    return Outbox(lambda *_: None)
 
 
 @pytest.fixture
@@ -37,6 +38,6 @@ def test_without_a_connection_only_what_nobody_keeps_counts_as_dropped(outbox: O
 
 def test_a_closed_outbox_is_not_opened_again(outbox: Outbox, client: Client) -> None:
     outbox.close(OFFLINE)
-    assert not outbox.open(client, ONLINE)
+    assert not outbox.open(client, BrokerLimits(), ONLINE)
     assert not outbox.is_open
     assert not outbox.is_farewell_acknowledged

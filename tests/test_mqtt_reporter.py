@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from posed.config import Config
+from posed.errors import RequestError
 from posed.frame import Frame
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
@@ -70,7 +71,19 @@ def test_a_broker_that_lost_its_memory_gets_everything_again(broker):
 def test_a_full_queue_is_said(broker):
     broker.full = True
     assert not reporter(broker).zones({"bed": 1, "door": 1})
-    assert reporter(broker).picture(FRAME.image) is None
+    with pytest.raises(RequestError, match="too much is waiting for the broker"):
+        reporter(broker).picture(FRAME.image)
+
+
+def test_what_the_broker_never_takes_is_not_tried_again_at_once(broker):
+    broker.max_bytes = 100
+    publishing = reporter(broker)
+    assert publishing.zones({"bed": 1})
+    with pytest.raises(RequestError, match=r"^snapshot: has \d+ bytes, more than the broker takes$"):
+        publishing.picture(FRAME.image)
+    broker.max_bytes = None
+    assert publishing.zones({"bed": 1})
+    assert broker.messages == []
 
 
 def test_a_picture_is_a_jpeg_that_the_broker_does_not_keep(broker):

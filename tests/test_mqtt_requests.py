@@ -93,6 +93,13 @@ def desk() -> MainLoopCalls:
 # What is answered
 
 
+def test_an_answer_that_the_broker_does_not_take_is_at_least_named(desk):
+    desk.broker.max_bytes = 110
+    response = desk.ask("greet", b'{"transaction": "abc", "name": "%s"}' % (b"x" * 100))
+    assert (response["transaction"], response["status"]) == ("abc", "error")
+    assert response["error"] == "ok, but the answer is larger than the broker takes"
+
+
 def test_a_request_is_answered_with_its_transaction_and_data(desk):
     response = desk.ask("greet", b'{"transaction": "abc", "name": "you"}')
     assert response == {"transaction": "abc", "status": "ok", "data": {"event": "hello you"}}

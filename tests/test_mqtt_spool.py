@@ -22,7 +22,7 @@ import pytest
 from posed.config import MqttConfig, MqttEventsConfig
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
-from posed.mqtt.broker import DeliveryResult
+from posed.mqtt.broker import DeliveryResult, PublishResult
 from posed.mqtt.client import MqttClient
 from posed.mqtt.connection import Timing
 from posed.mqtt.spool import Spool
@@ -79,10 +79,10 @@ class Unanswering:
     def __init__(self, client: MqttClient) -> None:
         self._client = client
 
-    def publish(self, topic: str, payload: bytes, **how: Any) -> bool:
+    def publish(self, topic: str, payload: bytes, **how: Any) -> PublishResult:
         return self._client.publish(topic, payload, **how)
 
-    def deliver(self, topic: str, payload: bytes, _on_result: object, **how: Any) -> bool:
+    def deliver(self, topic: str, payload: bytes, _on_result: object, **how: Any) -> PublishResult:
         return self._client.deliver(topic, payload, lambda _: None, **how)
 
 
@@ -333,6 +333,23 @@ def test_a_broker_that_refuses_is_not_asked_without_pause(tmp_path, file):
         eventually(lambda: asked() >= 3, 60)
         # Waits of 1 and 2 s, each from half of that on, less what the first ask had taken by then.
         assert time.monotonic() - began >= 1
+
+
+def test_an_event_that_is_too_large_waits_for_another_broker_and_holds_nobody_up(file):
+    broker = FakeBroker()
+    spool = spool_at(broker, file)
+    spool.start()
+    broker.max_bytes = 300
+    pose = Pose(np.arange(34.0).reshape(17, 2), np.full(17, 0.5), 0.9)
+    large = spool.add(Occurrence("fall", 0, evidence=Evidence(pose, 0.2)))
+    small = spool.add(Occurrence("fall_cleared", 0))
+    sent = lambda: [message.json["id"] for message in broker.messages if message.topic == TOPICS.events]  # noqa: E731
+    eventually(lambda: sent() == [small])
+    assert spool.state.events == 2
+    broker.max_bytes = None
+    spool.tell_again()
+    eventually(lambda: large in sent())
+    spool.stop(5)
 
 
 # Too late, too many

@@ -15,7 +15,7 @@ from posed.errors import BrokerError
 from posed.messages.reports import camera_state, state_message
 from posed.messages.structs import Dropped, EngineState, Sender, State
 from posed.messages.topics import Topics
-from posed.mqtt.broker import DeliveryResult
+from posed.mqtt.broker import DeliveryResult, PublishResult
 from posed.mqtt.broker_session import broker_session
 from posed.mqtt.client import MqttClient
 from posed.mqtt.reporter import Reporter
@@ -60,10 +60,17 @@ class _PatientBroker:
         qos: Literal[0, 1] = 0,
         retain: bool = False,
         expiry_s: int | None = None,  # noqa: ARG002 - what is waited for does not grow old
-    ) -> bool:
-        """Publish a message as soon as it is taken, whatever its expiry; never False."""
-        self._wait_for(lambda: self._mqtt.publish(topic, payload, qos=qos, retain=retain))
-        return True
+    ) -> PublishResult:
+        """Publish a message as soon as there is room for it, whatever its expiry."""
+        result = PublishResult.NOT_NOW
+
+        def is_decided() -> bool:
+            nonlocal result
+            result = self._mqtt.publish(topic, payload, qos=qos, retain=retain)
+            return result is not PublishResult.NOT_NOW
+
+        self._wait_for(is_decided)
+        return result
 
     def deliver(
         self,
@@ -73,7 +80,7 @@ class _PatientBroker:
         *,
         retain: bool = False,
         expiry_s: int | None = None,
-    ) -> bool:
+    ) -> PublishResult:
         """Hand over a message that its sender keeps and will try again by itself."""
         return self._mqtt.deliver(topic, payload, on_result, retain=retain, expiry_s=expiry_s)
 

@@ -17,6 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from posed.config import TlsConfig
 from posed.errors import ConfigError
+from posed.mqtt.limits import BrokerLimits
 
 _UNSUPPORTED_VERSION: Final = 132
 """This MQTT 5 reason code says that the broker does not speak the version; paho reports 3.1.1's return code 1
@@ -29,15 +30,18 @@ class How(Enum):
     UNREACHABLE = auto()
     VERSION_REFUSED = auto()
     REFUSED = auto()
+    LIMITED = auto()
+    """The broker takes less than was offered, and is known to: another attempt keeps within that."""
     LOST = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectOutcome:
-    """How an attempt ended, and why in a few words."""
+    """How an attempt ended, and why in a few words; `explained` where the broker itself gave the reason."""
 
     how: How
     why: str
+    explained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +69,33 @@ class Notes:
         self.acknowledgements: deque[tuple[int, bool]] = deque()
         self.messages: deque[Received] = deque()
         self.unsubscribed: str | None = None
-        self._connack: ReasonCode | None = None
+        self.limits = BrokerLimits()
+        self.connack: ReasonCode | None = None
 
     @property
     def answered(self) -> bool:
         """Whether the attempt is decided."""
-        return self._connack is not None or self.ended
+        return self.connack is not None or self.ended
 
     def refusal(self, version: str) -> ConnectOutcome | None:
         """How the broker refused the connection; None if it did not."""
-        if self._connack is None:
+        if self.connack is None:
             # A broker that cannot read the CONNECT of a newer version may just close the connection (RabbitMQ
             # before 3.13); one that closed it by a TLS alert has not seen the CONNECT.
             if "alert" in self.error:
                 return ConnectOutcome(How.REFUSED, f"TLS failed: {self.error}")
             why = f"does not answer MQTT {version} ({self.end or 'closes the connection'})"
             return ConnectOutcome(How.VERSION_REFUSED, why)
-        if not self._connack.is_failure:
+        if not self.connack.is_failure:
             return None
-        if self._connack.value == _UNSUPPORTED_VERSION:
+        if self.connack.value == _UNSUPPORTED_VERSION:
             return ConnectOutcome(How.VERSION_REFUSED, f"refuses MQTT {version}")
-        return ConnectOutcome(How.REFUSED, f"connection refused by the broker: {_lower(str(self._connack))}")
+        return ConnectOutcome(How.REFUSED, f"connection refused by the broker: {_lower(str(self.connack))}")
 
-    def on_connect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _more: Any) -> None:
+    def on_connect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, properties: Any) -> None:
         """Take note of the broker's CONNACK, which is read nowhere else."""
-        self._connack = reason
+        self.limits = BrokerLimits.of_connack(properties)
+        self.connack = reason
 
     def on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _more: Any) -> None:
         """Take note of the end of the connection, and of the reason if there is one."""

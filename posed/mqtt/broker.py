@@ -11,13 +11,29 @@ class DeliveryResult(Enum):
     """What became of a message that its sender keeps."""
 
     ACKNOWLEDGED = auto()
-    """The broker has it."""
+    """The broker has it; where it takes QoS 0 alone, the message is written."""
 
     REFUSED = auto()
     """The broker answered with a failure: not authorized, quota exceeded, …"""
 
     LOST = auto()
     """The connection ended before the broker answered, so it may have it or not."""
+
+
+class PublishResult(Enum):
+    """What became of a message that was handed over; true where it was taken."""
+
+    TAKEN = auto()
+    """It is on its way."""
+
+    NOT_NOW = auto()
+    """There is no connection, or too many messages are waiting already."""
+
+    TOO_LARGE = auto()
+    """The broker does not take messages of this size, and trying again does not help; the log says so."""
+
+    def __bool__(self) -> bool:
+        return self is PublishResult.TAKEN
 
 
 class Broker(Protocol):
@@ -31,18 +47,18 @@ class Broker(Protocol):
         qos: Literal[0, 1] = 0,
         retain: bool = False,
         expiry_s: int | None = None,
-    ) -> bool:
+    ) -> PublishResult:
         """Hand a message over for publishing; drop and count it where it cannot go out.
 
         Args:
             topic: full topic.
             payload: the message.
-            qos: 1 for what the broker has to acknowledge.
-            retain: whether the broker keeps it for later subscribers.
+            qos: 1 for what the broker has to acknowledge, if it takes that.
+            retain: whether the broker keeps it for later subscribers, if it keeps any.
             expiry_s: after how many seconds the broker shall forget it; MQTT 5 only.
 
         Returns:
-            False if it was dropped: no connection, or too many messages are waiting already.
+            Whether it was taken; if not, it was dropped.
         """
 
     def deliver(
@@ -53,7 +69,7 @@ class Broker(Protocol):
         *,
         retain: bool = False,
         expiry_s: int | None = None,
-    ) -> bool:
+    ) -> PublishResult:
         """Publish with QoS 1 what the sender keeps until the broker has it; it never counts as dropped.
 
         Args:
@@ -64,5 +80,5 @@ class Broker(Protocol):
             expiry_s: after how many seconds the broker shall forget it; MQTT 5 only.
 
         Returns:
-            False if it cannot go out now; `on_result` is then not called.
+            Whether it was taken; if not, `on_result` is not called.
         """

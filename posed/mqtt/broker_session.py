@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
 from posed.config import MqttConfig
 from posed.errors import BrokerError
 from posed.mqtt.attempt import How, Notes, reason_of, tls_context
+from posed.mqtt.limits import BrokerLimits
+from posed.mqtt.outbox import Message
 
 CONNECT_S: Final = 5.0
 """The connection, the TLS handshake and the broker's answer may each take this long, s."""
@@ -49,12 +51,14 @@ class BrokerSession:
         client: connected, driven by `loop`.
         version: the version of MQTT.
         where: what messages to people call the broker.
+        limits: what the broker takes.
     """
 
-    def __init__(self, client: Client, version: str, where: str) -> None:
+    def __init__(self, client: Client, version: str, where: str, limits: BrokerLimits) -> None:
         self.version = version
         self._client = client
         self._where = where
+        self._limits = limits
         self._came: list[tuple[str, bytes]] = []
 
     def retained(self, *filters: str) -> dict[str, bytes]:
@@ -93,8 +97,8 @@ class BrokerSession:
         return came
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Publish with QoS 1; what `receive` reads and writes takes it along."""
-        self._client.publish(topic, payload, qos=1)
+        """Publish with QoS 1, if the broker takes that; what `receive` reads and writes takes it along."""
+        self._send(Message(topic, payload, qos=1))
 
     def empty(self, topic: str, timeout_s: float = CONNECT_S) -> None:
         """Make the broker keep nothing of a topic.
@@ -102,18 +106,22 @@ class BrokerSession:
         Raises:
             NotReached: it does not confirm that.
         """
-        sent = self._client.publish(topic, b"", qos=1, retain=True)
+        sent = self._send(Message(topic, b"", qos=1, retain=True))
         until = time.monotonic() + timeout_s
         while not sent.is_published():
             if self._client.loop(0.05) != MQTTErrorCode.MQTT_ERR_SUCCESS or time.monotonic() > until:
                 raise NotReached(self._where, f"does not confirm that {topic} is emptied")
+
+    def _send(self, message: Message) -> MQTTMessageInfo:
+        message = message.within(self._limits)
+        return self._client.publish(message.topic, message.payload, message.qos, message.retain)
 
 
 @contextmanager
 def broker_session(
     config: MqttConfig, password: str | None, timeout_s: float = CONNECT_S
 ) -> Iterator[BrokerSession]:
-    """Connect as the daemon will; it is not `MqttClient` that does, since that one says `online`.
+    """Connect with the daemon's settings, but without its will and without saying `online`.
 
     Raises:
         NotReached: the broker cannot be reached, or refuses the connection.
@@ -131,7 +139,7 @@ def broker_session(
             _connect(client, config, where, timeout_s)
             why_version_refused = _await_answer(client, notes, version, where, timeout_s)
             if why_version_refused is None:
-                yield BrokerSession(client, version, where)
+                yield BrokerSession(client, version, where, notes.limits)
                 client.disconnect()
                 return
             why = why_version_refused

@@ -12,11 +12,12 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from posed.config import MqttConfig
 from posed.mqtt.attempt import ConnectOutcome, How, Notes, Received
+from posed.mqtt.broker import PublishResult
 from posed.mqtt.connection import Connection, Connector, Timing
 from posed.mqtt.connection_log import ConnectionLog
 from posed.mqtt.outbox import Message, OnResult, Outbox
@@ -48,6 +49,7 @@ class MqttClient:
         subscriptions: Sequence[str] = (),
         on_message: Callable[[Received], None] = lambda _: None,
         kept: Sequence[str] = (),
+        remedies: Mapping[str, str] | None = None,
         timing: Timing | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -63,6 +65,7 @@ class MqttClient:
             subscriptions: topic filters to subscribe to with QoS 1, on each connection.
             on_message: called with each message that comes, from the network thread: take it and return.
             kept: topics of which what the broker keeps already is wanted, too.
+            remedies: by topic, what else than a higher limit helps where a message is too large.
             timing: other than the usual times, for tests.
             jitter: random numbers, 0 to 1.
 
@@ -77,8 +80,8 @@ class MqttClient:
         self._offline = Message(availability_topic, OFFLINE, qos=1, retain=True)
         self._connector = Connector(config, password, client_id, self._offline, self._timing)
         self._versions = VersionChoice(config.protocol)
-        self._connection_log = ConnectionLog(f"mqtt {config.host}:{config.port}", client_id)
-        self._outbox = Outbox()
+        self._connection_log = ConnectionLog(f"mqtt {config.host}:{config.port}", client_id, remedies)
+        self._outbox = Outbox(self._connection_log.too_large)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._stop_by = 0.0
@@ -139,7 +142,7 @@ class MqttClient:
         qos: Literal[0, 1] = 0,
         retain: bool = False,
         expiry_s: int | None = None,
-    ) -> bool:
+    ) -> PublishResult:
         """Hand a message over for publishing, as `Broker.publish` says."""
         return self._outbox.publish(Message(topic, payload, qos, retain, expiry_s))
 
@@ -151,7 +154,7 @@ class MqttClient:
         *,
         retain: bool = False,
         expiry_s: int | None = None,
-    ) -> bool:
+    ) -> PublishResult:
         """Publish what the sender keeps until the broker has it, as `Broker.deliver` says."""
         return self._outbox.deliver(Message(topic, payload, 1, retain, expiry_s), on_result)
 
@@ -167,6 +170,9 @@ class MqttClient:
     def _pause_after(self, outcome: ConnectOutcome, lasted_s: float) -> float:
         """How long to wait until the next attempt, s; says why in the log."""
         self._connection_log.ended(outcome.why)
+        if outcome.how is How.LIMITED:
+            self._connection_log.info(f"{outcome.why}; connecting again within its limits")
+            return 0.0
         if self._versions.fall_back(outcome):
             self._connection_log.info(f"{outcome.why}; trying {self._versions.version}")
             return 0.0
@@ -190,16 +196,18 @@ class MqttClient:
                 or self._serve(connection)
             )
         finally:
+            self._connector.limits = connection.limits
             connection.close()
 
     def _serve(self, connection: Connection) -> ConnectOutcome:
         # Before `online`: who waits for that may ask at once.
-        self._subscriptions.subscribe(connection.client)
-        if not self._outbox.open(connection.client, self._online):
+        limits = connection.limits
+        connection.notes.unsubscribed = self._subscriptions.subscribe(connection.client, limits)
+        if not self._outbox.open(connection.client, limits, self._online):
             return ConnectOutcome(How.LOST, "stopping")
         self._versions.accept()
         try:
-            self._connection_log.connected(self._versions.version)
+            self._connection_log.connected(self._versions.version, limits)
             self._on_connect()
             self._loop(connection)
         finally:

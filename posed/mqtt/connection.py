@@ -15,13 +15,14 @@ from paho.mqtt.properties import Properties
 
 from posed.config import MqttConfig
 from posed.mqtt.attempt import ConnectOutcome, How, Notes, reason_of, tls_context
+from posed.mqtt.limits import BrokerLimits
 from posed.mqtt.outbox import Message
 from posed.mqtt.versions import Version, VersionChoice
 
 _MAX_INFLIGHT: Final = 10
-"""At most this many messages may be on the wire unacknowledged. MQTT 5 brokers close the connection over more
-than their Receive Maximum, which paho does not heed; the smallest default among common brokers is HiveMQ's,
-10."""
+"""At most this many messages may be on the wire unacknowledged, and fewer where the broker's Receive Maximum
+is lower; the smallest default among common brokers is HiveMQ's, 10. MQTT 5 brokers close the connection over
+more, and paho does not heed their word and takes another bound only before it connects."""
 
 _SEND_BUFFER_BYTES: Final = 64 * 1024
 """The system may buffer this much that is not sent yet; by itself Linux would buffer megabytes for a broker
@@ -73,15 +74,19 @@ class Connection:
         notes: what its callbacks report.
         config: the broker.
         timing: how long things may take.
+        assumed: the broker's limits that the client keeps within.
 
     Attributes:
         client: as above.
         notes: as above.
     """
 
-    def __init__(self, client: Client, notes: Notes, config: MqttConfig, timing: Timing) -> None:
+    def __init__(
+        self, client: Client, notes: Notes, config: MqttConfig, timing: Timing, assumed: BrokerLimits
+    ) -> None:
         self.client = client
         self.notes = notes
+        self._assumed = assumed
         self._config = config
         self._timing = timing
 
@@ -115,7 +120,29 @@ class Connection:
             if time.monotonic() > answer_by:
                 how = How.VERSION_REFUSED if versions.is_uncertain else How.UNREACHABLE
                 return ConnectOutcome(how, f"no answer to MQTT {versions.version} within {timeout_s:g} s")
-        return self.notes.refusal(versions.version)
+        refusal = self.notes.refusal(versions.version)
+        if not self._offered_too_much():
+            return refusal
+        if refusal is not None:
+            return ConnectOutcome(How.LIMITED, refusal.why)
+        self.leave()
+        why = f"takes only {self.limits.receive_maximum} at a time of the messages that it has to acknowledge"
+        return ConnectOutcome(How.LIMITED, why)
+
+    @property
+    def limits(self) -> BrokerLimits:
+        """What the broker takes, as far as this connection has heard."""
+        connack = self.notes.connack
+        if connack is None:
+            return self._assumed
+        return self._assumed.after_refusal(connack) if connack.is_failure else self.notes.limits
+
+    def _offered_too_much(self) -> bool:
+        """Whether the broker refused the will or a window so large: paho sets both before it connects."""
+        connack = self.notes.connack
+        if connack is None or connack.is_failure:
+            return self.limits != self._assumed
+        return self.limits.receive_maximum < self.client.max_inflight_messages
 
     def step(self, wait_s: float) -> bool:
         """Read and write what there is, after `wait_s` seconds at most; False if the connection failed."""
@@ -125,10 +152,16 @@ class Connection:
         """Send DISCONNECT, so that the broker does not publish the will."""
         self.client.disconnect()
 
+    def leave(self) -> None:
+        """Disconnect before anything was published."""
+        self.disconnect()
+        self.step(0.1)
+
     def outcome(self) -> ConnectOutcome:
         """How a connection that was accepted has ended."""
         why = self.notes.end or self.notes.error or "closed by the broker"
-        return ConnectOutcome(How.LOST, f"connection lost: {why}")
+        explained = bool(self.notes.end) and "taken over" not in self.notes.end
+        return ConnectOutcome(How.LOST, f"connection lost: {why}", explained)
 
     def close(self) -> None:
         """Close the socket, if there is one."""
@@ -146,6 +179,9 @@ class Connector:
         will: the broker publishes this message when a connection ends without DISCONNECT.
         timing: how long things may take.
 
+    Attributes:
+        limits: what the broker takes, as far as is known; connections keep within that.
+
     Raises:
         ConfigError: a certificate or key cannot be used.
     """
@@ -159,6 +195,7 @@ class Connector:
         self._will = will
         self._timing = timing
         self._tls = None if config.tls is None else tls_context(config.tls)
+        self.limits = BrokerLimits()
 
     @property
     def is_insecure(self) -> bool:
@@ -178,7 +215,7 @@ class Connector:
         client.on_subscribe = notes.on_subscribe
         client.on_message = notes.on_message
         client.on_log = notes.on_log
-        return Connection(client, notes, self._config, self._timing)
+        return Connection(client, notes, self._config, self._timing, self.limits)
 
     def _new_client(self, version: Version) -> Client:
         client = Client(
@@ -188,8 +225,9 @@ class Connector:
             reconnect_on_failure=False,
         )
         client.connect_timeout = self._timing.connect_timeout_s
-        client.max_inflight_messages = _MAX_INFLIGHT
-        client.will_set(self._will.topic, self._will.payload, self._will.qos, self._will.retain)
+        client.max_inflight_messages = min(_MAX_INFLIGHT, self.limits.receive_maximum)
+        will = self._will.within(self.limits)
+        client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.username_pw_set(self._config.username, self._password)
         if self._tls is not None:
             client.tls_set_context(self._tls)

@@ -9,7 +9,7 @@ from posed.config import Config
 from posed.messages.topics import Topics
 from posed.mqtt.broker import Broker
 from posed.mqtt.discovery import DiscoveryPublisher
-from posed.mqtt.homeassistant import TEMPERATURE, announcements
+from posed.mqtt.homeassistant import TEMPERATURE, announcements, device_topic
 
 
 class DiscoveredDevice:
@@ -74,3 +74,8 @@ class DiscoveredDevice:
             or self._temperature_c() is not None
             or (not engine_is_known and self._publisher.knows(TEMPERATURE))
         )
+
+
+def remedies(config: Config) -> dict[str, str]:
+    """By topic, which setting helps where the broker takes no message as large as discovery's."""
+    return {device_topic(config): "homeassistant.discovery: components"}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from posed.files import replace_file
-from posed.mqtt.broker import Broker, DeliveryResult
+from posed.mqtt.broker import Broker, DeliveryResult, PublishResult
 from posed.mqtt.homeassistant import MIGRATE, Announcement, key_of
 from posed.timing import NotBefore
 
@@ -134,9 +134,11 @@ class DiscoveryPublisher:
             if self._on_the_way >= _WINDOW:
                 return False
             topic, payload = step[0]
-            if not self._broker.deliver(topic, payload, self._on_answer, retain=True):
+            result = self._broker.deliver(topic, payload, self._on_answer, retain=True)
+            if result is PublishResult.NOT_NOW:
                 return False
-            self._on_the_way += 1
+            self._on_the_way += bool(result)
+            self._refused |= not result
             step.pop(0)
             moved = payload == MIGRATE
             if moved and not step:

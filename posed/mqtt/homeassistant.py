@@ -105,9 +105,7 @@ def announcements(config: Config, model: str, *, has_temperature: bool) -> dict[
     shared = _shared(config, device_id, model)
     if settings.discovery == "device":
         payload = shared | {"components": found}
-        return {
-            f"{settings.prefix}/device/{device_id}/config": Announcement(payload, frozenset(path.values()))
-        }
+        return {device_topic(config): Announcement(payload, frozenset(path.values()))}
     return {
         f"{path[key]}/config": Announcement(
             shared | {name: value for name, value in entity.items() if name != "platform"},
@@ -115,6 +113,11 @@ def announcements(config: Config, model: str, *, has_temperature: bool) -> dict[
         )
         for key, entity in found.items()
     }
+
+
+def device_topic(config: Config) -> str:
+    """Where everything is announced in one message."""
+    return f"{config.homeassistant.prefix}/device/{device_id_of(config)}/config"
 
 
 def device_id_of(config: Config) -> str:

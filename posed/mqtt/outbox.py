@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from paho.mqtt.client import Client, MQTTMessageInfo
@@ -14,13 +15,15 @@ from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from posed.mqtt.broker import DeliveryResult
+from posed.mqtt.broker import DeliveryResult, PublishResult
+from posed.mqtt.limits import BrokerLimits
 
 MAX_WAITING: Final = 32
 """At most this many messages of one QoS may wait to be written (0) or acknowledged (1): about a second of
 poses."""
 
 OnResult = Callable[[DeliveryResult], None]
+OnTooLarge = Callable[["Message", int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,24 @@ class Message:
     retain: bool = False
     expiry_s: int | None = None
 
+    def within(self, limits: BrokerLimits) -> Message:
+        """The message with the QoS that the broker takes, and retained only where it keeps such messages."""
+        qos, retain = min(self.qos, limits.max_qos), self.retain and limits.retain
+        return self if (qos, retain) == (self.qos, self.retain) else replace(self, qos=qos, retain=retain)
+
+    @property
+    def packet_bytes(self) -> int:
+        """How large its MQTT 5 packet is, in bytes. Source: MQTT 5.0, 3.3."""
+        topic, packet_id = 2 + len(self.topic.encode()), 2 if self.qos else 0
+        properties = 1 if self.expiry_s is None else 6
+        rest = topic + packet_id + properties + len(self.payload)
+        return 1 + _length_bytes(rest) + rest
+
+
+def _length_bytes(length: int) -> int:
+    """How many bytes a packet's length takes, of seven bits each. Source: MQTT 5.0, 1.5.5."""
+    return max(1, math.ceil(length.bit_length() / 7))
+
 
 class PendingMessages:
     """The messages of one connection that are not known to have arrived.
@@ -42,29 +63,44 @@ class PendingMessages:
 
     Args:
         client: the accepted connection.
+        limits: what the broker takes.
+        on_too_large: called with a message that is larger, and with the bound, in bytes.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, limits: BrokerLimits, on_too_large: OnTooLarge) -> None:
         self._client = client
+        self._limits = limits
+        self._on_too_large = on_too_large
         self._takes_properties = client.protocol == MQTTProtocolVersion.MQTTv5
         self._waiting: dict[int, deque[MQTTMessageInfo]] = {0: deque(), 1: deque()}
         self._kept: dict[int, tuple[MQTTMessageInfo, OnResult]] = {}
 
-    def send(self, message: Message, on_result: OnResult | None = None) -> bool:
-        """Send a message; False where too many are waiting already."""
+    def send(self, message: Message, on_result: OnResult | None = None) -> PublishResult:
+        """Send a message as the broker takes it, unless too many are waiting already or it is too large."""
+        message = message.within(self._limits)
+        if self._is_too_large(message):
+            return PublishResult.TOO_LARGE
         self._forget_finished(message.qos)
         if len(self._waiting[message.qos]) >= MAX_WAITING:
-            return False
+            return PublishResult.NOT_NOW
         info = self.send_unbounded(message)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            return False
+            return PublishResult.NOT_NOW
         self._waiting[message.qos].append(info)
         if on_result is not None:
             self._kept[info.mid] = info, on_result
+        return PublishResult.TAKEN
+
+    def _is_too_large(self, message: Message) -> bool:
+        limit = self._limits.max_packet_bytes
+        if limit is None or message.packet_bytes <= limit:
+            return False
+        self._on_too_large(message, limit)
         return True
 
     def send_unbounded(self, message: Message) -> MQTTMessageInfo:
         """Send a message however many are waiting."""
+        message = message.within(self._limits)
         expiry_s = message.expiry_s if self._takes_properties else None
         properties = None if expiry_s is None else _expiry(expiry_s)
         return self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
@@ -102,9 +138,14 @@ class Outbox:
     `publish`, `deliver`, `close` and the properties may be used from any thread, the other methods from the
     network thread alone. The lock guards the connection that messages go to, and is never held while a
     sender's `on_result` runs.
+
+    Args:
+        on_too_large: called with each message that the broker does not take for its size, and with the bound
+            in bytes, from the thread that sends it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_too_large: OnTooLarge) -> None:
+        self._on_too_large = on_too_large
         self._lock = threading.Lock()
         self._pending: PendingMessages | None = None
         self._farewell: MQTTMessageInfo | None = None
@@ -126,23 +167,24 @@ class Outbox:
         """Whether the broker has the message that `close` published."""
         return self._farewell is not None and self._farewell.is_published()
 
-    def publish(self, message: Message) -> bool:
-        """Send a message; False if it was dropped, which is counted."""
+    def publish(self, message: Message) -> PublishResult:
+        """Send a message; if it is not taken, it is dropped, which is counted."""
         with self._lock:
             taken = self._take(message)
             self._dropped += not taken
         return taken
 
-    def deliver(self, message: Message, on_result: OnResult) -> bool:
-        """Send a message that its sender keeps; False if it cannot go out now."""
+    def deliver(self, message: Message, on_result: OnResult) -> PublishResult:
+        """Send a message that its sender keeps."""
         with self._lock:
             return self._take(message, on_result)
 
-    def open(self, client: Client, greeting: Message) -> bool:
+    def open(self, client: Client, limits: BrokerLimits, greeting: Message) -> bool:
         """Send everything through an accepted connection from now on.
 
         Args:
             client: the connection.
+            limits: what the broker takes.
             greeting: goes out before all others.
 
         Returns:
@@ -151,7 +193,7 @@ class Outbox:
         with self._lock:
             if self._closed:
                 return False
-            pending = PendingMessages(client)
+            pending = PendingMessages(client, limits, self._on_too_large)
             pending.send(greeting)
             self._pending = pending
         return True
@@ -187,9 +229,9 @@ class Outbox:
         for on_result in pending.take_all():
             on_result(DeliveryResult.LOST)
 
-    def _take(self, message: Message, on_result: OnResult | None = None) -> bool:
+    def _take(self, message: Message, on_result: OnResult | None = None) -> PublishResult:
         if self._pending is None or self._closed:
-            return False
+            return PublishResult.NOT_NOW
         return self._pending.send(message, on_result)
 
     def _report(self, pending: PendingMessages, acknowledgements: deque[tuple[int, bool]]) -> None:

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Final
 
 from posed.drawing.privacy import jpeg
+from posed.errors import RequestError
 from posed.frame import Frame, Image
 from posed.messages.reports import poses_message, zone_message
 from posed.messages.structs import Sender, State, encode, tracked_messages
 from posed.messages.topics import Topics
-from posed.mqtt.broker import Broker
+from posed.mqtt.broker import Broker, PublishResult
 from posed.mqtt.client import ONLINE
 from posed.mqtt.retained import RetainedPublisher
 from posed.people.events import TrackedPerson
@@ -91,7 +92,16 @@ class Reporter:
         ]
         return all(taken)
 
-    def picture(self, image: Image) -> int | None:
-        """Publish a picture; how many bytes it has, or None if the broker's queue is full."""
+    def picture(self, image: Image) -> int:
+        """Publish a picture; how many bytes it has.
+
+        Raises:
+            RequestError: the broker's queue is full, or the picture is larger than the broker takes.
+        """
         payload = jpeg(image)
-        return len(payload) if self._broker.publish(self._topics.snapshot, payload) else None
+        match self._broker.publish(self._topics.snapshot, payload):
+            case PublishResult.NOT_NOW:
+                raise RequestError("snapshot: too much is waiting for the broker")
+            case PublishResult.TOO_LARGE:
+                raise RequestError(f"snapshot: has {len(payload)} bytes, more than the broker takes")
+        return len(payload)

@@ -22,7 +22,7 @@ from posed.log import Throttled
 from posed.messages.structs import Envelope, Request, Response, encode
 from posed.messages.topics import Topics
 from posed.mqtt.attempt import Received
-from posed.mqtt.broker import Broker
+from posed.mqtt.broker import Broker, PublishResult
 from posed.timing import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,15 @@ class Requests:
             verb, payload = self._waiting.popleft()
             response = self.answer(verb, payload)
             log.debug("request %s: %s", verb, response.status)
-            broker.publish(self._topics.response(verb), encode(response), qos=1)
+            result = broker.publish(self._topics.response(verb), encode(response), qos=1)
+            if result is PublishResult.TOO_LARGE:
+                self._say_too_large(broker, verb, response)
+
+    def _say_too_large(self, broker: Broker, verb: str, response: Response[Struct]) -> None:
+        """Answer at least that there is an answer, which the broker does not take."""
+        error = f"{response.status}, but the answer is larger than the broker takes"
+        short: Response[Struct] = Response(transaction=response.transaction, status="error", error=error)
+        broker.publish(self._topics.response(verb), encode(short), qos=1)
 
     def answer(self, verb: str, payload: bytes) -> Response[Struct]:
         """Do what is asked for, or say why not.

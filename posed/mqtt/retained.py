@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
 from posed.messages.structs import encode
-from posed.mqtt.broker import Broker
+from posed.mqtt.broker import Broker, PublishResult
 
 INTERVAL_S: Final = 30.0
 """Each message is published at least this often, s."""
@@ -43,7 +43,7 @@ class RetainedPublisher:
             spacing_s: how soon after the last message the next may follow, s; until then a change waits.
 
         Returns:
-            False if the broker's queue is full, or there is no connection.
+            False if it has to be tried again: the broker's queue is full, or there is no connection.
         """
         essence, published_at = self._published.get(topic, (None, None))
         now = self._clock()
@@ -52,10 +52,11 @@ class RetainedPublisher:
         message = make()
         if published_at is not None and now - published_at < INTERVAL_S and essence == message.essence:
             return True
-        taken = self._broker.publish(topic, encode(message), qos=1, retain=True)
-        if taken:
-            self._published[topic] = message.essence, now
-        return taken
+        result = self._broker.publish(topic, encode(message), qos=1, retain=True)
+        if result is PublishResult.NOT_NOW:
+            return False
+        self._published[topic] = message.essence, now
+        return True
 
     def again(self) -> None:
         """Let everything be published again; any thread may call this."""

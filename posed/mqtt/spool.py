@@ -160,7 +160,7 @@ class Spool:
 
     def tell_again(self) -> None:
         """Tell falls again, on every connection: a broker may have lost its memory."""
-        self._publisher.publish_falls_again()
+        self._publisher.publish_again()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything that was handed over is on disk.

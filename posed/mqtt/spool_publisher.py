@@ -11,7 +11,7 @@ from typing import Final
 
 from posed.messages.structs import FallMessage, encode, rfc3339
 from posed.messages.topics import Topics
-from posed.mqtt.broker import Broker, DeliveryResult
+from posed.mqtt.broker import Broker, DeliveryResult, PublishResult
 from posed.mqtt.spool_contents import SpoolContents
 from posed.mqtt.spool_writer import RETRY_MAX_S, RETRY_MIN_S
 from posed.mqtt.store import Fall, Moment
@@ -52,12 +52,15 @@ class SpoolPublisher:
         self._wake = wake
         self._now = now
         self._published_falls: tuple[Fall, ...] | None = None
+        self._too_large: set[str] = set()
+        """Ids of events that this connection does not take."""
         self._backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S, random.random)
         self._next = NotBefore()
 
-    def publish_falls_again(self) -> None:
-        """Publish whether somebody lies fallen once more; from any thread."""
+    def publish_again(self) -> None:
+        """Publish whether somebody lies fallen once more, and try what was too large; from any thread."""
         self._published_falls = None
+        self._too_large = set()
         self._wake.set()
 
     def publish(self, *, writable: bool) -> None:
@@ -74,10 +77,14 @@ class SpoolPublisher:
             self._publish_falls(writable)
             events = list(self._contents.events)
             room = WINDOW - sum(event.on_its_way for event in events)
-            ready = [event for event in events if not event.on_its_way and (event.on_disk or not writable)]
+            ready = [event for event in events if self._is_ready(event, writable=writable)]
             for event in ready[: max(room, 0)]:
                 if not self._send(event, now):
                     return
+
+    def _is_ready(self, event: WaitingEvent, *, writable: bool) -> bool:
+        waits = not event.on_its_way and event.stored.id not in self._too_large
+        return waits and (event.on_disk or not writable)
 
     def _drop_expired(self, now: Moment) -> None:
         if self._contents.events.drop_expired(now):
@@ -85,14 +92,16 @@ class SpoolPublisher:
             self._wake.set()
 
     def _send(self, event: WaitingEvent, now: Moment) -> bool:
+        """Send an event; False where the broker has no room for more."""
         # The broker, too, is to forget what comes too late for a subscriber that is away.
         time_left_s = self._contents.events.time_left_s(event, now)
         expiry_s = None if event.stored.lasts else max(1, math.ceil(time_left_s))
         on_answer = partial(self._on_answer, event)
-        event.on_its_way = self._broker.deliver(
-            self._topics.events, event.stored.payload, on_answer, expiry_s=expiry_s
-        )
-        return event.on_its_way
+        result = self._broker.deliver(self._topics.events, event.stored.payload, on_answer, expiry_s=expiry_s)
+        event.on_its_way = bool(result)
+        if result is PublishResult.TOO_LARGE:
+            self._too_large.add(event.stored.id)
+        return result is not PublishResult.NOT_NOW
 
     def _on_answer(self, event: WaitingEvent, answer: DeliveryResult) -> None:
         with self._contents.changed:
@@ -110,7 +119,8 @@ class SpoolPublisher:
         if writable and not contents.falls_are_on_disk:
             return
         message = self._fall_message(falls)
-        if self._broker.deliver(self._topics.fall, encode(message), self._on_falls_answer, retain=True):
+        result = self._broker.deliver(self._topics.fall, encode(message), self._on_falls_answer, retain=True)
+        if result is not PublishResult.NOT_NOW:
             self._published_falls = falls
 
     def _fall_message(self, falls: tuple[Fall, ...]) -> FallMessage:

@@ -12,6 +12,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from posed.mqtt.attempt import Received
+from posed.mqtt.limits import BrokerLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +29,24 @@ class Subscriptions:
     retained: Sequence[str]
     on_message: Callable[[Received], None]
 
-    def subscribe(self, client: Client) -> None:
-        """Subscribe to everything with QoS 1."""
+    def subscribe(self, client: Client, limits: BrokerLimits) -> str | None:
+        """Subscribe with QoS 1 to everything that the broker takes; returns what it does not, or None."""
         for topic_filter in self.fresh:
-            client.subscribe(topic_filter, **_without_retained(client))
+            if limits.wildcards or not _has_wildcard(topic_filter):
+                client.subscribe(topic_filter, **_without_retained(client))
         for topic_filter in self.retained:
             client.subscribe(topic_filter, qos=1)
+        refused = not limits.wildcards and any(map(_has_wildcard, self.fresh))
+        return "wildcard subscriptions not supported" if refused else None
 
     def pass_on(self, messages: deque[Received]) -> None:
         """Hand over what has arrived, and empty the queue."""
         while messages:
             self.on_message(messages.popleft())
+
+
+def _has_wildcard(topic_filter: str) -> bool:
+    return "+" in topic_filter or "#" in topic_filter
 
 
 def _without_retained(client: Client) -> dict[str, Any]:

@@ -143,6 +143,34 @@ def broker_hangs(bench: Bench) -> str:
     return f"frozen for 14 s; {bench.state('dropped', 'mqtt')} poses dropped and counted"
 
 
+def broker_small_packets(bench: Bench) -> str:
+    """The broker takes no packet as large as discovery's: that is left out, and all else goes on."""
+    bench.broker_lines += ["max_packet_size 8192"]
+    bench.start()
+    bench.says("is not published: it has")
+    stays_connected(bench)
+    bench.ends()
+    return "discovery is left out, says so once"
+
+
+def broker_without_memory(bench: Bench) -> str:
+    """The broker keeps no retained messages, and refuses a will that is retained."""
+    bench.broker_lines += ["retain_available false", "max_inflight_messages 2"]
+    bench.start()
+    bench.says("keeps no retained messages")
+    stays_connected(bench)
+    bench.ends()
+    return "nothing is retained, says so once"
+
+
+def stays_connected(bench: Bench) -> None:
+    """For longer than it would take to connect anew, with one line that warns of the broker."""
+    time.sleep(8)
+    for text in ("connected with MQTT 5", "WARNING mqtt"):
+        if (times := bench.log().count(text)) != 1:
+            raise FailedError(f"{text!r} {times} times in the log")
+
+
 def camera(bench: Bench) -> PictureServer:
     """A camera on the network instead of pictures, not there yet."""
     names = sorted((bench.folder / "pictures").iterdir(), key=lambda path: int(path.stem))
@@ -593,6 +621,8 @@ ROWS: Final[dict[str, Callable[[Bench], str]]] = {
     "broker: half-open, long": half_open(40),
     "broker: slow": broker_slow,
     "broker: hangs, full queue": broker_hangs,
+    "broker: small packets": broker_small_packets,
+    "broker: nothing retained": broker_without_memory,
     "camera: absent at start": camera_absent,
     "camera: hangs in read": camera_hangs,
     "camera: disconnects": camera_disconnects,
