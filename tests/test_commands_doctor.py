@@ -9,14 +9,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from posed.commands.doctor import checks, examine
+from posed.commands.doctor.broker import EVENT_BYTES, check_broker
 from posed.commands.doctor.checks import (
     Check,
     Service,
-    check_broker,
     check_camera,
     check_disk,
     check_edgetpu,
@@ -31,7 +32,10 @@ from posed.commands.doctor.checks import (
 from posed.commands.doctor.examine import show
 from posed.commands.setup import check
 from posed.config import Config, secrets
-from tests.brokers import Mosquitto, free_port
+from posed.messages.structs import EventMessage, encode, person_message
+from posed.mqtt.outbox import Message
+from posed.pose import Pose
+from tests.brokers import Mosquitto, Subscriber, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import posed
 
@@ -297,6 +301,67 @@ def test_a_broker_is_connected_to(tmp_path):
     assert "c4nary" not in repr(wrong)
     away = check_broker(config(mqtt={"host": "127.0.0.1", "port": free_port()}))
     assert (away.status, away.found.rpartition(": ")[2]) == ("failed", "connection refused")
+
+
+@pytest.mark.parametrize(
+    ("lines", "found", "remedy"),
+    [
+        (
+            ["max_packet_size 8192"],
+            "messages of discovery have up to 9",
+            "homeassistant.discovery: components, or a",
+        ),
+        (["max_packet_size 1000"], "events have up to 2000 and messages of discovery", "max_packet_size"),
+        (["retain_available false"], "keeps no retained messages", "retain_available true"),
+        (["max_qos 0"], "takes QoS 0 alone", "max_qos 1"),
+    ],
+)
+def test_what_the_broker_does_not_take_is_a_warning(tmp_path, lines, found, remedy):
+    with Mosquitto(tmp_path, lines=tuple(lines)) as broker:
+        checked = check_broker(config(mqtt={"host": "127.0.0.1", "port": broker.port, "protocol": "5"}))
+    assert (checked.status, found in checked.found, remedy in checked.remedy) == ("warning", True, True)
+
+
+def test_discovery_in_components_is_smaller(tmp_path):
+    with Mosquitto(tmp_path, lines=("max_packet_size 8192",)) as broker:
+        mqtt = {"host": "127.0.0.1", "port": broker.port}
+        assert check_broker(config(mqtt=mqtt, homeassistant={"discovery": "components"})).status == "ok"
+
+
+def test_a_will_that_the_broker_does_not_take_is_a_failure(tmp_path):
+    # With MQTT 3.1.1 it cannot say why; others refuse the will's topic by their rules.
+    with Mosquitto(tmp_path, lines=("retain_available false",)) as broker:
+        mqtt = {"host": "127.0.0.1", "port": broker.port, "protocol": "3.1.1"}
+        checked = check_broker(config(mqtt=mqtt))
+    assert checked.status == "failed"
+    assert "(with a last will on posed/hall/availability, as the daemon has)" in checked.found
+
+
+def test_a_broker_is_left_as_it_was(tmp_path):
+    with Mosquitto(tmp_path) as broker, Subscriber(broker.port) as seen:
+        check_broker(config(mqtt={"host": "127.0.0.1", "port": broker.port}))
+        seen.publish("end")
+        seen.wait_for("end", b"")
+    assert [message.topic for message in seen.messages] == ["end"]
+
+
+def test_an_event_with_everything_has_no_more_bytes_than_doctor_says():
+    pose = Pose(np.full((17, 2), 1234.5), np.full(17, 0.999), 0.999)
+    detail = {"seen": "vanished", "ago_s": 12.3, "lying_s": 12.3, "before": "standing", "speed": 1.23} | {
+        f"{name}_s": 12.3 for name in ("head_low", "flat", "along_view", "not_lying")
+    }
+    event = EventMessage(
+        id="0" * 26,
+        type="fall",
+        device="d" * 20,
+        run="0" * 8,
+        time="2026-11-22T11:00:00.123Z",
+        person=1234,
+        zone="z" * 20,
+        detail=detail,
+        keypoints=person_message(pose, 0.2).keypoints,
+    )
+    assert Message("posed/" + "d" * 20 + "/events", encode(event), 1).packet_bytes <= EVENT_BYTES
 
 
 def test_the_pitch_is_found_where_the_daemon_keeps_it(tmp_path):

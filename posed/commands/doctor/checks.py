@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Final, Literal
 
 from posed.commands.bench.machine import throttling
-from posed.commands.setup.check import CameraHangs, try_broker, try_camera
+from posed.commands.setup.check import CameraHangs, try_camera
 from posed.commands.setup.find import find_cameras
-from posed.config import CameraConfig, Config, damaged_file, mqtt_password
+from posed.config import CameraConfig, Config, damaged_file
 from posed.engine.compatibility import LIBRARY, Delegate, check_compatibility, library_version
 from posed.engine.tflite import find_runtime
-from posed.errors import BrokerError, CameraError, ConfigError, EngineError, ModelError
+from posed.errors import CameraError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair
-from posed.mqtt.broker_session import NotReached
 from posed.paths import cache_folder
 from posed.people.pitch import Pitch
 
@@ -62,13 +61,6 @@ _USB_IDS: Final = {
 
 _PCIE_IDS: Final = ("0x1ac1", "0x089a")
 """A Coral PCIe Accelerator has these ids: Global Unichip, Coral Edge TPU."""
-
-_LOGIN: Final = "user and password in mqtt.username and mqtt.password; sudo posed setup asks for them"
-_BROKER_REMEDIES: Final = {
-    "login": _LOGIN,
-    "authority": "the authority that signed the broker's certificate in mqtt.tls.ca",
-    "tls": "a broker behind TLS needs mqtt.tls: {} and usually port 8883",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,24 +422,6 @@ def check_pitch(config: Config, file: Path) -> Check:
         remedy = "mount it lower, or let it look more level; at 1.3 to 2.5 m, looking ahead"
         return Check("pitch", "warning", f"the camera {pitch.words}, and falls may be missed", remedy)
     return Check("pitch", "ok", f"the camera {pitch.words}")
-
-
-def check_broker(config: Config) -> Check:
-    """Whether the broker accepts us."""
-    try:
-        reached = try_broker(config.mqtt, mqtt_password(config.mqtt))
-    except ConfigError as error:
-        return Check("broker", "failed", "; ".join(error.problems), _LOGIN)
-    except BrokerError as error:
-        remedy = _BROKER_REMEDIES.get((isinstance(error, NotReached) and error.remedy) or "", "")
-        return Check(
-            "broker", "failed", str(error), remedy or "mqtt.host and mqtt.port; is the broker running?"
-        )
-    where = f"{config.mqtt.host}:{config.mqtt.port}"
-    if config.mqtt.tls is not None and config.mqtt.tls.insecure:
-        found = f"{where}, whose certificate is not verified"
-        return Check("broker", "warning", found, "mqtt.tls.ca, without mqtt.tls.insecure")
-    return Check("broker", "ok", f"{where}, MQTT {reached.version}")
 
 
 def check_clock() -> Check:

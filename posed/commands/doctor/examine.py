@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from posed import __version__
+from posed.commands.doctor.broker import check_broker
 from posed.commands.doctor.checks import (
     Check,
     ask_systemd,
-    check_broker,
     check_camera,
     check_clock,
     check_disk,
