@@ -93,3 +93,15 @@ def test_a_device_that_is_online_is_not_forgotten_unless_forced(tmp_path, broker
     assert kept(broker) == set(OURS)
     assert posed(tmp_path, "mqtt", "forget", "--config", config, "--force").returncode == 0
     assert kept(broker) == set()
+
+
+def test_a_broker_that_keeps_nothing_has_its_subscribers_forget(tmp_path):
+    with (
+        Mosquitto(tmp_path, lines=("retain_available false", "max_qos 0")) as broker,
+        Subscriber(broker.port) as home,
+    ):
+        settings = {"device": "hall", "mqtt": {"host": "127.0.0.1", "port": broker.port}}
+        (tmp_path / "posed.yaml").write_text(yaml.safe_dump(settings))
+        done = posed(tmp_path, "mqtt", "forget", "--config", tmp_path / "posed.yaml")
+        assert (done.returncode, done.stderr) == (0, "")
+        home.wait_for(DEVICE, b"")

@@ -112,6 +112,18 @@ class BrokerSession:
             if self._client.loop(0.05) != MQTTErrorCode.MQTT_ERR_SUCCESS or time.monotonic() > until:
                 raise NotReached(self._where, f"does not confirm that {topic} is emptied")
 
+    def settle(self, timeout_s: float) -> None:
+        """Wait until the broker has read everything, where it acknowledges no message but this."""
+        if self._limits.max_qos > 0:
+            return
+        answers: list[int] = []
+        self._client.on_unsubscribe = lambda _client, _data, packet_id, *_: answers.append(packet_id)
+        self._client.unsubscribe("#")
+        until = time.monotonic() + timeout_s
+        while not answers and time.monotonic() < until:
+            if self._client.loop(0.05) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return
+
     def _send(self, message: Message) -> MQTTMessageInfo:
         message = message.within(self._limits)
         return self._client.publish(message.topic, message.payload, message.qos, message.retain)
@@ -139,7 +151,9 @@ def broker_session(
             _connect(client, config, where, timeout_s)
             why_version_refused = _await_answer(client, notes, version, where, timeout_s)
             if why_version_refused is None:
-                yield BrokerSession(client, version, where, notes.limits)
+                session = BrokerSession(client, version, where, notes.limits)
+                yield session
+                session.settle(timeout_s)
                 client.disconnect()
                 return
             why = why_version_refused
