@@ -112,6 +112,9 @@ def setup(
         typer.Option(metavar="KIND[:SOURCE]", help="picamera2, video:/dev/video0, …, a file or a URL."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
+    web: Annotated[
+        bool | None, typer.Option("--web/--no-web", help="Serve the live view to browsers on this machine.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what is found.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing file; keep answers that fail their test.")
@@ -124,7 +127,8 @@ def setup(
 
     start_log("error")
     set_up(
-        config, Given(device, broker, username, password_file, tls, ca, camera, model, yes=yes, force=force)
+        config,
+        Given(device, broker, username, password_file, tls, ca, camera, model, web, yes=yes, force=force),
     )
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -104,14 +104,14 @@ def flags_for(broker: Mosquitto | Amqtt, *more: str) -> tuple[str, ...]:
 class Terminal:
     """`posed setup` with somebody before it, who waits for each question."""
 
-    def __init__(self, home: Path, *flags: str) -> None:
+    def __init__(self, home: Path, *flags: str, inside: Sequence[str] = ()) -> None:
         self.text = ""
         self._read_to = 0
         self._terminal, terminal = pty.openpty()
         # The password is read from the controlling terminal, which a session without one gets by opening it.
         become = "import os; os.close(os.open(os.ttyname(0), os.O_RDWR)); "
         self._process = subprocess.Popen(
-            [sys.executable, "-c", become + POSED, "setup", *flags],
+            [*inside, sys.executable, "-c", become + POSED, "setup", *flags],
             cwd=home,
             env=environment(home),
             stdin=terminal,
@@ -206,16 +206,21 @@ def test_a_broker_on_this_machine_comes_first(mosquitto: Mosquitto) -> None:
     assert found[0] == FoundBroker("localhost", mosquitto.port, False, "on this machine")
 
 
-def test_without_a_network_no_broker_is_found_and_nothing_said(home: Path) -> None:
+def without_network() -> list[str]:
+    """What runs a command in a network without interfaces; skips where that is not possible."""
     unshare = shutil.which("unshare")
-    search = "from posed.commands.setup.find import find_brokers; print(find_brokers(0.1))"
     if (
         unshare is None
         or subprocess.run([unshare, "-rn", "true"], capture_output=True, check=False).returncode
     ):
         pytest.skip("needs a network namespace without interfaces, which unshare may not make here")
+    return [unshare, "-rn"]
+
+
+def test_without_a_network_no_broker_is_found_and_nothing_said(home: Path) -> None:
+    search = "from posed.commands.setup.find import find_brokers; print(find_brokers(0.1))"
     found = subprocess.run(
-        [unshare, "-rn", sys.executable, "-c", search], capture_output=True, text=True, check=True
+        [*without_network(), sys.executable, "-c", search], capture_output=True, text=True, check=True
     )
     assert (found.stdout, found.stderr) == ("[]\n", "")
 
@@ -335,6 +340,35 @@ def test_without_a_terminal_a_missing_camera_is_one_line_with_the_flag(
         flags_only(mosquitto.port, camera=None, yes=True)
     rule = "give one with --camera KIND[:SOURCE] (--camera synthetic draws people)"
     assert raised.value.problems == (f"camera: none found; {rule}",)
+
+
+def test_without_a_terminal_no_broker_is_one_line_with_what_helps(home: Path) -> None:
+    done = subprocess.run(
+        [*without_network(), sys.executable, "-c", POSED, "setup", "--camera", "room.png"],
+        cwd=home,
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    wanted = "give one with --broker HOST[:PORT], or install one here: sudo apt-get install mosquitto"
+    assert (done.returncode, done.stderr) == (2, f"broker: none found by mDNS or on this machine; {wanted}\n")
+
+
+def test_drawn_people_get_a_model_that_knows_them_unless_one_is_given(
+    home: Path, mosquitto: Mosquitto, flags_only: Setup
+) -> None:
+    flags_only(mosquitto.port, camera="synthetic")
+    assert load(home / "posed.yaml", {}).model.name == "drawings-257x353-16"
+    flags_only(mosquitto.port, camera="synthetic", model="drawings-257x353-8", force=True)
+    assert load(home / "posed.yaml", {}).model.name == "drawings-257x353-8"
+
+
+def test_the_live_view_has_a_flag(home: Path, mosquitto: Mosquitto, flags_only: Setup) -> None:
+    flags_only(mosquitto.port, web=True)
+    assert load(home / "posed.yaml", {}).web.enabled
 
 
 def test_an_absent_broker_is_kept_by_force(
@@ -558,7 +592,8 @@ def test_a_whole_run_at_a_terminal(home: Path, guarded: Mosquitto, mdns: Zerocon
         assert "synthetic" in terminal.answer("Camera: number", "/dev/video99")
         assert "no such device" in terminal.answer("Keep it anyway?", "n")
         terminal.answer("Camera: number", "room.png")
-        assert "64×48 px" in terminal.answer("Download it now?", "n")
+        assert "64×48 px" in terminal.answer("Serve the live view", "")
+        terminal.answer("Download it now?", "n")
         assert terminal.end() == 0
     assert "first: posed model pull coral-353x481" in terminal.text
     assert f"next: posed run --config {home}/posed.yaml" in terminal.text
@@ -569,6 +604,27 @@ def test_a_whole_run_at_a_terminal(home: Path, guarded: Mosquitto, mdns: Zerocon
     assert (home / "secrets.yaml").stat().st_mode & 0o777 == 0o600
     assert "password: !secret mqtt\n" in (home / "posed.yaml").read_text()
     assert CANARY not in terminal.text + (home / "posed.yaml").read_text()
+    assert not config.web.enabled
+
+
+def test_without_broker_and_camera_there_is_still_something_to_see(home: Path) -> None:
+    with Terminal(home, inside=without_network()) as terminal:
+        assert "sudo apt-get install mosquitto" in terminal.answer("Broker: HOST[:PORT]", "")
+        assert "no broker found, by mDNS or on this machine" in terminal.answer(
+            "Broker: HOST[:PORT]", "localhost"
+        )
+        assert "mqtt localhost:1883: " in terminal.answer("Keep it anyway?", "y")
+        terminal.answer("Name of this device", "hall")
+        terminal.answer("Camera: ", "synthetic")
+        offered = terminal.answer("Model: number", "none.tflite")
+        assert "1  drawings-257x353-16  (comes with posed, for drawn people, stride 16)" in offered
+        assert "none.tflite" in terminal.answer("Model: number", "")
+        terminal.answer("Serve the live view", "")
+        assert terminal.end() == 0
+    assert "live view: http://127.0.0.1:8460/ on this machine" in terminal.text
+    config = load(home / "posed.yaml", {})
+    assert (config.camera.kind, config.model.name) == ("synthetic", "drawings-257x353-16")
+    assert (config.mqtt.host, config.web.enabled) == ("localhost", True)
 
 
 def number_of(address: str, offered: str) -> str:
@@ -584,6 +640,7 @@ def test_tls_and_its_authority_are_asked_for_where_a_broker_wants_them(
         terminal.answer("Try with TLS?", "y")
         assert "certificate not accepted" in terminal.answer("PEM file of the authority", "none.pem")
         assert "must be a readable PEM file" in terminal.answer("PEM file of the authority", str(pki.ca))
+        terminal.answer("Serve the live view", "n")
         terminal.answer("Download it now?", "n")
         assert terminal.end() == 0
     assert load(home / "posed.yaml", {}).mqtt.tls == TlsConfig(ca=pki.ca)
@@ -594,6 +651,7 @@ def test_a_taken_name_is_asked_again(home: Path, mosquitto: Mosquitto) -> None:
     with Terminal(home, *flags_for(mosquitto)) as terminal:
         assert "is online at this broker already" in terminal.answer("Use it anyway?", "n")
         terminal.answer("Name of this device", "attic")
+        terminal.answer("Serve the live view", "n")
         terminal.answer("Download it now?", "n")
         assert terminal.end() == 0
     assert load(home / "posed.yaml", {}).device == "attic"

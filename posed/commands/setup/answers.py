@@ -26,6 +26,7 @@ class Given:
         ca: PEM file of the authority to trust.
         camera: KIND, KIND:SOURCE, a file or a URL.
         model: a known name or a file.
+        web: whether the live view is served.
         yes: ask nothing.
         force: replace a file, and keep answers that fail their test.
     """
@@ -38,6 +39,7 @@ class Given:
     ca: Path | None = None
     camera: str | None = None
     model: str | None = None
+    web: bool | None = None
     yes: bool = False
     force: bool = False
 

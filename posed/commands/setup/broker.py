@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import typer
@@ -16,6 +17,9 @@ from posed.config import TlsConfig, mqtt_password
 from posed.errors import BrokerError, ConfigError
 from posed.mqtt.attempt import tls_context
 from posed.mqtt.broker_session import NotReached, Remedy
+
+_TYPED: Final = "HOST[:PORT], or mqtts://HOST[:PORT] for TLS"
+_INSTALL: Final = "install one here: sudo apt-get install mosquitto"
 
 
 class BrokerQuestion:
@@ -62,12 +66,19 @@ class BrokerQuestion:
             (f"{'mqtts' if broker.tls else 'mqtt'}://{broker.host}:{broker.port}", broker.note)
             for broker in find_brokers()
         ]
-        if found or self._prompt.interactive:
-            typed = "HOST[:PORT], or mqtts://HOST[:PORT] for TLS"
-            return self._prompt.choose("Broker", typed, found, with_default=bool(found))
-        raise ConfigError(
-            ["broker: none found by mDNS or on this machine; give one with --broker HOST[:PORT]"]
-        )
+        if found:
+            return self._prompt.choose("Broker", _TYPED, found, with_default=True)
+        if self._prompt.interactive:
+            return self._ask_where_none_is_found()
+        flag = "give one with --broker HOST[:PORT]"
+        raise ConfigError([f"broker: none found by mDNS or on this machine; {flag}, or {_INSTALL}"])
+
+    def _ask_where_none_is_found(self) -> str:
+        """A typed broker; with nothing typed, whatever is found when looking again."""
+        say(f"no broker found, by mDNS or on this machine; {_INSTALL}")
+        say("posed runs without one, too: answer localhost and keep it, and it connects once there is one")
+        text: str = typer.prompt(f"Broker: {_TYPED} (empty: look again)", default="", show_default=False)
+        return text or self.ask()
 
     def take(self, text: str) -> bool:
         """Take an answer and connect; False where another broker is wanted.

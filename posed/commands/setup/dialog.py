@@ -18,12 +18,13 @@ from posed.commands.setup.check import try_camera
 from posed.commands.setup.find import find_cameras
 from posed.commands.setup.prompt import Prompt, say
 from posed.commands.setup.write import Secret, write
-from posed.config import CameraConfig, default_device, load
+from posed.config import CameraConfig, WebConfig, default_device, load
 from posed.errors import CameraError, ConfigError, ModelError
-from posed.model.catalogue import find
+from posed.model.catalogue import CATALOGUE, find
 from posed.model.pair import load_pair
 
 _SERVICE_FILE: Final = Path("/etc/posed/posed.yaml")
+_STRIDE_OF_DEMO: Final = 16
 _KINDS: Final = get_args(CameraConfig.model_fields["kind"].annotation)
 _PICTURES: Final = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
@@ -92,6 +93,8 @@ class _Dialog:
         self._prompt.until_taken(self._given.broker, self._broker.ask, self._broker.take)
         self._prompt.until_taken(self._given.device, self._ask_device, self._take_device)
         self._prompt.until_taken(self._given.camera, self._ask_camera, self._take_camera)
+        self._take_model_of_drawings()
+        self._take_web()
         self._get_model_if_missing()
 
     def say_what_is_missing(self) -> None:
@@ -100,13 +103,54 @@ class _Dialog:
             say(f"the password is not kept: the daemon needs {PASSWORD_VARIABLE} in its environment, too")
         for line in self._missing:
             say(line)
+        if "web.enabled" in self.answers.settings:
+            say(f"live view: http://127.0.0.1:{WebConfig().port}/ on this machine, once posed runs")
 
     def _take_model(self) -> None:
-        model = self._given.model or load(None, {}).model.name
+        self._use_model(self._given.model or load(None, {}).model.name)
+
+    def _use_model(self, model: str) -> None:
         if find(model) is None:
             load_pair(model)
             model = str(resolved(Path(model)))
         self.answers.set("model.name", model)
+
+    def _take_answered_model(self, text: str) -> bool:
+        try:
+            self._use_model(text)
+        except ModelError as error:
+            if not self._prompt.interactive:
+                raise
+            say(str(error))
+            return False
+        return True
+
+    def _take_model_of_drawings(self) -> None:
+        """Before drawn people, offer the models that come with posed and know them."""
+        if self.answers.settings["camera.kind"] == "synthetic":
+            self._prompt.until_taken(
+                self._given.model, self._ask_model_of_drawings, self._take_answered_model
+            )
+
+    def _ask_model_of_drawings(self) -> str:
+        bundled = sorted(
+            (entry for entry in CATALOGUE if not entry.is_published),
+            key=lambda entry: entry.stride != _STRIDE_OF_DEMO,
+        )
+        offered = [
+            (entry.name, f"comes with posed, for drawn people, stride {entry.stride}") for entry in bundled
+        ]
+        return self._prompt.choose(
+            "Model", "a name of `posed model list`, or a file", offered, with_default=True
+        )
+
+    def _take_web(self) -> None:
+        """Offer the live view, which is all there is to see without a broker."""
+        wanted = self._given.web
+        if wanted is None and self._prompt.interactive:
+            question = "Serve the live view to browsers on this machine?"
+            wanted = typer.confirm(question, default=self._broker.reached is None)
+        self.answers.set("web.enabled", wanted or None)
 
     def _ask_device(self) -> str:
         if not self._prompt.interactive:

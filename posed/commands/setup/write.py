@@ -32,6 +32,7 @@ _COMMENTS: Final = {
     "mqtt.password": "That user's password.",
     "mqtt.password_file": "The first line of this file is that user's password.",
     "mqtt.tls": "Verify the broker's certificate; ca: who signed it, by default the system's authorities.",
+    "web.enabled": "The live view, for browsers on this machine unless web.host and web.token are set, too.",
 }
 """These settings may be written, in the file's order, each with its comment."""
 
