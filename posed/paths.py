@@ -14,13 +14,26 @@ SERVICE_CACHE: Final = Path("/var/cache/posed")
 def _folder(environment: Mapping[str, str], service: str, user: str, default: str) -> Path:
     """A service gets its own folder from systemd (STATE_DIRECTORY=…); a user's come from XDG.
 
+    Who has no home, as in a container, gets a folder that can never be made, and whose name says what helps:
+    what would be kept there stays in memory.
+
     Source: systemd.exec(5), XDG Base Directory Specification 0.8.
     """
     if given := environment.get(service):
         return Path(given.split(":")[0])
     base = environment.get(user)
-    home = Path(environment.get("HOME") or Path.home())
-    return (Path(base) if base and Path(base).is_absolute() else home / default) / "posed"
+    if base and Path(base).is_absolute():
+        return Path(base) / "posed"
+    home = expanded(environment.get("HOME") or "~")
+    return home / default / "posed" if home.is_absolute() else Path(os.devnull, f"{user} is not set")
+
+
+def expanded(path: str) -> Path:
+    """A path with `~` replaced by the home folder; unchanged where no such home is known.
+
+    Path.expanduser raises an error there: a container's user may be none that the system knows.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:

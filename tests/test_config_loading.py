@@ -34,6 +34,13 @@ def test_later_sources_win(tmp_path):
     )
 
 
+def test_an_overlay_that_the_system_keeps_from_us_is_a_problem(tmp_path):
+    overlay = tmp_path / ("x" * 300)
+    with pytest.raises(ConfigError) as caught:
+        load(None, {}, overlay=overlay)
+    assert caught.value.problems == (f"{overlay}: must be readable or not there (File name too long)",)
+
+
 def test_an_overlay_has_all_zones_or_none(tmp_path):
     square = "polygon: [[0, 0], [1, 0], [1, 1]]"
     file = write(tmp_path, f"people: {{zones: {{a: {{{square}}}, b: {{{square}}}}}}}\n")

@@ -73,6 +73,14 @@ def test_what_the_state_folder_knows_is_emptied_too(tmp_path, broker, config):
     assert not file.exists()
 
 
+def test_a_state_folder_that_cannot_be_there_knows_nothing(tmp_path, broker, config):
+    retain(broker, OURS)
+    nowhere = {"STATE_DIRECTORY": "/dev/null/posed"}
+    done = posed(tmp_path, "mqtt", "forget", "--config", config, more=nowhere)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kept(broker) == set()
+
+
 def test_home_assistant_hears_of_it_before_the_rest_is_gone(tmp_path, broker, config):
     retain(broker, OURS)
     with Subscriber(broker.port) as watcher:

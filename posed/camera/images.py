@@ -15,6 +15,7 @@ from posed.camera.base import FrameMaker
 from posed.camera.playback_clock import PlaybackClock
 from posed.errors import CameraEnded, CameraError, ImageError
 from posed.log import without_chatter
+from posed.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,7 @@ def find_images(source: str) -> list[Path]:
         CameraError: there is none.
     """
     try:
-        paths = _listed(Path(source).expanduser())
+        paths = _listed(expanded(source))
     except OSError as error:
         raise CameraError(f"camera {source}: cannot be read: {error.strerror}") from error
     if not paths:

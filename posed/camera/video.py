@@ -22,6 +22,7 @@ import numpy as np
 from posed.camera.base import FrameMaker
 from posed.camera.playback_clock import PlaybackClock
 from posed.errors import CameraEnded, CameraError, CameraLost
+from posed.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -365,7 +366,7 @@ class VideoFile:
         self.name = f"camera {config.source}"
         self.live = config.realtime
         self._config = config
-        self._path = Path(config.source).expanduser().absolute()
+        self._path = expanded(config.source).absolute()
         self._pace = pace or PlaybackClock()
         self._maker = FrameMaker(config.rotate, config.mirror)
         self._play = self._start()

@@ -43,7 +43,10 @@ def load(
     """
     problems: list[str] = []
     file = {} if path is None else read_settings(path, problems)
-    return _assembled(file, problems, environment, overlay, options or {})
+    try:
+        return _assembled(file, problems, environment, overlay, options or {})
+    except OSError as error:
+        raise ConfigError([f"{overlay}: must be readable or not there ({reason(error)})"]) from None
 
 
 def load_for_daemon(path: Path | None, overlay: Path) -> tuple[Config, list[str]]:

@@ -102,7 +102,7 @@ def is_whole(file: ModelFile, path: Path) -> bool:
     try:
         with path.open("rb") as found:
             return hashlib.file_digest(found, "sha256").hexdigest() == file.sha256
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -185,7 +185,7 @@ def _read(file: Path) -> dict[str, frozenset[str]]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return {str(topic): frozenset(map(str, entities)) for topic, entities in content.items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         log.warning("%s: cannot be read, so what was announced before stays: %s", file, error)

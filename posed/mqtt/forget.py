@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from posed.config import Config, mqtt_password
@@ -44,7 +45,8 @@ def forget(config: Config, announced: Path, *, force: bool) -> Sequence[str]:
         emptied = _in_order(found, prefix, discovery)
         for topic in emptied:
             session.empty(topic)
-    announced.unlink(missing_ok=True)
+    with suppress(OSError):  # it is not there, or the disk cannot be written
+        announced.unlink()
     return emptied
 
 

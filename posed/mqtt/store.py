@@ -315,7 +315,7 @@ class Store:
             with tempfile.TemporaryDirectory(prefix="posed-") as folder:
                 copy = Path(folder) / self._file.name
                 for suffix in ("", "-wal"):
-                    with suppress(FileNotFoundError):
+                    with suppress(FileNotFoundError, NotADirectoryError):
                         shutil.copyfile(f"{self._file}{suffix}", f"{copy}{suffix}")
                 db = _connected(copy)
                 try:

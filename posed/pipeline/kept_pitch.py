@@ -39,7 +39,7 @@ class KeptPitch:
         try:
             self._pitch.restore(json.loads(self._file.read_text(encoding="utf-8")))
             self._kept = self._pitch.learned_deg, self._pitch.learned_s
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except (OSError, ValueError, RecursionError) as error:
             log.warning("%s: cannot be read, so the pitch is learned anew: %s", self._file, error)

@@ -26,7 +26,7 @@ from posed.errors import CameraError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair
-from posed.paths import cache_folder
+from posed.paths import cache_folder, state_folder
 from posed.people.pitch import Pitch
 
 Status = Literal["ok", "warning", "failed", "unused"]
@@ -413,7 +413,7 @@ def check_pitch(config: Config, file: Path) -> Check:
     if pitch.deg is None:
         try:
             pitch.restore(json.loads(file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return Check("pitch", "unused", "not learned yet: nobody was seen upright for long enough")
         except (OSError, ValueError) as error:
             remedy = "posed learns it again; or set people.pitch_deg"
@@ -441,13 +441,16 @@ def check_disk(folder: Path) -> Check:
     Args:
         folder: the state folder; need not exist yet.
     """
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110 no error
     free_mb = shutil.disk_usage(there).free // 1_000_000
     found = f"{free_mb} MB free for {folder}"
     if os.statvfs(there).f_flag & os.ST_RDONLY:
         return Check(
             "disk", "failed", f"{there} is read-only", "mount -o remount,rw; a worn SD card turns read-only"
         )
+    if folder == state_folder() and not (there.is_dir() and os.access(there, os.W_OK)):
+        found = f"{folder} cannot be written: events and settings are kept in memory only"
+        return Check("disk", "warning", found, "XDG_STATE_HOME: a folder that can be written")
     if free_mb < LITTLE_DISK_MB:
         status: Status = "failed" if free_mb < FULL_DISK_MB else "warning"
         return Check("disk", status, found, "make room: journalctl --vacuum-size=100M, apt clean")

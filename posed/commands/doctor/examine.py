@@ -94,7 +94,7 @@ def _loaded(path: Path | None, overlay: Path) -> tuple[Config, str]:
         PermissionError: it cannot be seen whether there is an overlay.
     """
     try:
-        return load(path, overlay=overlay), ""
+        return load(path, overlay=overlay if overlay.exists() else None), ""
     except ConfigError as error:
         return load(path), "; ".join(error.problems)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from posed.commands.setup.write import Secret
 from posed.config import MqttConfig, load, mqtt_password
+from posed.paths import expanded
 
 PASSWORD_VARIABLE: Final = "POSED_MQTT__PASSWORD"  # noqa: S105 - a name
 
@@ -99,4 +100,4 @@ class Answers:
 
 def resolved(path: Path) -> Path:
     """The absolute path, `~` expanded and links followed."""
-    return path.expanduser().resolve()
+    return expanded(str(path)).resolve()

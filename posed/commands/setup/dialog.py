@@ -22,6 +22,7 @@ from posed.config import CameraConfig, WebConfig, default_device, load
 from posed.errors import CameraError, ConfigError, ModelError
 from posed.model.catalogue import CATALOGUE, find
 from posed.model.pair import load_pair
+from posed.paths import expanded
 
 _SERVICE_FILE: Final = Path("/etc/posed/posed.yaml")
 _STRIDE_OF_DEMO: Final = 16
@@ -212,11 +213,11 @@ def _parse_camera(text: str) -> tuple[str, str]:
     if kind not in _KINDS:
         kind, source = _kind_of(text.strip()), text.strip()
     is_file = kind == "images" or (kind == "video" and not source.isdecimal() and "://" not in source)
-    return kind, os.path.abspath(Path(source).expanduser()) if is_file and source else source  # noqa: PTH100 folds a/../b, which absolute() keeps
+    return kind, os.path.abspath(expanded(source)) if is_file and source else source  # noqa: PTH100 folds a/../b, which absolute() keeps
 
 
 def _kind_of(source: str) -> str:
-    path = Path(source).expanduser()
+    path = expanded(source)
     pictures = path.suffix.lower() in _PICTURES or path.is_dir() or glob.has_magic(source)
     return "images" if pictures and "://" not in source else "video"
 
