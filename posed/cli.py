@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Finds people and their poses on a Coral Edge TPU or a CPU, and publishes them over MQTT.",
     epilog="Exit status: 0 done; 1 a fault inside posed; 2 configuration or usage; 3 model; 4 camera, "
-    "picture or recording; 5 engine; 6 broker.",
+    "picture or recording; 5 engine; 6 broker; 7 the state folder is another daemon's.",
 )
 model_app = typer.Typer(no_args_is_help=True, help="List, inspect, download and export models.")
 app.add_typer(model_app, name="model")
@@ -34,6 +34,15 @@ app.add_typer(mqtt_app, name="mqtt")
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration file, YAML.", show_default=False)
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        help="The daemon's state folder. Default: $XDG_STATE_HOME/posed, of a service its own.",
+        show_default=False,
+    ),
 ]
 
 
@@ -57,7 +66,7 @@ def _options(
 
 
 @app.command()
-def run(config: ConfigOption = None) -> None:
+def run(config: ConfigOption = None, state: StateOption = None) -> None:
     """Run the daemon in the foreground; SIGTERM or Ctrl-C stops it, SIGHUP reads the configuration again."""
     for number in (signal.SIGTERM, signal.SIGINT):  # until the daemon takes over
         signal.signal(number, lambda *_: sys.exit(0))
@@ -66,17 +75,20 @@ def run(config: ConfigOption = None) -> None:
     from posed import daemon
     from posed.config import Config, load_for_daemon
     from posed.log import set_level, start_log
-    from posed.paths import overlay_file
+    from posed.paths import overlay_file, with_state
+
+    environment = with_state(state)
+    overlay = overlay_file(environment)
 
     def read_config() -> Config:
-        return load_for_daemon(config, overlay_file())[0]
+        return load_for_daemon(config, overlay)[0]
 
     start_log("info")
-    settings, names = load_for_daemon(config, overlay_file())
+    settings, names = load_for_daemon(config, overlay)
     set_level(settings.log.level)
     if names:
-        log.info("%s, changed by requests, goes before the file: %s", overlay_file(), ", ".join(names))
-    if daemon.run(settings, read_config):
+        log.info("%s, changed by requests, goes before the file: %s", overlay, ", ".join(names))
+    if daemon.run(settings, read_config, environment):
         _start_again()
 
 
@@ -446,18 +458,21 @@ def schema(
 @mqtt_app.command("forget")
 def mqtt_forget(
     config: ConfigOption = None,
+    state: StateOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Forget it even while its daemon is online.")
     ] = False,
 ) -> None:
     """Remove the device from Home Assistant, and everything the broker keeps of it."""
+    from posed.commands.forget import forget_device
     from posed.config import load
     from posed.log import start_log
-    from posed.mqtt.forget import forget
-    from posed.paths import announced_file, overlay_file
+    from posed.paths import overlay_file, with_state
 
     start_log("warning")
-    for topic in forget(load(config, overlay=overlay_file()), announced_file(), force=force):
+    environment = with_state(state)
+    settings = load(config, overlay=overlay_file(environment))
+    for topic in forget_device(settings, environment, force=force):
         typer.echo(f"emptied {topic}")
 
 

@@ -312,14 +312,22 @@ class Daemon:
             self.web.stop(WEB_STOP_S)
 
 
-def run(config: Config, read_config: Callable[[], Config]) -> bool:
+def run(config: Config, read_config: Callable[[], Config], environment: Mapping[str, str]) -> bool:
     """Run the daemon in the foreground until SIGTERM, SIGINT, a request or the end of a recording.
 
     Args:
         config: all settings.
         read_config: reads them again, upon SIGHUP.
+        environment: says where the state folder is, and where systemd listens.
 
     Returns:
         Whether it is to be started again.
+
+    Raises:
+        StateInUse: another daemon has the state folder.
     """
-    return live_with_signals(lambda: Daemon(config, read_config=read_config))
+    return live_with_signals(
+        lambda: Daemon(config, read_config=read_config, environment=environment),
+        state_folder(environment),
+        config.device,
+    )

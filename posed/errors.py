@@ -12,6 +12,7 @@
     ├── EngineError (RuntimeError)  5   the engine can never work like this: the daemon ends
     │   └── EngineLost              5   the device is absent or failed: reopened with backoff
     ├── BrokerError (OSError)       6   a command needed a broker and got none
+    ├── StateInUse (OSError)        7   the state folder is another daemon's
     └── RequestError (ValueError)   –   a request over MQTT cannot be done: it is answered, and ends nothing
 
 Messages are one line that says where, what rule, and what came. An expected failure is printed
@@ -91,6 +92,12 @@ class BrokerError(PosedError, OSError):
     """A broker that a command needs cannot be used."""
 
     exit_status = 6
+
+
+class StateInUse(PosedError, OSError):
+    """A state folder that another daemon has; it may be free later."""
+
+    exit_status = 7
 
 
 class RequestError(PosedError, ValueError):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from posed.errors import ConfigError
+
 SERVICE_CACHE: Final = Path("/var/cache/posed")
 """Made by the Debian package."""
 
@@ -39,6 +41,19 @@ def expanded(path: str) -> Path:
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """What must outlive a restart."""
     return _folder(environment, "STATE_DIRECTORY", "XDG_STATE_HOME", ".local/state")
+
+
+def with_state(folder: Path | None, environment: Mapping[str, str] = os.environ) -> Mapping[str, str]:
+    """The environment of a process that keeps its state in this folder; as it is where that is None.
+
+    Raises:
+        ConfigError: the folder's name cannot be told from several, as systemd gives them.
+    """
+    if folder is None:
+        return environment
+    if ":" in str(folder):
+        raise ConfigError([f"--state: must have no colon, got {str(folder)!r}"])
+    return {**environment, "STATE_DIRECTORY": str(folder.absolute())}
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:

@@ -172,6 +172,8 @@ class DiscoveryPublisher:
         try:
             content = {topic: sorted(entities) for topic, entities in sorted(kept.items())}
             replace_file(self._file, json.dumps(content, indent=1))
+        except NotADirectoryError:  # there is no state folder, as the spool says
+            pass
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._file, error.strerror)
 

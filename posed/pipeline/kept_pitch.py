@@ -64,5 +64,7 @@ class KeptPitch:
         self._kept, self._kept_s = (deg, learned_s), time_s
         try:
             replace_file(self._file, json.dumps(pitch.dump()))
+        except NotADirectoryError:  # there is no state folder, as the spool says
+            pass
         except OSError as error:
             log.warning("%s: cannot be written: %s", self._file, error.strerror)

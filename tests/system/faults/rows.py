@@ -18,11 +18,13 @@ import cv2
 import numpy as np
 import yaml
 
+from posed.errors import StateInUse
 from posed.model.tflite import parse_model
 from scripts.standins.edgetpu import Behaviour, write_heads
 from scripts.standins.heads import heads_of, in_steps, person
 from tests.brokers import Pki, free_port
 from tests.make_tflite import make_tflite
+from tests.run_posed import posed
 from tests.standin import built
 from tests.system.faults.bench import FPS, SIZE, Bench, FailedError
 from tests.system.faults.picture_server import PictureServer
@@ -407,6 +409,18 @@ while True:
 """
 
 
+def second_daemon(bench: Bench) -> str:
+    """One of another name is started with the same state folder: it ends, and the first goes on."""
+    bench.start()
+    config = bench.folder / "other.yaml"
+    config.write_text(yaml.safe_dump(bench.settings | {"device": "bath"}), encoding="utf-8")
+    done = posed(bench.folder, "run", "--config", config)
+    bench.ends()
+    if done.returncode != StateInUse.exit_status or "device hall" not in done.stderr:
+        raise FailedError(f"the second daemon ended with {done.returncode}: {done.stderr}")
+    return f"ends with status {done.returncode}, and says whose the state folder is"
+
+
 @contextmanager
 def memory_limit(folder: Path) -> Iterator[Path]:
     """A cgroup with little memory, of either version; its file for processes."""
@@ -639,6 +653,7 @@ ROWS: Final[dict[str, Callable[[Bench], str]]] = {
     "process: SIGTERM storm": storm,
     "process: frozen (SIGSTOP)": frozen,
     "process: out of memory": out_of_memory,
+    "process: a second daemon": second_daemon,
     "disk: full": disk_full,
     "disk: turns read-only": read_only,
     "disk: read-only at start": read_only_at_start,
