@@ -556,6 +556,7 @@ def test_a_group_that_alone_may_read_the_configuration_may_read_its_secrets(
         ("# mine\nother: kept\nmqtt: old\n", "# mine\nother: kept\nmqtt: '123'\n"),
         ("mqtt: |\n  over\n  lines\nother: kept\n", "mqtt: '123'\nother: kept\n"),
         ("", "mqtt: '123'\n"),
+        ("\ufeffmqtt: old\n", "mqtt: '123'\n"),
     ],
 )
 def test_other_secrets_are_kept(home: Path, before: str, after: str) -> None:

@@ -15,6 +15,10 @@ def test_a_zone_can_come_from_the_environment():
     assert (zone.kind, zone.polygon) == ("resting", ((0, 0), (1, 0), (0, 1)))
 
 
+def test_a_byte_order_mark_is_no_part_of_a_variable():
+    assert load(None, {"\ufeffPOSED_MQTT__HOST": "broker"}).mqtt.host == "broker"
+
+
 def test_a_problem_says_when_it_comes_from_the_environment():
     assert problems(None, {"POSED_MQTT__PORT": "0"}) == [
         "mqtt.port: must be at least 1, got 0 (set by POSED_MQTT__PORT)"

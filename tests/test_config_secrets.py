@@ -107,7 +107,13 @@ def test_a_password_file_gives_its_first_line(tmp_path):
     assert mqtt_password(config.mqtt) == "s3cret"
 
 
-@pytest.mark.parametrize("content", [None, ""])
+def test_a_byte_order_mark_is_no_part_of_a_password(tmp_path):
+    password = write(tmp_path, "\ufeffs3cret\n", "password")
+    config = load(write(tmp_path, f"mqtt: {{username: u, password_file: {password}}}"), {})
+    assert mqtt_password(config.mqtt) == "s3cret"
+
+
+@pytest.mark.parametrize("content", [None, "", "\ufeff\n"])
 def test_a_password_file_that_holds_nothing_is_a_problem(tmp_path, content):
     password = tmp_path / "password"
     if content is not None:

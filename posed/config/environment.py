@@ -11,6 +11,9 @@ from posed.config.yaml_file import UNREADABLE, parse_yaml
 
 _PREFIX: Final = "POSED_"
 
+_MARK: Final = "\ufeff"
+"""Some editors put this before UTF-8, so that it becomes part of the first name in a file of variables."""
+
 
 def environment_settings(
     environment: Mapping[str, str], problems: list[str]
@@ -23,16 +26,17 @@ def environment_settings(
     """
     known = known_settings()
     for variable, text in environment.items():
-        if not variable.startswith(_PREFIX):
+        name = variable.removeprefix(_MARK)
+        if not name.startswith(_PREFIX):
             continue
-        where = tuple(variable.removeprefix(_PREFIX).lower().split("__"))
+        where = tuple(name.removeprefix(_PREFIX).lower().split("__"))
         if where not in known:
             variables = {_PREFIX + "__".join(setting).upper() for setting in known}
-            problems.append(f"{variable}: unknown setting{nearest(variable, variables)}")
+            problems.append(f"{name}: unknown setting{nearest(name, variables)}")
         elif known[where]:
-            yield variable, where, text
+            yield name, where, text
         else:
-            yield from _parsed(variable, where, text, problems)
+            yield from _parsed(name, where, text, problems)
 
 
 def _parsed(

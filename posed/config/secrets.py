@@ -135,7 +135,8 @@ def _credentials(name: str) -> Iterator[Path]:
 
 def _first_line(where: str, path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Without the mark that some editors put before UTF-8.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         # What is no whole path may be a password that stands where its file should.
         got = f"{path if path.is_absolute() else 'a relative path'} ({reason(error)})"

@@ -113,7 +113,7 @@ def _scalar(value: Any) -> str:
 
 def _with_secrets(path: Path, secrets: Mapping[str, str]) -> str:
     """What `secrets.yaml` will be: what is in it stays, with its comments where that is possible."""
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    before = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     try:
         wanted = {**(yaml.safe_load(before) or {}), **secrets}
     except (yaml.YAMLError, TypeError):
