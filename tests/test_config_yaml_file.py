@@ -46,6 +46,62 @@ def test_broken_yaml_is_one_line_with_its_place(tmp_path, text, problem):
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("password", "problem"),
+    [
+        ("@abc", "3:13: found character '@' that cannot start any token"),
+        ("`abc", "3:13: found character '`' that cannot start any token"),
+        ("%abc", "3:13: found character '%' that cannot start any token"),
+        ("|abc", "3:14: expected chomping or indentation indicators, but found 'a'"),
+        ("}abc", "3:13: expected the node content, but found '}'"),
+        ("- abc", "3:13: sequence entries are not allowed here"),
+        ("abc: x", "3:16: mapping values are not allowed here"),
+        ("pa#ss: @x", "3:18: mapping values are not allowed here"),
+        ('"abc"def', "3:18: expected <block end>, but found '<scalar>'"),
+    ],
+)
+def test_text_that_needs_quotes_is_said_to_need_them(tmp_path, password, problem):
+    path = write(tmp_path, f"mqtt:\n  username: u\n  password: {password}\ndevice: hall\n")
+    assert problems(path) == [f"{path}:{problem} (put text with special characters in quotes)"]
+
+
+@pytest.mark.parametrize("password", ["[abc", "{abc", '"abc', "'abc"])
+def test_what_is_never_closed_is_said_with_the_line_of_its_beginning(tmp_path, password):
+    (line,) = problems(write(tmp_path, f"mqtt:\n  username: u\n  password: {password}\ndevice: hall\n"))
+    assert line.endswith(" (put text with special characters in quotes, in line 3)")
+
+
+def test_a_tab_is_said_to_be_one(tmp_path):
+    (line,) = problems(write(tmp_path, "mqtt:\n\tusername: u\n"))
+    assert line.endswith(
+        r":2:1: found character '\t' that cannot start any token (indent with spaces, not with tabs)"
+    )
+
+
+NAMES = ("no", "on", "Yes", "007", "1e3", "2020-01-01", "null")
+
+
+def test_a_zone_is_called_what_the_file_calls_it(tmp_path):
+    """YAML 1.1 takes each of these for something other than text."""
+    lines = [f"    {name}: {{polygon: [[0, 0], [1, 0], [0, 1]]}}\n" for name in NAMES]
+    config = load(write(tmp_path, "people:\n  zones:\n" + "".join(lines)), {})
+    assert tuple(config.people.zones) == NAMES
+
+
+@pytest.mark.parametrize("name", ["no", "007", "~"])
+def test_a_problem_names_a_zone_as_the_file_does(tmp_path, name):
+    (line, *_) = problems(write(tmp_path, f"people: {{zones: {{{name}: {{polygon: [[0, 0]]}}}}}}"))
+    assert line.startswith(f"people.zones.{name}")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
+    (tmp_path / "secrets.yaml").write_bytes("\ufeffmqtt: s3cret\n".encode())
+    path = write(tmp_path, "\ufeffmqtt: {username: u, password: !secret mqtt}\n")
+    password = load(path, {}).mqtt.password
+    assert password is not None
+    assert password.get_secret_value() == "s3cret"
+
+
 def test_a_zone_named_twice_is_refused_with_its_place(tmp_path):
     zone = "polygon: [[0, 0], [1, 0], [0, 1]]"
     file = write(tmp_path, f"people:\n  zones:\n    bed: {{{zone}}}\n    bed: {{{zone}}}\n")

@@ -23,6 +23,11 @@ _NO_VALUE: Final = (ValueError, TypeError, AttributeError, OverflowError, Lookup
 UNREADABLE: Final = (yaml.YAMLError, RecursionError, *_NO_VALUE)
 """PyYAML raises these for text that is not YAML."""
 
+_OTHER_THAN_TEXT: Final = {
+    f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "null", "timestamp", "value")
+}
+"""YAML takes plain text for one of these: `no` for false, `007` for 7."""
+
 _NO_TAG: Final = "no such tag is known (put text that begins with ! in quotes)"
 
 
@@ -50,7 +55,7 @@ class PlainLoader(yaml.SafeLoader):
             raise _refusal(node, "must be a value of its type (put text in quotes)") from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """Refuse names that repeat or are not text."""
+        """Refuse names that repeat or are lists; take them as they are written: a zone may be called `no`."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = key_node.value
@@ -59,6 +64,8 @@ class PlainLoader(yaml.SafeLoader):
             if key in seen:
                 raise _refusal(key_node, f"the key {masked(key)!r} stands here twice")
             seen.add(key)
+            if key_node.tag in _OTHER_THAN_TEXT:
+                key_node.tag = self.DEFAULT_SCALAR_TAG
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: Any) -> int:
@@ -143,7 +150,19 @@ def _place_and_problem(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or error.context or ""
     if "tag handle" in problem:  # which may be a part of a password that begins with an exclamation mark
         problem = _NO_TAG
-    return f"{place}: {problem}"
+    return f"{place}: {problem}{_remedy(error, problem)}"
+
+
+def _remedy(error: yaml.MarkedYAMLError, problem: str) -> str:
+    """What helps where the text is no YAML: most often it is a password or a URL without quotes."""
+    if not isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError) or problem == _NO_TAG:
+        return ""
+    if r"'\t'" in problem:
+        return " (indent with spaces, not with tabs)"
+    # What is never closed is noticed at the end of the file, far from where it is.
+    is_open = "flow" in (error.context or "") or "quoted" in (error.context or "")
+    begin = f", in line {error.context_mark.line + 1}" if is_open and error.context_mark else ""
+    return f" (put text with special characters in quotes{begin})"
 
 
 def parse_yaml(text: str, loader: Callable[[str], PlainLoader] = PlainLoader) -> Any:

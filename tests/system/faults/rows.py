@@ -578,6 +578,7 @@ def bad_configurations(bench: Bench) -> dict[str, str]:
         "got 'eyes'": good.replace("kind: images", "kind: eyes"),
         "polygon": good.replace("lost_after_s", "zones: {bed: {polygon: [[0, 0], [1, 1]]}}\n  lost_after_s"),
         "got neither": good.replace(mqtt, mqtt + "  username: me\n  password: !secret none\n"),
+        "in quotes": good.replace(mqtt, mqtt + "  username: me\n  password: @abc\n"),
         "must be a readable PEM file": good.replace(mqtt, mqtt + "  tls: {ca: /none.pem}\n"),
         "password_file: must be a readable": good.replace(
             mqtt, mqtt + "  username: me\n  password_file: /none\n"
