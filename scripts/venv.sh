@@ -9,6 +9,12 @@ export PATH="$PATH:/usr/sbin:/sbin"
 
 say() { printf '%s\n' "$*" >&2; }
 
+# show_help: the comment at the head of the script.
+show_help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+
+# refuse ARGUMENT: says that the script does not know it.
+refuse() { say "$(basename "$0"): unknown argument $1; see --help"; }
+
 # need_debian COMMAND PACKAGE...: installs the packages if the command is missing and we are root.
 # Returns 1, with one line that says what to install, where that is not possible.
 need_debian() {

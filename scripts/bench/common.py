@@ -1,4 +1,4 @@
-"""What several benchmarks measure with: the heads of five people, options, and what a host takes away."""
+"""What several benchmarks measure with: the heads of five people, and what a host takes away."""
 
 from __future__ import annotations
 
@@ -46,10 +46,3 @@ class Stolen:
     def _total_s() -> float:
         first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
         return int(first.split()[8]) / os.sysconf("SC_CLK_TCK")
-
-
-def seconds(text: str) -> float:
-    """A time that ends, s."""
-    if not 1 <= float(text) <= 86400:
-        raise argparse.ArgumentTypeError(f"must be 1 to 86400, got {text}")
-    return float(text)

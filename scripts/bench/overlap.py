@@ -36,7 +36,8 @@ from posed.frame import Image
 from posed.log import start_log
 from posed.model.outputs import Outputs
 from posed.model.pair import load_pair
-from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people, seconds
+from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people
+from scripts.bench.options import seconds
 from scripts.paths import CORAL_353X481
 from scripts.standins.edgetpu import Behaviour, built
 

@@ -31,7 +31,8 @@ import numpy as np
 import yaml
 
 from posed.errors import PosedError
-from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people, seconds
+from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people
+from scripts.bench.options import seconds
 from scripts.paths import CORAL_353X481, WALKERS
 from scripts.ports import free_port
 from scripts.standins.edgetpu import Behaviour, built

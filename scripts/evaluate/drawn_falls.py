@@ -312,12 +312,19 @@ def parse_options() -> argparse.Namespace:
         help="number of the first (default 1000; the rules were made with those below)",
     )
     parser.add_argument("--fps", type=float, nargs="+", default=[10.0, 30.0], help="(default 10 30)")
-    parser.add_argument(
-        "--actions", nargs="+", default=list(ACTION_NAMES), choices=ACTION_NAMES, metavar="NAME"
-    )
+    parser.add_argument("--actions", nargs="+", type=action_name, metavar="NAME", help="(default: all)")
     parser.add_argument("--wrong", action="store_true", help="name every scene that was taken wrongly")
     parser.add_argument("--processes", type=int, help="(default: one per core)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.actions = options.actions or list(ACTION_NAMES)
+    return options
+
+
+def action_name(text: str) -> str:
+    """The name of an action, if there is one of it."""
+    if text not in ACTION_NAMES:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(ACTION_NAMES)}, got {text!r}")
+    return text
 
 
 if __name__ == "__main__":

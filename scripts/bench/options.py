@@ -1,0 +1,12 @@
+"""Options that several benchmarks take."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def seconds(text: str) -> float:
+    """A time that ends, s."""
+    if not 1 <= float(text) <= 86400:
+        raise argparse.ArgumentTypeError(f"must be 1 to 86400, got {text}")
+    return float(text)
