@@ -275,7 +275,7 @@ def model_list() -> None:
 
 @model_app.command("info")
 def model_info(
-    model: Annotated[str, typer.Argument(metavar="M", help="A known name, or a .tflite.")],
+    model: Annotated[str, typer.Argument(metavar="NAME", help="A name of `posed model list`, or a .tflite.")],
 ) -> None:
     """Show what a model holds."""
     _end_with_reader()
@@ -286,8 +286,12 @@ def model_info(
 
 
 @model_app.command("pull")
-def model_pull(model: Annotated[str, typer.Argument(metavar="M", help="A known name.")]) -> None:
+def model_pull(
+    model: Annotated[str | None, typer.Argument(metavar="NAME", help="A name of `posed model list`.")] = None,
+) -> None:
     """Download a known model, for CPU and Edge TPU, or weights for export, and check them."""
+    if model is None:
+        raise typer.BadParameter("must be a name of `posed model list`, got none", param_hint="NAME")
     from posed.commands import report
 
     report.pull_with_progress(model)

@@ -84,7 +84,7 @@ class Daemon:
         web: the live view; None where it is off.
 
     Raises:
-        ConfigError, ModelError: something in the configuration cannot work.
+        CameraError, ConfigError, ModelError: something in the configuration cannot work.
     """
 
     def __init__(  # noqa: PLR0913 - keywords, each with a name at the call
@@ -100,7 +100,7 @@ class Daemon:
         self._on_processed = on_processed
         self.live = LiveConfig(config)
         self.life = Life(environment, self.live, read_config)
-        pair = wait_for_model(config.model, self.life.systemd)
+        pair = wait_for_model(config.model, self.life.systemd, camera=None if open_camera else config.camera)
         self._network = network_of(pair.model)
         topics, sender = Topics.of(config), Sender.start(config.device)
         self._inbox = self._open_inbox(config, topics, sender)

@@ -73,6 +73,12 @@ def test_settings_need_no_numpy(tmp_path):
     assert "numpy" not in imported
 
 
+def test_a_download_without_a_name_says_where_names_are(tmp_path):
+    done = posed(tmp_path, "model", "pull", more={"COLUMNS": "120"})
+    assert done.returncode == 2
+    assert "NAME: must be a name of `posed model list`, got none" in done.stderr
+
+
 def test_an_unknown_option_is_status_2(tmp_path):
     assert posed(tmp_path, "run", "--nonsense").returncode == 2
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from posed.config import ModelConfig
-from posed.errors import ModelError
+from posed.config import CameraConfig, ModelConfig
+from posed.errors import CameraError, ModelError
 from posed.model import catalogue
 from posed.model.catalogue import Entry, ModelFile
 from posed.service.fetch import DOWNLOAD_S, FIRST_WAIT_S, wait_for_model
@@ -140,6 +140,32 @@ def test_what_no_download_can_mend_is_not_waited_for(tmp_path, monkeypatch, conf
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
     with pytest.raises(ModelError):
         wait_for_model(config, Notifier({}), pytest.fail)
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(
+    ("camera", "problem"),
+    [
+        ({"kind": "video", "source": "/nowhere/film.mp4"}, "must be a video, there is no such file"),
+        (
+            {"kind": "images", "source": "/nowhere"},
+            "must be a picture, a folder of pictures or a glob, none found",
+        ),
+    ],
+)
+def test_nothing_is_downloaded_for_a_camera_whose_file_is_missing(camera, problem):
+    config = ModelConfig(name="coral-353x481", pull=True)
+    with pytest.raises(CameraError) as caught:
+        wait_for_model(config, Notifier({}), pytest.fail, camera=CameraConfig(**camera))
+    assert str(caught.value) == f"camera {camera['source']}: {problem}"
+
+
+@pytest.mark.parametrize("source", ["0", "/dev/video7", "rtsp://192.0.2.1/live"])
+def test_a_model_is_downloaded_for_a_camera_that_may_come(cache: Path, monkeypatch, source):
+    with Server(MODEL) as server:
+        monkeypatch.setattr(catalogue, "CATALOGUE", (entry_of(server),))
+        config, camera = ModelConfig(name="net", pull=True), CameraConfig(kind="video", source=source)
+        assert wait_for_model(config, Notifier({}), pytest.fail, camera=camera).cpu is not None
 
 
 def settings() -> dict[str, Any]:

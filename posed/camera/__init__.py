@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from posed.errors import CameraError, PosedError
+from posed.paths import expanded
 
 if TYPE_CHECKING:
     from posed.camera.base import Camera
@@ -28,6 +30,26 @@ def open_camera(config: CameraConfig, model_size: tuple[int, int]) -> Camera:
         raise
     except OSError as error:  # a name that is too long, a folder that may not be read
         raise CameraError(f"camera.source: cannot be opened ({error.strerror})") from None
+
+
+def check_source(config: CameraConfig) -> None:
+    """Look whether the file, or the pictures, of a camera are there; opens nothing.
+
+    Raises:
+        CameraError: they are missing, which waiting does not change.
+    """
+    source = config.source
+    if config.kind == "images":
+        from posed.camera.images import find_images
+
+        find_images(source)
+    elif config.kind == "video" and not (
+        source.isdecimal()
+        or source.startswith("/dev/")
+        or "://" in source
+        or os.path.exists(expanded(source))  # noqa: PTH110 no error
+    ):
+        raise CameraError(f"camera {source}: must be a video, there is no such file")
 
 
 def _open(config: CameraConfig, model_size: tuple[int, int]) -> Camera:

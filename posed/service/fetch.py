@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from posed.config import ModelConfig
+from posed.camera import check_source
+from posed.config import CameraConfig, ModelConfig
 from posed.errors import DownloadError, ModelError
 from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair, pull_entry
@@ -27,7 +28,11 @@ DOWNLOAD_S: Final = 1800.0
 
 
 def wait_for_model(
-    config: ModelConfig, systemd: Notifier, wait: Callable[[float], object] = time.sleep
+    config: ModelConfig,
+    systemd: Notifier,
+    wait: Callable[[float], object] = time.sleep,
+    *,
+    camera: CameraConfig | None = None,
 ) -> Pair:
     """Read the model; where `pull` allows it, download what is missing or damaged, however often that takes.
 
@@ -35,8 +40,10 @@ def wait_for_model(
         config: says which model.
         systemd: is told that nothing else is waited for, so that booting goes on.
         wait: waits for the given number of seconds.
+        camera: what the model is for: without its file nothing is downloaded.
 
     Raises:
+        CameraError: the camera's file is missing.
         ModelError: it is missing and not to be downloaded, damaged, or no PoseNet.
     """
     pair = None
@@ -47,6 +54,8 @@ def wait_for_model(
             raise
     if pair is not None and (pair.is_whole or not config.pull):
         return pair
+    if camera is not None:
+        check_source(camera)
     systemd.ready()
     systemd.feed_within(DOWNLOAD_S)
     if pair is None:
