@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from posed.camera.images import Images, find_images, open_images, read_image
+from posed.camera.images import SUFFIXES, Images, find_images, open_images, read_image
 from posed.camera.playback_clock import MAX_LAG_S, PlaybackClock
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost, ImageError
@@ -101,24 +102,87 @@ def test_a_progressive_jpeg_with_restarts_a_thumbnail_and_something_behind_is_wh
         read_image(tmp_path / "cut.jpg")
 
 
-@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (-1, -1)), (6, (0, -1)), (8, (-1, 0))])
-def test_the_orientation_of_exif_is_honoured(
-    tmp_path: Path, orientation: int, corner: tuple[int, int]
-) -> None:
-    picture = np.zeros((32, 48, 3), np.uint8)
-    picture[:16, :16] = 255
-    (tmp_path / "a.jpg").write_bytes(with_orientation(picture, orientation))
-    image = read_image(tmp_path / "a.jpg")
-    assert image.shape == ((32, 48, 3) if orientation in (1, 3) else (48, 32, 3))
-    assert image[corner].min() > 240
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tiff", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_of_exif_is_honoured(tmp_path: Path, suffix: str, orientation: int) -> None:
+    upright = np.zeros((32, 48, 3), np.uint8)
+    upright[:16, :16] = 255
+    upright[:16, 16:] = 100
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(with_orientation(stored(upright, orientation), orientation, suffix))
+    assert np.abs(read_image(path).astype(int) - upright).max() < 20
 
 
-def with_orientation(picture: np.ndarray, orientation: int) -> bytes:
-    """A JPEG with an EXIF segment that holds one tag: 0x0112, a short. Source: TIFF 6.0, EXIF 2.3."""
-    jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
-    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
-    segment = b"Exif\0\0" + tiff
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+def stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """A picture as a camera with this orientation stores it. Source: EXIF 2.3, tag 0x0112."""
+    flip, transpose = np.fliplr, lambda image: image.transpose(1, 0, 2)
+    ways = {
+        1: lambda image: image,
+        2: flip,
+        3: lambda image: image[::-1, ::-1],
+        4: np.flipud,
+        5: transpose,
+        6: lambda image: transpose(image)[::-1],
+        7: lambda image: transpose(image)[::-1, ::-1],
+        8: lambda image: flip(transpose(image)),
+    }
+    return np.ascontiguousarray(ways[orientation](upright))
+
+
+def with_orientation(picture: np.ndarray, orientation: int, suffix: str = ".jpg") -> bytes:
+    """A picture with EXIF that holds one tag: 0x0112, a short. Source: TIFF 6.0, EXIF 2.3."""
+    data = cv2.imencode(suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    exif = b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+    match suffix:
+        case ".jpg":
+            segment = b"Exif\0\0" + exif
+            return data[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[2:]
+        case ".png":
+            chunk = b"eXIf" + exif
+            crc = struct.pack(">I", zlib.crc32(chunk))
+            return data[:33] + struct.pack(">I", len(exif)) + chunk + crc + data[33:]
+        case ".webp":
+            height, width = picture.shape[:2]
+            sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+            header = b"VP8X" + struct.pack("<II", 10, 8) + sides
+            chunks = header + data[12:] + b"EXIF" + struct.pack("<I", len(exif)) + exif
+            return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
+    return with_tiff_entry(data, entry)
+
+
+def with_tiff_entry(data: bytes, entry: bytes) -> bytes:
+    """A TIFF whose directory, copied to the end, has one more entry."""
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    entries = [data[at + 2 + 12 * n : at + 14 + 12 * n] for n in range(count)]
+    entries = sorted([one for one in entries if one[:2] != entry[:2]] + [entry], key=lambda one: one[1::-1])
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    data += bytes(len(data) % 2)
+    return data[:4] + struct.pack("<I", len(data)) + data[8:] + directory
+
+
+@pytest.mark.parametrize(
+    "exif", [b"", b"II*\0", b"II*\0\x08\0\0\0\xff\xff\x12", b"MM\0*\xff\xff\xff\xff", b"no EXIF at all"]
+)
+def test_damaged_exif_is_as_good_as_none(tmp_path: Path, exif: bytes) -> None:
+    picture = np.full((32, 48, 3), 100, np.uint8)
+    data = cv2.imencode(".webp", picture)[1].tobytes()
+    chunks = data[12:] + b"EXIF" + struct.pack("<I", len(exif)) + exif
+    (tmp_path / "a.webp").write_bytes(b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks)
+    assert read_image(tmp_path / "a.webp").shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_folder_offers_what_can_be_read(tmp_path: Path, suffix: str) -> None:
+    picture = np.full((48, 64, 3), 100, np.uint8)
+    if suffix in {".pbm", ".pgm"}:
+        picture = picture[..., 0]
+    elif suffix in {".hdr", ".pic"}:
+        picture = picture.astype(np.float32) / 255  # type: ignore[assignment]
+    assert cv2.imwrite(str(tmp_path / f"a{suffix}"), picture)
+    (path,) = find_images(str(tmp_path))
+    assert read_image(path).shape == (48, 64, 3)
 
 
 def test_a_missing_picture_is_one_line(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import glob
 import logging
 import re
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import cv2
 import numpy as np
 
-from posed.camera.base import FrameMaker
+from posed.camera.base import FrameMaker, orient
 from posed.camera.playback_clock import PlaybackClock
 from posed.errors import CameraEnded, CameraError, ImageError
 from posed.log import without_chatter
@@ -26,15 +27,42 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SUFFIXES: Final = (
-    *(".avif", ".bmp", ".dib", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".pic"),
-    *(".png", ".pnm", ".ppm", ".ras", ".sr", ".tif", ".tiff", ".webp"),
+    *(
+        ".bmp",
+        ".dib",
+        ".hdr",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".pic",
+        ".png",
+        ".pnm",
+        ".ppm",
+    ),
+    *(".ras", ".sr", ".tif", ".tiff", ".webp"),
 )
-"""A file in a folder counts as a picture if its name ends in one of these: the formats that OpenCV's builds
-read."""
+"""A file in a folder counts as a picture if its name ends in one of these: the formats that PyPI's builds of
+OpenCV read. They read neither AVIF nor GIF."""
 
 JPEG_START: Final = b"\xff\xd8"
 JPEG_MARKER: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 JPEG_END: Final = b"\xd9"
+
+EXIF_ORIENTATION: Final = 0x0112
+ORIENTATIONS: Final = {
+    2: (0, True),
+    3: (180, False),
+    4: (180, True),
+    5: (90, True),
+    6: (90, False),
+    7: (270, True),
+    8: (270, False),
+}
+"""An orientation of EXIF means: turn the picture clockwise by so many degrees, then mirror it or not. Source:
+EXIF 2.3, tag 0x0112."""
 
 
 def read_image(path: Path) -> Image:
@@ -52,16 +80,48 @@ def read_image(path: Path) -> Image:
     data = _read_bytes(path)
     # OpenCV's warnings would double our one line.
     cv2.setLogLevel(0)
+    # OpenCV turns the other formats itself.
+    orientation = _webp_orientation(data)
+    flags = cv2.IMREAD_COLOR if orientation is None else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         with without_chatter(b"libpng "):
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise ImageError(f"{path}: cannot be read as a picture: {error.err}") from error
     if picture is None or _is_jpeg_cut_short(data):
         raise ImageError(
             f"{path}: must be a whole picture in a format that OpenCV reads, got none or a damaged one"
         )
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+    image = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+    return orient(image, *ORIENTATIONS.get(orientation or 1, (0, False)))
+
+
+def _webp_orientation(data: bytes) -> int | None:
+    """The orientation that EXIF gives a WebP, 1 where it gives none; None for another format.
+
+    Source: RFC 9649, 2.3 to 2.7.
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        return None
+    at = 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        if name == b"EXIF":
+            return _exif_orientation(data[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
+        at += 8 + size + size % 2
+    return 1
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """The orientation in a block of EXIF, 1 where there is none. Source: TIFF 6.0, section 2."""
+    order = ">" if exif.startswith(b"MM") else "<"
+    try:
+        (at,) = struct.unpack_from(f"{order}I", exif, 4)
+        (count,) = struct.unpack_from(f"{order}H", exif, at)
+        entries = (struct.unpack_from(f"{order}HHIH", exif, at + 2 + 12 * n) for n in range(count))
+        return next((value for tag, _, _, value in entries if tag == EXIF_ORIENTATION), 1)
+    except struct.error:
+        return 1
 
 
 def _read_bytes(path: Path) -> bytes:

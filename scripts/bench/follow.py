@@ -3,8 +3,8 @@
     scripts/python bench.follow [--people 1 4] [--repeats 10]
 
 Drawn people walk, sit, stand and wave at 15 frames per second for 14 s (scripts/evaluate/drawn_poses.py).
-Times are the fastest of all repetitions of each frame, and then the mean over frames: of all that a scene does
-with a frame, and of its tracker alone.
+Times are the fastest of all repetitions of each frame, and then the mean over frames: of all that a scene
+does with a frame, and of its tracker alone.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Final, get_args
 
 import typer
 
+from posed.camera.images import SUFFIXES
 from posed.commands.report import pull_with_progress
 from posed.commands.setup.answers import PASSWORD_VARIABLE, Answers, Given, resolved
 from posed.commands.setup.broker import BrokerQuestion
@@ -27,7 +28,6 @@ from posed.paths import expanded
 _SERVICE_FILE: Final = Path("/etc/posed/posed.yaml")
 _STRIDE_OF_DEMO: Final = 16
 _KINDS: Final = get_args(CameraConfig.model_fields["kind"].annotation)
-_PICTURES: Final = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def setup(path: Path | None, given: Given) -> None:
@@ -218,7 +218,7 @@ def _parse_camera(text: str) -> tuple[str, str]:
 
 def _kind_of(source: str) -> str:
     path = expanded(source)
-    pictures = path.suffix.lower() in _PICTURES or path.is_dir() or glob.has_magic(source)
+    pictures = path.suffix.lower() in SUFFIXES or path.is_dir() or glob.has_magic(source)
     return "images" if pictures and "://" not in source else "video"
 
 
