@@ -1,12 +1,14 @@
-"""Videos of drawn people, of which the truth is known."""
+"""Videos of which the truth is known: drawn people, and pictures with a number."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import cv2
 
 from posed.synthetic.scene import Act, Part, Scene
+from tests.http_camera import picture
 
 FPS = 10
 
@@ -24,3 +26,16 @@ def film(path: Path, scene: Scene, seconds: float) -> Path:
         writer.write(cv2.cvtColor(scene.render(number / FPS).image, cv2.COLOR_RGB2BGR))
     writer.release()
     return path
+
+
+def transport_stream(folder: Path, size: tuple[int, int], count: int = 12, gop_size: int = 12) -> bytes:
+    """Pictures in MPEG-2 at 25 per second; two such streams can be joined as they are."""
+    path = folder / "part.ts"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg2video", 25, options={"qscale": "2", "sc_threshold": "1000000000"})
+        stream.width, stream.height = size
+        stream.codec_context.gop_size = gop_size
+        for number in range(count):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number, size), format="bgr24")))
+        container.mux(stream.encode())
+    return path.read_bytes()

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import logging
-import queue
+import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import cv2
-import numpy as np
 import pytest
 
 from posed.camera import video
 from posed.camera.playback_clock import MAX_LAG_S, PlaybackClock
-from posed.camera.video import LiveVideo, VideoFile, open_video, public_name
+from posed.camera.video import LiveVideo, VideoFile, open_video
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost
-from posed.frame import Frame, Image
+from posed.frame import Frame
+from tests.films import transport_stream
+from tests.http_camera import SIZE, MjpegServer, number_of, picture, until
 
 FPS = 10
-SIZE = (128, 96)
 
 
 class FakeClock:
@@ -37,24 +35,6 @@ class FakeClock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-
-
-def picture(number: int, size: tuple[int, int] = SIZE) -> Image:
-    """BGR; eight fields along the top are the bits of `number`, below it is red.
-
-    The grain makes a JPEG as large as a camera's: FFmpeg wants 2 kB before it knows what a stream is.
-    """
-    image = np.zeros((size[1], size[0], 3), np.uint8)
-    grain = np.random.default_rng(0).integers(-30, 30, (size[1] - size[1] // 2, size[0]))
-    image[size[1] // 2 :, :, 2] = 220 + grain
-    for bit in range(8):
-        image[: size[1] // 2, bit * size[0] // 8 : (bit + 1) * size[0] // 8] = 255 * (number >> bit & 1)
-    return image
-
-
-def number_of(image: Image) -> int:
-    height, width = image.shape[:2]
-    return sum(1 << bit for bit in range(8) if image[height // 4, (2 * bit + 1) * width // 16].mean() > 127)
 
 
 def numbers(frames: list[Frame]) -> list[int]:
@@ -152,6 +132,47 @@ def test_rotate_and_mirror_turn_the_frames(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("matrix", "at"),
+    [
+        pytest.param((0, 1, -1, 0), "left", id="90 degrees clockwise"),
+        pytest.param((-1, 0, 0, -1), "top", id="180 degrees"),
+        pytest.param((0, -1, 1, 0), "right", id="270 degrees clockwise"),
+    ],
+)
+def test_a_phones_video_is_turned_as_its_tag_says(
+    tmp_path: Path, matrix: tuple[int, int, int, int], at: str
+) -> None:
+    path = tag_rotation(write(tmp_path / "a.mp4", 1), *matrix)
+    with VideoFile(recorded(path)) as camera:
+        image = read_all(camera)[0].image
+    height, width = image.shape[:2]
+    assert (width, height) == (SIZE if at == "top" else SIZE[::-1])
+    part = {"left": image[:, : width // 3], "right": image[:, -width // 3 :], "top": image[: height // 3]}[at]
+    assert part[..., 0].mean() > 180, "the red from the bottom"
+    assert part[..., 2].mean() < 60
+
+
+def tag_rotation(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Write the matrix that a phone writes into an MP4's track header. Source: ISO/IEC 14496-12, 8.3.2."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_file_that_changes_its_size_is_read_in_both(tmp_path: Path) -> None:
+    path = tmp_path / "a.ts"
+    path.write_bytes(transport_stream(tmp_path, (256, 192)) + transport_stream(tmp_path, SIZE))
+    with VideoFile(recorded(path)) as camera:
+        frames = read_all(camera)
+    sizes = [frame.image.shape[1::-1] for frame in frames]
+    assert sorted(set(sizes)) == [SIZE, (256, 192)]
+    assert [number_of(frame.image) for frame in frames[-3:]] == [9, 10, 11]
+    assert [number_of(frame.image) for frame in frames[:3]] == [0, 1, 2]
+
+
 def test_timestamps_that_leap_are_replaced_by_the_rate(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", 5)
     data = bytearray(path.read_bytes())
@@ -242,12 +263,12 @@ def test_a_real_recording_read_at_5_hz_is_seen_from_start_to_end(shared: Path) -
     ("content", "why"),
     [
         (None, "must be a video, there is no such file"),
-        (b"", "must be a video that OpenCV reads, got none or a damaged one"),
+        (b"", "must be a video that FFmpeg reads, got none or a damaged one"),
         (
             b"no video, a text\n" * 50,
-            "must be a video that OpenCV reads, got none or a damaged one",
+            "must be a video that FFmpeg reads, got none or a damaged one",
         ),
-        (bytes(range(256)) * 400, "must be a video that OpenCV reads, got none or a damaged one"),
+        (bytes(range(256)) * 400, "must be a video that FFmpeg reads, got none or a damaged one"),
     ],
 )
 def test_a_file_that_is_no_video_is_an_error(tmp_path: Path, content: bytes | None, why: str) -> None:
@@ -305,6 +326,34 @@ def test_damage_inside_a_file_is_skipped_and_told_at_the_end(
     assert message.endswith(f" of 200, {len(frames)} could be read")
 
 
+def test_a_file_whose_beginning_is_damaged_plays_from_where_it_is_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = scramble(write(tmp_path / "a.mp4", 240), 0, 0.6)
+    with caplog.at_level(logging.WARNING), VideoFile(recorded(path)) as camera:
+        frames = read_all(camera)
+    assert 60 < len(frames) < 130
+    assert number_of(frames[-1].image) == 239
+    assert [record.getMessage() for record in caplog.records] == [
+        f"camera {path}: damaged at frame 0 of 240, {len(frames)} could be read"
+    ]
+
+
+def test_a_recording_that_begins_between_two_keyframes_plays_from_the_second(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.ts"
+    data = transport_stream(tmp_path, SIZE, 240, gop_size=120)
+    path.write_bytes(data[len(data) // 4 // 188 * 188 :])
+    with caplog.at_level(logging.WARNING), VideoFile(recorded(path)) as camera:
+        frames = read_all(camera)
+    assert len(frames) == 120
+    assert number_of(frames[-1].image) == 239
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(f"camera {path}: damaged at frame 0 of ")
+    assert message.endswith(", 120 could be read")
+
+
 def test_a_file_that_is_cut_short_plays_as_far_as_it_goes_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -343,69 +392,11 @@ def test_a_whole_file_ends_without_a_warning(tmp_path: Path, caplog: pytest.LogC
 # Live sources: a camera that speaks MJPEG over HTTP
 
 
-class MjpegServer:
-    """An IP camera on 127.0.0.1 that sends what it is told to send."""
-
-    def __init__(self) -> None:
-        self.parts: queue.Queue[bytes | None] = queue.Queue()
-        self.served = threading.Semaphore(0)
-        handler = type("Handler", (_MjpegHandler,), {"camera": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def url(self, path: str = "/video", user: str = "") -> str:
-        return f"http://{user}127.0.0.1:{self._server.server_port}{path}"
-
-    def send(self, *sent: int, size: tuple[int, int] = SIZE) -> None:
-        for number in sent:
-            self.parts.put(cv2.imencode(".jpg", picture(number, size))[1].tobytes())
-
-    def drop(self) -> None:
-        self.parts.put(None)
-
-    def close(self) -> None:
-        self.drop()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _MjpegHandler(BaseHTTPRequestHandler):
-    camera: ClassVar[MjpegServer]
-
-    def do_GET(self) -> None:
-        if self.path != "/video":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        while (part := self.camera.parts.get()) is not None:
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(part)}\r\n\r\n"
-            try:
-                self.wfile.write(head.encode() + part + b"\r\n")
-            except OSError:
-                return
-
-    def log_message(self, *_: object) -> None:
-        """Nothing on stderr."""
-
-
 @pytest.fixture
 def server() -> Iterator[MjpegServer]:
     camera = MjpegServer()
     yield camera
     camera.close()
-
-
-def until(happened: Callable[[], bool]) -> None:
-    """Wait for another thread, 10 s at most."""
-    deadline = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def read_live(camera: LiveVideo | object) -> Frame:
@@ -437,7 +428,7 @@ def test_a_slow_reader_of_a_live_source_gets_only_the_newest_frame(server: Mjpeg
     with opened(server) as camera:
         read_live(camera)
         server.send(*range(2, 101))
-        until(lambda: camera._newest is not None and number_of(camera._newest[0]) == 100)
+        until(lambda: camera._newest is not None and number_of(camera._newest.to_rgb()) == 100)
         frame = read_live(camera)
     assert number_of(frame.image) == 100
     assert frame.sequence == 1
@@ -482,8 +473,19 @@ def test_one_damaged_picture_does_not_end_a_live_source(server: MjpegServer) -> 
         read_live(camera)
         server.parts.put(b"\xff\xd8 no picture \xff\xd9")
         server.send(2, 3)
-        until(lambda: camera._newest is not None and number_of(camera._newest[0]) == 3)
+        until(lambda: camera._newest is not None and number_of(camera._newest.to_rgb()) == 3)
         assert number_of(read_live(camera).image) == 3
+
+
+@pytest.mark.parametrize("size", [(256, 192), (64, 48)])
+def test_a_live_source_may_change_its_size(server: MjpegServer, size: tuple[int, int]) -> None:
+    with opened(server) as camera:
+        assert read_live(camera).image.shape == (SIZE[1], SIZE[0], 3)
+        server.send(*range(2, 30), size=size)
+        until(lambda: camera._newest is not None and number_of(camera._newest.to_rgb()) == 29)
+        frame = read_live(camera)
+    assert frame.image.shape == (size[1], size[0], 3)
+    assert number_of(frame.image) == 29
 
 
 def test_closing_a_live_source_ends_its_thread(server: MjpegServer) -> None:
@@ -494,116 +496,50 @@ def test_closing_a_live_source_ends_its_thread(server: MjpegServer) -> None:
     assert not camera._thread.is_alive()
 
 
-def test_nobody_listening_is_camera_lost_without_the_password() -> None:
-    with pytest.raises(CameraLost) as caught:
-        open_video(config("http://user:hunter2@127.0.0.1:9/video?token=hunter2"))
-    assert str(caught.value) == "camera http://127.0.0.1:9/…: cannot be opened: Connection refused"
-
-
-def test_a_wrong_path_is_camera_lost_and_says_that_the_host_answers(server: MjpegServer) -> None:
-    with pytest.raises(CameraLost) as caught:
-        open_video(config(server.url("/wrong", "user:hunter2@")))
-    assert str(caught.value) == (
-        f"camera {server.url('/wrong')}: cannot be opened: "
-        "the host answers, but gives no video (check path, user and password)"
-    )
-
-
-def test_a_host_that_never_answers_is_camera_lost_within_the_timeout(server: MjpegServer) -> None:
-    with pytest.raises(CameraLost) as caught:
-        open_video(config(server.url()))
-    assert str(caught.value) == f"camera {server.url()}: no answer within 0.5 s"
-
-
-def test_a_url_that_ffmpeg_does_not_take_is_camera_lost() -> None:
-    with pytest.raises(CameraLost) as caught:
-        open_video(config("nonsense://camera/1"))
-    assert str(caught.value) == ("camera nonsense://camera/1: cannot be opened: FFmpeg does not take the URL")
-
-
-def test_the_password_of_a_url_is_in_no_name_and_no_log(
-    server: MjpegServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    server.send(1)
-    with caplog.at_level(logging.DEBUG):
-        camera = open_video(config(server.url(user="user:hunter2@"), timeout_s=5))
-        with camera:
-            server.drop()
-            read_live(camera)
-            with pytest.raises(CameraLost) as caught:
-                camera.read(10)
-    told = [camera.name, str(caught.value), caplog.text, *capfd.readouterr()]
-    told += [thread.name for thread in threading.enumerate()]
-    assert "hunter2" not in "".join(told)
-    assert camera.name == f"camera {server.url()}"
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("rtsp://192.168.0.9:554/stream1", "camera rtsp://192.168.0.9:554/stream1"),
-        ("rtsp://user:hunter2@cam/stream1", "camera rtsp://cam/stream1"),
-        ("rtsp://user:hunter@2@cam/stream1", "camera rtsp://cam/stream1"),
-        ("rtsp://hunter2@cam", "camera rtsp://cam"),
-        ("http://cam/video.cgi?user=a&password=hunter2", "camera http://cam/…"),
-        ("http://cam/a/video.cgi?password=hunter2", "camera http://cam/a/…"),
-        ("http://cam?password=hunter2", "camera http://cam/…"),
-        ("rtsp://cam/user=a_password=hunter2_channel=1", "camera rtsp://cam/…"),
-        ("rtsp://user:hun/ter2@cam/stream1", "camera rtsp://…"),
-        ("rtsp://user:hun?ter2@cam/stream1", "camera rtsp://…"),
-        ("http://cam/video?password=hunter@2", "camera http://…"),
-        ("rtsp://user:hunter2@[fe80::1]:554/1", "camera rtsp://[fe80::1]:554/1"),
-    ],
-)
-def test_a_public_name_has_no_secret(url: str, name: str) -> None:
-    assert public_name(url) == name
-
-
 # Live sources that hang: only a fake hangs on command
 
 
-class HangingCapture:
-    """Hangs in grab() until it is let go."""
+class HangingSource:
+    """Hangs in next() until it is let go."""
 
     def __init__(self) -> None:
         self.let_go = threading.Event()
         self.hanging = threading.Event()
-        self.released = threading.Event()
+        self.closed = threading.Event()
 
-    def grab(self) -> bool:
+    def next(self) -> None:
         self.hanging.set()
         assert self.let_go.wait(30)
-        return False
 
-    def release(self) -> None:
-        self.released.set()
+    def close(self) -> None:
+        self.closed.set()
 
 
 def test_a_read_that_hangs_does_not_hang_closing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "CLOSE_WAIT_S", 0.05)
-    capture = HangingCapture()
-    with LiveVideo(config("0"), "camera fake", lambda: capture) as camera:  # type: ignore[arg-type, return-value]
-        assert capture.hanging.wait(10)
+    source = HangingSource()
+    with LiveVideo(config("0"), "camera fake", lambda: source) as camera:  # type: ignore[arg-type, return-value]
+        assert source.hanging.wait(10)
         assert camera.read(0.01) is None
-    assert not capture.released.is_set(), "OpenCV crashes when a capture is released during a read"
-    capture.let_go.set()
-    assert capture.released.wait(10)
+    assert not source.closed.is_set(), "a library crashes when what it reads is closed"
+    source.let_go.set()
+    assert source.closed.wait(10)
 
 
 def test_an_opening_that_hangs_is_camera_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "OPEN_MARGIN_S", 0.0)
-    capture = HangingCapture()
+    source = HangingSource()
     let_go = threading.Event()
 
-    def open_slowly() -> HangingCapture:
+    def open_slowly() -> HangingSource:
         assert let_go.wait(30)
-        return capture
+        return source
 
     with pytest.raises(CameraLost) as caught:
         LiveVideo(config("0"), "camera fake", open_slowly)  # type: ignore[arg-type]
     assert str(caught.value) == "camera fake: opening hangs for over 0.5 s"
     let_go.set()
-    assert capture.released.wait(10)
+    assert source.closed.wait(10)
 
 
 # Devices

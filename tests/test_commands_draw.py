@@ -13,12 +13,13 @@ import pytest
 
 from posed.config import ZoneConfig
 from posed.drawing.skeletons import draw_people
+from posed.frame import PADDING
 from posed.people.events import TrackedPerson
 from posed.people.person import Person
 from posed.pose import LEFT_HIP, LEFT_KNEE, LEFT_SHOULDER, RIGHT_HIP, RIGHT_KNEE, RIGHT_SHOULDER, Pose
 from posed.synthetic.scene import Act, Part, Scene
 from scripts.standins.heads import person
-from tests.films import FPS, film
+from tests.films import FPS, film, transport_stream
 from tests.run_posed import environment, posed
 from tests.test_cli import picture
 
@@ -107,6 +108,19 @@ def test_words_and_people_at_the_borders_are_no_trouble(size):
     assert drawn.shape == (height, width, 3)
 
 
+def test_a_video_that_changes_its_size_keeps_the_first(tmp_path):
+    path, out = tmp_path / "a.ts", tmp_path / "out.mp4"
+    path.write_bytes(transport_stream(tmp_path, (320, 240)) + transport_stream(tmp_path, (128, 128)))
+    done = posed(tmp_path, "draw", path, "-o", out, "--model", MODEL)
+    assert (done.returncode, done.stderr) == (0, "")
+    frames, _ = frames_of(out)
+    assert {frame.shape for frame in frames} == {(240, 320, 3)}
+    assert len(frames) >= 20
+    small = frames[-1]
+    assert small[120, 20].tolist() == pytest.approx([PADDING] * 3, abs=8)
+    assert small[200, 160, 2] > 180, "the red from below"
+
+
 def test_the_video_itself_is_not_overwritten(tmp_path, video):
     own = tmp_path / "own.mp4"
     own.write_bytes(video.read_bytes())
@@ -128,7 +142,7 @@ def test_what_cannot_be_drawn_is_one_line_and_leaves_what_was_there(tmp_path, vi
     empty.touch()
     for source, line in [
         (tmp_path / "none.mp4", "must be a video, there is no such file"),
-        (empty, "must be a video that OpenCV reads, got none or a damaged one"),
+        (empty, "must be a video that FFmpeg reads, got none or a damaged one"),
         (tmp_path, "must be a video, is a folder"),
     ]:
         done = posed(tmp_path, "draw", source, "-o", out, "--model", MODEL)

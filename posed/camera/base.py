@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol, Self
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, Self
 
 import cv2
 import numpy as np
 
 from posed.frame import Frame, Image
+
+
+class Grabbed(NamedTuple):
+    """A frame of a live source that is not converted yet.
+
+    Attributes:
+        to_rgb: gives the picture, RGB uint8, (height, width, 3); in any thread.
+        captured_at: `time.monotonic()` at capture, s.
+    """
+
+    to_rgb: Callable[[], Image]
+    captured_at: float
 
 
 class Camera(Protocol):

@@ -1,4 +1,4 @@
-"""What OpenCV opens: a V4L2 device, an RTSP or HTTP URL, a file.
+"""Videos: a V4L2 device, which OpenCV reads, an RTSP or HTTP URL or a file, which FFmpeg does.
 
 A device or URL is live: a thread drains it, so that a frame is never older than the newest one. A file is
 read in the caller's thread, at its own rate or as fast as it is read.
@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import socket
 import threading
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
+import av
 import cv2
 import numpy as np
 
-from posed.camera.base import FrameMaker
+from posed.camera.base import FrameMaker, Grabbed
+from posed.camera.decoder import Decoder
 from posed.camera.playback_clock import PlaybackClock
+from posed.camera.url import UrlSource, public_name
 from posed.errors import CameraEnded, CameraError, CameraLost
 from posed.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from av import VideoFrame
 
     from posed.camera.base import Camera
     from posed.config import CameraConfig
@@ -34,27 +37,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_WAIT_S: Final = 1.0
-"""Closing waits this long for a read inside OpenCV, s; the daemon has 2 s to stop in all."""
+"""Closing waits this long for a read inside a library, s; the daemon has 2 s to stop in all."""
 
 OPEN_MARGIN_S: Final = 1.0
-"""Opening may take this much longer than `timeout_s`, s: OpenCV's own timeout knows a better reason."""
+"""Opening may take this much longer than `timeout_s`, s: the library's own timeout knows a better reason."""
 
 MAX_STEP_S: Final = 2.0
 """A longer step from one timestamp of a file to the next counts as broken, s; it would be taken for a
 stall."""
 
-MAX_LOST: Final = 1000
-"""A file counts as ended after this many frames in a row that cannot be decoded; its own count of frames may
-lie."""
-
 MAX_BAD_FRAMES: Final = 10
-"""A live source counts as gone after this many failed reads in a row: one damaged packet fails one read."""
+"""A device counts as gone after this many failed reads in a row: one damaged frame fails one read."""
 
 YUYV_SIZE: Final = (640, 480)
 """This is the largest (width, height), px, that a USB 2 camera sends uncompressed at 30 frames per second; a
 camera is asked for MJPEG above it (1280x720 in YUYV is 10 frames per second on common webcams)."""
-
-DEFAULT_PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 
 
 def open_video(config: CameraConfig) -> Camera:
@@ -67,7 +64,7 @@ def open_video(config: CameraConfig) -> Camera:
     _quieten()
     source = f"/dev/video{config.source}" if config.source.isdecimal() else config.source
     if "://" in source:
-        return LiveVideo(config, public_name(source), lambda: _open_url(source, config.timeout_s))
+        return LiveVideo(config, public_name(source), lambda: UrlSource(config))
     if source.startswith("/dev/") and not Path(source).is_file():
         return LiveVideo(config, f"camera {source}", lambda: _open_device(Path(source), config))
     return VideoFile(config)
@@ -76,67 +73,57 @@ def open_video(config: CameraConfig) -> Camera:
 def _quieten() -> None:
     """Silence OpenCV and FFmpeg, which write to stderr what our errors say better, even URLs' passwords."""
     cv2.setLogLevel(0)
-    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
+    av.logging.set_level(None)
 
 
-def public_name(url: str) -> str:
-    """The camera's name without what could be a secret.
+# Live sources
 
-    User and password go, and so does the path from the level on that has a query or a `=`, where cheap
-    cameras want them (`/user=admin_password=…`). A URL in which nobody can say where the host begins is
-    cut to its scheme.
-    """
-    scheme, _, rest = url.partition("://")
-    authority = re.split("[/?#]", rest)[0]
-    beyond = rest.removeprefix(authority)
-    if "@" in beyond:
-        return f"camera {scheme}://…"
-    path = re.split("[?#=]", beyond)[0]
-    path, hidden = (path, "") if path == beyond else (path.rpartition("/")[0] + "/", "…")
-    return f"camera {scheme}://{authority.rpartition('@')[2]}{path}{hidden}"
+
+class LiveSource(Protocol):
+    """A live source that is open; for one thread."""
+
+    def next(self) -> Grabbed | None:
+        """The next frame; None where a read gave none.
+
+        Raises:
+            EOFError: the source has ended.
+            CameraLost: it broke, or timed out.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the source go."""
+        ...
+
+
+class _Device:
+    """A V4L2 device that is open."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        self._bad_frames = 0
+
+    def next(self) -> Grabbed | None:
+        grabbed = self._capture.grab()
+        captured_at = time.monotonic()
+        read, bgr = self._capture.retrieve() if grabbed else (False, None)
+        if read:
+            self._bad_frames = 0
+            return Grabbed(partial(_rgb, np.asarray(bgr, np.uint8)), captured_at)
+        self._bad_frames += 1
+        if self._bad_frames > MAX_BAD_FRAMES:
+            raise EOFError
+        return None
+
+    def close(self) -> None:
+        self._capture.release()
 
 
 def _rgb(bgr: Image) -> Image:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-# Live sources
-
-
-def _open_url(url: str, timeout_s: float) -> cv2.VideoCapture:
-    timeout_ms = round(timeout_s * 1000)
-    params = [
-        *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms),
-        *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms),
-        # More threads decode several frames at once, which delays each by as many frames (measured over
-        # RTSP at 25 frames per second: 45 ms with one thread, 88 ms with two).
-        *(cv2.CAP_PROP_N_THREADS, 1),
-    ]
-    started_at = time.monotonic()
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, params)
-    if capture.isOpened():
-        return capture
-    if time.monotonic() - started_at >= timeout_s:
-        raise CameraLost(f"{public_name(url)}: no answer within {timeout_s:g} s")
-    raise CameraLost(f"{public_name(url)}: cannot be opened: {_why_unreachable(url, timeout_s)}")
-
-
-def _why_unreachable(url: str, timeout_s: float) -> str:
-    """OpenCV says only that it failed; a connection of our own tells a dead host from a wrong path."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
-        if not host or not port:
-            return "FFmpeg does not take the URL"
-        socket.create_connection((host, port), timeout_s).close()
-    except OSError as error:
-        return error.strerror or "no answer"
-    except ValueError:
-        return "FFmpeg does not take the URL"
-    return "the host answers, but gives no video (check path, user and password)"
-
-
-def _open_device(path: Path, config: CameraConfig) -> cv2.VideoCapture:
+def _open_device(path: Path, config: CameraConfig) -> _Device:
     # V4L2 knows no other timeout, and reads this one once per process.
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(max(1, round(config.timeout_s))))
     if not path.exists():
@@ -147,7 +134,7 @@ def _open_device(path: Path, config: CameraConfig) -> cv2.VideoCapture:
     if not capture.isOpened():
         raise CameraLost(f"camera {path}: cannot be opened: in use by another program, or no camera")
     _ask_for(capture, config)
-    return capture
+    return _Device(capture)
 
 
 def _ask_for(capture: cv2.VideoCapture, config: CameraConfig) -> None:
@@ -164,14 +151,13 @@ def _ask_for(capture: cv2.VideoCapture, config: CameraConfig) -> None:
 class LiveVideo:
     """A device or URL, drained by a thread of its own.
 
-    OpenCV's calls may hang for longer than any timeout; then the thread is left behind, and goes when the
-    call returns. OpenCV keeps the size that a stream began with and does not tell when it changes: after
-    that a larger picture shows as a frozen one, and a smaller one is drawn into a part of the old.
+    A library's calls may hang for longer than any timeout; then the thread is left behind, and goes when the
+    call returns. A frame that nobody takes is decoded and not converted.
 
     Args:
         config: the section `camera`.
         name: without secrets.
-        open_capture: opens the source, or raises CameraLost.
+        open_source: opens the source, or raises CameraLost.
 
     Raises:
         CameraLost: it cannot be opened, or not within `timeout_s`.
@@ -179,16 +165,15 @@ class LiveVideo:
 
     live = True
 
-    def __init__(self, config: CameraConfig, name: str, open_capture: Callable[[], cv2.VideoCapture]) -> None:
+    def __init__(self, config: CameraConfig, name: str, open_source: Callable[[], LiveSource]) -> None:
         self.name = name
         self._timeout_s = config.timeout_s
         self._maker = FrameMaker(config.rotate, config.mirror)
-        self._open_capture = open_capture
+        self._open_source = open_source
         self._changed = threading.Condition()
-        self._newest: tuple[Image, float] | None = None
+        self._newest: Grabbed | None = None
         self._opened = False
-        self._lost: str | None = None
-        self._bad_frames = 0
+        self._lost: CameraLost | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._drain, name=name, daemon=True)
         self._thread.start()
@@ -200,7 +185,7 @@ class LiveVideo:
             self._changed.wait_for(lambda: self._opened or self._lost is not None, wait_s)
             if not self._opened:
                 self._closing.set()
-                raise CameraLost(self._lost or f"{self.name}: opening hangs for over {wait_s:g} s")
+                raise self._lost or CameraLost(f"{self.name}: opening hangs for over {wait_s:g} s")
 
     def read(self, wait_s: float) -> Frame | None:
         """The newest frame that was not read yet, or None if none came within `wait_s` seconds.
@@ -213,52 +198,47 @@ class LiveVideo:
             newest, self._newest = self._newest, None
             if newest is None:
                 if self._lost is not None:
-                    raise CameraLost(self._lost)
+                    raise self._lost
                 return None
-        bgr, captured_at = newest
-        return self._maker.make(_rgb(bgr), captured_at)
+        return self._maker.make(newest.to_rgb(), newest.captured_at)
 
     def _drain(self) -> None:
         try:
-            capture = self._open_capture()
+            source = self._open_source()
         except CameraLost as error:
-            self._give_up(str(error))
+            self._give_up(error)
             return
         try:
             self._hear(None)
-            while not self._closing.is_set():
-                self._take(capture)
+            self._take_all(source)
         except CameraLost as error:
-            self._give_up(str(error))
+            self._give_up(error)
+        except EOFError:
+            self._give_up(CameraLost(f"{self.name}: the stream ended"))
         except cv2.error as error:
-            self._give_up(f"{self.name}: OpenCV failed: {error.err}")
+            self._give_up(CameraLost(f"{self.name}: OpenCV failed: {error.err}"))
         finally:
             # After the reader was told: taking leave of an RTSP server that hangs takes its time, too.
-            capture.release()
+            source.close()
 
-    def _take(self, capture: cv2.VideoCapture) -> None:
-        started_at = time.monotonic()
-        grabbed = capture.grab()
-        captured_at = time.monotonic()
-        # After a timeout FFmpeg may still hand out a frame that its decoder had kept back.
-        if captured_at - started_at >= self._timeout_s:
-            raise CameraLost(f"{self.name}: no frame within {self._timeout_s:g} s")
-        read, bgr = capture.retrieve() if grabbed else (False, None)
-        if read:
-            self._bad_frames = 0
-            self._hear((np.asarray(bgr, np.uint8), captured_at))
-            return
-        self._bad_frames += 1
-        if self._bad_frames > MAX_BAD_FRAMES:
-            raise CameraLost(f"{self.name}: the stream ended")
+    def _take_all(self, source: LiveSource) -> None:
+        taken_at = time.monotonic()
+        while not self._closing.is_set():
+            grabbed = source.next()
+            now = time.monotonic()
+            if now - taken_at >= self._timeout_s:
+                raise CameraLost(f"{self.name}: no frame within {self._timeout_s:g} s")
+            if grabbed is not None:
+                taken_at = now
+                self._hear(grabbed)
 
-    def _hear(self, newest: tuple[Image, float] | None) -> None:
+    def _hear(self, newest: Grabbed | None) -> None:
         with self._changed:
             self._newest = newest
             self._opened = True
             self._changed.notify_all()
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, why: CameraLost) -> None:
         with self._changed:
             self._lost = why
             self._changed.notify_all()
@@ -267,7 +247,7 @@ class LiveVideo:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the thread; one that hangs inside OpenCV is not waited for over `CLOSE_WAIT_S`."""
+        """Stop the thread; one that hangs inside a library is not waited for over `CLOSE_WAIT_S`."""
         self._closing.set()
         self._thread.join(CLOSE_WAIT_S)
         if self._thread.is_alive():
@@ -289,43 +269,54 @@ class _Play:
     """
 
     def __init__(self, path: Path, default_fps: float) -> None:
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-        if not self._capture.isOpened():
-            raise CameraError(f"camera {path}: must be a video that OpenCV reads, got none or a damaged one")
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        try:
+            self._decoder = Decoder(str(path))
+        except av.FFmpegError:
+            raise CameraError(
+                f"camera {path}: must be a video that FFmpeg reads, got none or a damaged one"
+            ) from None
+        fps = self._decoder.fps
         self.usual_step_s = 1 / (fps if 1 <= fps <= 1000 else default_fps)
-        self.total = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.total = self._decoder.total
         self.count = 0
         self.step_s = 0.0
         self.broke_at: int | None = None
-        self._lost = 0
+        self._frame: VideoFrame | None = None
         self._stamp_s: float | None = None
         self._played_s = 0.0
 
     def grab(self) -> bool:
         """Go to the next frame that can be decoded; False at the end."""
-        lost = 0
-        while not self._capture.grab():
-            lost += 1
-            if self.count + self._lost + lost >= self.total or lost > MAX_LOST:
-                self._finish()
-                return False
-        if lost:
+        damaged = self._decoder.damaged
+        try:
+            self._frame = self._next()
+        except (EOFError, av.FFmpegError):
+            self._finish()
+            return False
+        if self._decoder.damaged > damaged:
             self._break()
-        self._lost += lost
+        self.step_s = self._step(self._decoder.time_s(self._frame))
         self.count += 1
-        self.step_s = self._step()
         self._played_s += self.step_s
         return True
 
-    def _step(self) -> float:
+    def _next(self) -> VideoFrame:
+        while (frame := self._decoder.next()) is None:
+            pass
+        return frame
+
+    def _step(self, stamp_s: float | None) -> float:
         """Time since the last frame, s: by timestamps, or by the file's rate where one is broken or leaps."""
-        before_s = self._stamp_s
-        self._stamp_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if before_s is None:
-            return self._stamp_s if 0 <= self._stamp_s <= MAX_STEP_S else 0.0
-        step_s = self._stamp_s - before_s
+        before_s, self._stamp_s = self._stamp_s, stamp_s
+        if self.count == 0:
+            return self._first_step(stamp_s or 0.0)
+        step_s = stamp_s - before_s if stamp_s is not None and before_s is not None else 0.0
         return step_s if 0 < step_s <= MAX_STEP_S else self.usual_step_s
+
+    def _first_step(self, stamp_s: float) -> float:
+        if stamp_s > MAX_STEP_S:  # some decoders pass over what they cannot decode, and do not tell
+            self._break()
+        return stamp_s if 0 <= stamp_s <= MAX_STEP_S else 0.0
 
     def _finish(self) -> None:
         # Some containers do not count their frames: OpenCV then multiplies duration and rate, and a file
@@ -338,13 +329,13 @@ class _Play:
         if self.broke_at is None:
             self.broke_at = self.count
 
-    def retrieve(self) -> Image | None:
-        """The picture of the frame, BGR; None if it cannot be converted."""
-        read, bgr = self._capture.retrieve()
-        return np.asarray(bgr, np.uint8) if read else None
+    def picture(self) -> Image:
+        """The picture of the frame that `grab` went to, RGB."""
+        assert self._frame is not None
+        return self._decoder.to_rgb(self._frame)
 
     def close(self) -> None:
-        self._capture.release()
+        self._decoder.close()
 
 
 class VideoFile:
@@ -352,7 +343,7 @@ class VideoFile:
 
     With `realtime` it plays at its own rate as a live camera would: a frame that nobody took is gone.
     Without, every frame waits to be read. Frames come in the file's size, `size` does not apply. Damage is
-    skipped as far as OpenCV can decode again, and told in a warning at the end.
+    skipped as far as FFmpeg can decode again, and a warning says so at the end.
 
     Args:
         config: the section `camera`.
@@ -404,17 +395,14 @@ class VideoFile:
         Raises:
             CameraEnded: the file has been played to its end.
         """
-        while True:
-            if not self._waiting:
-                self._advance()
-            if self._config.realtime:
-                if not self._pace.wait_for(self._time_s, wait_s):
-                    return None
-                self._skip_to_newest()
-            bgr = self._play.retrieve()
-            self._waiting = False
-            if bgr is not None:
-                return self._maker.make(_rgb(bgr), self._captured_at(), self._time_s)
+        if not self._waiting:
+            self._advance()
+        if self._config.realtime:
+            if not self._pace.wait_for(self._time_s, wait_s):
+                return None
+            self._skip_to_newest()
+        self._waiting = False
+        return self._maker.make(self._play.picture(), self._captured_at(), self._time_s)
 
     def _captured_at(self) -> float:
         return self._pace.due_at(self._time_s) if self._config.realtime else self._pace.clock()

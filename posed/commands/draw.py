@@ -15,7 +15,7 @@ from posed.camera.video import VideoFile
 from posed.config import CameraConfig, Config
 from posed.drawing.skeletons import draw_people
 from posed.errors import CameraEnded, ImageError
-from posed.frame import Image
+from posed.frame import Image, Letterbox
 from posed.model.pair import load_pair
 from posed.networks import Network, network_of
 from posed.pipeline.journal import MemoryJournal
@@ -49,7 +49,7 @@ def draw_video(video: Path, out: Path, config: Config, show: Callable[[Progress]
     `out` is there once all of it is done, and as it was before otherwise.
 
     Args:
-        video: any video that OpenCV reads.
+        video: any video that FFmpeg reads.
         out: an .mp4.
         config: the model, the engine, thresholds, zones, `rotate` and `mirror`.
         show: called after each frame.
@@ -129,6 +129,8 @@ def _draw(
 class _Writer:
     """A video that is being written, at a constant rate: frames are repeated, or left out, to be in time.
 
+    It has the size of the first picture; one of another size is fitted into that, with grey bars.
+
     Args:
         path: the file to write to.
         out: what messages to people call the file.
@@ -145,20 +147,23 @@ class _Writer:
         self._fps = fps
         self._written = 0
         self._first_s = 0.0
+        self._size = (0, 0)
         self._file: cv2.VideoWriter | None = None
 
     def write(self, image: Image, time_s: float) -> None:
         """Add a picture.
 
         Args:
-            image: RGB; all of one size.
+            image: RGB, (height, width, 3).
             time_s: when it is shown, media time.
         """
         if self._file is None:
             self._file, self._first_s = self._opened(image), time_s
         self.taken += 1
         until = round((time_s - self._first_s) * self._fps) + 1
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        # OpenCV would leave out, without a word, what has another size.
+        fitted = Letterbox((image.shape[1], image.shape[0]), self._size).apply(image)
+        bgr = cv2.cvtColor(fitted, cv2.COLOR_RGB2BGR)
         while self._written < until:
             self._file.write(bgr)
             self._written += 1
@@ -174,7 +179,7 @@ class _Writer:
             )
 
     def _opened(self, image: Image) -> cv2.VideoWriter:
-        size = image.shape[1], image.shape[0]
+        self._size = size = image.shape[1], image.shape[0]
         file = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*CODEC), self._fps, size)
         if not file.isOpened():
             raise ImageError(f"{self._out}: cannot be written as {CODEC} of {size[0]}x{size[1]}")

@@ -68,7 +68,8 @@ class CameraConfig(Section):
     """The camera is asked for this many frames per second; video files keep their own rate."""
 
     rotate: Literal[0, 90, 180, 270] = 0
-    """The picture is turned clockwise by this many degrees."""
+    """The picture is turned clockwise by this many degrees, after the turn that a video or picture itself
+    asks for."""
 
     mirror: bool = False
     """With true, the picture is turned into what a mirror shows, after `rotate`."""

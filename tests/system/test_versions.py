@@ -50,8 +50,8 @@ class Versions:
 
 VERSIONS: Final = {
     "bookworm": Versions("3.11", ("numpy==1.24.2",)),
-    # The only runtime of 32-bit Raspberry Pi OS, and the oldest aiohttp.
-    "old": Versions("3.11", ("numpy==1.24.2", "tflite-runtime==2.14.0", "aiohttp==3.10.0")),
+    # The only runtime of 32-bit Raspberry Pi OS, and the oldest aiohttp and PyAV.
+    "old": Versions("3.11", ("numpy==1.24.2", "tflite-runtime==2.14.0", "aiohttp==3.10.0", "av==15.1.0")),
     "trixie": Versions("3.13", ("numpy==2.2.4",)),
 }
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -256,19 +257,32 @@ def damaged(jpeg: bytes, chance: random.Random) -> bytes:
 
 
 def camera_other_size(bench: Bench) -> str:
-    """The camera changes the size of its frames in the middle of the stream, and back."""
+    """The camera changes the size of its frames in the middle of the stream: people are seen in the new."""
     server = camera(bench)
     bench.start()
     good = server.pictures
+    took_s = []
     for size in ((260, 196), (64, 48)):
         server.pictures = [
             bytes(cv2.imencode(".jpg", cv2.resize(cv2.imdecode(np.frombuffer(one, np.uint8), 1), size))[1])
             for one in good
         ]
-        time.sleep(4)
+        seen = partial(sees_people_in, bench, size)
+        took_s.append(bench.wait_for(f"somebody in {size[0]}×{size[1]} px", seen, 2 + len(good) / FPS))
+        bench.wait_for(
+            f"state of {size[0]} px", lambda width=size[0]: bench.state("camera", "width") == width
+        )
+        if bench.state("camera", "sight") != "ok":
+            raise FailedError(f"sight: {bench.state('camera', 'sight')} in {size[0]}×{size[1]} px")
     server.pictures = good
-    bench.ends()
-    return "twice as large, then half"
+    bench.ends(partial(sees_people_in, bench, SIZE))
+    return f"twice as large, then half: people seen after {' and '.join(f'{s:.1f}' for s in took_s)} s"
+
+
+def sees_people_in(bench: Bench, size: tuple[int, int]) -> bool:
+    """Whether the newest poses are of frames of this (width, height), px, and somebody is in them."""
+    newest = bench.watcher.messages("poses")[-1]
+    return newest["frame"] == {"width": size[0], "height": size[1]} and bool(newest["people"])
 
 
 def video_ends(bench: Bench) -> str:

@@ -1,0 +1,112 @@
+"""What a URL gives, and why it gives nothing."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import av
+from av.error import ExitError
+
+from posed.camera.base import Grabbed
+from posed.camera.decoder import Decoder
+from posed.errors import CameraLost
+
+if TYPE_CHECKING:
+    from posed.config import CameraConfig
+
+DEFAULT_PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
+
+
+def public_name(url: str) -> str:
+    """The camera's name without what could be a secret.
+
+    User and password go, and so does the path from the level on that has a query or a `=`, where cheap
+    cameras want them (`/user=admin_password=…`). A URL in which nobody can say where the host begins is
+    cut to its scheme.
+    """
+    scheme = url.partition("://")[0]
+    authority, beyond = _parts(url)
+    if "@" in beyond:
+        return f"camera {scheme}://…"
+    path = re.split("[?#=]", beyond)[0]
+    path, hidden = (path, "") if path == beyond else (path.rpartition("/")[0] + "/", "…")
+    return f"camera {scheme}://{authority.rpartition('@')[2]}{path}{hidden}"
+
+
+def _parts(url: str) -> tuple[str, str]:
+    """User, password, host and port; and what is behind them."""
+    rest = url.partition("://")[2]
+    authority = re.split("[/?#]", rest)[0]
+    return authority, rest.removeprefix(authority)
+
+
+class UrlSource:
+    """A URL that is open.
+
+    Args:
+        config: the section `camera`.
+
+    Raises:
+        CameraLost: it cannot be opened.
+    """
+
+    def __init__(self, config: CameraConfig) -> None:
+        self._url = config.source
+        self._name = public_name(config.source)
+        self._timeout_s = config.timeout_s
+        self._decoder = self._open()
+
+    def _open(self) -> Decoder:
+        started_at = time.monotonic()
+        try:
+            return Decoder(self._url, self._timeout_s, low_latency=True)
+        except av.FFmpegError:
+            # Its own text has the URL in it, and seldom the reason.
+            if time.monotonic() - started_at >= self._timeout_s:
+                raise CameraLost(f"{self._name}: no answer within {self._timeout_s:g} s") from None
+            why = _why_unreachable(self._url, self._timeout_s)
+            raise CameraLost(f"{self._name}: cannot be opened: {why}") from None
+
+    def next(self) -> Grabbed | None:
+        """The next frame; None if a packet gave none.
+
+        Raises:
+            EOFError: the stream has ended.
+            CameraLost: the connection broke, or nothing came for `timeout_s`.
+        """
+        try:
+            frame = self._decoder.next()
+        except EOFError:
+            raise
+        except ExitError:
+            raise CameraLost(f"{self._name}: no frame within {self._timeout_s:g} s") from None
+        except av.FFmpegError as error:
+            if error.errno == errno.EIO:  # a connection that the camera closed
+                raise EOFError from None
+            raise CameraLost(f"{self._name}: the stream ended: {error.strerror}") from None
+        return None if frame is None else Grabbed(partial(self._decoder.to_rgb, frame), time.monotonic())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._decoder.close()
+
+
+def _why_unreachable(url: str, timeout_s: float) -> str:
+    """FFmpeg seldom says why; a connection of our own tells a dead host from a wrong path."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
+        if not host or not port:
+            return "FFmpeg does not take the URL"
+        socket.create_connection((host, port), timeout_s).close()
+    except OSError as error:
+        return error.strerror or "no answer"
+    except ValueError:
+        return "FFmpeg does not take the URL"
+    return "the host answers, but gives no video (check path, user and password)"

@@ -1,0 +1,99 @@
+"""What a URL gives: streams, still pictures, and why there is none."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from posed.camera.base import Camera
+from posed.camera.url import public_name
+from posed.camera.video import open_video
+from posed.config import CameraConfig
+from posed.errors import CameraLost
+from posed.frame import Frame
+from tests.http_camera import MjpegServer
+
+
+def config(source: str, **settings: object) -> CameraConfig:
+    return CameraConfig(kind="video", source=source, **{"timeout_s": 0.5, **settings})
+
+
+@pytest.fixture
+def server() -> Iterator[MjpegServer]:
+    camera = MjpegServer()
+    yield camera
+    camera.close()
+
+
+def read(camera: Camera) -> Frame:
+    frame = camera.read(10)
+    assert frame is not None
+    return frame
+
+
+def test_nobody_listening_is_camera_lost_without_the_password() -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config("http://user:hunter2@127.0.0.1:9/video?token=hunter2"))
+    assert str(caught.value) == "camera http://127.0.0.1:9/…: cannot be opened: Connection refused"
+
+
+def test_a_wrong_path_is_camera_lost_and_says_that_the_host_answers(server: MjpegServer) -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config(server.url("/wrong", "user:hunter2@")))
+    assert str(caught.value) == (
+        f"camera {server.url('/wrong')}: cannot be opened: "
+        "the host answers, but gives no video (check path, user and password)"
+    )
+
+
+def test_a_host_that_never_answers_is_camera_lost_within_the_timeout(server: MjpegServer) -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config(server.url()))
+    assert str(caught.value) == f"camera {server.url()}: no answer within 0.5 s"
+
+
+def test_a_url_that_ffmpeg_does_not_take_is_camera_lost() -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config("nonsense://camera/1"))
+    assert str(caught.value) == ("camera nonsense://camera/1: cannot be opened: FFmpeg does not take the URL")
+
+
+def test_the_password_of_a_url_is_in_no_name_and_no_log(
+    server: MjpegServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.send(1)
+    with caplog.at_level(logging.DEBUG):
+        camera = open_video(config(server.url(user="user:hunter2@"), timeout_s=5))
+        with camera:
+            server.drop()
+            read(camera)
+            with pytest.raises(CameraLost) as caught:
+                camera.read(10)
+    told = [camera.name, str(caught.value), caplog.text, *capfd.readouterr()]
+    told += [thread.name for thread in threading.enumerate()]
+    assert "hunter2" not in "".join(told)
+    assert camera.name == f"camera {server.url()}"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("rtsp://192.168.0.9:554/stream1", "camera rtsp://192.168.0.9:554/stream1"),
+        ("rtsp://user:hunter2@cam/stream1", "camera rtsp://cam/stream1"),
+        ("rtsp://user:hunter@2@cam/stream1", "camera rtsp://cam/stream1"),
+        ("rtsp://hunter2@cam", "camera rtsp://cam"),
+        ("http://cam/video.cgi?user=a&password=hunter2", "camera http://cam/…"),
+        ("http://cam/a/video.cgi?password=hunter2", "camera http://cam/a/…"),
+        ("http://cam?password=hunter2", "camera http://cam/…"),
+        ("rtsp://cam/user=a_password=hunter2_channel=1", "camera rtsp://cam/…"),
+        ("rtsp://user:hun/ter2@cam/stream1", "camera rtsp://…"),
+        ("rtsp://user:hun?ter2@cam/stream1", "camera rtsp://…"),
+        ("http://cam/video?password=hunter@2", "camera http://…"),
+        ("rtsp://user:hunter2@[fe80::1]:554/1", "camera rtsp://[fe80::1]:554/1"),
+    ],
+)
+def test_a_public_name_has_no_secret(url: str, name: str) -> None:
+    assert public_name(url) == name
