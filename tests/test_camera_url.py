@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,7 @@ from posed.camera.video import open_video
 from posed.config import CameraConfig
 from posed.errors import CameraLost
 from posed.frame import Frame
-from tests.http_camera import MjpegServer
+from tests.http_camera import MjpegServer, jpeg, number_of
 
 
 def config(source: str, **settings: object) -> CameraConfig:
@@ -32,6 +33,33 @@ def read(camera: Camera) -> Frame:
     frame = camera.read(10)
     assert frame is not None
     return frame
+
+
+# Still pictures
+
+
+def test_the_url_of_a_still_picture_is_asked_at_fps(
+    server: MjpegServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.still = jpeg(1)
+    with (
+        caplog.at_level(logging.INFO),
+        open_video(config(server.url("/snap.jpg"), timeout_s=5, fps=10)) as camera,
+    ):
+        assert number_of(read(camera).image) == 1
+        server.still = jpeg(2, (256, 192))
+        began_at = time.monotonic()
+        frames = [read(camera) for _ in range(11)]
+        took_s = time.monotonic() - began_at
+    assert number_of(frames[-1].image) == 2
+    assert frames[-1].image.shape == (192, 256, 3)
+    assert took_s > 0.9
+    assert [record.getMessage() for record in caplog.records] == [
+        f"camera {server.url('/snap.jpg')}: a still picture, asked for at most 10 times per second"
+    ]
+
+
+# What cannot be opened
 
 
 def test_nobody_listening_is_camera_lost_without_the_password() -> None:

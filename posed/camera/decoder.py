@@ -58,6 +58,12 @@ class Decoder:
         self.damaged = 0
 
     @property
+    def is_still(self) -> bool:
+        """Whether this is a picture and no video."""
+        name = self._container.format.name
+        return name.endswith("_pipe") or name == "image2"
+
+    @property
     def fps(self) -> float:
         """Frames per second, as the container has it; 0 if it does not say."""
         return float(self._stream.guessed_rate or 0)

@@ -1,8 +1,9 @@
-"""What a URL gives, and why it gives nothing."""
+"""What a URL gives: a stream, or a still picture that is asked for again and again."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import re
 import socket
 import time
@@ -19,6 +20,8 @@ from posed.errors import CameraLost
 
 if TYPE_CHECKING:
     from posed.config import CameraConfig
+
+log = logging.getLogger(__name__)
 
 DEFAULT_PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 
@@ -47,7 +50,7 @@ def _parts(url: str) -> tuple[str, str]:
 
 
 class UrlSource:
-    """A URL that is open.
+    """A URL that is open. One that gives a single picture is asked again, `fps` times per second.
 
     Args:
         config: the section `camera`.
@@ -60,7 +63,11 @@ class UrlSource:
         self._url = config.source
         self._name = public_name(config.source)
         self._timeout_s = config.timeout_s
+        self._period_s = 1 / config.fps
+        self._due_at = time.monotonic()
         self._decoder = self._open()
+        if self._decoder.is_still:
+            log.info("%s: a still picture, asked for at most %g times per second", self._name, config.fps)
 
     def _open(self) -> Decoder:
         started_at = time.monotonic()
@@ -83,7 +90,10 @@ class UrlSource:
         try:
             frame = self._decoder.next()
         except EOFError:
-            raise
+            if not self._decoder.is_still:
+                raise
+            self._ask_again()
+            return None
         except ExitError:
             raise CameraLost(f"{self._name}: no frame within {self._timeout_s:g} s") from None
         except av.FFmpegError as error:
@@ -91,6 +101,13 @@ class UrlSource:
                 raise EOFError from None
             raise CameraLost(f"{self._name}: the stream ended: {error.strerror}") from None
         return None if frame is None else Grabbed(partial(self._decoder.to_rgb, frame), time.monotonic())
+
+    def _ask_again(self) -> None:
+        self._decoder.close()
+        now = time.monotonic()
+        self._due_at = max(self._due_at + self._period_s, now)
+        time.sleep(self._due_at - now)
+        self._decoder = self._open()
 
     def close(self) -> None:
         """Close the connection."""

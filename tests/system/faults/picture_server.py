@@ -39,14 +39,16 @@ class PictureServer:
     Attributes:
         pictures: what is sent from now on.
         hangs: whether connections stay open and nothing is sent.
+        still: whether each connection gets one picture, and ends.
         port: a free one of 127.0.0.1, and always the same.
     """
 
     def __init__(self, pictures: Sequence[bytes], rate_hz: float) -> None:
         self.pictures = pictures
-        self.hangs = False
+        self.hangs = self.still = False
         self.port = 0
-        self._period_s = 1 / rate_hz
+        self._rate_hz = rate_hz
+        self._began_at = time.monotonic()
         self._server: socket.socket | None = None
 
     def start(self) -> None:
@@ -74,15 +76,24 @@ class PictureServer:
         with client:
             try:
                 client.recv(4096)
+                if self.still:
+                    self._send_still(client)
+                    return
                 client.sendall(HEAD)
                 self._send_pictures(server, client)
             except OSError:
                 return
 
+    def _send_still(self, client: socket.socket) -> None:
+        number = int((time.monotonic() - self._began_at) * self._rate_hz)
+        jpeg = self.pictures[number % len(self.pictures)]
+        head = b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+        client.sendall(head + jpeg)
+
     def _send_pictures(self, server: socket.socket, client: socket.socket) -> None:
         number, due_at = 0, time.monotonic()
         while self._server is server:
-            due_at = max(due_at + self._period_s, time.monotonic() - 1)
+            due_at = max(due_at + 1 / self._rate_hz, time.monotonic() - 1)
             time.sleep(max(0.0, due_at - time.monotonic()))
             if self.hangs:
                 continue

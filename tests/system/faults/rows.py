@@ -285,6 +285,19 @@ def sees_people_in(bench: Bench, size: tuple[int, int]) -> bool:
     return newest["frame"] == {"width": size[0], "height": size[1]} and bool(newest["people"])
 
 
+def camera_still(bench: Bench) -> str:
+    """The camera's URL gives a single picture: it is asked for again and again, and never counts as gone."""
+    server = camera(bench)
+    server.still = True
+    bench.settings["camera"]["fps"] = 10
+    bench.start()
+    time.sleep(8)
+    bench.ends(partial(sees_people_in, bench, SIZE))
+    if "waiting for the camera" in bench.log():
+        raise FailedError("the camera counted as gone")
+    return "asked for 10 times per second"
+
+
 def video_ends(bench: Bench) -> str:
     """A video that does not loop is played to its end: the daemon ends well, and is started again."""
     path = bench.folder / "short.avi"
@@ -658,6 +671,7 @@ ROWS: Final[dict[str, Callable[[Bench], str]]] = {
     "camera: black frames": camera_black,
     "camera: corrupt frames": camera_corrupt,
     "camera: other size": camera_other_size,
+    "camera: a still picture": camera_still,
     "camera: a video ends": video_ends,
     "Edge TPU: absent at start": engine_absent,
     "Edge TPU: fails at an invoke": engine_fails,
