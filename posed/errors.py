@@ -8,6 +8,7 @@
     ├── RecordingError (ValueError) 4   a recording of poses cannot be read or written
     ├── CameraError (OSError)       4   the camera can never work like this: the daemon ends
     │   ├── CameraLost              4   it is absent, stalled or gone: reopened with backoff
+    │   │   └── LoginRefused        4   it wants another user or password
     │   └── CameraEnded (EOFError)  0   a file or folder has been played to its end
     ├── EngineError (RuntimeError)  5   the engine can never work like this: the daemon ends
     │   └── EngineLost              5   the device is absent or failed: reopened with backoff
@@ -70,6 +71,10 @@ class CameraError(PosedError, OSError):
 
 class CameraLost(CameraError):
     """A camera that is absent, stalled or gone; opening it again may help."""
+
+
+class LoginRefused(CameraLost):
+    """A camera that wants another user or password."""
 
 
 class CameraEnded(CameraError, EOFError):

@@ -8,14 +8,18 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from pydantic import SecretStr
 
 from posed.camera.base import Camera
 from posed.camera.url import public_name
 from posed.camera.video import open_video
 from posed.config import CameraConfig
-from posed.errors import CameraLost
+from posed.errors import CameraLost, LoginRefused
 from posed.frame import Frame
 from tests.http_camera import MjpegServer, jpeg, number_of
+
+ESCAPES = "in a URL's user and password, write @ : / # ? % as %40 %3A %2F %23 %3F %25"
+PASSWORD = "p@s:s/w?o#r%d &é"
 
 
 def config(source: str, **settings: object) -> CameraConfig:
@@ -33,6 +37,12 @@ def read(camera: Camera) -> Frame:
     frame = camera.read(10)
     assert frame is not None
     return frame
+
+
+def read_on(camera: Camera) -> None:
+    """Read until something is raised."""
+    while True:
+        camera.read(10)
 
 
 # Still pictures
@@ -57,6 +67,52 @@ def test_the_url_of_a_still_picture_is_asked_at_fps(
     assert [record.getMessage() for record in caplog.records] == [
         f"camera {server.url('/snap.jpg')}: a still picture, asked for at most 10 times per second"
     ]
+
+
+def test_a_still_picture_that_is_gone_is_camera_lost(server: MjpegServer) -> None:
+    server.still = jpeg(1)
+    with open_video(config(server.url("/snap.jpg"), timeout_s=5, fps=10)) as camera:
+        read(camera)
+        server.login = "user:hunter2"
+        with pytest.raises(LoginRefused):
+            read_on(camera)
+
+
+# User and password
+
+
+@pytest.mark.parametrize(("path", "user"), [("/video", "me"), ("/snap.jpg", "me@home")])
+def test_user_and_password_of_the_configuration_are_escaped(
+    server: MjpegServer, path: str, user: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.login, server.still = f"{user}:{PASSWORD}", jpeg(1)
+    server.send(1)
+    settings = config(server.url(path), timeout_s=5, username=user, password=SecretStr(PASSWORD))
+    with caplog.at_level(logging.DEBUG), open_video(settings) as camera:
+        assert number_of(read(camera).image) == 1
+        assert camera.name == f"camera {server.url(path)}"
+    assert "p@s" not in caplog.text
+    assert "p%40s" not in caplog.text
+
+
+@pytest.mark.parametrize("login", [{}, {"username": "me", "password": SecretStr("hunter2")}])
+def test_a_camera_that_wants_another_login_says_so(server: MjpegServer, login: dict[str, object]) -> None:
+    server.login = f"me:{PASSWORD}"
+    with pytest.raises(CameraLost) as caught:
+        open_video(config(server.url(), **login))
+    assert str(caught.value) == (
+        f"camera {server.url()}: cannot be opened: the camera refuses the user or the password ({ESCAPES})"
+    )
+
+
+@pytest.mark.parametrize("password", ["hun/ter2", "hun?ter2", "hun#ter2"])
+def test_a_password_that_ends_the_host_is_met_with_its_escapes(password: str) -> None:
+    with pytest.raises(CameraLost) as caught:
+        open_video(config(f"rtsp://me:{password}@127.0.0.1/stream"))
+    assert str(caught.value) == (
+        "camera rtsp://…: cannot be opened: FFmpeg does not take the URL "
+        f"({ESCAPES}, or set camera.username and camera.password)"
+    )
 
 
 # What cannot be opened

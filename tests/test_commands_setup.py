@@ -29,6 +29,7 @@ from posed.commands.setup.write import Secret, write
 from posed.config import TlsConfig, load, mqtt_password
 from posed.errors import BrokerError, CameraError, ConfigError, ModelError
 from tests.brokers import Amqtt, Mosquitto, Pki, Subscriber, free_port
+from tests.http_camera import MjpegServer, jpeg
 
 POSED = "from posed.cli import main; main()"
 CANARY = "canary-4e7d"
@@ -626,6 +627,27 @@ def test_without_broker_and_camera_there_is_still_something_to_see(home: Path) -
     config = load(home / "posed.yaml", {})
     assert (config.camera.kind, config.model.name) == ("synthetic", "drawings-257x353-16")
     assert (config.mqtt.host, config.web.enabled) == ("localhost", True)
+
+
+def test_a_camera_that_wants_a_login_is_asked_for_with_it(home: Path, mosquitto: Mosquitto) -> None:
+    password = f"{CANARY}@/:#?%"
+    camera = MjpegServer()
+    camera.login, camera.still = f"me:{password}", jpeg(1)
+    try:
+        with Terminal(home, "--broker", f"localhost:{mosquitto.port}", "--device", "hall") as terminal:
+            terminal.answer("Camera: number", camera.url("/snap.jpg", "me:wrong@"))
+            assert "refuses the user or the password" in terminal.answer("User name at the camera", "me")
+            terminal.answer("Password", password)
+            assert "128×96 px" in terminal.answer("Download it now?", "n")
+            assert terminal.end() == 0
+    finally:
+        camera.close()
+    config = load(home / "posed.yaml", {}).camera
+    assert (config.source, config.username) == (camera.url("/snap.jpg"), "me")
+    assert config.password is not None
+    assert config.password.get_secret_value() == password
+    assert CANARY not in terminal.text + (home / "posed.yaml").read_text()
+    assert "password: !secret camera_password\n" in (home / "posed.yaml").read_text()
 
 
 def number_of(address: str, offered: str) -> str:

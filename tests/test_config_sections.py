@@ -63,6 +63,18 @@ def test_a_cameras_number_may_be_a_number(tmp_path):
     [
         ("camera: {kind: video}", "camera.source: needed by kind video, got nothing"),
         ("engine: {idle_fps: 0.1}", "engine.idle_fps: must be 0 or at least 0.5, got 0.1"),
+        (
+            "camera: {kind: video, source: 'rtsp://cam/1', password: a}",
+            "camera.username: needed beside a password, got nothing",
+        ),
+        (
+            "camera: {kind: video, source: 'rtsp://me:a@cam/1', username: me}",
+            "camera.username: must not stand beside a user in the URL of source, got both",
+        ),
+        (
+            "camera: {kind: video, source: 0, username: me}",
+            "camera.username: must stand beside a URL in source, got another source",
+        ),
         ("camera: {size: [8, 480]}", "camera.size: both sides must be 16 to 8192, got [8, 480]"),
         ("mqtt: {password: a}", "mqtt.username: needed beside a password, got nothing"),
         (

@@ -99,7 +99,7 @@ APT_KNOWS = {"mosquitto", "mosquitto-clients", "posed"}
 def is_posed(block: Block, folder: Path) -> None:
     """A configuration of posed, good as it stands."""
     (folder / "secrets.yaml").write_text(
-        'mqtt: "a"\ncamera: "rtsp://user:a@camera/stream"\nweb: "0123456789abcdef"\n', encoding="utf-8"
+        'mqtt: "a"\ncamera_password: "b"\nweb: "0123456789abcdef"\n', encoding="utf-8"
     )
     path = folder / "posed.yaml"
     path.write_text(block.text, encoding="utf-8")

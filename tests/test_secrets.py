@@ -184,7 +184,11 @@ def odd_places() -> Iterator[str]:
     yield f"mqtt: {{username: a, password_file: {CANARY}}}"
 
 
-SECRET_OR_FREE = {("camera", "source"), ("mqtt", "username"), ("mqtt", "password"), ("web", "token")}
+SECRET_OR_FREE = {
+    *(("camera", name) for name in ("source", "username", "password")),
+    *(("mqtt", name) for name in ("username", "password")),
+    ("web", "token"),
+}
 """Where a secret is right, and where any text is."""
 
 PATHS = {

@@ -9,14 +9,14 @@ import socket
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import av
-from av.error import ExitError
+from av.error import ExitError, HTTPForbiddenError, HTTPUnauthorizedError
 
 from posed.camera.base import Grabbed
 from posed.camera.decoder import Decoder
-from posed.errors import CameraLost
+from posed.errors import CameraLost, LoginRefused
 
 if TYPE_CHECKING:
     from posed.config import CameraConfig
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
+
+ESCAPES: Final = "in a URL's user and password, write @ : / # ? % as %40 %3A %2F %23 %3F %25"
 
 
 def public_name(url: str) -> str:
@@ -49,6 +51,17 @@ def _parts(url: str) -> tuple[str, str]:
     return authority, rest.removeprefix(authority)
 
 
+def _with_login(config: CameraConfig) -> str:
+    """The URL with the user and the password of the configuration, escaped."""
+    if config.username is None:
+        return config.source
+    login = quote(config.username, safe="")
+    if config.password is not None:
+        login += ":" + quote(config.password.get_secret_value(), safe="")
+    scheme, _, rest = config.source.partition("://")
+    return f"{scheme}://{login}@{rest}"
+
+
 class UrlSource:
     """A URL that is open. One that gives a single picture is asked again, `fps` times per second.
 
@@ -60,7 +73,7 @@ class UrlSource:
     """
 
     def __init__(self, config: CameraConfig) -> None:
-        self._url = config.source
+        self._url = _with_login(config)
         self._name = public_name(config.source)
         self._timeout_s = config.timeout_s
         self._period_s = 1 / config.fps
@@ -73,6 +86,10 @@ class UrlSource:
         started_at = time.monotonic()
         try:
             return Decoder(self._url, self._timeout_s, low_latency=True)
+        except (HTTPUnauthorizedError, HTTPForbiddenError):
+            raise LoginRefused(
+                f"{self._name}: cannot be opened: the camera refuses the user or the password ({ESCAPES})"
+            ) from None
         except av.FFmpegError:
             # Its own text has the URL in it, and seldom the reason.
             if time.monotonic() - started_at >= self._timeout_s:
@@ -116,6 +133,8 @@ class UrlSource:
 
 def _why_unreachable(url: str, timeout_s: float) -> str:
     """FFmpeg seldom says why; a connection of our own tells a dead host from a wrong path."""
+    if "@" in _parts(url)[1]:
+        return f"FFmpeg does not take the URL ({ESCAPES}, or set camera.username and camera.password)"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
@@ -125,5 +144,5 @@ def _why_unreachable(url: str, timeout_s: float) -> str:
     except OSError as error:
         return error.strerror or "no answer"
     except ValueError:
-        return "FFmpeg does not take the URL"
+        return f"FFmpeg does not take the URL ({ESCAPES})" if "@" in url else "FFmpeg does not take the URL"
     return "the host answers, but gives no video (check path, user and password)"

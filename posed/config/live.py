@@ -31,7 +31,9 @@ def live_settings(section: type[BaseModel] = Config, path: str = "") -> dict[str
 
 def live_values(config: Config) -> dict[str, Any]:
     """The value of every setting that can be changed at run time, by its dotted name, as plain data."""
-    tree = config.model_dump(mode="json", exclude={"mqtt": {"password"}, "web": {"token"}})
+    tree = config.model_dump(
+        mode="json", exclude={"camera": {"password"}, "mqtt": {"password"}, "web": {"token"}}
+    )
     return {name: value_at(tree, name.split(".")) for name in live_settings()}
 
 

@@ -60,6 +60,13 @@ class CameraConfig(Section):
     `/dev/video0`, a URL or a file, for images a file, a folder or a glob, for synthetic a number that seeds
     the scene."""
 
+    username: str | None = Field(default=None, min_length=1, max_length=256)
+    """We log in to the camera at a URL as this user. User and password stand here as they are, while in
+    `source` their signs `@ : / # ? %` have to be written as `%40 %3A %2F %23 %3F %25`."""
+
+    password: SecretStr | None = None
+    """We log in to the camera with this password, best given as `!secret NAME`."""
+
     size: Size | None = None
     """The camera is asked for pictures of this [width, height] in px, before `rotate`. With null, the Pi
     camera scales them to suit the model, and other cameras keep their own size."""
@@ -91,9 +98,20 @@ class CameraConfig(Section):
             raise ValueError(f"source: needed by kind {self.kind}, got nothing")
         if self.kind != "video" and "://" in self.source:
             raise ValueError(f"source: must be a URL with kind video alone, got one with kind {self.kind}")
+        self._check_login()
         if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
             raise ValueError(f"size: both sides must be 16 to 8192, got {list(self.size)}")
         return self
+
+    def _check_login(self) -> None:
+        if self.password is not None and self.username is None:
+            raise ValueError("username: needed beside a password, got nothing")
+        if self.username is None:
+            return
+        if "://" not in self.source:
+            raise ValueError("username: must stand beside a URL in source, got another source")
+        if "@" in self.source.partition("://")[2].partition("/")[0]:
+            raise ValueError("username: must not stand beside a user in the URL of source, got both")
 
 
 class ModelConfig(Section):

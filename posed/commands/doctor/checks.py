@@ -380,7 +380,9 @@ def _camera_remedy(config: Config) -> str:
         return f"there are: {cameras}; sudo posed setup takes one"
     if config.camera.kind == "picamera2":
         return "a camera's cable and `rpicam-hello --list-cameras`; or another camera.kind"
-    return "check the cable, the address, and that nothing else uses it"
+    if "://" in config.camera.source:
+        return "check the cable, the address, user and password, and that nothing else uses it"
+    return "check the cable, and that nothing else uses it"
 
 
 def check_overlay(overlay: Path, damage: str) -> Check:

@@ -20,7 +20,7 @@ from posed.commands.setup.find import find_cameras
 from posed.commands.setup.prompt import Prompt, say
 from posed.commands.setup.write import Secret, write
 from posed.config import CameraConfig, WebConfig, default_device, load
-from posed.errors import CameraError, ConfigError, ModelError
+from posed.errors import CameraError, ConfigError, LoginRefused, ModelError
 from posed.model.catalogue import CATALOGUE, find
 from posed.model.pair import load_pair
 from posed.paths import expanded
@@ -179,12 +179,42 @@ class _Dialog:
     def _take_camera(self, text: str) -> bool:
         kind, source = _parse_camera(text)
         self.answers.set("camera.kind", kind)
+        self._take_source(source)
+        self._take_login(None, None)
+        return self._try_camera()
+
+    def _take_source(self, source: str) -> None:
         self.answers.set("camera.source", Secret("camera", source) if _is_private(source) else source)
-        config = load(None, {}, options=self.answers.section("camera.")).camera
-        try:
-            say(try_camera(config))
-        except CameraError as error:
-            return self._prompt.keep(error)
+
+    def _take_login(self, username: str | None, password: str | None) -> None:
+        self.answers.set("camera.username", username)
+        self.answers.set("camera.password", Secret("camera_password", password) if password else None)
+
+    def _try_camera(self) -> bool:
+        """Try until it gives a frame, or another camera is wanted."""
+        while True:
+            config = load(None, {}, options=self.answers.section("camera.")).camera
+            try:
+                say(try_camera(config))
+            except LoginRefused as error:
+                if not self._prompt.interactive:
+                    return self._prompt.keep(error)
+                say(str(error))
+                if not self._ask_login(config.source):
+                    return False
+            except CameraError as error:
+                return self._prompt.keep(error)
+            else:
+                return True
+
+    def _ask_login(self, url: str) -> bool:
+        """Ask for user and password at the camera; False for another camera."""
+        username = typer.prompt("User name at the camera (empty: another camera)", default="")
+        if not username:
+            return False
+        password = typer.prompt("Password", hide_input=True, default="", show_default=False)
+        self._take_source(_without_login(url))
+        self._take_login(username, password)
         return True
 
     def _get_model_if_missing(self) -> None:
@@ -220,6 +250,12 @@ def _kind_of(source: str) -> str:
     path = expanded(source)
     pictures = path.suffix.lower() in SUFFIXES or path.is_dir() or glob.has_magic(source)
     return "images" if pictures and "://" not in source else "video"
+
+
+def _without_login(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    authority = rest.partition("/")[0]
+    return f"{scheme}://{authority.rpartition('@')[2]}{rest.removeprefix(authority)}"
 
 
 def _is_private(source: str) -> bool:

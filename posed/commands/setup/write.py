@@ -25,6 +25,8 @@ _COMMENTS: Final = {
     "device": "This device publishes below posed/NAME/.",
     "camera.kind": "Where pictures come from: picamera2, video, images or synthetic.",
     "camera.source": "Which camera, file or URL; a number for synthetic.",
+    "camera.username": "The user name at the camera.",
+    "camera.password": "That user's password.",
     "model.name": "A name of `posed model list`, or a file.",
     "mqtt.host": "The broker's name or address.",
     "mqtt.port": "Usually 1883, or 8883 with TLS.",
