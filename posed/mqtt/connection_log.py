@@ -68,18 +68,10 @@ class ConnectionLog:
         if message.topic in self._too_large or len(self._too_large) >= MANY_TOPICS:
             return
         self._too_large.add(message.topic)
-        remedies = [
-            self._remedies.get(message.topic),
-            "a higher limit at the broker (mosquitto: max_packet_size)",
-        ]
-        log.warning(
-            "%s: %s is not published: it has %d bytes, and the broker takes at most %d; what helps: %s",
-            self._broker,
-            message.topic,
-            message.packet_bytes,
-            limit_bytes,
-            ", or ".join(filter(None, remedies)),
-        )
+        raised = "a higher limit at the broker (mosquitto: max_packet_size)"
+        helps = ", or ".join(filter(None, [self._remedies.get(message.topic), raised]))
+        size = f"it has {message.packet_bytes} bytes, and the broker takes at most {limit_bytes}"
+        log.warning("%s: %s", self._broker, f"{message.topic} is not published: {size}; what helps: {helps}")
 
     def ended(self, why: str) -> None:
         """Keep a reason without logging it."""
