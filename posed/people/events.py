@@ -160,7 +160,8 @@ class EventDetector:
             shape = seen[person.id].shape if person.id in seen else None
             events += self._events_of(person, shape, frame_size)
         if self._config.falls:
-            self._falls.forget({person.id for person in people} - {person.id for person in inside})
+            if len(inside) < len(people):
+                self._falls.forget({person.id for person in people} - {person.id for person in inside})
             changes = self._falls.update(
                 list(seen.values()), ended, self._elapsed.now_s, frame_size, dark=dark
             )

@@ -186,7 +186,9 @@ class Pitch:
         if self.given_deg is not None:
             return
         for one in people:
-            standing = self._people.setdefault(one.person.id, _Standing(now_s))
+            standing = self._people.get(one.person.id)
+            if standing is None:
+                standing = self._people[one.person.id] = _Standing(now_s)
             step_s, standing.seen_s = now_s - standing.seen_s, now_s
             if standing.learned_s < FROM_ONE_S:
                 self._learn_from(one, standing, step_s, frame_size)

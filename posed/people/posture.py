@@ -59,7 +59,6 @@ NOT_KNOWN: Final[Scores] = (0.0, 0.0, 0.0)
 _EYES: Final = (LEFT_EYE, RIGHT_EYE)
 _NOSE_AND_EARS: Final = (NOSE, LEFT_EAR, RIGHT_EAR)
 _SHOULDERS: Final = (LEFT_SHOULDER, RIGHT_SHOULDER)
-_WRISTS: Final = (LEFT_WRIST, RIGHT_WRIST)
 _HIPS: Final = (LEFT_HIP, RIGHT_HIP)
 _LEFT_OF_PAIRS: Final = (LEFT_SHOULDER, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
 """The right keypoint of each pair follows the left one."""
@@ -314,9 +313,9 @@ def hands_raised(person: Person) -> tuple[bool | None, bool | None]:
     if not shoulders:
         return None, None
     shoulder = sum(shoulders) / len(shoulders)
-    if not any(visible[wrist] and points[wrist] <= shoulder for wrist in _WRISTS):  # as nearly always
-        left, right = (False if visible[wrist] else None for wrist in _WRISTS)
-        return left, right
+    left, right = visible[LEFT_WRIST], visible[RIGHT_WRIST]
+    if not ((left and points[LEFT_WRIST] <= shoulder) or (right and points[RIGHT_WRIST] <= shoulder)):
+        return False if left else None, False if right else None  # as nearly always
     eyes = [points[index] for index in _EYES if visible[index]] or [
         points[index] for index in _NOSE_AND_EARS if visible[index]
     ]
@@ -331,7 +330,7 @@ def hands_raised(person: Person) -> tuple[bool | None, bool | None]:
             return False
         return True if upright and points[wrist] < top else None
 
-    return raised(_WRISTS[0]), raised(_WRISTS[1])
+    return raised(LEFT_WRIST), raised(RIGHT_WRIST)
 
 
 _EYES_OVER_SHOULDERS: Final = 0.10

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from posed.people.size import body_size
@@ -27,8 +27,7 @@ _DOUBT: Final = 0.5
 """Keypoints' worth of doubt: two poses with less than that in common are hardly alike."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Crowd:
+class Crowd(Struct, frozen=True, eq=False, gc=False):
     """Poses beside each other.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self
 
 import lap
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from posed.config import PeopleConfig
@@ -134,8 +135,7 @@ for; the stature, px, and how far it is trusted; whether they lay; the middle, p
 keypoints."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Detected:
+class _Detected(Struct, frozen=True, eq=False, gc=False):
     """The poses of one frame, and what is read off them.
 
     Args:
@@ -169,11 +169,11 @@ def _see(
 ) -> None:
     """Poses of this frame are theirs, one of each."""
     points, scores, seen = detected.crowd.points, detected.crowd.scores, detected.seen
-    elapsed_s = time_s - tracks["seen_at"]
+    elapsed_s = [time_s - seen_at for seen_at in tracks["seen_at"].tolist()]
     way = _ways_to(tracks, points, scores, time_s)
     _quicken(tracks, way, elapsed_s)
-    believed_s, trunks = _below_each_other(points, seen)
-    _measure(tracks, believed_s, detected, elapsed_s)
+    believed_s, trunks_px = _below_each_other(points, seen)
+    sizes_px = _measure(tracks, believed_s, detected, elapsed_s)
     moved = way - tracks["gone"]
     smoother.update(tracks["filters"], points, scores, seen, time_s, tracks["size_px"], moved)
     known, weights, hits = tracks["points"], tracks["scores"], tracks["hits"]
@@ -182,7 +182,7 @@ def _see(
     weights *= _fading(elapsed_s)
     np.copyto(weights, scores, where=seen)
     tracks["middle"] = _middles(known, seen)
-    tracks["lies"] = trunks <= _LEVEL * tracks["size_px"]
+    tracks["lies"] = [trunk <= _LEVEL * size for trunk, size in zip(trunks_px, sizes_px, strict=True)]
     tracks["frame"] = frame_size[1], frame_size[0]
     tracks["gone"] = 0.0
     hits += 1
@@ -216,9 +216,13 @@ def _border(track: np.void) -> Border | None:
     return nearest if room[nearest] < _NEAR_BORDER * track["size_px"] else None
 
 
-def _fading(elapsed_s: Floats) -> Floats:
-    """(N, 1): what keypoints that have not been seen for so long (N,) still count for."""
-    return np.exp(-elapsed_s / _FORGET_S)[:, None]
+# What is one number for each person is computed in lists: for a few people an array takes longer for every
+# operation than they do.
+
+
+def _fading(elapsed_s: Sequence[float]) -> Floats:
+    """(N, 1): what keypoints that have not been seen for so long still count for."""
+    return np.array([math.exp(-seconds / _FORGET_S) for seconds in elapsed_s])[:, None]
 
 
 def _ways(tracks: Records, time_s: float) -> Floats:
@@ -226,7 +230,8 @@ def _ways(tracks: Records, time_s: float) -> Floats:
 
     Not far beyond the border of the frame: who comes back does so from there.
     """
-    coasted_s = _COASTING_S * (1 - np.exp(-(time_s - tracks["seen_at"]) / _COASTING_S))
+    elapsed_s = [time_s - seen_at for seen_at in tracks["seen_at"].tolist()]
+    coasted_s = np.array([_COASTING_S * (1 - math.exp(-seconds / _COASTING_S)) for seconds in elapsed_s])
     beyond, middle = _BEYOND * tracks["size_px"][:, None], tracks["middle"]
     low, high = np.minimum(middle, -beyond), np.maximum(middle, tracks["frame"] + beyond)
     ahead = middle + tracks["velocity"] * coasted_s[:, None]
@@ -242,49 +247,67 @@ def _ways_to(tracks: Records, points: Floats, scores: Floats, time_s: float) -> 
     return np.where(lost[:, None], _ways(tracks, time_s), chosen) if lost.any() else chosen
 
 
-def _quicken(tracks: Records, way: Floats, elapsed_s: Floats) -> None:
+def _quicken(tracks: Records, way: Floats, elapsed_s: Sequence[float]) -> None:
     """The speeds from these ways (N, 2) too; no time, no speed."""
-    passed = elapsed_s > 0
-    gain = passed * np.maximum(1 - np.exp(-elapsed_s / _VELOCITY_S), 1 / (tracks["hits"] + 1))
-    average, velocity = tracks["velocity"], way / np.where(passed, elapsed_s, np.inf)[:, None]
-    average += gain[:, None] * (velocity - average)
+    hits = tracks["hits"].tolist()
+    gains = [
+        max(1 - math.exp(-seconds / _VELOCITY_S), 1 / (count + 1)) if seconds > 0 else 0.0
+        for seconds, count in zip(elapsed_s, hits, strict=True)
+    ]
+    spans_s = [seconds if seconds > 0 else math.inf for seconds in elapsed_s]
+    average, velocity = tracks["velocity"], way / np.array(spans_s)[:, None]
+    average += np.array(gains)[:, None] * (velocity - average)
 
 
-def _measure(tracks: Records, believed_s: Floats, detected: _Detected, elapsed_s: Floats) -> None:
+def _measure(
+    tracks: Records, believed_s: Sequence[float], detected: _Detected, elapsed_s: Sequence[float]
+) -> list[float]:
     """The statures from these poses too: slowly, and the less the less of the person is seen.
 
     Args:
         tracks: N people.
-        believed_s: (N,) over how long to believe that they are smaller than they were.
+        believed_s: over how long to believe that they are smaller than they were.
         detected: their poses.
-        elapsed_s: (N,) since they were last seen.
+        elapsed_s: since they were last seen.
+
+    Returns:
+        Their statures, px.
     """
-    sizes_px, trusts = detected.sizes_px, detected.trusts
-    known_px, trusted = tracks["size_px"], tracks["trusted"] + trusts
-    grows = sizes_px > known_px
-    over_s = np.where(grows, _GROWING_S, believed_s)
+    seen = zip(detected.sizes_px.tolist(), detected.trusts.tolist(), believed_s, elapsed_s, strict=True)
+    before = zip(tracks["size_px"].tolist(), tracks["trusted"].tolist(), strict=True)
+    measured = [_stature(*known, *new) for known, new in zip(before, seen, strict=True)]
+    sizes_px = [size_px for size_px, _ in measured]
+    tracks["size_px"], tracks["trusted"] = sizes_px, [trusted for _, trusted in measured]
+    return sizes_px
+
+
+def _stature(  # noqa: PLR0913, PLR0917 - what was known, and what is seen
+    known_px: float, trusted: float, size_px: float, trust: float, believed_s: float, elapsed_s: float
+) -> tuple[float, float]:
+    """The stature of somebody, px, and how far it is trusted, after another sight of them."""
+    trusted_now = trusted + trust
+    if trusted <= 0:
+        return size_px, trusted_now
+    over_s = _GROWING_S if size_px > known_px else believed_s
+    gain = 1 - math.exp(-elapsed_s * trust / over_s)
     # At first the mean of what was seen counts, until stature is known.
-    known = (trusted > _KNOWN) & (sizes_px < known_px)
-    share = np.divide(trusts, trusted, out=np.zeros(len(tracks)), where=(trusted > 0) & ~known)
-    gain = np.maximum(1 - np.exp(-elapsed_s * trusts / over_s), share)
-    followed_px = known_px + gain * (sizes_px - known_px)
-    tracks["size_px"] = np.where(tracks["trusted"] > 0, followed_px, sizes_px)
-    tracks["trusted"] = trusted
+    if trusted_now > 0 and not (trusted_now > _KNOWN and size_px < known_px):
+        gain = max(gain, trust / trusted_now)
+    return known_px + gain * (size_px - known_px), trusted_now
 
 
-def _below_each_other(points: Floats, seen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _below_each_other(points: Floats, seen: NDArray[np.bool_]) -> tuple[list[float], list[float]]:
     """What the rows of trunks and legs in the picture say of people.
 
     Returns:
-        (over how long to believe that they are smaller than they were (N,) s, how far their hips are below
-        their shoulders (N,) px, nan where that is not seen)
+        (over how long to believe that they are smaller than they were, s, how far their hips are below their
+        shoulders, px, nan where that is not seen)
     """
-    # Lists of numbers: for a few people arrays take four times as long.
     people = zip(points[:, :, 0].tolist(), seen.tolist(), strict=True)
     rows = [[_row_of(ys, visible, left) for left in _LEFT_OF_PAIRS] for ys, visible in people]
-    trunks = [hips - shoulders for shoulders, hips, _, _ in rows]
+    trunks_px = [hips - shoulders for shoulders, hips, _, _ in rows]
     believed_s = [_shrinking_s(knees - hips, ankles - knees) for _, hips, knees, ankles in rows]
-    return np.array(believed_s), np.array(trunks)
+    return believed_s, trunks_px
 
 
 def _row_of(ys: list[float], visible: list[bool], left: int) -> float:
@@ -518,9 +541,9 @@ def _assign(tracks: Records, ways: Floats, detected: _Detected, time_s: float) -
         detected: N poses.
         time_s: of the frame.
     """
-    hidden_s, sizes_px = time_s - tracks["seen_at"], detected.sizes_px
+    hidden_s, sizes_px = [time_s - seen_at for seen_at in tracks["seen_at"].tolist()], detected.sizes_px
     expected = Crowd(tracks["points"] + ways[:, None], tracks["scores"] * _fading(hidden_s))
-    slack = np.minimum(_SUDDEN_PER_S * hidden_s, _SLACK + _SLACK_PER_S * hidden_s)
+    slack = np.array([min(_SUDDEN_PER_S * seconds, _SLACK + _SLACK_PER_S * seconds) for seconds in hidden_s])
     alike = similarity(expected, tracks["size_px"], detected.crowd, slack)
     if sizes_px.max() > _OUTGROWN * tracks["size_px"].min():
         known = tracks["trusted"] > _KNOWN

@@ -127,7 +127,7 @@ class Watched:
     """What is known of somebody who is followed.
 
     Args:
-        floor: under them; `bed`: what they lie on; `upright`: how they were up.
+        floor: under them; `bed`: what they lie on, None while they are up; `upright`: how they were up.
         low_for_s: how long they have been sitting on the floor without a break.
         lying_since_s: since when they lie; `lay_down_s` how long after they were up, unseen time apart.
         heads: (time, height of the head) of the last moments, each higher than all that came after it.
@@ -139,7 +139,7 @@ class Watched:
     place: Place
     seen_s: float
     floor: Floor = field(default_factory=Floor)
-    bed: Bed = field(default_factory=Bed)
+    bed: Bed | None = None
     upright: Upright = field(default_factory=Upright)
     low_for_s: float = 0.0
     lying_since_s: float = math.nan
@@ -177,12 +177,15 @@ class Watched:
         speed = self._note_head(height, now_s)
         if up:
             self.upright.note(seeing.shape, height, now_s, step_s)
-            self.low_for_s, self.speed, self.bed = 0.0, 0.0, Bed()
+            self.low_for_s, self.speed, self.bed = 0.0, 0.0, None
         elif gap_s > UNSEEN_S:
             self.upright.note_unseen(gap_s, now_s)
-        if not up and self._has_dropped(seeing, now_s, within_s, step_s):
-            self._drop(seeing, now_s)
-            return "lying"
+        if not up:
+            bed = self.bed = self.bed or Bed()
+            dropped = bed.follow(seeing.joints, seeing.shape, size_px, now_s, step_s)
+            if dropped and self.upright.is_recent(bed.last_s, now_s, within_s):
+                self._drop_off(bed, seeing, now_s)
+                return "lying"
         if math.isnan(height):
             return None
         self.speed = max(self.speed, speed)
@@ -237,17 +240,12 @@ class Watched:
         far = before == "standing" or self.upright.height - height >= FROM_CHAIR
         return far and lying_evidence(seeing.shape, seeing.joints, self.floor, before)[0] > 0
 
-    def _has_dropped(self, seeing: Seeing, now_s: float, within_s: float, step_s: float) -> bool:
-        """Whether somebody who lay has just dropped off what they lay on."""
-        dropped = self.bed.follow(seeing.joints, seeing.shape, seeing.person.size_px, now_s, step_s)
-        return dropped and self.upright.is_recent(self.bed.last_s, now_s, within_s)
-
-    def _drop(self, seeing: Seeing, now_s: float) -> None:
+    def _drop_off(self, bed: Bed, seeing: Seeing, now_s: float) -> None:
         """They dropped off what they lay on: the floor is where they are."""
         assert seeing.joints.hips is not None
         hips_y, size_px = seeing.joints.hips[0], seeing.person.size_px
-        seconds = max(now_s - self.bed.last_s, LYING_S)
-        self.speed = max(self.speed, (hips_y - self.bed.y_px) / size_px / seconds)
+        seconds = max(now_s - bed.last_s, LYING_S)
+        self.speed = max(self.speed, (hips_y - bed.y_px) / size_px / seconds)
         self.floor = Floor(hips_y + _HIPS_OVER_FLOOR * size_px, size_px)
 
     def _sinks(self, seeing: Seeing, height: float, speed: float, before: Posture) -> bool:
