@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ class Change:
 
 
 def main() -> int:
-    """Draw changes, test each, and list what was not noticed."""
+    """Draw changes, test each, and print the shares."""
     options = parse_options()
     random.seed(options.seed)
     modules = options.only or list(MODULES)
@@ -182,16 +181,20 @@ def copies_in(folder: Path, count: int) -> SimpleQueue[Path]:
 
 
 def is_noticed(change: Change, copies: SimpleQueue[Path]) -> bool:
-    """Whether the tests of the module fail with the change."""
+    """Whether the tests of the module fail with the change; prints the change where they do not."""
     copy = copies.get()
     path = copy / "posed" / change.module
     code = path.read_text(encoding="utf-8")
+    changed = change.apply(code) or code
     try:
-        path.write_text(change.apply(code) or code, encoding="utf-8")
-        return not passes(copy, change.module)
+        path.write_text(changed, encoding="utf-8")
+        noticed = not passes(copy, change.module)
     finally:
         path.write_text(code, encoding="utf-8")
         copies.put(copy)
+    if not noticed:
+        print(f"not noticed in {change.module}: {change.operator}\n{difference(code, changed)}", flush=True)
+    return noticed
 
 
 def passes(copy: Path, module: str) -> bool:
@@ -210,25 +213,18 @@ def passes(copy: Path, module: str) -> bool:
 
 
 def report(changes: Sequence[Change], noticed: Sequence[bool]) -> int:
-    """Print what was not noticed, and the shares; returns 1 below what is wanted."""
-    for change, known in zip(changes, noticed, strict=True):
-        if not known:
-            print(
-                f"not noticed: {change.module}, {change.operator} {change.occurrence}\n{difference(change)}"
-            )
-    all_of, known_of = Counter(change.module for change in changes), Counter()
-    known_of.update(change.module for change, known in zip(changes, noticed, strict=True) if known)
-    for module, count in all_of.items():
-        print(f"{module:30s} {known_of[module]:3d} of {count:3d}")
+    """Print the shares; returns 1 below what is wanted."""
+    for module in dict.fromkeys(change.module for change in changes):
+        answers = [known for change, known in zip(changes, noticed, strict=True) if change.module == module]
+        print(f"{module:30s} {sum(answers):3d} of {len(answers):3d}")
     share = sum(noticed) / len(noticed)
     print(f"noticed: {sum(noticed)} of {len(noticed)}, {share:.2f} (wanted: {WANTED})")
     return int(share < WANTED)
 
 
-def difference(change: Change) -> str:
+def difference(code: str, changed: str) -> str:
     """The lines that a change touches, before and after."""
-    code = (ROOT / "posed" / change.module).read_text(encoding="utf-8")
-    lines = unified_diff(code.splitlines(), (change.apply(code) or code).splitlines(), lineterm="", n=0)
+    lines = unified_diff(code.splitlines(), changed.splitlines(), lineterm="", n=0)
     return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
 
 
