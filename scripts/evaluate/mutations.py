@@ -48,7 +48,7 @@ MODULES: Final[Mapping[str, Sequence[str]]] = {
     "people/posture.py": ["people_posture"],
     "people/down.py": ["people_falls_from", "people_falls"],
     "people/smooth.py": ["people_smooth"],
-    "people/similarity.py": ["people_tracker"],
+    "people/similarity.py": ["people_similarity", "people_tracker"],
     "people/rotated_crops.py": ["people_rotated_crops"],
     "mqtt/duplicate_devices.py": ["mqtt_duplicate_devices"],
     "mqtt/retained.py": ["mqtt_retained"],
