@@ -638,7 +638,8 @@ def test_a_camera_that_wants_a_login_is_asked_for_with_it(home: Path, mosquitto:
             terminal.answer("Camera: number", camera.url("/snap.jpg", "me:wrong@"))
             assert "refuses the user or the password" in terminal.answer("User name at the camera", "me")
             terminal.answer("Password", password)
-            assert "128×96 px" in terminal.answer("Download it now?", "n")
+            assert "128×96 px" in terminal.answer("Serve the live view", "n")
+            terminal.answer("Download it now?", "n")
             assert terminal.end() == 0
     finally:
         camera.close()
