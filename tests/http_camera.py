@@ -17,6 +17,9 @@ from posed.frame import Image
 
 SIZE = (128, 96)
 
+PART = "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n"
+"""What is before each JPEG of a stream."""
+
 
 def picture(number: int, size: tuple[int, int] = SIZE) -> Image:
     """BGR; eight fields along the top are the bits of `number`, below it is red.
@@ -46,12 +49,14 @@ class MjpegServer:
 
     Attributes:
         parts: the JPEGs of the stream `/video`; None ends it.
-        still: the JPEG at `/snap.jpg`.
+        part: what it sends before each of them; `{length}` is the JPEG's, in bytes.
+        still: the JPEG at `/snap.jpg`, and at `/unsized.jpg` without a Content-Length.
         login: `user:password` that it wants; nothing if empty.
     """
 
     def __init__(self) -> None:
         self.still = b""
+        self.part = PART
         self.login = ""
         self.parts: queue.Queue[bytes | None] = queue.Queue()
         self.served = threading.Semaphore(0)
@@ -87,7 +92,7 @@ class _MjpegHandler(BaseHTTPRequestHandler):
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="camera"')
             self.end_headers()
-        elif self.path == "/snap.jpg":
+        elif self.path in {"/snap.jpg", "/unsized.jpg"}:
             self._send_still()
         elif self.path == "/video":
             self._send_video()
@@ -97,7 +102,8 @@ class _MjpegHandler(BaseHTTPRequestHandler):
     def _send_still(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "image/jpeg")
-        self.send_header("Content-Length", str(len(self.camera.still)))
+        if self.path == "/snap.jpg":
+            self.send_header("Content-Length", str(len(self.camera.still)))
         self.end_headers()
         self.wfile.write(self.camera.still)
 
@@ -106,7 +112,7 @@ class _MjpegHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         while (part := self.camera.parts.get()) is not None:
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(part)}\r\n\r\n"
+            head = self.camera.part.format(length=len(part))
             try:
                 self.wfile.write(head.encode() + part + b"\r\n")
             except OSError:

@@ -16,7 +16,7 @@ from posed.camera.video import open_video
 from posed.config import CameraConfig
 from posed.errors import CameraLost, LoginRefused
 from posed.frame import Frame
-from tests.http_camera import MjpegServer, jpeg, number_of
+from tests.http_camera import PART, MjpegServer, jpeg, number_of, until
 
 ESCAPES = "in a URL's user and password, write @ : / # ? % as %40 %3A %2F %23 %3F %25"
 PASSWORD = "p@s:s/w?o#r%d &é"
@@ -76,6 +76,59 @@ def test_a_still_picture_that_is_gone_is_camera_lost(server: MjpegServer) -> Non
         server.login = "user:hunter2"
         with pytest.raises(LoginRefused):
             read_on(camera)
+
+
+def test_a_still_picture_without_a_length_is_asked_for_again(server: MjpegServer) -> None:
+    server.still = jpeg(1)
+    with open_video(config(server.url("/unsized.jpg"), timeout_s=5, fps=10)) as camera:
+        read(camera)
+        server.still = jpeg(2)
+        until(lambda: number_of(read(camera).image) == 2)
+
+
+# Streams whose headers are wrong
+
+
+@pytest.mark.parametrize(
+    ("part", "is_standard"),
+    [
+        pytest.param(PART, True, id="standard"),
+        pytest.param(PART.replace("--frame\r\n", ""), False, id="no boundary"),
+        pytest.param(PART.replace("--", ""), False, id="boundary without dashes"),
+        pytest.param(PART.replace("jpeg", "jpg"), False, id="image/jpg"),
+        pytest.param(PART.replace("Content-Type: image/jpeg\r\n", ""), False, id="no type"),
+        pytest.param(PART.replace("{length}", "9000"), False, id="length too large"),
+        pytest.param(PART.replace("{length}", "900"), False, id="length too small"),
+    ],
+)
+def test_a_stream_is_read_whatever_is_between_its_jpegs(
+    server: MjpegServer, part: str, is_standard: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.part = part
+    sender = threading.Thread(target=send_slowly, args=(server,))
+    sender.start()
+    with caplog.at_level(logging.INFO), open_video(config(server.url(), timeout_s=5)) as camera:
+        until(lambda: number_of(read(camera).image) >= 20)
+    sender.join()
+    said = f"camera {server.url()}: the headers of its JPEGs are no standard; read without them"
+    assert [record.getMessage() for record in caplog.records] == ([] if is_standard else [said])
+
+
+def send_slowly(server: MjpegServer) -> None:
+    """Send 40 pictures in two seconds."""
+    for number in range(40):
+        server.send(number)
+        time.sleep(0.05)
+
+
+def test_a_page_is_no_video(server: MjpegServer) -> None:
+    server.still = b"<html><body>Please log in.</body></html>" * 100
+    with pytest.raises(CameraLost) as caught:
+        open_video(config(server.url("/snap.jpg"), timeout_s=5))
+    assert str(caught.value) == (
+        f"camera {server.url('/snap.jpg')}: cannot be opened: "
+        "the host answers, but gives no video (check path, user and password)"
+    )
 
 
 # User and password

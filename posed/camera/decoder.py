@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 OPTIONS: Final = {"rtsp_flags": "prefer_tcp"}
 """RTSP comes over TCP, where no packet is lost, from a camera that can do so, and else over UDP."""
 
+JPEG_OPTIONS: Final = OPTIONS | {"analyzeduration": "1", "fpsprobesize": "0"}
+"""JPEGs without a container have no frame rate to wait for: opening would take 26 frames."""
+
 
 class Decoder:
     """Decodes the video of a file or a URL. While one thread decodes, another may convert a frame.
@@ -34,6 +37,8 @@ class Decoder:
         low_latency: whether each frame is there as soon as it is decoded. Threads that decode several frames
             at once delay each by as many frames (measured over RTSP at 25 frames per second: 45 ms with one
             thread, 88 ms with two).
+        as_jpegs: whether to look for the beginning of each JPEG, whatever is between them. A frame then comes
+            when the next one begins.
 
     Attributes:
         damaged: how many packets could not be decoded.
@@ -42,12 +47,27 @@ class Decoder:
         av.FFmpegError: it cannot be opened, or has no video.
     """
 
-    def __init__(self, source: str, timeout_s: float | None = None, *, low_latency: bool = False) -> None:
-        self._container = av.open(source, options=OPTIONS, timeout=timeout_s, metadata_errors="replace")
-        if not self._container.streams.video:
+    def __init__(
+        self,
+        source: str,
+        timeout_s: float | None = None,
+        *,
+        low_latency: bool = False,
+        as_jpegs: bool = False,
+    ) -> None:
+        self._container = av.open(
+            source,
+            format="mjpeg" if as_jpegs else None,
+            options=JPEG_OPTIONS if as_jpegs else OPTIONS,
+            timeout=timeout_s,
+            metadata_errors="replace",
+        )
+        video = self._container.streams.video
+        is_jpeg = as_jpegs or self.is_still
+        if not video or (is_jpeg and not video[0].codec_context.width):
             self._container.close()
             raise InvalidDataError(0, "no video")
-        self._stream = self._container.streams.video[0]
+        self._stream = video[0]
         if low_latency:
             self._stream.codec_context.thread_count = 1
         else:
@@ -62,6 +82,11 @@ class Decoder:
         """Whether this is a picture and no video."""
         name = self._container.format.name
         return name.endswith("_pipe") or name == "image2"
+
+    @property
+    def is_multipart(self) -> bool:
+        """Whether these are JPEGs in parts with headers, as HTTP cameras send them."""
+        return self._container.format.name == "mpjpeg"
 
     @property
     def fps(self) -> float:

@@ -1,4 +1,9 @@
-"""What a URL gives: a stream, or a still picture that is asked for again and again."""
+"""What a URL gives: a stream, or a still picture that is asked for again and again.
+
+Simple HTTP cameras get the headers of their JPEGs wrong: no first boundary, a boundary without its dashes,
+`image/jpg`, a wrong Content-Length, or none of a still picture. FFmpeg then gives up, and the JPEGs are read
+without them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
 import av
-from av.error import ExitError, HTTPForbiddenError, HTTPUnauthorizedError
+from av.error import ExitError, HTTPForbiddenError, HTTPUnauthorizedError, InvalidDataError
 
 from posed.camera.base import Grabbed
 from posed.camera.decoder import Decoder
@@ -78,6 +83,8 @@ class UrlSource:
         self._timeout_s = config.timeout_s
         self._period_s = 1 / config.fps
         self._due_at = time.monotonic()
+        self._as_jpegs = False
+        self._frames = 0
         self._decoder = self._open()
         if self._decoder.is_still:
             log.info("%s: a still picture, asked for at most %g times per second", self._name, config.fps)
@@ -85,7 +92,7 @@ class UrlSource:
     def _open(self) -> Decoder:
         started_at = time.monotonic()
         try:
-            return Decoder(self._url, self._timeout_s, low_latency=True)
+            return self._open_decoder()
         except (HTTPUnauthorizedError, HTTPForbiddenError):
             raise LoginRefused(
                 f"{self._name}: cannot be opened: the camera refuses the user or the password ({ESCAPES})"
@@ -97,6 +104,20 @@ class UrlSource:
             why = _why_unreachable(self._url, self._timeout_s)
             raise CameraLost(f"{self._name}: cannot be opened: {why}") from None
 
+    def _open_decoder(self) -> Decoder:
+        try:
+            return Decoder(self._url, self._timeout_s, low_latency=True, as_jpegs=self._as_jpegs)
+        except InvalidDataError:
+            if self._as_jpegs or not self._url.startswith("http"):
+                raise
+        decoder = Decoder(self._url, self._timeout_s, low_latency=True, as_jpegs=True)
+        self._read_as_jpegs()
+        return decoder
+
+    def _read_as_jpegs(self) -> None:
+        self._as_jpegs, self._frames = True, 0
+        log.info("%s: the headers of its JPEGs are no standard; read without them", self._name)
+
     def next(self) -> Grabbed | None:
         """The next frame; None if a packet gave none.
 
@@ -106,22 +127,39 @@ class UrlSource:
         """
         try:
             frame = self._decoder.next()
-        except EOFError:
-            if not self._decoder.is_still:
-                raise
-            self._ask_again()
-            return None
         except ExitError:
             raise CameraLost(f"{self._name}: no frame within {self._timeout_s:g} s") from None
+        except EOFError:
+            self._go_on_after_end()
+            return None
         except av.FFmpegError as error:
-            if error.errno == errno.EIO:  # a connection that the camera closed
-                raise EOFError from None
+            self._go_on_after(error)
+            return None
+        if frame is None:
+            return None
+        self._frames += 1
+        return Grabbed(partial(self._decoder.to_rgb, frame), time.monotonic())
+
+    def _go_on_after(self, error: av.FFmpegError) -> None:
+        if error.errno == errno.EIO:  # a connection that the camera closed
+            self._go_on_after_end()
+        elif isinstance(error, InvalidDataError) and self._decoder.is_multipart:
+            self._decoder.close()
+            self._read_as_jpegs()
+            self._decoder = self._open()
+        else:
             raise CameraLost(f"{self._name}: the stream ended: {error.strerror}") from None
-        return None if frame is None else Grabbed(partial(self._decoder.to_rgb, frame), time.monotonic())
+
+    def _go_on_after_end(self) -> None:
+        """Ask for the next picture where the last one was a still."""
+        if not (self._decoder.is_still or (self._as_jpegs and self._frames == 1)):
+            raise EOFError from None
+        self._ask_again()
 
     def _ask_again(self) -> None:
         self._decoder.close()
         now = time.monotonic()
+        self._frames = 0
         self._due_at = max(self._due_at + self._period_s, now)
         time.sleep(self._due_at - now)
         self._decoder = self._open()
