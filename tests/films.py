@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 
 from posed.synthetic.scene import Act, Part, Scene
-from tests.http_camera import picture
+from tests.http_camera import SIZE, picture
 
 FPS = 10
 
@@ -39,3 +40,16 @@ def transport_stream(folder: Path, size: tuple[int, int], count: int = 12, gop_s
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number, size), format="bgr24")))
         container.mux(stream.encode())
     return path.read_bytes()
+
+
+def varying_rate(path: Path, times_ms: list[int]) -> Path:
+    """Pictures at these times in a Matroska file, which has no rate then, but the ticks of its clock."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", 1000, options={"qscale": "2"})
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for number, time_ms in enumerate(times_ms):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="bgr24")
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path

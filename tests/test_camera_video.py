@@ -18,7 +18,7 @@ from posed.camera.video import LiveVideo, VideoFile, open_video
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost
 from posed.frame import Frame
-from tests.films import transport_stream
+from tests.films import transport_stream, varying_rate
 from tests.http_camera import SIZE, MjpegServer, number_of, picture, until
 
 FPS = 10
@@ -183,6 +183,19 @@ def test_timestamps_that_leap_are_replaced_by_the_rate(tmp_path: Path) -> None:
     with VideoFile(recorded(path, fps=25)) as camera:
         frames = read_all(camera)
     assert [frame.time_s for frame in frames] == pytest.approx([n / 25 for n in range(5)])
+
+
+def test_a_video_of_varying_rate_has_its_times_and_not_the_rate_of_its_clock(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    times_ms = [0, 33, 233, 266, 332, 365, 565, 631, 664, 730]
+    path = varying_rate(tmp_path / "a.mkv", times_ms)
+    with caplog.at_level(logging.WARNING), VideoFile(recorded(path, fps=25)) as camera:
+        assert (camera.fps, camera.total) == (25, None)
+        frames = read_all(camera)
+    assert [frame.time_s for frame in frames] == pytest.approx([ms / 1000 for ms in times_ms])
+    assert numbers(frames) == list(range(10))
+    assert not caplog.records
 
 
 def test_a_picture_is_a_video_of_one_frame(tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ OPTIONS: Final = {"rtsp_flags": "prefer_tcp"}
 JPEG_OPTIONS: Final = OPTIONS | {"analyzeduration": "1", "fpsprobesize": "0"}
 """JPEGs without a container have no frame rate to wait for: opening would take 26 frames."""
 
+MAX_FPS: Final = 240
+"""No camera has a higher rate. A container of varying rate, as browsers record, may say 1000 or 90000, which
+are the ticks of its clock."""
+
 
 class Decoder:
     """Decodes the video of a file or a URL. While one thread decodes, another may convert a frame.
@@ -90,8 +94,9 @@ class Decoder:
 
     @property
     def fps(self) -> float:
-        """Frames per second, as the container has it; 0 if it does not say."""
-        return float(self._stream.guessed_rate or 0)
+        """Frames per second, as the container has it; 0 if it does not say, or says what no camera has."""
+        rate = float(self._stream.guessed_rate or 0)
+        return rate if rate <= MAX_FPS else 0.0
 
     @property
     def total(self) -> int:

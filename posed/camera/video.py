@@ -276,7 +276,7 @@ class _Play:
                 f"camera {path}: must be a video that FFmpeg reads, got none or a damaged one"
             ) from None
         fps = self._decoder.fps
-        self.usual_step_s = 1 / (fps if 1 <= fps <= 1000 else default_fps)
+        self.usual_step_s = 1 / (fps if fps >= 1 else default_fps)
         self.total = self._decoder.total
         self.count = 0
         self.step_s = 0.0
