@@ -19,7 +19,7 @@ from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost
 from posed.frame import Frame
 from tests.films import transport_stream, varying_rate
-from tests.http_camera import SIZE, MjpegServer, number_of, picture, until
+from tests.http_camera import SIZE, MjpegServer, jpeg, number_of, picture, until
 
 FPS = 10
 
@@ -487,6 +487,15 @@ def test_one_damaged_picture_does_not_end_a_live_source(server: MjpegServer) -> 
         server.parts.put(b"\xff\xd8 no picture \xff\xd9")
         server.send(2, 3)
         until(lambda: camera._newest is not None and number_of(camera._newest.to_rgb()) == 3)
+        assert number_of(read_live(camera).image) == 3
+
+
+def test_a_picture_that_breaks_off_is_no_frame_of_a_live_source(server: MjpegServer) -> None:
+    with opened(server) as camera:
+        read_live(camera)
+        whole = jpeg(2)
+        server.parts.put(whole[: len(whole) * 3 // 4])
+        server.send(3)
         assert number_of(read_live(camera).image) == 3
 
 

@@ -27,6 +27,9 @@ OPTIONS: Final = {"rtsp_flags": "prefer_tcp"}
 JPEG_OPTIONS: Final = OPTIONS | {"analyzeduration": "1", "fpsprobesize": "0"}
 """JPEGs without a container have no frame rate to wait for: opening would take 26 frames."""
 
+LEAVE_OUT_DAMAGED: Final = {"err_detect": "explode"}
+"""A JPEG that breaks off is no frame. Otherwise what is missing of it would be grey."""
+
 MAX_FPS: Final = 240
 """No camera has a higher rate. A container of varying rate, as browsers record, may say 1000 or 90000, which
 are the ticks of its clock."""
@@ -74,6 +77,8 @@ class Decoder:
         self._stream = video[0]
         if low_latency:
             self._stream.codec_context.thread_count = 1
+            if self._stream.codec_context.name == "mjpeg":
+                self._stream.codec_context.options = LEAVE_OUT_DAMAGED
         else:
             self._stream.thread_type = "AUTO"
         self._packets = self._container.demux(self._stream)
