@@ -565,18 +565,27 @@ HOUR: Final = 3600
 YEAR: Final = 365 * 24 * HOUR
 
 
-def clock_jumps(seconds: int) -> Callable[[Bench], str]:
-    """The wall clock is set forwards, back, back behind the start, and right again."""
+SINCE_1970_S: Final = round(time.time())
+
+
+def clock_jumps(begins_at: int, *jumps: int, what: str) -> Callable[[Bench], str]:
+    """The wall clock is set while posed runs.
+
+    Args:
+        begins_at: how far from the present it is at the start, s.
+        jumps: how far it is set in turn, s.
+        what: that was done.
+    """
 
     def row(bench: Bench) -> str:
         library, offset = bench.folder / "clock.so", bench.folder / "offset"
         source = FOLDER / "clock.c"
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
-        offset.write_text("0", encoding="ascii")
+        offset.write_text(str(begins_at), encoding="ascii")
         bench.environment = {"LD_PRELOAD": str(library), "CLOCK_OFFSET": str(offset)}
         bench.fakes_time = True
         bench.start()
-        for jump in (seconds, 0, -seconds, 0):
+        for jump in jumps:
             fresh = offset.with_suffix(".fresh")
             fresh.write_text(str(jump), encoding="ascii")
             fresh.replace(offset)
@@ -585,9 +594,15 @@ def clock_jumps(seconds: int) -> Callable[[Bench], str]:
             if abs(shown - jump) > 60:
                 raise FailedError(f"the clock was to jump by {jump} s, and state has it {shown:.0f} s off")
         bench.ends()
-        return "forwards, back, behind the start, right again"
+        return what
 
     return row
+
+
+def clock_goes_round(seconds: int) -> Callable[[Bench], str]:
+    """The wall clock is set forwards, back, back behind the start, and right again."""
+    what = "forwards, back, behind the start, right again"
+    return clock_jumps(0, seconds, 0, -seconds, 0, what=what)
 
 
 def bad_configurations(bench: Bench) -> dict[str, str]:
@@ -687,8 +702,9 @@ ROWS: Final[dict[str, Callable[[Bench], str]]] = {
     "disk: turns read-only": read_only,
     "disk: read-only at start": read_only_at_start,
     "disk: damaged overlay.yaml": overlay_damaged,
-    "clock: ±1 h": clock_jumps(HOUR),
-    "clock: ±1 year": clock_jumps(YEAR),
+    "clock: ±1 h": clock_goes_round(HOUR),
+    "clock: ±1 year": clock_goes_round(YEAR),
+    "clock: 1970, then now": clock_jumps(-SINCE_1970_S, 0, what="a Pi that hears of the time late"),
     "configuration: bad reloads": bad_reloads,
     "requests: flood": flood,
 }
