@@ -60,7 +60,7 @@ _EYES: Final = (LEFT_EYE, RIGHT_EYE)
 _NOSE_AND_EARS: Final = (NOSE, LEFT_EAR, RIGHT_EAR)
 _SHOULDERS: Final = (LEFT_SHOULDER, RIGHT_SHOULDER)
 _HIPS: Final = (LEFT_HIP, RIGHT_HIP)
-_LEFT_OF_PAIRS: Final = (LEFT_SHOULDER, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
+LEFT_OF_PAIRS: Final = (LEFT_SHOULDER, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
 """The right keypoint of each pair follows the left one."""
 
 _HEAD_OVER_SHOULDERS: Final = 1.45
@@ -159,7 +159,7 @@ def joints_of(person: Person) -> Joints:
     ys, xs = pose.points.T.tolist()
     rows = list(compress(ys, visible_now))
     height_px = max(rows) - min(rows) if rows else math.nan
-    shoulders, hips, knees, ankles = [middle_of(ys, xs, visible_now, left) for left in _LEFT_OF_PAIRS]
+    shoulders, hips, knees, ankles = [middle_of(ys, xs, visible_now, left) for left in LEFT_OF_PAIRS]
     return Joints(_face(ys, xs, visible_now), shoulders, hips, knees, ankles, height_px)
 
 

@@ -14,18 +14,11 @@ from numpy.typing import NDArray
 
 from posed.config import PeopleConfig
 from posed.people.person import Person
+from posed.people.posture import LEFT_OF_PAIRS
 from posed.people.similarity import Crowd, is_same, similarity
 from posed.people.size import body_sizes, weighted_quantiles
 from posed.people.smooth import FILTERS, Floats, Records, Smoother, filters
-from posed.pose import (
-    KEYPOINT_COUNT,
-    LEFT_ANKLE,
-    LEFT_HIP,
-    LEFT_KNEE,
-    LEFT_SHOULDER,
-    SIGMAS,
-    Pose,
-)
+from posed.pose import KEYPOINT_COUNT, SIGMAS, Pose
 
 Border = Literal["left", "right", "top", "bottom"]
 
@@ -87,9 +80,6 @@ _SAME_PLACE: Final = 0.7
 """Who is found so near somebody who lies and is not seen is them, in statures, however they are turned."""
 
 _SPREADS: Final = np.array(SIGMAS)
-
-_LEFT_OF_PAIRS: Final = (LEFT_SHOULDER, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
-"""The right keypoint of each pair follows the left one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +159,7 @@ def _see(
 ) -> None:
     """Poses of this frame are theirs, one of each."""
     points, scores, seen = detected.crowd.points, detected.crowd.scores, detected.seen
-    elapsed_s = [time_s - seen_at for seen_at in tracks["seen_at"].tolist()]
+    elapsed_s = _elapsed_s(tracks, time_s)
     way = _ways_to(tracks, points, scores, time_s)
     _quicken(tracks, way, elapsed_s)
     believed_s, trunks_px = _below_each_other(points, seen)
@@ -220,6 +210,11 @@ def _border(track: np.void) -> Border | None:
 # operation than they do.
 
 
+def _elapsed_s(tracks: Records, time_s: float) -> list[float]:
+    """How long ago they were last seen, s."""
+    return [time_s - seen_at for seen_at in tracks["seen_at"].tolist()]
+
+
 def _fading(elapsed_s: Sequence[float]) -> Floats:
     """(N, 1): what keypoints that have not been seen for so long still count for."""
     return np.array([math.exp(-seconds / _FORGET_S) for seconds in elapsed_s])[:, None]
@@ -230,7 +225,7 @@ def _ways(tracks: Records, time_s: float) -> Floats:
 
     Not far beyond the border of the frame: who comes back does so from there.
     """
-    elapsed_s = [time_s - seen_at for seen_at in tracks["seen_at"].tolist()]
+    elapsed_s = _elapsed_s(tracks, time_s)
     coasted_s = np.array([_COASTING_S * (1 - math.exp(-seconds / _COASTING_S)) for seconds in elapsed_s])
     beyond, middle = _BEYOND * tracks["size_px"][:, None], tracks["middle"]
     low, high = np.minimum(middle, -beyond), np.maximum(middle, tracks["frame"] + beyond)
@@ -304,7 +299,7 @@ def _below_each_other(points: Floats, seen: NDArray[np.bool_]) -> tuple[list[flo
         shoulders, px, nan where that is not seen)
     """
     people = zip(points[:, :, 0].tolist(), seen.tolist(), strict=True)
-    rows = [[_row_of(ys, visible, left) for left in _LEFT_OF_PAIRS] for ys, visible in people]
+    rows = [[_row_of(ys, visible, left) for left in LEFT_OF_PAIRS] for ys, visible in people]
     trunks_px = [hips - shoulders for shoulders, hips, _, _ in rows]
     believed_s = [_shrinking_s(knees - hips, ankles - knees) for _, hips, knees, ankles in rows]
     return believed_s, trunks_px
@@ -541,7 +536,7 @@ def _assign(tracks: Records, ways: Floats, detected: _Detected, time_s: float) -
         detected: N poses.
         time_s: of the frame.
     """
-    hidden_s, sizes_px = [time_s - seen_at for seen_at in tracks["seen_at"].tolist()], detected.sizes_px
+    hidden_s, sizes_px = _elapsed_s(tracks, time_s), detected.sizes_px
     expected = Crowd(tracks["points"] + ways[:, None], tracks["scores"] * _fading(hidden_s))
     slack = np.array([min(_SUDDEN_PER_S * seconds, _SLACK + _SLACK_PER_S * seconds) for seconds in hidden_s])
     alike = similarity(expected, tracks["size_px"], detected.crowd, slack)
