@@ -68,10 +68,10 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "TERM": "dumb"}
 
 
-def run_setup(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """`posed setup` without a terminal."""
+def run_setup(home: Path, *flags: str, within: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """`posed setup` without a terminal, started by another command where that is given."""
     return subprocess.run(
-        [sys.executable, "-c", POSED, "setup", *flags],
+        [*within, sys.executable, "-c", POSED, "setup", *flags],
         cwd=home,
         env=environment(home),
         stdin=subprocess.DEVNULL,
@@ -344,16 +344,7 @@ def test_without_a_terminal_a_missing_camera_is_one_line_with_the_flag(
 
 
 def test_without_a_terminal_no_broker_is_one_line_with_what_helps(home: Path) -> None:
-    done = subprocess.run(
-        [*without_network(), sys.executable, "-c", POSED, "setup", "--camera", "room.png"],
-        cwd=home,
-        env=environment(home),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_setup(home, "--camera", "room.png", within=without_network())
     wanted = "give one with --broker HOST[:PORT], or install one here: sudo apt-get install mosquitto"
     assert (done.returncode, done.stderr) == (2, f"broker: none found by mDNS or on this machine; {wanted}\n")
 
