@@ -319,8 +319,8 @@ class _Play:
         return stamp_s if 0 <= stamp_s <= MAX_STEP_S else 0.0
 
     def _finish(self) -> None:
-        # Some containers do not count their frames: OpenCV then multiplies duration and rate, and a file
-        # of varying rate has fewer. It is cut short only if it also stops early.
+        # Some containers do not count their frames: the total is then their duration times the rate, and a
+        # file of varying rate has fewer. It is cut short only if it also stops early.
         ends_at_s = self._played_s + 2 * self.usual_step_s
         if self.count < self.total and ends_at_s < self.total * self.usual_step_s:
             self._break()

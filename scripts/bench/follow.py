@@ -14,7 +14,6 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -87,12 +86,8 @@ def new_scene() -> Step:
 
 def new_tracker() -> Step:
     """The tracker alone."""
-    return partial(track, Tracker(CONFIG.people, CONFIG.decode.keypoint_threshold))
-
-
-def track(tracker: Tracker, one: Frame) -> None:
-    """Follow everybody in a frame."""
-    tracker.update(one.poses, one.time_s, SIZE)
+    tracker = Tracker(CONFIG.people, CONFIG.decode.keypoint_threshold)
+    return lambda one: tracker.update(one.poses, one.time_s, SIZE)
 
 
 if __name__ == "__main__":
