@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import cv2
 import pytest
 
@@ -89,6 +90,21 @@ def test_every_frame_of_a_file_is_read_with_its_timestamp(tmp_path: Path) -> Non
 def below(frame: Frame) -> list[float]:
     """Mean colour of the lower third."""
     return [float(mean) for mean in frame.image[SIZE[1] * 2 // 3 :].mean(axis=(0, 1))]
+
+
+def test_a_title_that_is_no_utf_8_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(path, "w") as container:
+        container.metadata["title"] = "TITLE"
+        stream = container.add_stream("mpeg4", FPS)
+        stream.width, stream.height = SIZE
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(1), format="bgr24")))
+        container.mux(stream.encode())
+    content = path.read_bytes()
+    assert b"TITLE" in content
+    path.write_bytes(content.replace(b"TITLE", b"\xff\xfe\xfd\xfc\xfb"))
+    with VideoFile(recorded(path)) as camera:
+        assert len(read_all(camera)) == 1
 
 
 def test_frames_are_rgb(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ with.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import av
 import numpy as np
@@ -18,8 +18,11 @@ from posed.camera.base import orient
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.container import InputContainer
 
     from posed.frame import Image
+
+_MAJOR: Final = int(av.__version__.split(".")[0])
 
 OPTIONS: Final = {"rtsp_flags": "prefer_tcp"}
 """RTSP comes over TCP, where no packet is lost, from a camera that can do so, and else over UDP."""
@@ -33,6 +36,9 @@ LEAVE_OUT_DAMAGED: Final = {"err_detect": "explode"}
 MAX_FPS: Final = 240
 """No camera has a higher rate. A container of varying rate, as browsers record, may say 1000 or 90000, which
 are the ticks of its clock."""
+
+_TOLERANT: Final[dict[str, Any]] = {} if _MAJOR >= 19 else {"metadata_errors": "replace"}
+"""A title that is no UTF-8 is no reason not to play: PyAV 19 takes any, and no longer this argument."""
 
 
 class Decoder:
@@ -62,12 +68,12 @@ class Decoder:
         low_latency: bool = False,
         as_jpegs: bool = False,
     ) -> None:
-        self._container = av.open(
+        self._container: InputContainer = av.open(
             source,
             format="mjpeg" if as_jpegs else None,
             options=JPEG_OPTIONS if as_jpegs else OPTIONS,
             timeout=timeout_s,
-            metadata_errors="replace",
+            **_TOLERANT,
         )
         video = self._container.streams.video
         is_jpeg = as_jpegs or self.is_still
