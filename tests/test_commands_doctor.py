@@ -27,6 +27,7 @@ from posed.commands.doctor.checks import (
     check_pitch,
     check_power,
     check_service,
+    wait_for_figures,
     with_credentials,
 )
 from posed.commands.doctor.examine import show
@@ -205,6 +206,25 @@ def test_a_service_without_frames_is_asked_why(text, status, found):
     check = check_camera(config(camera={"kind": "synthetic"}), said(text))
     assert (check.status, check.found) == (status, f"synthetic: in use by the service{found}")
     assert bool(check.remedy) == (status == "warning")
+
+
+def test_a_service_that_has_just_started_is_given_time_to_count_its_frames(monkeypatch):
+    monkeypatch.setattr(checks, "ASK_AGAIN_S", 0)
+    answers = iter([said("0 fps, 0 people, cpu"), said("10 fps, 1 person, cpu")])
+    started = said("0 fps, 0 people, cpu", of_this=False)
+    assert wait_for_figures(started, lambda: next(answers)) == said("10 fps, 1 person, cpu", of_this=False)
+
+
+def test_a_service_that_never_has_frames_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(checks, "FIRST_FIGURES_S", 0.1)
+    monkeypatch.setattr(checks, "ASK_AGAIN_S", 0.01)
+    without = said("0 fps, 0 people, cpu")
+    assert wait_for_figures(without, lambda: without) == without
+
+
+@pytest.mark.parametrize("text", ["30 fps, 1 person, cpu", "paused on request; 0 fps, 0 people, cpu", ""])
+def test_a_service_that_says_how_it_does_is_not_asked_again(text):
+    assert wait_for_figures(said(text), lambda: pytest.fail("asked again")) == said(text)
 
 
 def test_a_service_that_ends_again_and_again_has_no_camera():

@@ -11,8 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,6 +29,7 @@ from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair
 from posed.paths import cache_folder, state_folder
 from posed.people.pitch import Pitch
+from posed.service.notify import STATUS_INTERVAL_S
 
 Status = Literal["ok", "warning", "failed", "unused"]
 
@@ -46,6 +48,12 @@ point 0."""
 
 IMPORT_S: Final = 60.0
 """Importing a Pi camera's library may take this long before it counts as hung, s."""
+
+FIRST_FIGURES_S: Final = STATUS_INTERVAL_S + 1
+"""A service that has just started may say for this long that it has no frames, s."""
+
+ASK_AGAIN_S: Final = 0.5
+"""Meanwhile systemd is asked again after this long, s."""
 
 _RESTART: Final = "unplug the camera and plug it in again, or restart the machine"
 
@@ -128,6 +136,20 @@ def ask_systemd() -> Service:
     said = _said("systemctl", "show", "posed.service", *(f"--property={name}" for name in names))
     values = dict(line.partition("=")[::2] for line in said.splitlines())
     return Service(*(values.get(name, "") for name in names))
+
+
+def wait_for_figures(service: Service, ask: Callable[[], Service] = ask_systemd) -> Service:
+    """The service once it has had time to count frames: what it says of itself is a few seconds old.
+
+    Args:
+        service: what systemd said of it.
+        ask: asks again.
+    """
+    until = time.monotonic() + FIRST_FIGURES_S
+    while service.runs and service.text.startswith("0 fps") and time.monotonic() < until:
+        time.sleep(ASK_AGAIN_S)
+        service = replace(ask(), of_this=service.of_this)
+    return service
 
 
 def _said(*command: str) -> str:

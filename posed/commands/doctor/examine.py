@@ -30,6 +30,7 @@ from posed.commands.doctor.checks import (
     check_python,
     check_runtime,
     check_service,
+    wait_for_figures,
     with_credentials,
 )
 from posed.config import Config, load
@@ -77,7 +78,7 @@ def examine(path: Path | None) -> Iterator[Check]:
         model, pair = check_model(config)
         yield model
         yield from check_edgetpu(config, pair, service)
-        yield check_camera(config, service)
+        yield check_camera(config, wait_for_figures(service))
         yield check_pitch(config, kept_in / pitch_file().name)
         yield check_broker(config)
     yield check_clock()
