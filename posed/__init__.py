@@ -1,3 +1,3 @@
-"""posed: a daemon that sees poses and tells them over MQTT."""
+"""posed: a daemon that sees poses and publishes them over MQTT."""
 
 __version__ = "0.1.0"

@@ -405,7 +405,7 @@ def replay(
         report.replay_progress(file, opened) as show,
         ReplayPublisher(settings) if publish else nullcontext() as broker,
     ):
-        numbered = Numbered(broker.tell if broker else None)
+        numbered = Numbered(broker.report if broker else None)
         lines = lines_of(opened, str(file))
         frames = play(lines, settings, numbered, as_recorded=config is None)
         for played in paced(frames, (1.0 if publish else 0.0) if speed is None else speed):

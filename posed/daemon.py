@@ -221,13 +221,13 @@ class Daemon:
             self.process(inferred)
         if inferred is not None or self.pipeline.waits:
             self.life.systemd.progressed()
-        self.life.tell(self.pipeline, self.mqtt.why, self.status.line)
+        self.life.report(self.pipeline, self.mqtt.why, self.status.line)
         self.life.reload_if_asked()
         self.control.requests.serve(self.mqtt)
         if self.web is not None:
             self.web.serve()
         if self.mqtt.connected:
-            self._tell()
+            self._report()
 
     def process(self, inferred: Inferred) -> None:
         """Find the people in a frame, and report them."""
@@ -251,26 +251,26 @@ class Daemon:
             self.web.show(frame, people, stages, scene.keypoint_threshold)
         self._on_processed(inferred, len(people))
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Keep what the broker knows of us true."""
         if self._inbox.take_birth():  # Home Assistant needs everything again
             self.reporter.online()
-            self._tell_again()
+            self._report_again()
         zones, engine = self.scenes[CAMERA].zone_counts(), self.pipeline.opened_engine
         if self._discovered.update(self.live.config, zones, engine_is_known=engine is not None):
             self.reporter.again()
         self._discovered.step()
-        self._tell_of_people()
+        self._report_people()
 
-    def _tell_of_people(self) -> bool:
+    def _report_people(self) -> bool:
         """Publish state and zones; returns whether the broker's queue took all of it."""
         taken = self.reporter.state(self.status.state)
         return self.reporter.zones(self.status.zone_counts()) and taken
 
-    def _tell_of_people_at_last(self) -> None:
+    def _report_people_at_last(self) -> None:
         """No count outlives the daemon, however many zones there are."""
         until = time.monotonic() + EVENTS_STOP_S
-        while not self._tell_of_people() and self.mqtt.connected and time.monotonic() < until:
+        while not self._report_people() and self.mqtt.connected and time.monotonic() < until:
             time.sleep(_QUEUE_POLL_S)
 
     def _configure(self, config: Config) -> None:
@@ -282,18 +282,18 @@ class Daemon:
     def _on_event(self, event: EventMessage) -> None:
         """An event was handed to the spool."""
         if self.web is not None:
-            self.web.tell(event)
+            self.web.report(event)
 
     def _on_broker(self) -> None:
         """There is a connection, again perhaps; from the network thread."""
         self.status.connections += 1
-        self._tell_again()
+        self._report_again()
 
-    def _tell_again(self) -> None:
+    def _report_again(self) -> None:
         """A broker may have lost its memory, so everything is published again."""
         self.reporter.again()
         self._discovered.again()
-        self.spool.tell_again()
+        self.spool.publish_again()
 
     def _end(self) -> None:
         self.status.stopped = True
@@ -302,7 +302,7 @@ class Daemon:
             self.web.leave()
         if self.mqtt.connected:
             self.reporter.again()
-            self._tell_of_people_at_last()
+            self._report_people_at_last()
             self.spool.drain(EVENTS_STOP_S)
         self.mqtt.stop(BROKER_STOP_S)
         self.spool.stop(EVENTS_STOP_S)

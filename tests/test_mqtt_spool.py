@@ -109,7 +109,7 @@ class Device:
             password=None,
             client_id="posed-test",
             availability_topic=f"{TOPICS.base}/availability",
-            on_connect=lambda: self.spool.tell_again(),  # noqa: PLW0108 - there is no spool yet
+            on_connect=lambda: self.spool.publish_again(),  # noqa: PLW0108 - there is no spool yet
             timing=QUICK,
         )
         self.spool = Spool(
@@ -347,7 +347,7 @@ def test_an_event_that_is_too_large_waits_for_another_broker_and_holds_nobody_up
     eventually(lambda: sent() == [small])
     assert spool.state.events == 2
     broker.max_bytes = None
-    spool.tell_again()
+    spool.publish_again()
     eventually(lambda: large in sent())
     spool.stop(5)
 
@@ -363,7 +363,7 @@ def test_what_is_too_old_is_dropped_and_counted(file, kind):
         lasting = device.add("fall")
         assert device.spool.flush(8)
         clock.wait(9)
-        device.spool.tell_again()
+        device.spool.publish_again()
         assert device.spool.state.dropped == 0
         clock.wait(2)
         eventually(lambda: device.spool.state.dropped == 1)

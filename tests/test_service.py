@@ -298,7 +298,7 @@ def test_whatever_goes_wrong_with_a_reload_the_daemon_goes_on(tmp_path, settings
         daemon = posed_daemon.Daemon(running, read_config=read_config, environment=own)
         daemon.life.ask_reload()
         daemon.life.reload_if_asked()
-        daemon.life.tell(daemon.pipeline, None, daemon.status.line)
+        daemon.life.report(daemon.pipeline, None, daemon.status.line)
         eventually(lambda: systemd.said(f"STATUS=not reloaded: {why}; "))
     assert caplog.messages[-2:] == [why, "not reloaded: the configuration stays as it was"]
     assert "in read_config" in caplog.text

@@ -63,10 +63,10 @@ def test_a_bug_in_a_thread_is_raised(life):
 def test_it_is_ready_once_each_device_is_opened_or_waited_for(tmp_path, config, pipeline):
     with Listener(tmp_path) as systemd:
         life = Life(systemd.environment(), LiveConfig(config))
-        life.tell(pipeline, None, lambda: "0 fps")
+        life.report(pipeline, None, lambda: "0 fps")
         pipeline.capture.device.status = DeviceStatus("waiting", "gone")
         pipeline.inference.device.status = OK
-        life.tell(pipeline, "connection refused", lambda: "10 fps")
+        life.report(pipeline, "connection refused", lambda: "10 fps")
         eventually(lambda: systemd.said("READY=1"))
         eventually(lambda: len(systemd.said("STATUS=")) == 2)
     assert systemd.messages[0].startswith("STATUS=waiting for the camera: starting; waiting for the engine")

@@ -364,7 +364,7 @@ class VideoFile:
         self._time_s = self._play.step_s
         self._count = 1
         self._waiting = True
-        self._told = False
+        self._damage_reported = False
 
     @property
     def fps(self) -> float:
@@ -416,7 +416,7 @@ class VideoFile:
         """Go to the next frame, from the end back to the start if the file loops."""
         gap_s = 0.0
         if not self._play.grab():
-            self._tell_damage()
+            self._report_damage()
             if not self._config.loop:
                 raise CameraEnded(f"{self.name}: played to its end, {self._count} frames")
             gap_s = self._play.usual_step_s
@@ -426,10 +426,10 @@ class VideoFile:
         self._count += 1
         self._waiting = True
 
-    def _tell_damage(self) -> None:
+    def _report_damage(self) -> None:
         play = self._play
-        if play.broke_at is not None and not self._told:
-            self._told = True
+        if play.broke_at is not None and not self._damage_reported:
+            self._damage_reported = True
             log.warning(
                 "%s: damaged at frame %d of %d, %d could be read",
                 self.name,

@@ -48,14 +48,14 @@ class Played:
 
 
 def replay(
-    lines: Iterable[RecordingLine], config: Config, tell: Callable[[Occurrence], str], *, as_recorded: bool
+    lines: Iterable[RecordingLine], config: Config, report: Callable[[Occurrence], str], *, as_recorded: bool
 ) -> Iterator[Played]:
     """Play a recording.
 
     Args:
         lines: the recording's lines.
         config: the settings.
-        tell: takes an event over and returns its id.
+        report: takes an event over and returns its id.
         as_recorded: whether the recorded settings go before those of `config`.
 
     Raises:
@@ -65,7 +65,7 @@ def replay(
     start: RecordingStart | None = None
     scene: Scene | None = None
     with TemporaryDirectory(prefix="posed-replay-") as folder:
-        journal, pitch = MemoryJournal(tell), Path(folder) / "pitch.json"
+        journal, pitch = MemoryJournal(report), Path(folder) / "pitch.json"
         for line in lines:
             if isinstance(line, RecordingStart):
                 config = _with_settings(config, line) if as_recorded else config

@@ -137,7 +137,7 @@ class ReplayPublisher:
         self._times_s: deque[float] = deque()
         self._retained_topics: set[str] = {self._topics.availability, self._topics.state, self._topics.fall}
 
-    def tell(self, occurrence: Occurrence) -> str:
+    def report(self, occurrence: Occurrence) -> str:
         """Publish an event; returns its id once the broker has it."""
         event_id = self._spool.add(occurrence)
         if not self._spool.drain(PATIENCE_S):
@@ -158,7 +158,7 @@ class ReplayPublisher:
 
     def _on_connect(self) -> None:
         self._reporter.again()
-        self._spool.tell_again()
+        self._spool.publish_again()
 
     def _state(self, played: Played) -> State:
         height, width, _ = played.frame.image.shape

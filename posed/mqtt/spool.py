@@ -158,8 +158,8 @@ class Spool:
             self._take(cleared)
             return list(cleared)
 
-    def tell_again(self) -> None:
-        """Tell falls again, on every connection: a broker may have lost its memory."""
+    def publish_again(self) -> None:
+        """Publish falls again, on every connection: a broker may have lost its memory."""
         self._publisher.publish_again()
 
     def flush(self, timeout_s: float) -> bool:

@@ -61,7 +61,7 @@ class Scene:
     ) -> None:
         self._decode = config.decode
         self._mirror = config.camera.mirror
-        self._tells_falls = config.people.falls
+        self._reports_falls = config.people.falls
         self._tracker = Tracker(config.people, self.keypoint_threshold)
         self._detector = EventDetector(config.people)
         self._journal = JournalWriter(journal, self._detector)
@@ -80,7 +80,7 @@ class Scene:
     def configure(self, config: Config) -> None:
         """Go on with other settings; everybody stays who they are."""
         self._decode = config.decode
-        self._tells_falls = config.people.falls
+        self._reports_falls = config.people.falls
         self._tracker.configure(config.people, self.keypoint_threshold)
         self._detector.configure(config.people)
         self._crops.configure(config.people)
@@ -157,7 +157,7 @@ class Scene:
         if self._for_crop is None:
             return None
         (people, ended, time_s, size), self._for_crop = self._for_crop, None
-        down = self._detector.falls.down if self._tells_falls else []
+        down = self._detector.falls.down if self._reports_falls else []
         return self._crops.next(people, ended, down, time_s, size)
 
     def clear_falls(self, time_s: float, event: str | None = None) -> list[str]:

@@ -87,7 +87,7 @@ class Life:
         if self._failure is not None:
             raise self._failure
 
-    def tell(self, pipeline: Pipeline, broker: str | None, figures: Callable[[], str]) -> None:
+    def report(self, pipeline: Pipeline, broker: str | None, figures: Callable[[], str]) -> None:
         """Tell systemd that the daemon is ready, once each device is opened or waited for; and how it does.
 
         Args:

@@ -97,10 +97,10 @@ class WebServer:
         self.metrics.count_frame(published_at - frame.captured_at, stages.wall_s)
         self.stream.show(Seen(frame, people, stages.wall_s, keypoint_threshold))
 
-    def tell(self, event: EventMessage) -> None:
+    def report(self, event: EventMessage) -> None:
         """Something happened."""
         self.metrics.count_event(event.type)
-        self.stream.tell(event)
+        self.stream.report(event)
 
     def serve(self) -> None:
         """Answer requests, and tell viewers how the daemon does; the main loop calls this often."""

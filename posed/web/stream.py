@@ -140,9 +140,9 @@ class Stream:
         """Say how the daemon does, if anybody looks and it is time."""
         if self._viewers and (at_once or self._next_state.is_due):
             self._next_state.put_off(STATE_EVERY_S)
-            self._call(self._tell, _text("state", state=state()))
+            self._call(self._send_to_all, _text("state", state=state()))
 
-    def tell(self, event: EventMessage) -> None:
+    def report(self, event: EventMessage) -> None:
         """Something happened."""
         self._call(self._keep, _text("event", event=event))
 
@@ -218,9 +218,9 @@ class Stream:
 
     def _keep(self, text: str) -> None:
         self._events.append(text)
-        self._tell(text)
+        self._send_to_all(text)
 
-    def _tell(self, text: str) -> None:
+    def _send_to_all(self, text: str) -> None:
         for viewer in self._viewers:
             viewer.say(text)
 

@@ -96,7 +96,7 @@ class Player:
 
     def __init__(self, network: PoseFinder, cache: Path, config: Config, folder: Path) -> None:
         self._network, self._cache, self._config = network, cache, config
-        self._scene = Scene(config, MemoryJournal(self._tell), folder / "pitch.json")
+        self._scene = Scene(config, MemoryJournal(self._report), folder / "pitch.json")
         self._crops = RotatedCropQueue()
         self._sequence = 0
         self._now_s = 0.0
@@ -109,7 +109,7 @@ class Player:
         """How far the camera looks down; None until that is believed."""
         return self._scene.pitch.deg
 
-    def _tell(self, event: Occurrence) -> str:
+    def _report(self, event: Occurrence) -> str:
         self.told.append((self._now_s, event))
         return str(len(self.told))
 

@@ -34,7 +34,7 @@ def spool_and_client(folder: Path, port: int) -> tuple[Spool, MqttClient]:
         password=None,
         client_id="posed-check",
         availability_topic=TOPICS.availability,
-        on_connect=lambda: spool.tell_again(),  # noqa: PLW0108 - there is no spool yet
+        on_connect=lambda: spool.publish_again(),  # noqa: PLW0108 - there is no spool yet
         timing=QUICK,
     )
     spool = Spool(
