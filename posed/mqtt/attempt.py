@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import LogLevel
@@ -22,6 +22,17 @@ from posed.mqtt.limits import BrokerLimits
 _UNSUPPORTED_VERSION: Final = 132
 """This MQTT 5 reason code says that the broker does not speak the version; paho reports 3.1.1's return code 1
 as this, too. Source: MQTT 5.0, 2.4."""
+
+
+_WRONG_LOGIN: Final = frozenset({134, 135})
+"""These MQTT 5 reason codes refuse a user; paho reports 3.1.1's 4 and 5 as these, too."""
+
+_UNKNOWN_AUTHORITY: Final = frozenset({18, 19, 20, 21})
+"""OpenSSL gives these X509_V_ERR_… numbers for self-signed certificates and for those whose issuer it does
+not know."""
+
+Remedy = Literal["login", "authority", "tls"]
+"""What may help where a broker cannot be used as configured."""
 
 
 class How(Enum):
@@ -37,11 +48,19 @@ class How(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectOutcome:
-    """How an attempt ended, and why in a few words; `explained` where the broker itself gave the reason."""
+    """How an attempt ended, and why in a few words.
+
+    Args:
+        how: the way.
+        why: for people.
+        explained: whether the broker itself gave the reason.
+        remedy: what may help, where that can be seen.
+    """
 
     how: How
     why: str
     explained: bool = False
+    remedy: Remedy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +109,9 @@ class Notes:
             return None
         if self.connack.value == _UNSUPPORTED_VERSION:
             return ConnectOutcome(How.VERSION_REFUSED, f"refuses MQTT {version}")
-        return ConnectOutcome(How.REFUSED, f"connection refused by the broker: {_lower(str(self.connack))}")
+        remedy: Remedy | None = "login" if self.connack.value in _WRONG_LOGIN else None
+        why = f"connection refused by the broker: {_lower(str(self.connack))}"
+        return ConnectOutcome(How.REFUSED, why, remedy=remedy)
 
     def on_connect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, properties: Any) -> None:
         """Take note of the broker's CONNACK, which is read nowhere else."""
@@ -172,7 +193,15 @@ def _bad_pem(name: str, path: Path | None, error: ssl.SSLError) -> str:
     return f"mqtt.tls.{name}: {rule}, got {path} ({_plain(str(error))})"
 
 
-def reason_of(error: Exception, timeout_s: float) -> str:
+def unreachable(error: Exception, timeout_s: float) -> ConnectOutcome:
+    """How an attempt ended that met with an error before the broker could answer."""
+    unknown = isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNKNOWN_AUTHORITY
+    return ConnectOutcome(
+        How.UNREACHABLE, _reason_of(error, timeout_s), remedy="authority" if unknown else None
+    )
+
+
+def _reason_of(error: Exception, timeout_s: float) -> str:
     """Why a connection could not be opened, in a few words."""
     match error:
         case ssl.SSLCertVerificationError():

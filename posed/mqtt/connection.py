@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from posed.config import MqttConfig
-from posed.mqtt.attempt import ConnectOutcome, How, Notes, reason_of, tls_context
+from posed.mqtt.attempt import ConnectOutcome, How, Notes, tls_context, unreachable
 from posed.mqtt.limits import BrokerLimits
 from posed.mqtt.outbox import Message
 from posed.mqtt.versions import Version, VersionChoice
@@ -98,7 +98,7 @@ class Connection:
                 self._config.host, self._config.port, self._timing.keepalive_s, properties=_bounds(client)
             )
         except (OSError, UnicodeError) as error:
-            return ConnectOutcome(How.UNREACHABLE, reason_of(error, self._timing.connect_timeout_s))
+            return unreachable(error, self._timing.connect_timeout_s)
         return None
 
     def await_connack(self, versions: VersionChoice, stopping: threading.Event) -> ConnectOutcome | None:
@@ -176,7 +176,7 @@ class Connector:
         config: the broker.
         password: see `posed.config.mqtt_password`.
         client_id: our id at the broker.
-        will: the broker publishes this message when a connection ends without DISCONNECT.
+        will: the broker publishes this message when a connection ends without DISCONNECT; None for none.
         timing: how long things may take.
 
     Attributes:
@@ -187,7 +187,7 @@ class Connector:
     """
 
     def __init__(
-        self, config: MqttConfig, password: str | None, client_id: str, will: Message, timing: Timing
+        self, config: MqttConfig, password: str | None, client_id: str, will: Message | None, timing: Timing
     ) -> None:
         self._config = config
         self._password = password
@@ -226,8 +226,9 @@ class Connector:
         )
         client.connect_timeout = self._timing.connect_timeout_s
         client.max_inflight_messages = min(_MAX_INFLIGHT, self.limits.receive_maximum)
-        will = self._will.within(self.limits)
-        client.will_set(will.topic, will.payload, will.qos, will.retain)
+        if self._will is not None:
+            will = self._will.within(self.limits)
+            client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.username_pw_set(self._config.username, self._password)
         if self._tls is not None:
             client.tls_set_context(self._tls)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import threading
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,15 +10,12 @@ from posed.commands.setup.check import Reached, try_broker
 from posed.config import Config, MqttConfig, mqtt_password
 from posed.errors import BrokerError, ConfigError
 from posed.messages.topics import Topics
-from posed.mqtt.attempt import How
-from posed.mqtt.broker_session import CONNECT_S, NotReached
+from posed.mqtt.broker_session import NotReached, broker_session
 from posed.mqtt.client import OFFLINE, ONLINE
-from posed.mqtt.connection import Connector, Timing
 from posed.mqtt.discovered import remedies
 from posed.mqtt.homeassistant import announcements
 from posed.mqtt.limits import BrokerLimits
 from posed.mqtt.outbox import Message
-from posed.mqtt.versions import VersionChoice
 
 EVENT_BYTES: Final = 2000
 """The packet of an event with all keypoints has at most about this many bytes."""
@@ -51,7 +46,8 @@ def check_broker(config: Config) -> Check:
         )
     will = _will(config, reached)
     try:
-        limits = _connect_as_daemon(config.mqtt, password, will)
+        with broker_session(config.mqtt, password, will=will) as session:
+            limits = session.limits
     except NotReached as error:
         found = f"{error} (with a last will on {will.topic}, as the daemon has)"
         remedy = "a user that may publish there (config/mosquitto/acl), a broker that keeps retained messages"
@@ -63,29 +59,6 @@ def _will(config: Config, reached: Reached) -> Message:
     """The daemon's will, but with what its topic has now, so that it would change nothing."""
     payload = ONLINE if config.device in reached.online else OFFLINE
     return Message(Topics.of(config).availability, payload, qos=1, retain=True)
-
-
-def _connect_as_daemon(config: MqttConfig, password: str | None, will: Message) -> BrokerLimits:
-    """Connect as the daemon does, but for its id, and leave again; returns what the broker takes.
-
-    Raises:
-        NotReached: the broker does not accept the daemon.
-    """
-    client_id = f"posed-visit-{secrets.token_hex(4)}"
-    connector = Connector(config, password, client_id, will, Timing(connect_timeout_s=CONNECT_S))
-    versions = VersionChoice(config.protocol)
-    while True:
-        connection = connector.new_connection(versions.version)
-        try:
-            outcome = connection.connect() or connection.await_connack(versions, threading.Event())
-            connector.limits = connection.limits
-            if outcome is None:
-                connection.leave()
-                return connection.limits
-        finally:
-            connection.close()
-        if outcome.how is not How.LIMITED and not versions.fall_back(outcome):
-            raise NotReached(f"mqtt {config.host}:{config.port}", outcome.why)
 
 
 def _shortcomings(config: Config, limits: BrokerLimits) -> Iterator[Shortcoming]:

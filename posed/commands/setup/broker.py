@@ -15,8 +15,8 @@ from posed.commands.setup.prompt import Prompt, say
 from posed.commands.setup.write import Secret
 from posed.config import TlsConfig, mqtt_password
 from posed.errors import BrokerError, ConfigError
-from posed.mqtt.attempt import tls_context
-from posed.mqtt.broker_session import NotReached, Remedy
+from posed.mqtt.attempt import Remedy, tls_context
+from posed.mqtt.broker_session import NotReached
 
 _TYPED: Final = "HOST[:PORT], or mqtts://HOST[:PORT] for TLS"
 _INSTALL: Final = "install one here: sudo apt-get install mosquitto"
