@@ -93,13 +93,13 @@ def run(config: ConfigOption = None, state: StateOption = None) -> None:
 
 
 @app.command()
-def check(config: ConfigOption = None) -> None:
-    """Check a configuration, and list every problem in it."""
+def check(config: ConfigOption = None, state: StateOption = None) -> None:
+    """Check a configuration, and list every problem in it and in what requests changed."""
     from posed.config import load
-    from posed.paths import overlay_file
+    from posed.paths import overlay_file, with_state
     from posed.service.check import check as check_config
 
-    to_do = check_config(load(config, overlay=overlay_file()))
+    to_do = check_config(load(config, overlay=overlay_file(with_state(state))))
     typer.echo(f"{config or 'the default configuration'}: good")
     if to_do:
         typer.echo(to_do)
@@ -147,6 +147,7 @@ def setup(
 @app.command()
 def doctor(
     config: ConfigOption = None,
+    state: StateOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
     """Check everything that the daemon needs, and say what helps. Exit status: 0 ok, 1 warnings, 2 failures.
@@ -155,9 +156,11 @@ def doctor(
     """
     from posed.commands.doctor.examine import examine, show
     from posed.log import start_log
+    from posed.paths import state_folder, with_state
 
     start_log("error")
-    raise typer.Exit(show(list(examine(config)), as_json=as_json))
+    kept_in = None if state is None else state_folder(with_state(state))
+    raise typer.Exit(show(list(examine(config, kept_in)), as_json=as_json))
 
 
 @app.command()
@@ -351,9 +354,8 @@ def record(
     from posed.commands.record import record as write
     from posed.config import load
     from posed.log import start_log
-    from posed.paths import overlay_file
 
-    settings = load(config, overlay=overlay_file())
+    settings = load(config)
     start_log("warning")
     with report.record_progress() as show:
         written = write(settings, out, seconds=seconds, replace=force, show=show, stopped=stopping.is_set)

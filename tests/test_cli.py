@@ -132,6 +132,13 @@ def test_check_looks_at_the_overlay_too(tmp_path):
     assert done.stderr == f"camera.fps: must be at least 1, got 0 (set by {overlay})\n"
 
 
+def test_check_looks_at_the_overlay_of_another_state_folder(tmp_path):
+    (tmp_path / "overlay.yaml").write_text("camera: {fps: 0}\n")
+    done = posed(tmp_path, "check", "--state", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == f"camera.fps: must be at least 1, got 0 (set by {tmp_path}/overlay.yaml)\n"
+
+
 def test_detect_prints_one_message_per_picture_and_nothing_else(tmp_path, model):
     first, second = picture(tmp_path / "1.png"), picture(tmp_path / "2.png", (255, 0, 0))
     done = posed(tmp_path, "detect", first, second, "--model", model, "--json")

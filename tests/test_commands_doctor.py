@@ -515,6 +515,16 @@ def test_a_password_in_the_store_is_found_while_the_service_is_down(tmp_path, mo
     assert "c4nary" not in repr(found)
 
 
+def test_another_state_folder_is_looked_into(tmp_path):
+    path, state = tmp_path / "posed.yaml", tmp_path / "bath"
+    state.mkdir()
+    path.write_text("camera: {kind: synthetic}\n")
+    (state / "overlay.yaml").write_text("people: {falls: true}\n")
+    found = {check.name: check for check in examine.examine(path, state)}
+    assert found["kept settings"].found == f"{state}/overlay.yaml"
+    assert found["disk"].found.endswith(f" for {state}")
+
+
 def test_a_damaged_overlay_is_said_and_the_rest_is_checked(tmp_path):
     overlay = tmp_path / "state" / "posed" / "overlay.yaml"
     overlay.parent.mkdir(parents=True)

@@ -27,13 +27,14 @@ from posed.errors import CameraError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import is_published
 from posed.model.pair import Pair, load_pair
-from posed.paths import cache_folder, state_folder
+from posed.paths import cache_folder
 from posed.people.pitch import Pitch
 from posed.service.notify import STATUS_INTERVAL_S
 
 Status = Literal["ok", "warning", "failed", "unused"]
 
 SERVICE_USER: Final = "posed"
+SERVICE_STATE: Final = Path("/var/lib/posed")
 
 SYS: Final = Path("/sys")
 DEV: Final = Path("/dev")
@@ -472,7 +473,7 @@ def check_disk(folder: Path) -> Check:
         return Check(
             "disk", "failed", f"{there} is read-only", "mount -o remount,rw; a worn SD card turns read-only"
         )
-    if folder == state_folder() and not (there.is_dir() and os.access(there, os.W_OK)):
+    if folder != SERVICE_STATE and not (there.is_dir() and os.access(there, os.W_OK)):
         found = f"{folder} cannot be written: events and settings are kept in memory only"
         return Check("disk", "warning", found, "XDG_STATE_HOME: a folder that can be written")
     if free_mb < LITTLE_DISK_MB:

@@ -16,6 +16,7 @@ from rich.text import Text
 from posed import __version__
 from posed.commands.doctor.broker import check_broker
 from posed.commands.doctor.checks import (
+    SERVICE_STATE,
     Check,
     ask_systemd,
     check_camera,
@@ -38,17 +39,17 @@ from posed.errors import ConfigError
 from posed.paths import overlay_file, pitch_file, state_folder
 
 SERVICE_CONFIG: Final = Path("/etc/posed/posed.yaml")
-SERVICE_STATE: Final = Path("/var/lib/posed")
 
 _EXIT: Final = {"ok": 0, "unused": 0, "warning": 1, "failed": 2}
 _STYLE: Final = {"ok": "green", "unused": "dim", "warning": "yellow", "failed": "bold red"}
 
 
-def examine(path: Path | None) -> Iterator[Check]:
+def examine(path: Path | None, state: Path | None = None) -> Iterator[Check]:
     """Check one thing after the other; what needs a configuration is left out where that is not good.
 
     Args:
         path: the configuration's file; None for the service's where it has one, else the defaults.
+        state: the daemon's state folder; None for the service's where it is the one, else the user's.
     """
     os.environ.update(with_credentials(os.environ))
     service = ask_systemd()
@@ -60,7 +61,7 @@ def examine(path: Path | None) -> Iterator[Check]:
         path = path or (SERVICE_CONFIG if SERVICE_CONFIG.exists() else None)
         is_service = path is not None and path.resolve() == SERVICE_CONFIG.resolve()
         service = replace(service, of_this=is_service)
-        kept_in = SERVICE_STATE if is_service else state_folder()
+        kept_in = state or (SERVICE_STATE if is_service else state_folder())
         overlay = kept_in / overlay_file().name
         config, damage = _loaded(path, overlay)
         kept = check_overlay(overlay, damage)
@@ -82,7 +83,7 @@ def examine(path: Path | None) -> Iterator[Check]:
         yield check_pitch(config, kept_in / pitch_file().name)
         yield check_broker(config)
     yield check_clock()
-    yield check_disk(SERVICE_STATE if SERVICE_STATE.is_dir() else state_folder())
+    yield check_disk(state or (SERVICE_STATE if SERVICE_STATE.is_dir() else state_folder()))
     yield check_power()
     yield check_service(service)
 
