@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import cv2
+import numpy as np
 import pytest
 
 from posed.camera import video
@@ -381,6 +382,30 @@ def test_a_recording_that_begins_between_two_keyframes_plays_from_the_second(
     (message,) = [record.getMessage() for record in caplog.records]
     assert message.startswith(f"camera {path}: damaged at frame 0 of ")
     assert message.endswith(", 120 could be read")
+
+
+def lossy(data: bytes, every: int) -> bytes:
+    """A transport stream of which one in so many packets is lost, but none of the first."""
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    return b"".join(packet for number, packet in enumerate(packets) if number < every or number % every)
+
+
+def test_frames_with_pieces_missing_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, data = tmp_path / "a.ts", transport_stream(tmp_path, SIZE, 60, gop_size=1)
+    path.write_bytes(lossy(data, 4))
+    with caplog.at_level(logging.WARNING), VideoFile(recorded(path)) as camera:
+        images = [frame.image for frame in read_all(camera)]
+    assert 10 < len(images) < 60
+    wrong = [np.abs(image.astype(int) - picture(number_of(image))[:, :, ::-1]).mean() for image in images]
+    assert max(wrong) < 5
+    assert f", {len(images)} could be read" in caplog.text
+
+
+def test_a_stream_of_nothing_but_damage_is_shown_all_the_same(tmp_path: Path) -> None:
+    path, data = tmp_path / "a.ts", transport_stream(tmp_path, SIZE, 200, gop_size=1)
+    path.write_bytes(lossy(data, 2))
+    with VideoFile(recorded(path)) as camera:
+        assert len(read_all(camera)) > 20
 
 
 def test_a_file_that_is_cut_short_plays_as_far_as_it_goes_and_says_so(

@@ -33,6 +33,10 @@ JPEG_OPTIONS: Final = OPTIONS | {"analyzeduration": "1", "fpsprobesize": "0"}
 LEAVE_OUT_DAMAGED: Final = {"err_detect": "explode"}
 """A JPEG that breaks off is no frame. Otherwise what is missing of it would be grey."""
 
+MAX_LEFT_OUT: Final = 50
+"""At most so many frames in a row are left out because FFmpeg says that pieces of them are missing: a bad
+picture is better than none for long."""
+
 MAX_FPS: Final = 240
 """No camera has a higher rate. A container of varying rate, as browsers record, may say 1000 or 90000, which
 are the ticks of its clock."""
@@ -54,7 +58,8 @@ class Decoder:
             when the next one begins.
 
     Attributes:
-        damaged: how many packets could not be decoded.
+        damaged: how many packets could not be decoded, and how many frames were left out because pieces of
+            them are missing, as after packets were lost on the way.
 
     Raises:
         av.FFmpegError: it cannot be opened, or has no video.
@@ -91,6 +96,7 @@ class Decoder:
         self._decoded: deque[VideoFrame] = deque()
         self._reformatter = VideoReformatter()
         self.damaged = 0
+        self._left_out = 0
 
     @property
     def is_still(self) -> bool:
@@ -116,7 +122,7 @@ class Decoder:
         return self._stream.frames or max(0, round(duration_s * self.fps))
 
     def next(self) -> VideoFrame | None:
-        """The next frame; None if a packet gave none, as a damaged one does.
+        """The next frame; None if a packet gave none, or one with pieces missing.
 
         Raises:
             EOFError: there are no more.
@@ -130,7 +136,19 @@ class Decoder:
                 self._decoded.extend(packet.decode())
             except av.FFmpegError:
                 self.damaged += 1
-        return self._decoded.popleft() if self._decoded else None
+        frame = self._decoded.popleft() if self._decoded else None
+        return None if frame is not None and self._leaves_out(frame) else frame
+
+    def _leaves_out(self, frame: VideoFrame) -> bool:
+        """Whether pieces of the frame are missing, which would show people who are not there."""
+        if not frame.is_corrupt:
+            self._left_out = 0
+            return False
+        if self._left_out == MAX_LEFT_OUT:
+            return False
+        self._left_out += 1
+        self.damaged += 1
+        return True
 
     def time_s(self, frame: VideoFrame) -> float | None:
         """When the frame is shown, s after the start of the stream; None if the container does not say."""
