@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,18 +23,14 @@ from tests.system.needs import CACHE, cannot, locked, need_debian
 
 pytestmark = pytest.mark.system
 
-TESTS: Final = [
-    *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/test_config_*.py")),
-    *(
-        f"tests/test_{name}.py"
-        for name in (
-            *("frame", "networks_posenet_one", "networks_posenet_many", "networks_posenet_compiled"),
-            *("model_tflite", "engine_cpu"),
-            *("engine_edgetpu", "engine_auto", "camera_video", "camera_images", "camera_health"),
-            *("camera_picamera", "messages_structs", "mqtt_client", "web", "cli"),
-        )
-    ),
-]
+ARRAYS: Final = (
+    *("frame", "networks_posenet_one", "networks_posenet_many", "networks_posenet_compiled", "model_tflite"),
+    *("engine_cpu", "engine_edgetpu", "engine_auto", "camera_video", "camera_images", "camera_health"),
+    *("camera_picamera", "messages_structs"),
+)
+"""These lean on numpy, the runtime and PyAV."""
+
+CONFIG: Final = tuple(sorted(path.stem.removeprefix("test_") for path in ROOT.glob("tests/test_config_*.py")))
 
 PYENV: Final = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
 BUILD: Final = ("setuptools>=68", "cython>=3.1")
@@ -42,17 +38,20 @@ BUILD: Final = ("setuptools>=68", "cython>=3.1")
 
 @dataclass(frozen=True)
 class Versions:
-    """Of Python, and of the packages that a system brings or holds back."""
+    """Of Python, of the packages that a system brings or holds back, and which tests lean on any of them."""
 
     python: str
     packages: tuple[str, ...]
+    tests: tuple[str, ...]
 
 
 VERSIONS: Final = {
-    "bookworm": Versions("3.11", ("numpy==1.24.2",)),
+    "bookworm": Versions("3.11", ("numpy==1.24.2",), ARRAYS),
     # The only runtime of 32-bit Raspberry Pi OS, and the oldest aiohttp and PyAV.
-    "old": Versions("3.11", ("numpy==1.24.2", "tflite-runtime==2.14.0", "aiohttp==3.10.0", "av==15.1.0")),
-    "trixie": Versions("3.13", ("numpy==2.2.4",)),
+    "old": Versions(
+        "3.11", ("numpy==1.24.2", "tflite-runtime==2.14.0", "aiohttp==3.10.0", "av==15.1.0"), (*ARRAYS, "web")
+    ),
+    "trixie": Versions("3.13", ("numpy==2.2.4",), (*CONFIG, *ARRAYS, "mqtt_client", "web", "cli")),
 }
 
 
@@ -78,7 +77,7 @@ def runs(
         begun = {name: Run(CACHE / "versions" / name, logs / name) for name in names}
         ready = [run for name, run in begun.items() if prepare(run, VERSIONS[name])]
         for run in ready:
-            start(run)
+            start(run, VERSIONS[run.folder.name].tests)
         yield begun
         for run in begun.values():
             if run.process is not None:
@@ -117,7 +116,7 @@ def prepare(run: Run, versions: Versions) -> bool:
     if python is None:
         return False
     stamp = run.folder / ".installed"
-    wanted = f"{versions} {zlib.crc32((ROOT / 'pyproject.toml').read_bytes())}"
+    wanted = f"{versions.python} {versions.packages} {zlib.crc32((ROOT / 'pyproject.toml').read_bytes())}"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         try:
             install(run.folder, python, versions.packages)
@@ -155,8 +154,9 @@ def pip(folder: Path, *arguments: str) -> None:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
 
 
-def start(run: Run) -> None:
+def start(run: Run, names: Iterable[str]) -> None:
     """Begin the tests."""
-    command = [run.folder / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
+    tests = [f"tests/test_{name}.py" for name in names]
+    command = [run.folder / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     with run.log.open("wb") as log:
         run.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
