@@ -6,7 +6,7 @@ import logging
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -19,7 +19,7 @@ from posed.camera.playback_clock import MAX_LAG_S, PlaybackClock
 from posed.camera.video import LiveVideo, VideoFile, open_video
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost
-from posed.frame import Frame
+from posed.frame import Frame, Image
 from tests.films import transport_stream, varying_rate
 from tests.http_camera import SIZE, MjpegServer, jpeg, number_of, picture, until
 
@@ -168,6 +168,26 @@ def test_a_phones_video_is_turned_as_its_tag_says(
     part = {"left": image[:, : width // 3], "right": image[:, -width // 3 :], "top": image[: height // 3]}[at]
     assert part[..., 0].mean() > 180, "the red from the bottom"
     assert part[..., 2].mean() < 60
+
+
+@pytest.mark.parametrize(
+    ("matrix", "upright"),
+    [
+        pytest.param((-1, 0, 0, 1), lambda image: image[:, ::-1], id="left to right"),
+        pytest.param((1, 0, 0, -1), lambda image: image[::-1], id="upside down"),
+        pytest.param((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2), id="90 degrees clockwise"),
+        pytest.param((0, -1, -1, 0), lambda image: image[::-1, ::-1].transpose(1, 0, 2), id="270 degrees"),
+    ],
+)
+def test_a_video_is_mirrored_as_its_tag_says(
+    tmp_path: Path, matrix: tuple[int, int, int, int], upright: Callable[[Image], Image]
+) -> None:
+    path = write(tmp_path / "a.mp4", 2)
+    with VideoFile(recorded(path)) as camera:
+        plain = read_all(camera)[1].image
+    with VideoFile(recorded(tag_rotation(path, *matrix))) as camera:
+        image = read_all(camera)[1].image
+    assert np.array_equal(image, upright(plain))
 
 
 def tag_rotation(path: Path, a: int, b: int, c: int, d: int) -> Path:

@@ -6,6 +6,8 @@ with.
 
 from __future__ import annotations
 
+import math
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -157,11 +159,23 @@ class Decoder:
         return float((frame.pts - (self._stream.start_time or 0)) * self._stream.time_base)
 
     def to_rgb(self, frame: VideoFrame) -> Image:
-        """The picture of a frame, turned as its rotation tag says: RGB uint8, (height, width, 3)."""
+        """The picture of a frame, turned and mirrored as its tag says: RGB uint8, (height, width, 3)."""
         image = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        turn = round(-frame.rotation / 90) * 90 % 360
-        return orient(np.ascontiguousarray(image, np.uint8), turn, mirror=False)
+        return orient(np.ascontiguousarray(image, np.uint8), *_orientation(frame))
 
     def close(self) -> None:
         """Close the file or the connection."""
         self._container.close()
+
+
+def _orientation(frame: VideoFrame) -> tuple[int, bool]:
+    """By how many degrees to turn a frame clockwise, and whether to mirror it then, as its tag says.
+
+    The tag is a matrix: (x, y) goes to (a x + c y, b x + d y). PyAV's `rotation` knows no mirrors.
+    """
+    side_data: Any = frame.side_data  # PyAV's own type of it has no keys
+    if "DISPLAYMATRIX" not in side_data:
+        return 0, False
+    a, b, _, c, d = struct.unpack_from("=5i", bytes(side_data["DISPLAYMATRIX"]))
+    mirror = a * d < b * c
+    return round(math.degrees(math.atan2(b, -a if mirror else a)) / 90) * 90 % 360, mirror
