@@ -86,6 +86,31 @@ def test_a_still_picture_without_a_length_is_asked_for_again(server: MjpegServer
         until(lambda: number_of(read(camera).image) == 2)
 
 
+@pytest.mark.parametrize("path", ["/snap.jpg", "/unsized.jpg"])
+@pytest.mark.parametrize("broken", [b"", b"busy", jpeg(3)[:1500]], ids=["empty", "no picture", "cut"])
+def test_a_still_picture_that_fails_now_and_then_is_asked_for_again(
+    server: MjpegServer, path: str, broken: bytes
+) -> None:
+    server.still = jpeg(1)
+    with open_video(config(server.url(path), timeout_s=5, fps=10)) as camera:
+        read(camera)
+        server.still = broken
+        time.sleep(0.3)
+        server.still = jpeg(2)
+        until(lambda: number_of(read(camera).image) == 2)
+
+
+def test_a_still_picture_that_fails_for_long_is_camera_lost(server: MjpegServer) -> None:
+    server.still = jpeg(1)
+    with open_video(config(server.url("/snap.jpg"), timeout_s=1, fps=10)) as camera:
+        read(camera)
+        server.still = b""
+        began_at = time.monotonic()
+        with pytest.raises(CameraLost, match=r"the host answers, but gives no video|no frame within 1 s"):
+            read_on(camera)
+    assert time.monotonic() - began_at > 0.8
+
+
 # Streams whose headers are wrong
 
 

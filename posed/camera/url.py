@@ -70,6 +70,8 @@ def _with_login(config: CameraConfig) -> str:
 class UrlSource:
     """A URL that is open. One that gives a single picture is asked again, `fps` times per second.
 
+    A picture that does not come, or not whole, is left out: the camera is lost once none did for `timeout_s`.
+
     Args:
         config: the section `camera`.
 
@@ -85,7 +87,9 @@ class UrlSource:
         self._due_at = time.monotonic()
         self._as_jpegs = False
         self._frames = 0
-        self._decoder = self._open()
+        self._is_still = False
+        self._decoder: Decoder | None = self._open()
+        self._taken_at = time.monotonic()
         if self._decoder.is_still:
             log.info("%s: a still picture, asked for at most %g times per second", self._name, config.fps)
 
@@ -119,54 +123,66 @@ class UrlSource:
         log.info("%s: the headers of its JPEGs are no standard; read without them", self._name)
 
     def next(self) -> Grabbed | None:
-        """The next frame; None if a packet gave none.
+        """The next frame; None if a packet, or an ask for a picture, gave none.
 
         Raises:
             EOFError: the stream has ended.
             CameraLost: the connection broke, or nothing came for `timeout_s`.
         """
+        if self._decoder is None:
+            self._ask_again()
+            return None
         try:
             frame = self._decoder.next()
         except ExitError:
             raise CameraLost(f"{self._name}: no frame within {self._timeout_s:g} s") from None
         except EOFError:
-            self._go_on_after_end()
+            self._go_on_after_end(self._decoder)
             return None
         except av.FFmpegError as error:
-            self._go_on_after(error)
+            self._go_on_after(error, self._decoder)
             return None
         if frame is None:
             return None
         self._frames += 1
-        return Grabbed(partial(self._decoder.to_rgb, frame), time.monotonic())
+        self._taken_at = time.monotonic()
+        return Grabbed(partial(self._decoder.to_rgb, frame), self._taken_at)
 
-    def _go_on_after(self, error: av.FFmpegError) -> None:
+    def _go_on_after(self, error: av.FFmpegError, decoder: Decoder) -> None:
         if error.errno == errno.EIO:  # a connection that the camera closed
-            self._go_on_after_end()
-        elif isinstance(error, InvalidDataError) and self._decoder.is_multipart:
-            self._decoder.close()
+            self._go_on_after_end(decoder)
+        elif isinstance(error, InvalidDataError) and decoder.is_multipart:
+            decoder.close()
             self._read_as_jpegs()
             self._decoder = self._open()
         else:
             raise CameraLost(f"{self._name}: the stream ended: {error.strerror}") from None
 
-    def _go_on_after_end(self) -> None:
-        """Ask for the next picture where the last one was a still."""
-        if not (self._decoder.is_still or (self._as_jpegs and self._frames == 1)):
+    def _go_on_after_end(self, decoder: Decoder) -> None:
+        """Ask for the next picture where they are stills, as the first of them shows."""
+        if not (self._is_still or decoder.is_still or (self._as_jpegs and self._frames == 1)):
             raise EOFError from None
+        self._is_still = True
+        self.close()
         self._ask_again()
 
     def _ask_again(self) -> None:
-        self._decoder.close()
         now = time.monotonic()
-        self._frames = 0
+        self._frames, self._decoder = 0, None
         self._due_at = max(self._due_at + self._period_s, now)
         time.sleep(self._due_at - now)
-        self._decoder = self._open()
+        try:
+            self._decoder = self._open()
+        except LoginRefused:
+            raise
+        except CameraLost:
+            if time.monotonic() - self._taken_at >= self._timeout_s:
+                raise
 
     def close(self) -> None:
         """Close the connection."""
-        self._decoder.close()
+        if self._decoder is not None:
+            self._decoder.close()
 
 
 def _why_unreachable(url: str, timeout_s: float) -> str:
