@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import subprocess
@@ -51,6 +53,20 @@ def test_an_owner_that_could_not_be_written_is_another_daemon(tmp_path):
 def test_a_folder_that_cannot_be_made_keeps_nobody_out():
     with lock_state(Path("/dev/null/none"), "hall"), lock_state(Path("/dev/null/none"), "bath"):
         pass
+
+
+def test_a_folder_on_nfs_is_locked(tmp_path, monkeypatch):
+    """NFS locks exclusively only what is open for writing. Source: flock(2)."""
+    lock = fcntl.flock
+
+    def as_nfs(descriptor: int, operation: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", as_nfs)
+    with lock_state(tmp_path, "hall"), pytest.raises(StateInUse):
+        lock_state(tmp_path, "bath").__enter__()
 
 
 def test_no_process_that_the_daemon_starts_keeps_the_folder(tmp_path):

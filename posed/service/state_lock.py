@@ -50,8 +50,7 @@ def _locked(file: Path) -> int | None:
     """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Read-only: a disk that has become so still holds the file.
-        descriptor = os.open(file, os.O_RDONLY | os.O_CREAT, 0o600)
+        descriptor = _opened(file)
     except OSError:
         return None
     try:
@@ -67,3 +66,15 @@ def _locked(file: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _opened(file: Path) -> int:
+    """The file, open for writing, without which NFS locks nothing, or for reading.
+
+    Raises:
+        OSError: it can be neither.
+    """
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError:  # a disk that has become read-only still holds the file
+        return os.open(file, os.O_RDONLY)
