@@ -53,7 +53,8 @@ def with_state(folder: Path | None, environment: Mapping[str, str] = os.environ)
         return environment
     if ":" in str(folder):
         raise ConfigError([f"--state: must have no colon, got {str(folder)!r}"])
-    return {**environment, "STATE_DIRECTORY": str(folder.absolute())}
+    # Shells leave the ~ of `--state=~/DIR` to us.
+    return {**environment, "STATE_DIRECTORY": str(expanded(str(folder)).absolute())}
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from posed.paths import cache_folder, expanded, state_folder
+from posed.paths import cache_folder, expanded, state_folder, with_state
 from tests.brokers import free_port
 
 HOMES = ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
@@ -103,3 +103,8 @@ def test_doctor_says_that_state_is_in_memory(tmp_path: Path):
     assert found["disk"]["found"].endswith("cannot be written: events and settings are kept in memory only")
     assert found["disk"]["remedy"] == "XDG_STATE_HOME: a folder that can be written"
     assert found["pitch"]["status"] == "unused"
+
+
+def test_a_given_state_folder_may_be_below_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert state_folder(with_state(Path("~/hall"), {})) == Path("/home/me/hall")
