@@ -37,6 +37,15 @@ def test_every_problem_is_listed_with_path_rule_and_what_came(tmp_path):
     ]
 
 
+def test_a_list_of_text_is_no_list_of_numbers(tmp_path):
+    names = ", ".join(f"host{number}" for number in range(21))
+    file = write(tmp_path, f"web: {{frame_ancestors: 'http://ha.local', names: [{names}]}}")
+    assert problems(file) == [
+        "web.names: must be a list of at most 20",
+        "web.frame_ancestors: must be a list, as `[first, second]`, got 'http://…'",
+    ]
+
+
 @pytest.mark.parametrize("section", sorted({name.rpartition(".")[0] for name in names_of(Config)}))
 def test_an_unknown_key_is_found_in_every_section(tmp_path, section):
     text = "nonsense: 1"

@@ -17,6 +17,9 @@ MOST_PROBLEMS: Final = 100
 _MAY_HOLD_SECRETS: Final = {"password", "source", "token"}
 """The values of these settings are never shown; a camera's URL has its password in it."""
 
+_LISTS: Final = {"names", "frame_ancestors"}
+"""These settings are lists of text."""
+
 _OF_SECTIONS: Final = {"model_type", "dict_type"}
 """A value that breaks one of these rules stands in place of settings: it may be a secret without its name."""
 
@@ -89,6 +92,10 @@ def _rule(  # noqa: C901, PLR0912 one case per rule
             return message.removeprefix("Value error, "), True
         case "too_long" if where[-1] == "zones":
             return f"must be at most {context['max_length']} zones", False
+        case "tuple_type" if where[-1] in _LISTS:
+            return "must be a list, as `[first, second]`", True
+        case "too_long" if where[-1] in _LISTS:
+            return f"must be a list of at most {context['max_length']}", False
         case "tuple_type" | "missing" | "too_long" if where[-1] == "polygon":
             return "must be a list of points [x, y]", True
         case "tuple_type" | "missing" | "too_long" if "polygon" in where:
