@@ -89,6 +89,15 @@ def counting(read: Callable[..., object], reads: list[Path]) -> Callable[..., ob
     return counted
 
 
+def test_a_secret_that_is_a_comment_is_said_to_have_no_value(tmp_path):
+    write(tmp_path, "mqtt: #abc\n", "secrets.yaml")
+    path = write(tmp_path, "mqtt: {username: u, password: !secret mqtt}")
+    assert problems(path) == [
+        f"{path}:1:31: !secret mqtt: has no value in {tmp_path}/secrets.yaml "
+        "(what follows a # is a comment: put it in quotes)"
+    ]
+
+
 def test_a_secret_leads_to_no_other(tmp_path):
     """Three thousand that do would never be done."""
     write(tmp_path, "\n".join(f"k{number}: !secret k0" for number in range(3000)), "secrets.yaml")

@@ -65,6 +65,19 @@ def test_text_that_needs_quotes_is_said_to_need_them(tmp_path, password, problem
     assert problems(path) == [f"{path}:{problem} (put text with special characters in quotes)"]
 
 
+@pytest.mark.parametrize("setting", ["password: #abc", "token:"])
+def test_a_password_that_is_a_comment_is_refused(tmp_path, setting):
+    path = write(tmp_path, f"mqtt:\n  {setting}\n")
+    assert problems(path) == [
+        f"{path}:2:{setting.index(':') + 4}: {setting.partition(':')[0]} has no value "
+        "(what follows a # is a comment: put it in quotes)"
+    ]
+
+
+def test_a_password_may_be_null(tmp_path):
+    assert load(write(tmp_path, "mqtt: {username: u, password: null}"), {}).mqtt.password is None
+
+
 @pytest.mark.parametrize("password", ["[abc", "{abc", '"abc', "'abc"])
 def test_what_is_never_closed_is_said_with_the_line_of_its_beginning(tmp_path, password):
     (line,) = problems(write(tmp_path, f"mqtt:\n  username: u\n  password: {password}\ndevice: hall\n"))

@@ -12,7 +12,7 @@ from typing import Any, Final
 from posed.config.problems import MOST_PROBLEMS
 from posed.config.sections import MqttConfig
 from posed.config.wording import Secret, reason
-from posed.config.yaml_file import PlainLoader, read_yaml
+from posed.config.yaml_file import COMMENT, PlainLoader, read_yaml
 from posed.errors import ConfigError
 
 SECRETS_FILE: Final = "secrets.yaml"
@@ -89,10 +89,12 @@ class _Secrets:
             ConfigError: it is in neither, or the file cannot be read.
         """
         if self._path.exists():
-            value = self._in_file().get(name)
+            value = self._in_file().get(name, self)
             if isinstance(value, str):
                 return value
-            if value is not None:
+            if value is None:
+                raise ConfigError([f"!secret {name}: has no value in {self._path} {COMMENT}"])
+            if value is not self:
                 raise ConfigError([f"!secret {name}: must be text in {self._path}: put it in quotes"])
         return self._credential(name)
 

@@ -28,6 +28,13 @@ _OTHER_THAN_TEXT: Final = {
 }
 """YAML takes plain text for one of these: `no` for false, `007` for 7."""
 
+_NULL: Final = "tag:yaml.org,2002:null"
+
+SECRETS: Final = {"password", "token"}
+"""These settings hold secrets. One that is left empty was most often meant to be text that begins with #."""
+
+COMMENT: Final = "(what follows a # is a comment: put it in quotes)"
+
 _NO_TAG: Final = "no such tag is known (put text that begins with ! in quotes)"
 
 
@@ -55,15 +62,20 @@ class PlainLoader(yaml.SafeLoader):
             raise _refusal(node, "must be a value of its type (put text in quotes)") from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """Refuse names that repeat or are lists; take them as they are written: a zone may be called `no`."""
+        """Refuse passwords that are left empty, and names that repeat or are lists.
+
+        Names are taken as they are written: a zone may be called `no`.
+        """
         seen: set[Any] = set()
-        for key_node, _ in node.value:
+        for key_node, value_node in node.value:
             key = key_node.value
             if not isinstance(key, str):
                 raise _refusal(key_node, "a setting's name must be plain text")
             if key in seen:
                 raise _refusal(key_node, f"the key {masked(key)!r} stands here twice")
             seen.add(key)
+            if key in SECRETS and value_node.value == "" and value_node.tag == _NULL:
+                raise _refusal(value_node, f"{key} has no value {COMMENT}")
             if key_node.tag in _OTHER_THAN_TEXT:
                 key_node.tag = self.DEFAULT_SCALAR_TAG
         return super().construct_mapping(node, deep)
