@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from posed.config import PeopleConfig
 from posed.people.events import Event, EventDetector
+from posed.people.tracker import Tracker
 from posed.synthetic.actions import FALLS
 from tests.performers import SIZE, lasting, part, performed, told, watched, zone
 
@@ -353,3 +354,27 @@ def test_a_fall_in_mid_track_is_known_where_to_look_for():
     assert not down.confirmed
     assert 0 < down.place.x < 1
     assert SIZE[1] * down.place.size > 40
+
+
+def followed_in_two_sizes(parts, until_s: float, changes_at_s: float, hidden_from_s: float) -> list[Event]:
+    """What is told of people in a stream that doubles its size on the way, who are hidden before that."""
+    config, events = PeopleConfig(), []
+    tracker, observer = Tracker(config, 0.2), EventDetector(config)
+    for time_s, truth in performed(parts, until_s):
+        scale = 1 + (time_s >= changes_at_s)
+        size = SIZE[0] * scale, SIZE[1] * scale
+        hidden = hidden_from_s <= time_s < changes_at_s
+        poses = [] if hidden else [replace(one.pose, points=one.pose.points * scale) for one in truth]
+        people = tracker.update(poses, time_s, size)
+        events += observer.update(people, tracker.ended, time_s, size)
+    return events
+
+
+@pytest.mark.parametrize("hidden_s", [0, 0.5, 1.5, 2.5])
+def test_a_stream_that_changes_its_size_is_no_fall(hidden_s):
+    who = [part(lasting("stand", 20)), part(lasting("walk", 20, to=(2, 4)), place=(-2, 5), number=2)]
+    assert kinds(followed_in_two_sizes(who, 20, 5, 5 - hidden_s)) == []
+
+
+def test_who_lies_has_fallen_though_the_stream_changes_its_size():
+    assert kinds(followed_in_two_sizes([falling()], 20, FALLS_AT_S + 6, FALLS_AT_S + 6)) == ["fall"]

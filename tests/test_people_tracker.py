@@ -263,6 +263,14 @@ def test_when_a_recording_begins_again_everybody_is_new() -> None:
     assert ids(play(one, [[pose(400)]] * 3, start_s=0.1)[-1]) == [2]
 
 
+def test_in_frames_of_another_size_everybody_is_new() -> None:
+    one = tracker()
+    play(one, [[pose(400)]] * 5)
+
+    assert one.update([pose(400)], 0.5, (FRAME[0] * 2, FRAME[1] * 2)) == []
+    assert [(ended.person.id, ended.cut) for ended in one.ended] == [(1, True)]
+
+
 def test_after_a_pause_everybody_is_new() -> None:
     one = tracker()
     play(one, [[pose(400)]] * 5)

@@ -107,8 +107,8 @@ class Falls:
             frame_size: (width, height), px.
             dark: whether poses are not to be believed, so that nobody goes down.
         """
-        self._now_s, self._frame_size = now_s, frame_size
-        self._aspect = frame_size[0] / frame_size[1]
+        self._now_s = now_s
+        self._take_size(frame_size)
         if dark or self._was_dark:  # who was up before, or seemed so in the dark, counts no more
             for watched in (*self._watched.values(), *self._lost):
                 watched.is_up_no_more()
@@ -137,6 +137,13 @@ class Falls:
             changes += self._end(one)
         self._note_vanished()
         return changes + self._confirm()
+
+    def _take_size(self, frame_size: tuple[int, int]) -> None:
+        """Forget how people were in frames of another size: that is in px."""
+        if frame_size != self._frame_size:
+            self._watched.clear()
+            self._lost.clear()
+        self._frame_size, self._aspect = frame_size, frame_size[0] / frame_size[1]
 
     def forget(self, numbers: Iterable[int]) -> None:
         """Forget people who are not reported: that they are seen no more means nothing."""

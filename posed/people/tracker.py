@@ -90,8 +90,8 @@ class Ended:
         person: as last seen: `seen`, with the pose of that frame.
         time_s: of the frame in which they were last seen.
         border: over which side of the frame they were leaving; None when they vanished inside it.
-        cut: the frames were interrupted (a pause, a recording that began again), so that nobody knows what
-            became of them.
+        cut: the frames were interrupted (a pause, a recording that began again, another size), so that nobody
+            knows what became of them.
     """
 
     person: Person
@@ -332,8 +332,9 @@ def _middles(points: Floats, seen: NDArray[np.bool_]) -> Floats:
 class Tracker:
     """Follows people: gives each the same id for as long as they are there.
 
-    A pure function of what it is given. When time goes backwards, or leaps by more than `lost_after_s`,
-    nobody is who they were: everybody ends, and whoever is there is somebody new.
+    A pure function of what it is given. When time goes backwards, or leaps by more than `lost_after_s`, or
+    the frames change their size, nobody is who they were: everybody ends, and whoever is there is somebody
+    new.
 
     Everybody is computed at once, in arrays with a row for each.
 
@@ -352,6 +353,7 @@ class Tracker:
         self._last_seen: dict[int, Person] = {}
         self._last_id = 0
         self._time_s: float | None = None
+        self._frame_size: tuple[int, int] | None = None
         self.ended: tuple[Ended, ...] = ()
 
     def configure(self, config: PeopleConfig, threshold: float) -> None:
@@ -370,8 +372,8 @@ class Tracker:
         Returns:
             Everybody who is followed, by id, those hidden for a moment too.
         """
-        self.ended = self._end(time_s)
-        self._time_s = time_s
+        self.ended = self._end(time_s, frame_size)
+        self._time_s, self._frame_size = time_s, frame_size
         ways = _ways(self._tracks, time_s)
         detected = _Detected.of(poses, self._threshold) if poses else None
         theirs = self._match(detected, ways, time_s)
@@ -381,10 +383,11 @@ class Tracker:
         self._go_on(theirs, detected, ways, time_s, frame_size)
         return self._people(poses, theirs, detected)
 
-    def _end(self, time_s: float) -> tuple[Ended, ...]:
+    def _end(self, time_s: float, frame_size: tuple[int, int]) -> tuple[Ended, ...]:
         """Let go of everybody who has not been seen for too long."""
         before, longest_s, tracks = self._time_s, self._config.lost_after_s, self._tracks
         cut = before is not None and not 0 <= time_s - before <= longest_s
+        cut = cut or frame_size != (self._frame_size or frame_size)
         if not cut and all(time_s - seen_at <= longest_s for seen_at in tracks["seen_at"].tolist()):
             return ()
         lying_s = max(longest_s, _LYING_LOST_S)
