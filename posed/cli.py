@@ -16,8 +16,6 @@ import typer
 from posed import __version__
 from posed.errors import ConfigError, ImageError, PosedError
 
-log = logging.getLogger(__name__)
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -72,23 +70,12 @@ def run(config: ConfigOption = None, state: StateOption = None) -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     if not sys.stdin.isatty():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the configuration is being read anyway
-    from posed import daemon
-    from posed.config import Config, load_for_daemon
-    from posed.log import set_level, start_log
-    from posed.paths import overlay_file, with_state
-
-    environment = with_state(state)
-    overlay = overlay_file(environment)
-
-    def read_config() -> Config:
-        return load_for_daemon(config, overlay)[0]
+    from posed.commands.run import run as work
+    from posed.log import start_log
+    from posed.paths import with_state
 
     start_log("info")
-    settings, names = load_for_daemon(config, overlay)
-    set_level(settings.log.level)
-    if names:
-        log.info("%s, changed by requests, goes before the file: %s", overlay, ", ".join(names))
-    if daemon.run(settings, read_config, environment):
+    if work(config, with_state(state)):
         _start_again()
 
 
@@ -185,11 +172,9 @@ def detect(
     """Find the poses in pictures; needs no broker."""
     _end_with_reader()
     from posed.commands import report
-    from posed.commands.detect import detect as detections
+    from posed.commands.detect import detect_in
     from posed.config import load
-    from posed.engine import open_engine
     from posed.log import start_log
-    from posed.model.pair import load_pair
 
     settings = load(
         None,
@@ -201,19 +186,16 @@ def detect(
         },
     )
     start_log("warning")
-    pair = load_pair(settings.model.name)
     unread = 0
     outputs = report.drawn_files(images, draw)
-    with open_engine(settings.engine, pair.cpu, pair.edgetpu) as engine:
-        found = detections(images, engine, pair.model, settings.decode)
-        for sequence, detection in enumerate(found):
-            if isinstance(detection, ImageError):
-                _complain(detection)
-                unread += 1
-                continue
-            report.show_detection(detection, sequence, settings, as_json=as_json)
-            if outputs:
-                report.draw_detection(detection, outputs[sequence], settings)
+    for sequence, detection in enumerate(detect_in(images, settings)):
+        if isinstance(detection, ImageError):
+            _complain(detection)
+            unread += 1
+            continue
+        report.show_detection(detection, sequence, settings, as_json=as_json)
+        if outputs:
+            report.draw_detection(detection, outputs[sequence], settings)
     if unread:
         raise typer.Exit(ImageError.exit_status)
 

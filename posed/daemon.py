@@ -322,12 +322,5 @@ def run(config: Config, read_config: Callable[[], Config], environment: Mapping[
 
     Returns:
         Whether it is to be started again.
-
-    Raises:
-        StateInUse: another daemon has the state folder.
     """
-    return live_with_signals(
-        lambda: Daemon(config, read_config=read_config, environment=environment),
-        state_folder(environment),
-        config.device,
-    )
+    return live_with_signals(lambda: Daemon(config, read_config=read_config, environment=environment))

@@ -91,6 +91,22 @@ def test_a_second_daemon_ends_with_a_status_that_systemd_retries(tmp_path, setti
     assert re.search(r"in use by device bath, process \d+; --state DIR or XDG_STATE_HOME", line)
 
 
+def test_a_second_daemon_leaves_a_damaged_overlay_to_the_first(tmp_path, settings):
+    config, folder = tmp_path / "posed.yaml", tmp_path / "state" / "posed"
+    config.write_text(yaml.safe_dump(settings))
+    with lock_state(folder, "bath"):
+        (folder / "overlay.yaml").write_text("of_a_newer_version: 1\n")
+        assert posed(tmp_path, "run", "--config", config).returncode == 7
+    assert (folder / "overlay.yaml").exists()
+
+
+def test_who_has_locked_a_folder_can_be_said_later(tmp_path):
+    with lock_state(tmp_path) as sign:
+        assert not (tmp_path / LOCK).read_text()
+        sign("hall")
+        assert (tmp_path / LOCK).read_text() == f"device hall, process {os.getpid()}\n"
+
+
 def test_two_daemons_with_a_state_folder_each_tell_of_themselves(
     tmp_path: Path, broker: Mosquitto, settings: dict[str, Any]
 ):

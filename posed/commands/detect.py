@@ -11,12 +11,14 @@ from pathlib import Path
 import cv2
 
 from posed.camera.images import read_image
-from posed.config import DecodeConfig
+from posed.config import Config, DecodeConfig
+from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.errors import ImageError
 from posed.frame import Frame, Image
 from posed.messages.reports import poses_message
 from posed.messages.structs import Poses, Sender, people_messages
+from posed.model.pair import load_pair
 from posed.model.tflite import Model
 from posed.networks import network_of
 from posed.pipeline.detection import infer, poses_of
@@ -53,6 +55,21 @@ class Detection:
             people=people_messages(self.poses, keypoint_threshold),
             image=os.fsencode(self.path).decode("utf-8", "replace"),
         )
+
+
+def detect_in(paths: Sequence[Path], config: Config) -> Iterator[Detection | ImageError]:
+    """What is in each picture, in order, with the configured model and engine.
+
+    Args:
+        paths: the pictures' files.
+        config: names both.
+
+    Raises:
+        ModelError, EngineError: of the configured model and engine.
+    """
+    pair = load_pair(config.model.name)
+    with open_engine(config.engine, pair.cpu, pair.edgetpu) as engine:
+        yield from detect(paths, engine, pair.model, config.decode)
 
 
 def detect(

@@ -120,7 +120,7 @@ class Falls:
             watched = self._watched.get(person.id) or self._begin(seeing, place)
             gap_s = now_s - watched.seen_s
             watched.person, watched.place, watched.seen_s = person, place, now_s
-            down = self._down_of(person.id)
+            down = _down_of(self._downs, person.id)
             if down is None:
                 before = watched.follow(seeing, gap_s, now_s, self._within_s, frame_size[0])
                 if before is not None:
@@ -208,7 +208,7 @@ class Falls:
         hidden = {
             number: watched
             for number, watched in self._watched.items()
-            if self._now_s - watched.seen_s >= _SWAPPED_S and self._down_of(number) is None
+            if self._now_s - watched.seen_s >= _SWAPPED_S and _down_of(self._downs, number) is None
         }
         self._lost = [watched for watched in self._lost if self._now_s - watched.seen_s <= BLIND_S]
         candidates = [
@@ -273,7 +273,7 @@ class Falls:
     def _end(self, one: Departed) -> list[Change]:
         """Somebody is followed no more: left, or is lost."""
         watched = self._watched.pop(one.person.id, None)
-        down = self._down_of(one.person.id)
+        down = _down_of(self._downs, one.person.id)
         if down is not None:
             down.tracks.discard(one.person.id)
         if watched is None:
@@ -300,7 +300,7 @@ class Falls:
         for number, watched in self._watched.items():
             if not watched.sinking or self._now_s - watched.seen_s <= UNSEEN_S:
                 continue
-            if self._down_of(number) is None:
+            if _down_of(self._downs, number) is None:
                 self._go_down(watched)
                 watched.sinking = False
 
@@ -319,8 +319,7 @@ class Falls:
                 changes.append(Change(down))
         return changes
 
-    def _down_of(self, track: int) -> Down | None:
-        for down in self._downs:
-            if track in down.tracks:
-                return down
-        return None
+
+def _down_of(downs: Iterable[Down], track: int) -> Down | None:
+    """Who is down on a track; None if nobody is."""
+    return next((down for down in downs if track in down.tracks), None)

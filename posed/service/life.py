@@ -10,7 +10,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
@@ -20,7 +19,6 @@ from posed.pipeline.device import STARTING
 from posed.pipeline.pipeline import Pipeline
 from posed.service.check import check
 from posed.service.notify import Notifier
-from posed.service.state_lock import lock_state
 
 log = logging.getLogger(__name__)
 
@@ -160,19 +158,14 @@ class Daemon(Protocol):
     def run(self) -> None: ...  # noqa: D102
 
 
-def live_with_signals(open_daemon: Callable[[], Daemon], state: Path, device: str) -> bool:
+def live_with_signals(open_daemon: Callable[[], Daemon]) -> bool:
     """Run a daemon until SIGTERM, SIGINT, a request or the end of a video; SIGHUP reloads it.
 
     Args:
         open_daemon: makes it, which may take as long as a download.
-        state: its state folder, which is kept from other daemons.
-        device: whose daemon it is.
 
     Returns:
         Whether it is to be started again.
-
-    Raises:
-        StateInUse: another daemon has the state folder.
     """
     life: Life | None = None
     changed_meanwhile = False
@@ -197,12 +190,11 @@ def live_with_signals(open_daemon: Callable[[], Daemon], state: Path, device: st
         signal.signal(number, on_signal)
     if not sys.stdin.isatty():  # at a terminal it says that the terminal is gone
         signal.signal(signal.SIGHUP, on_hangup)
-    with lock_state(state, device):
-        daemon = open_daemon()
-        life = daemon.life
-        if changed_meanwhile:
-            life.ask_reload()
-        daemon.run()
+    daemon = open_daemon()
+    life = daemon.life
+    if changed_meanwhile:
+        life.ask_reload()
+    daemon.run()
     _leave_signals(life)
     return life.restarting
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -18,25 +18,32 @@ _LONGEST_OWNER: Final = 200
 
 
 @contextmanager
-def lock_state(folder: Path, device: str) -> Iterator[None]:
+def lock_state(folder: Path, device: str = "") -> Iterator[Callable[[str], None]]:
     """Keep every other daemon out of a state folder; the system lets go of it when the process ends.
 
     A folder that cannot be written is no reason to end: the spool says so, and state is kept in memory.
 
     Args:
         folder: the state folder; made where it is missing.
-        device: whose it is from now on.
+        device: whose it is from now on; empty where that is not known yet.
+
+    Yields:
+        What says whose it is, once that is known.
 
     Raises:
         StateInUse: it is another daemon's.
     """
     file = folder / LOCK
     descriptor = _locked(file)
-    try:
+
+    def sign(device: str) -> None:
         if descriptor is not None:
             with suppress(OSError):  # a full disk
-                file.write_text(f"device {device}, process {os.getpid()}\n", encoding="utf-8")
-        yield
+                file.write_text(device and f"device {device}, process {os.getpid()}\n", encoding="utf-8")
+
+    try:
+        sign(device)
+        yield sign
     finally:
         if descriptor is not None:
             os.close(descriptor)

@@ -1,0 +1,45 @@
+"""Runs the daemon: from its configuration to its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from posed import daemon
+from posed.config import Config, load_for_daemon
+from posed.log import set_level
+from posed.paths import overlay_file, state_folder
+from posed.service.state_lock import lock_state
+
+log = logging.getLogger(__name__)
+
+
+def run(path: Path | None, environment: Mapping[str, str]) -> bool:
+    """Run the daemon in the foreground until it is asked to end, or a recording has ended.
+
+    The state folder is locked before anything of it is read: an overlay that is damaged is set aside.
+
+    Args:
+        path: the configuration file; None for the defaults.
+        environment: says where the state folder is, and where systemd listens.
+
+    Returns:
+        Whether it is to be started again.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        StateInUse: another daemon has the state folder.
+    """
+    overlay = overlay_file(environment)
+
+    def read_config() -> Config:
+        return load_for_daemon(path, overlay)[0]
+
+    with lock_state(state_folder(environment)) as sign:
+        config, names = load_for_daemon(path, overlay)
+        sign(config.device)
+        set_level(config.log.level)
+        if names:
+            log.info("%s, changed by requests, goes before the file: %s", overlay, ", ".join(names))
+        return daemon.run(config, read_config, environment)
