@@ -193,6 +193,11 @@ def test_a_password_that_ends_the_host_is_met_with_its_escapes(password: str) ->
     )
 
 
+def test_an_at_in_the_path_of_a_camera_that_is_away_is_no_password() -> None:
+    with pytest.raises(CameraLost, match=r"cannot be opened: Connection refused$"):
+        open_video(config("http://127.0.0.1:9/user@hall"))
+
+
 # What cannot be opened
 
 

@@ -95,7 +95,7 @@ class Decoder:
         else:
             self._stream.thread_type = "AUTO"
         self._packets = self._container.demux(self._stream)
-        self._decoded: deque[VideoFrame] = deque()
+        self._decoded: deque[tuple[VideoFrame, bool]] = deque()
         self._reformatter = VideoReformatter()
         self.damaged = 0
         self._left_out = 0
@@ -135,15 +135,19 @@ class Decoder:
             if packet is None:
                 raise EOFError
             try:
-                self._decoded.extend(packet.decode())
+                # Some decoders conceal what is missing and do not tell; the packet does.
+                broken = packet.is_corrupt
+                self._decoded.extend((frame, broken or frame.is_corrupt) for frame in packet.decode())
             except av.FFmpegError:
                 self.damaged += 1
-        frame = self._decoded.popleft() if self._decoded else None
-        return None if frame is not None and self._leaves_out(frame) else frame
+        if not self._decoded:
+            return None
+        frame, broken = self._decoded.popleft()
+        return None if self._leaves_out(broken=broken) else frame
 
-    def _leaves_out(self, frame: VideoFrame) -> bool:
-        """Whether pieces of the frame are missing, which would show people who are not there."""
-        if not frame.is_corrupt:
+    def _leaves_out(self, *, broken: bool) -> bool:
+        """Whether to leave a frame out: pieces that are missing would show people who are not there."""
+        if not broken:
             self._left_out = 0
             return False
         if self._left_out == MAX_LEFT_OUT:

@@ -187,16 +187,22 @@ class UrlSource:
 
 def _why_unreachable(url: str, timeout_s: float) -> str:
     """FFmpeg seldom says why; a connection of our own tells a dead host from a wrong path."""
-    if "@" in _parts(url)[1]:
-        return f"FFmpeg does not take the URL ({ESCAPES}, or set camera.username and camera.password)"
+    not_taken = "FFmpeg does not take the URL"
+    may_be_password = "@" in _parts(url)[1]
+    if may_be_password:
+        not_taken += f" ({ESCAPES}, or set camera.username and camera.password)"
+    elif "@" in url:
+        not_taken += f" ({ESCAPES})"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
         if not host or not port:
-            return "FFmpeg does not take the URL"
+            return not_taken
         socket.create_connection((host, port), timeout_s).close()
+    except socket.gaierror as error:  # what was taken for the host may be a part of a password
+        return not_taken if may_be_password else str(error.strerror)
     except OSError as error:
         return error.strerror or "no answer"
     except ValueError:
-        return f"FFmpeg does not take the URL ({ESCAPES})" if "@" in url else "FFmpeg does not take the URL"
+        return not_taken
     return "the host answers, but gives no video (check path, user and password)"
