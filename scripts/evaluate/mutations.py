@@ -5,8 +5,9 @@
 A change is one of these, at a random place of a module, each module as often as the others: another
 comparison, a sign, `and` for `or`, a negated condition, a number that is one more or less, True for False, a
 returned None. cosmic-ray makes them; each is made in a copy of the repository, and nothing here is touched.
-The tests run until the first that fails. What they do not notice is listed, to be looked at: some of it is
-harmless, such as a constant that was fitted to footage, which no test of a module can know.
+Options of decorators and of classes, such as `frozen=True`, and `strict=` stay as they are: no behaviour
+depends on them. The tests run until the first that fails. What they do not notice is listed, to be looked at:
+some of it is harmless, such as a constant that was fitted to footage, which no test of a module can know.
 """
 
 from __future__ import annotations
@@ -152,10 +153,12 @@ def drawn(module: str, count: int) -> list[Change]:
     kinds: dict[str, list[Change]] = {}
     for name in operators:
         operator = operator_named(name)
-        count_here = sum(len(list(operator.mutation_positions(node))) for node in nodes)
-        if count_here:
+        # cosmic-ray counts every place, also those that stay as they are.
+        places = (node for node in nodes for _ in operator.mutation_positions(node))
+        changes = [Change(module, name, place) for place, node in enumerate(places) if not is_option(node)]
+        if changes:
             kind = next((kind for kind in KINDS if kind in name), name)
-            kinds.setdefault(kind, []).extend(Change(module, name, place) for place in range(count_here))
+            kinds.setdefault(kind, []).extend(changes)
     found: list[Change] = []
     while kinds and len(found) < count:
         kind = random.choice(list(kinds))  # noqa: S311
@@ -163,6 +166,17 @@ def drawn(module: str, count: int) -> list[Change]:
         if not kinds[kind]:
             del kinds[kind]
     return found
+
+
+def is_option(node: Any) -> bool:
+    """Whether a node is in a decorator, in the head of a class, or in `strict=`."""
+    while (parent := node.parent) is not None:
+        in_head = parent.type == "classdef" and node is not parent.children[-1]
+        strict = parent.type == "argument" and parent.children[0].get_code(include_prefix=False) == "strict"
+        if in_head or strict or parent.type == "decorator":
+            return True
+        node = parent
+    return False
 
 
 def copies_in(folder: Path, count: int) -> SimpleQueue[Path]:
