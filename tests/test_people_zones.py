@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from posed.config import PeopleConfig
 from posed.people.zones import Zones, contains
 from posed.pose import LEFT_ANKLE
-from tests.performers import SIZE, hide, lasting, part, performed, posing, told, unseen, watched, zone
+from tests.performers import INDEX, SIZE, hide, lasting, part, performed, posing, told, unseen, watched, zone
 
 LOWER_HALF = ((0.0, 0.6), (1.0, 0.6), (1.0, 1.0), (0.0, 1.0))
+EVERYWHERE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 UPPER_HALF = ((0.0, 0.0), (1.0, 0.0), (1.0, 0.6), (0.0, 0.6))
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 FEET = ("left_ankle", "right_ankle")
@@ -57,8 +58,30 @@ def test_a_zone_can_go_by_hips_or_by_any_part():
 
 def test_people_can_be_in_several_zones():
     standing = posing("stand", 0.5)
-    found = zones_with(standing, a=zone(*LOWER_HALF), b=zone((0, 0), (1, 0), (1, 1), (0, 1)))
+    found = zones_with(standing, a=zone(*LOWER_HALF), b=zone(*EVERYWHERE))
     assert found == ("a", "b")
+
+
+def test_somebody_of_whom_nothing_is_visible_is_nowhere():
+    assert zones_with(hide(posing("stand", 0.5), *INDEX), all=zone(*EVERYWHERE)) == ()
+
+
+def test_a_place_rests_only_in_a_resting_zone():
+    bed = zone(*LEFT_HALF, kind="resting")
+    zones = Zones(PeopleConfig(zones={"floor": zone(*LOWER_HALF), "bed": bed}))
+    assert [zones.is_resting_at(x, 0.8) for x in (0.2, 0.7)] == [True, False]
+    assert [zones.name_at(x, y) for x, y in ((0.2, 0.8), (0.2, 0.3), (0.7, 0.3))] == ["floor", "bed", None]
+
+
+def test_nobody_is_still_in_a_zone_that_was_removed():
+    both = {"floor": zone(*LOWER_HALF), "all": zone(*EVERYWHERE)}
+    zones, standing = Zones(PeopleConfig(zones=both)), posing("stand", 0.5)
+    for now_s in (0.0, 1.0):
+        list(zones.update(standing, SIZE, now_s))
+    assert zones.names_of(standing.id) == ("floor", "all")
+    for kept in ({"all": both["all"]}, both):
+        zones.configure(PeopleConfig(zones=kept))
+        assert zones.names_of(standing.id) == ("all",)
 
 
 @pytest.mark.parametrize("fps", [5, 30])
@@ -99,12 +122,12 @@ def test_a_track_that_ends_leaves_its_zones():
 
 
 def test_nobody_in_an_excluded_zone_is_reported():
-    television = zone((0, 0), (1, 0), (1, 1), (0, 1), kind="exclude", anchor="any")
+    television = zone(*EVERYWHERE, kind="exclude", anchor="any")
     assert watched(performed([part("raise_left_hand")], 3), PeopleConfig(zones={"tv": television})) == []
 
 
 def test_who_was_last_seen_in_an_excluded_zone_is_not_reported_while_hidden():
-    television = zone((0, 0), (1, 0), (1, 1), (0, 1), kind="exclude")
+    television = zone(*EVERYWHERE, kind="exclude")
     zones = Zones(PeopleConfig(zones={"tv": television}))
     there, elsewhere = posing("stand", 0.5), replace(posing("stand", 0.5), id=2)
     gone = replace(unseen(there), visible=there.visible & False)
@@ -131,6 +154,12 @@ def test_a_notch_is_outside():
     points = np.array([[0.2, 0.5], [0.7, 0.6], [0.99, 0.5], [-0.1, 0.5], [np.nan, 0.5]])
     notched = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.8, 0.2), (0.0, 1.0)])
     assert contains(notched, points).tolist() == [True, False, True, False, False]
+
+
+def test_the_height_of_a_corner_is_inside_where_others_are():
+    diamond = np.array([(0.5, 0.0), (1.0, 0.5), (0.5, 1.0), (0.0, 0.5)])
+    points = np.array([[0.5, 0.5], [-0.1, 0.5], [1.1, 0.5], [0.0, 0.0], [1.0, 1.0]])
+    assert contains(diamond, points).tolist() == [True, False, False, False, False]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20))
