@@ -27,6 +27,8 @@ from tests.performers import (
 COAT = posing("lie_on_side", 0.5)
 """What the network makes of a coat over a chair: somebody who lies."""
 
+FACE = [name for name in INDEX if name.endswith(("nose", "eye", "ear"))]
+
 
 def beside(person: Person, statures: float, number: int = 1) -> Person:
     """The same further to the right."""
@@ -87,10 +89,10 @@ def test_somebody_without_hips_is_upright_by_the_shoulders():
     assert set(counts) == {1}
 
 
-def test_somebody_without_a_face_is_upright_by_the_shoulders():
-    face = [name for name in INDEX if name.endswith(("nose", "eye", "ear"))]
-    _, counts = watch(still(hide(posing("stand", 0.5), *face), 1))
-    assert set(counts) == {1}
+@pytest.mark.parametrize(("person", "people"), [(posing("stand", 0.5), 1), (COAT, 0)])
+def test_somebody_without_a_face_is_upright_by_the_shoulders(person, people):
+    _, counts = watch(still(hide(person, *FACE), 1))
+    assert set(counts) == {people}
 
 
 def test_who_moves_lying_is_somebody_from_then_on():
@@ -104,6 +106,13 @@ def test_who_moves_lying_is_somebody_from_then_on():
 def test_who_moves_less_is_nobody_yet():
     _, counts = watch([*still(COAT, 5), *still(beside(COAT, 0.9 * MOVED), 15, 5)])
     assert set(counts) == {0}
+
+
+@pytest.mark.parametrize(("statures", "people"), [(0.9 * MOVED, 0), (1.5 * MOVED, 1)])
+def test_who_moves_down_moves_as_far_as_aside(statures, people):
+    lower = person_at(COAT.pose.points + np.array([statures * COAT.size_px, 0]), COAT.size_px)
+    _, counts = watch([*still(COAT, 5), *still(lower, 15, 5)])
+    assert counts[-1] == people
 
 
 def test_a_single_wrong_pose_makes_nobody_of_a_coat():
