@@ -86,6 +86,20 @@ def test_whoever_does_otherwise_is_clearly_not_lying(action, at):
     assert evidence(posing(action, at)) <= -0.5
 
 
+@pytest.mark.parametrize("hidden", ["hip", "knee", "ankle"])
+@pytest.mark.parametrize("action", ["pick_up", "bend_down"])
+def test_who_bends_is_not_lying_whatever_is_not_seen(action, hidden):
+    assert evidence(hide(posing(action, 0.5), f"left_{hidden}", f"right_{hidden}")) < -0.3
+
+
+@pytest.mark.parametrize(("hips", "legs", "lies"), [(0.3, 0.3, False), (0.3, 0.1, True), (0.1, 0.3, True)])
+def test_only_high_hips_on_legs_speak_against_a_low_head(hips, legs, lies):
+    head = 0.2
+    joints = Joints((100 * (1 - head), 0.0), None, None, None, None, 40)
+    shape = Shape(trunk=head - hips, legs=legs, height=0.4, lean_deg=90)
+    assert (Floor(100, 100).lying_evidence(joints, shape) > 0) == lies
+
+
 def test_whoever_lies_on_a_bed_is_not_on_the_floor():
     assert evidence(lower(posing("lie_on_side", 0.5), -0.3)) < 0
 
@@ -216,6 +230,13 @@ def test_a_bed_is_known_after_a_second():
     trunk = LYING.pose.points[[LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP]]
     assert bed.y_px == pytest.approx(trunk[:, 0].mean(), abs=0.1 * LYING.size_px)
     assert bed.last_s == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(("statures", "last_s"), [(0.05, 2.4), (0.15, 1.9)])
+def test_who_moves_a_little_in_bed_is_still_there(statures, last_s):
+    bed = Bed()
+    rest(bed, *[LYING] * 20, *[lower(LYING, statures)] * 5)
+    assert bed.last_s == pytest.approx(last_s)
 
 
 def test_who_lies_lower_for_half_a_second_has_dropped():
