@@ -13,14 +13,15 @@ from posed.people.person import Person
 from posed.people.pitch import BELIEVED_S, FROM_ONE_S, REMEMBERED_S, STEEPEST_DEG, TOO_STEEP_DEG, Pitch
 from posed.people.posture import POSTURES, Seeing, joints_of, shape_of
 from posed.people.size import body_size
-from posed.pose import LEFT_ANKLE
+from posed.pose import LEFT_ANKLE, LEFT_HIP
 from posed.synthetic.actions import ACTIONS
 from posed.synthetic.painting import View
 from posed.synthetic.scene import Scene
-from tests.performers import SIZE, part, person_at, posing, told
+from tests.performers import INDEX, SIZE, hide, part, person_at, posing, told
 
 FPS = 10
 DISTANCE_M = 4.5
+FACE = [name for name in INDEX if name.endswith(("nose", "eye", "ear"))]
 
 
 def seen_from(down_deg: float, action: str = "stand", heading: float = 30, number: int = 1) -> Person:
@@ -44,17 +45,17 @@ def seeing(person: Person, pitch: Pitch | None = None) -> Seeing:
     return Seeing(person, joints, shape_of(joints, person.size_px, shortening))
 
 
-def look(pitch: Pitch, person: Person, seconds: float, start_s: float = 0) -> float:
+def look(pitch: Pitch, person: Person, seconds: float, start_s: float = 0, fps: float = FPS) -> float:
     """See somebody for so long; returns when."""
-    for frame in range(round(seconds * FPS) + 1):
-        pitch.learn([seeing(person)], start_s + frame / FPS, SIZE)
+    for frame in range(round(seconds * fps) + 1):
+        pitch.learn([seeing(person)], start_s + frame / fps, SIZE)
     return start_s + seconds
 
 
-def learned(down_deg: float, action: str = "stand") -> Pitch:
+def learned(down_deg: float, action: str = "stand", fps: float = FPS) -> Pitch:
     pitch, now_s = Pitch(), 0.0
     for number in range(4):
-        now_s = look(pitch, seen_from(down_deg, action, number=number), 6, now_s + 1)
+        now_s = look(pitch, seen_from(down_deg, action, number=number), 6, now_s + 1, fps)
     return pitch
 
 
@@ -64,21 +65,38 @@ def test_the_steeper_a_camera_the_more_is_learned():
     assert 5 < down < steep - 5 < TOO_STEEP_DEG
 
 
-def gone_by(person: Person, speed: float, number: int) -> list[Person]:
-    """Somebody in the frames of 4 s, who goes so many statures per s."""
-    step_px = np.array([0, speed * person.size_px / FPS])
-    points = person.pose.points
-    return [person_at(points + step_px * frame, person.size_px, number) for frame in range(4 * FPS)]
+@pytest.mark.parametrize("fps", [2.5, 30])
+def test_a_pitch_hardly_depends_on_the_frame_rate(fps):
+    assert learned(45, fps=fps).deg == pytest.approx(learned(45).deg, abs=1)
 
 
-@pytest.mark.parametrize(("speed", "told_after"), [(0.8, "too_steep"), (0.2, "learning")])
-def test_people_going_about_below_a_ceiling_are_too_steep(speed, told_after):
-    pitch, now_s = Pitch(), 0.0
-    for number in range(5):
-        for person in gone_by(seen_from(85), speed, number):
-            now_s += 1 / FPS
-            pitch.learn([seeing(person)], now_s, SIZE)
-    assert pitch.state == told_after
+def going_about(person: Person, hips: float, shoulders: float, hidden: list[str] | None = None) -> Pitch:
+    """What is learned of five people whose hips and shoulders go so many statures per s, for 4 s each."""
+    step_px = np.full((17, 2), (0.0, hips * person.size_px / FPS))
+    step_px[:LEFT_HIP, 1] = shoulders * person.size_px / FPS
+    pitch = Pitch()
+    for frame in range(5 * 4 * FPS):
+        number, nth = divmod(frame, 4 * FPS)
+        one = person_at(person.pose.points + step_px * nth, person.size_px, number)
+        pitch.learn([seeing(hide(one, *hidden or []))], frame / FPS, SIZE)
+    return pitch
+
+
+@pytest.mark.parametrize(
+    ("hips", "shoulders", "told_after"),
+    [(0.8, 0.8, "too_steep"), (0.8, 0.7, "too_steep"), (0.8, 0.5, "learning"), (0.2, 0.2, "learning")],
+)
+def test_people_going_about_below_a_ceiling_are_too_steep(hips, shoulders, told_after):
+    assert going_about(seen_from(85), hips, shoulders).state == told_after
+
+
+@pytest.mark.parametrize("hidden", [FACE, ["left_shoulder", "right_shoulder"]])
+def test_head_or_shoulders_go_about_where_others_are_hidden(hidden):
+    assert going_about(seen_from(85), 0.8, 0.8, hidden).state == "too_steep"
+
+
+def test_who_goes_about_in_a_wheelchair_teaches_nothing():
+    assert going_about(seen_from(0, "sit"), 0.8, 0.8).learned_s == 0
 
 
 def test_it_is_believed_once_three_people_have_stood():
@@ -159,6 +177,14 @@ def test_a_given_pitch_goes_first_and_nothing_is_learned():
     pitch = Pitch(given_deg=12.5)
     look(pitch, seen_from(30), 5)
     assert (pitch.deg, pitch.state, pitch.learned_s) == (12.5, "ok", 0)
+
+
+def test_words_say_what_a_pitch_means():
+    assert [pitch.words for pitch in (Pitch(), Pitch(given_deg=30), Pitch(given_deg=60))] == [
+        "people were seen upright for 0 of 15 s",
+        "looks down by about 30 degrees",
+        "looks down by about 60 degrees, which is too steep for postures",
+    ]
 
 
 def test_what_was_learned_survives_a_restart():
