@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from posed.config import PeopleConfig
@@ -146,3 +147,38 @@ def test_somebody_without_a_visible_keypoint_is_nobody():
     nobody = person_at(nobody.pose.points, nobody.size_px, visible=nobody.visible & False)
     events = watched([(frame / 10, [nobody]) for frame in range(20)], PeopleConfig(zones=ZONES))
     assert events == []
+
+
+FALL = [part(lasting("stand", 2), "fall_sideways")]
+
+
+def test_a_fall_tells_how_long_ago_they_went_down():
+    (fall,) = told(watched(performed(FALL, 20)), "fall")
+    assert (fall.detail["fall"], fall.detail["seen"], fall.detail["before"]) == (1, "lying", "standing")
+    assert fall.detail["ago_s"] == pytest.approx(10, abs=0.2)
+    assert 2 < fall.time_s - fall.detail["ago_s"] < 4
+
+
+def test_who_fell_before_a_restart_can_be_cleared_after_it():
+    before, after = EventDetector(PeopleConfig()), EventDetector(PeopleConfig())
+    watched(performed(FALL, 20), observer=before)
+    after.restore(before.dump())
+    assert lines(after.clear_falls(1)) == [("fall_cleared", 1, None, (("fall", 1), ("by", "request")), 0)]
+
+
+def test_who_bends_into_an_excluded_zone_has_not_fallen():
+    bent = performed([part(lasting("stand", 2), lasting("tie_shoes", 3), place=(-0.6, 4))], 25)
+    right_px = np.array([0, 0.4 * SIZE[0]])
+    aside = [
+        (at, [person_at(one.pose.points + right_px * (at >= 3.2), one.size_px) for one in people])
+        for at, people in bent
+    ]
+    mirror = zone((0.5, 0), (1, 0), (1, 1), (0.5, 1), kind="exclude")
+    assert told(watched(aside, PeopleConfig(zones={"mirror": mirror})), "fall") == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_pitch_is_learned_in_the_light_only(dark):
+    observer = EventDetector(PeopleConfig())
+    watched(performed([part(lasting("stand", 4))], 4), observer=observer, dark=lambda _: dark)
+    assert (observer.pitch.learned_s > 0) != dark

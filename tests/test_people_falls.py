@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 
-import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -231,19 +230,6 @@ def test_a_helper_who_comes_late_clears_nothing_while_somebody_is_seen_lying(eve
         ),
     )
     assert kinds(events) == ["fall"]
-
-
-def test_who_bends_into_an_excluded_zone_has_not_fallen():
-    config = PeopleConfig(zones={"mirror": zone((0.5, 0), (1, 0), (1, 1), (0.5, 1), kind="exclude")})
-    bent = part(lasting("stand", 2), lasting("tie_shoes", 3), place=(-0.6, 4))
-
-    def aside(at, one):
-        if at < 3.2:
-            return one
-        moved = one.pose.points + np.array([0, 0.4 * SIZE[0]])
-        return replace(one, pose=msgspec.structs.replace(one.pose, points=moved))
-
-    assert kinds(watched(performed([bent], 25), config, spoil=aside)) == []
 
 
 def test_falls_that_are_off_for_a_while_know_nothing_of_before():
