@@ -21,7 +21,7 @@ from posed.people.posture import (
     shape_of,
     surely_upright,
 )
-from posed.pose import LEFT_ANKLE
+from posed.pose import LEFT_ANKLE, LEFT_HIP, RIGHT_HIP
 from tests.performers import SIZE, hide, person_at, posing
 
 HEADINGS = [0, 45, 90, 135, 180, -90]
@@ -83,6 +83,12 @@ def test_halfway_between_two_postures_both_fit_half():
     assert math.isclose(sum(Shape(trunk=0.24, legs=0.1, height=1, lean_deg=0).scores), 1)
 
 
+@pytest.mark.parametrize(("legs", "lying"), [(0.2, 1), (0.24, 0.5), (0.28, 0), (0.6, 0)])
+def test_low_trunks_lie_only_on_short_legs(legs, lying):
+    kneeling = Shape(trunk=0.1, legs=legs, height=0.4, lean_deg=60, thighs=0.4)
+    assert kneeling.scores == pytest.approx((0, 0, lying))
+
+
 def test_short_legs_are_long_to_a_camera_that_looks_down():
     seen = Shape(trunk=0.4, legs=0.27, height=0.7, lean_deg=0, thighs=1)
     assert seen.scores == pytest.approx(SITTING)
@@ -93,6 +99,17 @@ def test_short_legs_are_long_to_a_camera_that_looks_down():
 def test_thighs_or_legs_before_say_that_somebody_sits(change):
     long = Shape(trunk=0.4, legs=0.4, height=0.8, lean_deg=0, thighs=1)
     assert (long.scores, replace(long, **change).scores) == (STANDING, SITTING)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "used"),
+    [([], [LEFT_HIP, RIGHT_HIP]), (["left_hip"], [RIGHT_HIP]), (["right_hip"], [LEFT_HIP])],
+)
+def test_a_part_is_between_what_is_seen_of_its_pair(hidden, used):
+    sitting = posing("sit", 0.5)
+    joints = joints_of(hide(sitting, *hidden))
+    assert joints.hips == pytest.approx(tuple(sitting.pose.points[used].mean(0)))
+    assert joints.lean_deg < 30
 
 
 @pytest.mark.parametrize("heading", HEADINGS)
@@ -184,12 +201,15 @@ def gestures(frames, hold_s=0.5) -> list[str]:
     return [gesture for gesture in found if gesture]
 
 
-DOWN, LEFT, BOTH = (False, False), (True, False), (True, True)
+DOWN, LEFT, RIGHT, BOTH = (False, False), (True, False), (False, True), (True, True)
 
 
-def test_a_raising_is_told_once():
-    assert gestures([DOWN] * 5 + [LEFT] * 50 + [DOWN] * 5) == ["left_hand_raised"]
-    assert gestures([LEFT] * 10 + [DOWN] * 5 + [LEFT] * 10) == ["left_hand_raised"] * 2
+@pytest.mark.parametrize(
+    ("up", "name"), [(LEFT, "left_hand_raised"), (RIGHT, "right_hand_raised"), (BOTH, "both_hands_raised")]
+)
+def test_a_raising_is_told_once(up, name):
+    assert gestures([DOWN] * 5 + [up] * 50 + [DOWN] * 5) == [name]
+    assert gestures([up] * 10 + [DOWN] * 5 + [up] * 10) == [name] * 2
 
 
 def test_a_hand_that_is_up_too_shortly_is_not_told():
