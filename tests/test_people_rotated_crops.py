@@ -15,6 +15,7 @@ from posed.networks import network_of
 from posed.people.down import Down, Place
 from posed.people.person import Person
 from posed.people.rotated_crops import (
+    HIDDEN_S,
     SEARCH_EVERY_S,
     SEARCH_FOR_S,
     SEARCH_TURNS,
@@ -143,6 +144,15 @@ def test_the_turn_of_who_leans_is_to_the_nearest_half_quarter(angle_deg, turn_de
     assert {look.turn_deg for _, look in looks if look.region != WHOLE} == {turn_deg}
 
 
+def test_who_leans_is_looked_at_in_a_square_around_them():
+    one = somebody(90, middle=(200, 450))
+    (region,) = regions(looked(PeopleConfig(), 1, people=[one])) - {WHOLE}
+    low, high = one.pose.points.min(0), one.pose.points.max(0)
+    assert (region.top + region.bottom) / 2 == pytest.approx((low + high)[0] / 2, abs=1)
+    assert (region.left + region.right) / 2 == pytest.approx((low + high)[1] / 2, abs=1)
+    assert region.right - region.left == pytest.approx(1.5 * 200, abs=2)
+
+
 def test_who_is_upright_is_not_looked_at():
     assert regions(looked(PeopleConfig(), 20, people=[somebody(20)])) == {WHOLE}
 
@@ -202,12 +212,38 @@ def test_half_of_the_engine_searches_until_a_fall_is_told():
     assert {look.turn_deg for _, look in looks} == set(SEARCH_TURNS)
 
 
-def test_who_is_hidden_inside_the_frame_is_searched_for():
-    looks = RotatedCropScheduler(PeopleConfig(look_turned_s=3600))
-    hidden = replace(somebody(0), seen=False)
-    asked = [looks.next([somebody(0)], (), (), frame / FPS, SIZE) for frame in range(FPS * 12)]
-    asked = [looks.next([hidden], (), (), 12 + frame / FPS, SIZE) for frame in range(FPS * 2)]
-    assert any(look is not None and look.region != Region.whole(SIZE) for look in asked)
+def looked_hidden(person: Person, seconds: float, **settings) -> list[tuple[float, RotatedCrop]]:
+    """What is looked at, how long after somebody is not seen any more."""
+    looks = RotatedCropScheduler(PeopleConfig(look_turned_s=3600, **settings))
+    found = []
+    for frame in range(-12 * FPS, round(seconds * FPS)):
+        seen = [person if frame < 0 else replace(person, seen=False)]
+        look = looks.next(seen, (), (), 12 + frame / FPS, SIZE)
+        if look is not None and look.region != WHOLE:
+            found.append((frame / FPS, look))
+    return found
+
+
+def test_who_is_hidden_inside_the_frame_is_searched_for_by_every_turn():
+    looks = looked_hidden(somebody(0), SEARCH_FOR_S)
+    assert HIDDEN_S - 2 / FPS < min(time_s for time_s, _ in looks) < HIDDEN_S + 2 / FPS
+    assert {look.turn_deg for _, look in looks} == set(SEARCH_TURNS)
+
+
+@pytest.mark.parametrize(
+    ("middle", "zones"), [((240, 30), {}), ((240, 610), {}), ((95, 320), {}), (MIDDLE, DOOR)]
+)
+def test_who_is_hidden_where_they_may_leave_is_not_searched_for(middle, zones):
+    assert looked_hidden(somebody(0, middle=middle), SEARCH_FOR_S, zones=zones) == []
+
+
+@pytest.mark.parametrize("middle", [(445, 320), (240, 80), (240, 560)])
+def test_who_is_hidden_at_the_bottom_or_near_a_side_is_searched_for(middle):
+    assert looked_hidden(somebody(0, middle=middle), SEARCH_FOR_S) != []
+
+
+def test_who_leans_is_looked_at_before_the_whole_frame():
+    assert WHOLE not in regions(looked(PeopleConfig(), 0.1, people=[somebody(90)]))
 
 
 def test_time_that_jumps_back_stops_no_looks():
