@@ -23,7 +23,6 @@ from posed.mqtt.broker import DeliveryResult, PublishResult
 from posed.mqtt.client import MqttClient
 from posed.mqtt.connection import Timing
 from posed.mqtt.outbox import MAX_WAITING, Message
-from posed.timing import Backoff
 from tests.brokers import MOSQUITTO, Amqtt, Gate, Mosquitto, Pki, Subscriber, eventually, free_port
 
 AVAILABILITY = "posed/test/availability"
@@ -398,18 +397,6 @@ def test_a_broker_that_comes_later_is_waited_for(tmp_path: Path, make_client: Cl
     with broker, Subscriber(broker.port) as seen:
         seen.wait_for(AVAILABILITY, b"online")
         client.stop(1)
-
-
-def test_waits_between_attempts_double_up_to_the_longest() -> None:
-    backoff = Backoff(1, 60, jitter=lambda: 1)
-    assert [backoff.next_s() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
-    backoff.reset()
-    assert backoff.next_s() == 1
-
-
-def test_jitter_takes_up_to_half_of_a_wait() -> None:
-    backoff = Backoff(1, 60, jitter=lambda: 0)
-    assert [backoff.next_s() for _ in range(3)] == [0.5, 1, 2]
 
 
 def test_a_host_that_is_not_known_is_said(make_client: ClientMaker) -> None:

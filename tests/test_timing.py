@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from posed.timing import NotBefore
+import pytest
+
+from posed.timing import Backoff, NotBefore, RateLimiter
 
 
 class Clock:
@@ -53,3 +55,38 @@ def test_what_is_taken_is_due_once_per_interval() -> None:
         taken.append(not_before.take(3))
         clock.time += 1
     assert taken == [True, False, False, True, False, False, True]
+
+
+def test_so_many_are_granted_at_once_and_so_many_per_second() -> None:
+    limiter = RateLimiter(3, 2, clock := Clock())
+    assert [limiter.grants() for _ in range(5)] == [True, True, True, False, False]
+    clock.time += 1
+    assert [limiter.grants() for _ in range(4)] == [True, True, False, False]
+
+
+def test_no_more_is_saved_up_than_at_once() -> None:
+    limiter = RateLimiter(3, 2, clock := Clock())
+    clock.time += 1000
+    assert limiter.left == 3
+
+
+def test_a_rate_tells_in_how_long_there_is_one() -> None:
+    limiter = RateLimiter(1, 2, clock := Clock())
+    assert limiter.wait_s == 0
+    assert limiter.grants()
+    assert limiter.wait_s == 0.5
+    clock.time += 0.2
+    assert limiter.wait_s == pytest.approx(0.3)
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    backoff = Backoff(1, 60, jitter=lambda: 1)
+    assert [backoff.next_s() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    backoff.reset()
+    assert backoff.next_s() == 1
+
+
+@pytest.mark.parametrize(("jitter", "waits_s"), [(0, [0.5, 1, 2]), (0.5, [0.75, 1.5, 3])])
+def test_jitter_takes_up_to_half_of_a_wait(jitter: float, waits_s: list[float]) -> None:
+    backoff = Backoff(1, 60, jitter=lambda: jitter)
+    assert [backoff.next_s() for _ in range(3)] == waits_s
