@@ -19,9 +19,9 @@ class Publisher:
         self.broker = FakeBroker()
         self.retained = RetainedPublisher(self.broker, lambda: self.now_s)
 
-    def publish(self, people: int | None, spacing_s: float = 0) -> None:
+    def publish(self, people: int | None, spacing_s: float = 0) -> bool:
         message = ZoneMessage(device="hall", time=str(self.now_s), zone="bed", occupied=None, people=people)
-        self.retained.publish(TOPIC, lambda: message, spacing_s)
+        return self.retained.publish(TOPIC, lambda: message, spacing_s)
 
     @property
     def published(self) -> list[int | None]:
@@ -64,9 +64,16 @@ def test_a_change_waits_for_the_spacing(publisher):
 
 def test_what_was_not_taken_is_published_once_it_can_be(publisher):
     publisher.broker.full = True
-    publisher.publish(1)
+    assert publisher.publish(1) is False
     publisher.broker.full = False
-    publisher.publish(1)
+    assert publisher.publish(1) is True
+    assert publisher.published == [1]
+
+
+def test_what_is_the_same_or_too_soon_needs_no_other_try(publisher):
+    assert [publisher.publish(people, 1) for people in (1, 2)] == [True, True]
+    publisher.now_s += 1
+    assert publisher.publish(1, 1) is True
     assert publisher.published == [1]
 
 
