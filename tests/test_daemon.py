@@ -414,8 +414,8 @@ def lasted_s(poses: list[dict[str, Any]]) -> float:
 def test_of_two_daemons_with_one_name_the_younger_gives_way(tmp_path, broker, settings):
     (tmp_path / "other").mkdir()
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as older:
-        # Of daemons that start within 2 s of each other, chance decides which one is the older.
-        eventually(lambda: lasted_s(messages(subscriber, "poses")) > 2.5, 60)
+        # Of daemons that start within 3.5 s of each other, chance may decide which one is the older.
+        eventually(lambda: lasted_s(messages(subscriber, "poses")) > 3.5, 60)
         run = messages(subscriber, "poses")[0]["run"]
         with Daemon(tmp_path / "other", at(broker, settings)) as younger:
             eventually(lambda: "was there before: give one of them another `device`" in younger.log(), 60)

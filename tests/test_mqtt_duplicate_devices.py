@@ -22,14 +22,32 @@ def detector(uptime_s: float = 100, *, kept: bool = True) -> DuplicateDeviceDete
     return ours
 
 
-@pytest.mark.parametrize(("uptime_s", "older"), [(500, True), (20, False)])
+@pytest.mark.parametrize(("uptime_s", "older"), [(500, True), (104, True), (96, False), (20, False)])
 def test_the_younger_gives_way(uptime_s, older):
     assert detector().check(received("aaaa", uptime_s)) == DuplicateDevice("aaaa", older)
 
 
+@pytest.mark.parametrize("uptime_s", [98, 100, 102])
 @pytest.mark.parametrize(("run", "older"), [("aaaa", True), ("cccc", False)])
-def test_two_that_started_together_agree_by_their_runs(run, older):
-    assert detector(100.9).check(received(run, 100)) == DuplicateDevice(run, older)
+def test_two_that_started_together_agree_by_their_runs(run, older, uptime_s):
+    assert detector(100.5).check(received(run, uptime_s)) == DuplicateDevice(run, older)
+
+
+@pytest.mark.parametrize("apart_s", [tenths / 10 + 0.05 for tenths in range(50)])
+@pytest.mark.parametrize("runs", [("aaaa", "bbbb"), ("bbbb", "aaaa")])
+def test_exactly_one_of_two_daemons_gives_way_in_time(runs, apart_s):
+    """By any of the other's states, whose uptimes are cut to whole seconds."""
+    older, younger = runs
+    began_s = {older: NOW - 100, younger: NOW - 100 + apart_s}
+
+    def gives_way(run: str, other: str) -> bool:
+        ours = DuplicateDeviceDetector(run, lambda: NOW + 1 - began_s[run], lambda: NOW + 1)
+        ours.check(received(run, 1))
+        times_s = [NOW + number / 50 for number in range(50)]
+        states = [state(run=other, time=rfc3339(at), uptime_s=int(at - began_s[other])) for at in times_s]
+        return any(ours.check(encode(one)).older for one in states)
+
+    assert gives_way(older, younger) + gives_way(younger, older) == 1
 
 
 def test_what_a_run_before_has_left_is_no_duplicate():
@@ -37,7 +55,16 @@ def test_what_a_run_before_has_left_is_no_duplicate():
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"{}", b"\xff", b"[" * 60000, b'{"run": 1}', b'{"run": "a", "time": "x"}']
+    "payload",
+    [
+        b"",
+        b"{}",
+        b"\xff",
+        b"[" * 60000,
+        b'{"run": 1}',
+        b'{"run": "a", "time": "x"}',
+        received("a" * 65, 500),
+    ],
 )
 def test_what_is_no_state_is_no_duplicate(payload):
     assert detector().check(payload) is None

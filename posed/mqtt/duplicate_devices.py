@@ -16,7 +16,10 @@ import msgspec
 from msgspec import Struct
 
 _SAME_S: Final = 2.0
-"""Starts that are no further apart than this, s, cannot be told apart: uptimes are whole seconds."""
+"""Starts that are no further apart than this, s, are taken for one; then the runs say who gives way."""
+
+_CUT_S: Final = 1.0
+"""By up to this, s, two sides differ in how far apart they started: uptimes are cut to whole seconds."""
 
 
 class _ReceivedState(Struct):
@@ -63,8 +66,9 @@ class DuplicateDeviceDetector:
         # Whoever lives repeats the state; one from before our start is a memory that the broker got back.
         if state.time.timestamp() < self._now() - self._uptime_s():
             return None
-        # Both sides take the start from the same two numbers, so that they agree, whatever the clocks say.
-        began_s = state.time.timestamp() - state.uptime_s
-        before_us_s = self._now() - int(self._uptime_s()) - began_s
-        older = state.run < self._run if abs(before_us_s) < _SAME_S else before_us_s > 0
+        began_s = state.time.timestamp() - state.uptime_s - _CUT_S / 2
+        before_us_s = self._now() - self._uptime_s() - began_s
+        # What the other may take for one start is not older: both would give way. The next state may tell.
+        same = abs(before_us_s) <= _SAME_S
+        older = state.run < self._run if same else before_us_s > _SAME_S + _CUT_S
         return DuplicateDevice(state.run, older)
