@@ -7,10 +7,11 @@ import pytest
 from posed.config.polygon import area, problem_of
 
 SQUARE = ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5))
+STRAIGHT = ((0.0, 0.0), (0.25, 0.0), (0.5, 0.0), (0.5, 0.25), (0.5, 0.5), (0.0, 0.5))
 HOLLOW = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.8, 0.2), (0.0, 1.0))
 
 
-@pytest.mark.parametrize("polygon", [SQUARE, SQUARE[::-1], HOLLOW, SQUARE[:3]])
+@pytest.mark.parametrize("polygon", [SQUARE, SQUARE[::-1], STRAIGHT, HOLLOW, SQUARE[:3]])
 def test_good_polygons_have_no_problem_either_way_round(polygon):
     assert problem_of(polygon) is None
 
