@@ -169,7 +169,9 @@ def drawn(module: str, count: int) -> list[Change]:
 
 
 def is_option(node: Any) -> bool:
-    """Whether a node is in a decorator, in the head of a class, or in `strict=`."""
+    """Whether a node is in a decorator, in the head of a class, in `strict=`, or a bare `*` of parameters."""
+    if node.parent is not None and node.parent.type == "parameters":
+        return True
     while (parent := node.parent) is not None:
         in_head = parent.type == "classdef" and node is not parent.children[-1]
         strict = parent.type == "argument" and parent.children[0].get_code(include_prefix=False) == "strict"
