@@ -105,7 +105,7 @@ def make_tflite(
         stride: output stride, px.
         padded: whether the model pads its input by a pixel at the bottom and on the right, as BodyPix does.
         dtype: uint8, int8 or float32, of the input and all heads.
-        sigmoid: whether a LOGISTIC follows the heatmaps (the head with 17 channels).
+        sigmoid: whether a LOGISTIC follows the heatmaps (the head with 17 channels), compiled where they are.
         decoder: options of a PosenetDecoderOp at the end; None for none.
         edgetpu: whether one edgetpu-custom-op stands for all the convolutions.
         subgraphs: how many; all alike.
@@ -115,12 +115,17 @@ def make_tflite(
     grid = (math.ceil((height + padded) / stride), math.ceil((width + padded) / stride))
     image = maker.activation("image", (1, height, width, 3), INPUT_SCALE)
     if edgetpu:
-        outputs = [maker.activation(head.name, (1, *grid, len(head.biases)), head.scale) for head in heads]
+        outputs = [
+            maker.scores(head.name, (1, *grid, 17))
+            if sigmoid and len(head.biases) == 17
+            else maker.activation(head.name, (1, *grid, len(head.biases)), head.scale)
+            for head in heads
+        ]
         maker.custom("edgetpu-custom-op", [image], outputs, b"compiled for nothing")
     else:
         seen = maker.padded(image) if padded else image
         outputs = [maker.convolution(seen, head, grid, head.stride or stride) for head in heads]
-    if sigmoid:
+    if sigmoid and not edgetpu:
         outputs = [maker.logistic(output) if output.shape[3] == 17 else output for output in outputs]
     if decoder is not None:
         outputs = maker.decoder(outputs, decoder)
@@ -180,10 +185,12 @@ class _Maker:
         self._operator(34, [image, pixels], [output])
         return output
 
-    def logistic(self, tensor: _Made) -> _Made:
+    def scores(self, name: str, shape: tuple[int, ...]) -> _Made:
         # The scale and zero point that TFLite demands of a quantised LOGISTIC.
-        lowest = 0 if self.dtype == "uint8" else -128
-        output = self.activation(f"{tensor.name}_scores", tensor.shape, 1 / 256, lowest)
+        return self.activation(name, shape, 1 / 256, 0 if self.dtype == "uint8" else -128)
+
+    def logistic(self, tensor: _Made) -> _Made:
+        output = self.scores(f"{tensor.name}_scores", tensor.shape)
         self._operator(14, [tensor], [output])
         return output
 

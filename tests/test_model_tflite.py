@@ -107,6 +107,12 @@ def test_heatmaps_after_the_sigmoid_are_told_from_logits(dtype: str, sigmoid: bo
     assert parsed(make_tflite(dtype=dtype, sigmoid=sigmoid)).sigmoid is sigmoid
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("sigmoid", [False, True])
+def test_a_compiled_sigmoid_is_told_by_what_heatmaps_can_hold(dtype: str, sigmoid: bool) -> None:
+    assert parsed(make_tflite(dtype=dtype, sigmoid=sigmoid, edgetpu=True)).sigmoid is sigmoid
+
+
 @pytest.mark.parametrize("edgetpu", [False, True])
 def test_a_compiled_model_is_told_from_a_plain_one(edgetpu: bool) -> None:
     assert parsed(make_tflite(edgetpu=edgetpu)).edgetpu is edgetpu
@@ -202,6 +208,13 @@ def test_a_decoder_op_whose_options_are_damaged_is_refused(tmp_path: Path) -> No
 
 def test_a_file_that_uses_its_bytes_over_and_over_is_refused_at_once(tmp_path: Path) -> None:
     assert "the same bytes are used too often" in refusal(tower(20_000), tmp_path)
+
+
+def test_a_file_that_ends_within_a_list_is_refused() -> None:
+    whole = tower(4)
+    for length in range(len(WHOLE), len(whole)):
+        with pytest.raises(ModelError):
+            parsed(whole[:length])
 
 
 def tower(count: int) -> bytes:
