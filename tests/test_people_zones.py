@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from posed.config import PeopleConfig
 from posed.people.zones import Zones, contains
-from posed.pose import LEFT_ANKLE
+from posed.pose import LEFT_ANKLE, NOSE
 from tests.performers import INDEX, SIZE, hide, lasting, part, performed, posing, told, unseen, watched, zone
 
 LOWER_HALF = ((0.0, 0.6), (1.0, 0.6), (1.0, 1.0), (0.0, 1.0))
@@ -41,8 +41,10 @@ def test_feet_below_the_frame_are_at_its_border():
 
 
 def test_the_lowest_keypoint_stands_for_feet_that_are_not_seen():
-    behind_a_table = hide(posing("stand", 0.5), *LEGS)
-    assert zones_with(behind_a_table, floor=zone(*LOWER_HALF), wall=zone(*UPPER_HALF)) == ("wall",)
+    behind_a_table = hide(posing("stand", 0.5, place=(-1, 4)), *LEGS)
+    behind_a_table.pose.points[NOSE] = (5, SIZE[0] - 5)
+    places = {"floor": zone(*LOWER_HALF), "wall": zone(*UPPER_HALF), "left": zone(*LEFT_HALF)}
+    assert zones_with(behind_a_table, **places) == ("wall", "left")
 
 
 def test_a_zone_can_go_by_hips_or_by_any_part():
@@ -160,6 +162,12 @@ def test_the_height_of_a_corner_is_inside_where_others_are():
     diamond = np.array([(0.5, 0.0), (1.0, 0.5), (0.5, 1.0), (0.0, 0.5)])
     points = np.array([[0.5, 0.5], [-0.1, 0.5], [1.1, 0.5], [0.0, 0.0], [1.0, 1.0]])
     assert contains(diamond, points).tolist() == [True, False, False, False, False]
+
+
+def test_slanted_sides_part_what_is_near_them():
+    triangle = np.array([(0.0, 0.2), (1.0, 0.4), (0.4, 0.9)])
+    points = np.array([[0.5, 0.32], [0.5, 0.28], [0.72, 0.6], [0.8, 0.6], [0.25, 0.6], [0.2, 0.6]])
+    assert contains(triangle, points).tolist() == [True, False, True, False, True, False]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20))
