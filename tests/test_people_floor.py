@@ -145,6 +145,13 @@ def test_the_floor_stays_while_somebody_is_not_up(action):
     assert floor.y_px == before_px
 
 
+@pytest.mark.parametrize(("head", "up"), [(0.6, True), (0.4, False)])
+def test_only_a_head_high_over_the_feet_is_up(head, up):
+    joints = Joints((100 * (1 - head), 0.0), None, None, None, (100.0, 0.0), 100 * head)
+    upright = Shape(trunk=0.3, legs=0.2, height=head, lean_deg=0)
+    assert Floor().follow(joints, upright, 100, STEP_S) == up
+
+
 def test_legs_below_a_fallen_head_are_not_believed_yet():
     floor = under(posing("stand", 0.5))
     before_px = floor.y_px

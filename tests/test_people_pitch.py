@@ -158,6 +158,18 @@ def test_legs_are_shortened_by_where_they_are():
     assert middle == pytest.approx(0.67, abs=0.08)
 
 
+@pytest.mark.parametrize("hidden", [FACE, ["left_shoulder", "right_shoulder"], ["left_knee", "right_knee"]])
+def test_legs_are_shortened_alike_where_a_part_is_hidden(hidden):
+    pitch, person = Pitch(given_deg=30), seen_from(30)
+    whole, rest = (pitch.shortening(joints_of(one), SIZE) for one in (person, hide(person, *hidden)))
+    assert rest == pytest.approx(whole, abs=0.05)
+
+
+def test_nothing_is_shortened_of_somebody_without_hips():
+    hipless = hide(seen_from(30), "left_hip", "right_hip")
+    assert Pitch(given_deg=30).shortening(joints_of(hipless), SIZE) == 1
+
+
 @pytest.mark.parametrize("known", [Pitch(), Pitch(given_deg=0), Pitch(given_deg=TOO_STEEP_DEG)])
 def test_nothing_is_shortened_without_a_pitch_that_helps(known):
     assert known.shortening(joints_of(seen_from(30)), SIZE) == 1

@@ -24,6 +24,7 @@ from posed.people.posture import (
 from posed.pose import LEFT_ANKLE, LEFT_HIP, RIGHT_HIP
 from tests.performers import SIZE, hide, person_at, posing
 
+ANKLES, KNEES = ("left_ankle", "right_ankle"), ("left_knee", "right_knee")
 HEADINGS = [0, 45, 90, 135, 180, -90]
 STANDING, SITTING, LYING = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -70,6 +71,15 @@ def test_knees_stand_for_ankles_that_are_not_seen():
 def test_shoulders_stand_for_a_face_that_is_turned_away():
     face = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
     assert posture_of(hide(posing("sit", 0.5), *face)) == "sitting"
+
+
+@pytest.mark.parametrize(
+    "hidden", [("nose", "left_eye", "right_eye", "left_ear", "right_ear"), ANKLES, KNEES]
+)
+def test_lengths_are_alike_where_a_part_is_hidden(hidden):
+    whole, rest = shaped(posing("stand", 0.5)), shaped(hide(posing("stand", 0.5), *hidden))
+    assert rest.trunk == pytest.approx(whole.trunk, abs=0.06)
+    assert rest.legs == pytest.approx(whole.legs, abs=0.06)
 
 
 def test_without_hips_or_legs_the_posture_is_not_known():
