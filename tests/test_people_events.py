@@ -163,6 +163,7 @@ def test_who_fell_before_a_restart_can_be_cleared_after_it():
     before, after = EventDetector(PeopleConfig()), EventDetector(PeopleConfig())
     watched(performed(FALL, 20), observer=before)
     after.restore(before.dump())
+    assert [down.number for down in after.falls.fallen] == [1]
     assert lines(after.clear_falls(1)) == [("fall_cleared", 1, None, (("fall", 1), ("by", "request")), 0)]
 
 

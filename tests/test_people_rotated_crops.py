@@ -237,6 +237,10 @@ def test_who_is_hidden_where_they_may_leave_is_not_searched_for(middle, zones):
     assert looked_hidden(somebody(0, middle=middle), SEARCH_FOR_S, zones=zones) == []
 
 
+def test_nobody_is_searched_for_of_whom_nothing_is_visible():
+    assert looked_hidden(replace(somebody(0), visible=np.zeros(17, bool)), SEARCH_FOR_S) == []
+
+
 @pytest.mark.parametrize("middle", [(445, 320), (240, 80), (240, 560)])
 def test_who_is_hidden_at_the_bottom_or_near_a_side_is_searched_for(middle):
     assert looked_hidden(somebody(0, middle=middle), SEARCH_FOR_S) != []
@@ -275,6 +279,11 @@ def test_who_is_found_both_ways_is_there_once_with_the_better_score(upright_scor
     one, other = pose(-90, upright_score), pose(-88, turned_score)
     (kept,) = merge_detections([one], [other], 90, 0.2)
     assert kept.score == 0.7
+
+
+def test_who_is_hardly_seen_is_nobody_found_again():
+    faint, lying = pose(-90, 0.1), pose(-90, 0.6)
+    assert merge_detections([faint], [lying], 90, 0.2) == [lying, faint]
 
 
 def test_somebody_upright_who_is_seen_wrongly_as_lying_is_there_once():

@@ -53,7 +53,7 @@ def test_until_something_is_known_every_frame_is_wanted():
     assert wanted(IdleGate(idle_fps=2), 0.0, seconds=1) == FPS
 
 
-@pytest.mark.parametrize("idle_fps", [1, 2, 5])
+@pytest.mark.parametrize("idle_fps", [1, 2, 5, 7])
 def test_an_empty_scene_is_looked_at_at_the_idle_rate(idle_fps):
     idle_gate = IdleGate(idle_fps)
     assert wanted(idle_gate, calm(idle_gate), seconds=4) == pytest.approx(4 * idle_fps, abs=1)
