@@ -11,7 +11,7 @@ import pytest
 from posed.config import PeopleConfig
 from posed.people.events import Event, EventDetector
 from posed.people.person import Person
-from posed.pose import LEFT_HIP, RIGHT_HIP
+from posed.pose import LEFT_HIP, NOSE, RIGHT_HIP
 from tests.performers import SIZE, Ended, lasting, part, performed, person_at, posing, told, watched
 
 FALLS_AT_S = 3
@@ -267,7 +267,38 @@ def test_a_fall_tells_which_evidence_counted_how_much():
     assert [fall.detail[f"{kind}_s"] for kind in ("flat", "along_view", "not_lying")] == [0, 0, 0]
 
 
+def test_a_fall_shows_them_as_last_seen_not_up():
+    frames = moving((2, STANDING), (2.5, LYING), (16, LYING), (16.5, STANDING), until_s=25)
+    events = watched(frames)
+    (fall,), (cleared,) = told(events, "fall"), told(events, "fall_cleared")
+    assert (fall.evidence.pose.points == LYING.pose.points).all()
+    assert cleared.evidence.pose.points[NOSE, 0] > STANDING.pose.points[NOSE, 0] + 0.2 * TALL_PX
+
+
+def test_who_sits_up_elsewhere_went_down_where_they_lay():
+    sitting = moved(posing("sit", 0.5), right_px=30)
+    observer = EventDetector(PeopleConfig())
+    frames = moving((2, STANDING), (2.5, LYING), (15, LYING), (15.01, sitting), until_s=20)
+    watched(frames, observer=observer)
+    (down,) = observer.falls.fallen
+    x_px = LYING.pose.points[[LEFT_HIP, RIGHT_HIP], 1].mean()
+    assert down.place.x * SIZE[0] == pytest.approx(x_px)
+
+
 # Restarts
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"before": "flying"}, {"confirmed": 1}, {"place": [3, 0, 1]}, {"place": [0, 0, 0]}, {"ago_s": "nan"}],
+)
+def test_a_restart_refuses_what_nobody_who_is_down_can_be(change):
+    observer = EventDetector(PeopleConfig())
+    watched(falling(), observer=observer)
+    data = observer.dump()
+    data["downs"][0] |= change
+    with pytest.raises(ValueError, match="falls: must be what dump gave"):
+        EventDetector(PeopleConfig()).restore(data)
 
 
 def test_a_restart_keeps_floor_posture_and_speed():
@@ -276,7 +307,7 @@ def test_a_restart_keeps_floor_posture_and_speed():
     watched(performed([scene], 8), observer=observer)
     again.restore(json.loads(json.dumps(observer.dump())))
     (before,), (after,) = observer.falls.down, again.falls.down
-    assert (after.before, after.floor_y) == ("sitting", before.floor_y)
+    assert (after.before, after.seen, after.floor_y) == ("sitting", "lying", before.floor_y)
     assert 0 < after.floor_y < 1
     assert after.speed == pytest.approx(before.speed, abs=0.001) != 0
     assert after.sightings.evidence == pytest.approx(before.sightings.evidence, abs=0.001)
