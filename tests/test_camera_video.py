@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from posed.camera import video
+from posed.camera.decoder import Decoder
 from posed.camera.playback_clock import MAX_LAG_S, PlaybackClock
 from posed.camera.video import LiveVideo, VideoFile, open_video
 from posed.config import CameraConfig
@@ -220,6 +221,23 @@ def test_timestamps_that_leap_are_replaced_by_the_rate(tmp_path: Path) -> None:
     with VideoFile(recorded(path, fps=25)) as camera:
         frames = read_all(camera)
     assert [frame.time_s for frame in frames] == pytest.approx([n / 25 for n in range(5)])
+
+
+@pytest.mark.parametrize(
+    ("stamps_s", "ends_at_s"),
+    [
+        ([0, 0.1, 2.1, 0.2, 2.2, 2.3], 2.4),
+        ([5, 5.1, 0, 0.1, 0.2, 0.5], 0.7),
+    ],
+    ids=["behind a hole", "begin anew"],
+)
+def test_timestamps_that_go_back_count_no_time_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamps_s: list[float], ends_at_s: float
+) -> None:
+    path, stamps = write(tmp_path / "a.avi", 6, "MJPG"), iter(stamps_s)
+    monkeypatch.setattr(Decoder, "time_s", lambda *_: next(stamps))
+    with VideoFile(recorded(path)) as camera:
+        assert read_all(camera)[-1].time_s == pytest.approx(ends_at_s)
 
 
 def test_a_video_of_varying_rate_has_its_times_and_not_the_rate_of_its_clock(

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from posed.commands.doctor import checks, examine
-from posed.commands.doctor.broker import EVENT_BYTES, check_broker
+from posed.commands.doctor.broker import EVENT_BYTES, POSES_BYTES, check_broker
 from posed.commands.doctor.checks import (
     Check,
     Service,
@@ -33,7 +34,8 @@ from posed.commands.doctor.checks import (
 from posed.commands.doctor.examine import show
 from posed.commands.setup import check
 from posed.config import Config, secrets
-from posed.messages.structs import EventMessage, encode, person_message
+from posed.messages.reports import poses_message
+from posed.messages.structs import EventMessage, Sender, encode, person_message
 from posed.mqtt.outbox import Message
 from posed.pose import Pose
 from tests.brokers import Mosquitto, Subscriber, free_port
@@ -331,7 +333,7 @@ def test_a_broker_is_connected_to(tmp_path):
             "messages of discovery have up to 9",
             "homeassistant.discovery: components, or a",
         ),
-        (["max_packet_size 1000"], "events have up to 2000 and messages of discovery", "max_packet_size"),
+        (["max_packet_size 1000"], "events have up to 2000, poses of five people", "setting of the broker"),
         (["retain_available false"], "keeps no retained messages", "retain_available true"),
         (["max_qos 0"], "takes QoS 0 alone", "max_qos 1"),
     ],
@@ -382,6 +384,29 @@ def test_an_event_with_everything_has_no_more_bytes_than_doctor_says():
         keypoints=person_message(pose, 0.2).keypoints,
     )
     assert Message("posed/" + "d" * 20 + "/events", encode(event), 1).packet_bytes <= EVENT_BYTES
+
+
+def test_poses_of_five_people_have_no_more_bytes_than_doctor_says():
+    pose = Pose(np.full((17, 2), 1234.5), np.full(17, 0.999), 0.999)
+    person = replace(person_message(pose, 0.2), id=1234, posture="standing", zones=["z" * 20] * 2)
+    poses = poses_message(
+        Sender("d" * 20, "0" * 8),
+        sequence=12345678,
+        time_s=0.0,
+        shape=(1080, 1920, 3),
+        people=[person] * 5,
+        inference_ms=12.34,
+        latency_ms=123.45,
+    )
+    size = Message("posed/" + "d" * 20 + "/poses", encode(poses), 0, expiry_s=10).packet_bytes
+    assert POSES_BYTES / 2 < size <= POSES_BYTES
+
+
+def test_discovery_in_components_is_recommended_only_where_that_is_small_enough(tmp_path):
+    with Mosquitto(tmp_path, lines=("max_packet_size 300",)) as broker:
+        checked = check_broker(config(mqtt={"host": "127.0.0.1", "port": broker.port, "protocol": "5"}))
+    assert "messages of discovery have up to" in checked.found
+    assert "components" not in checked.remedy
 
 
 def test_the_pitch_is_found_where_the_daemon_keeps_it(tmp_path):

@@ -283,6 +283,7 @@ class _Play:
         self.broke_at: int | None = None
         self._frame: VideoFrame | None = None
         self._stamp_s: float | None = None
+        self._went_back = False
         self._played_s = 0.0
 
     def grab(self) -> bool:
@@ -306,8 +307,15 @@ class _Play:
         return frame
 
     def _step(self, stamp_s: float | None) -> float:
-        """Time since the last frame, s: by timestamps, or by the file's rate where one is broken or leaps."""
-        before_s, self._stamp_s = self._stamp_s, stamp_s
+        """Time since the last frame, s: by timestamps, or by the file's rate where one is broken or leaps.
+
+        A single one that goes back is out of order, as behind a hole in a file. From two on they begin anew.
+        """
+        before_s = self._stamp_s
+        goes_back = stamp_s is not None and before_s is not None and stamp_s <= before_s
+        if not goes_back or self._went_back:
+            self._stamp_s = stamp_s
+        self._went_back = goes_back
         if self.count == 0:
             return self._first_step(stamp_s or 0.0)
         step_s = stamp_s - before_s if stamp_s is not None and before_s is not None else 0.0

@@ -20,6 +20,9 @@ from posed.mqtt.outbox import Message
 EVENT_BYTES: Final = 2000
 """The packet of an event with all keypoints has at most about this many bytes."""
 
+POSES_BYTES: Final = 6000
+"""The packet of the poses of five people who are seen whole has at most about this many bytes."""
+
 _LOGIN: Final = "user and password in mqtt.username and mqtt.password; sudo posed setup asks for them"
 _REMEDIES: Final = {
     "login": _LOGIN,
@@ -74,18 +77,27 @@ def _shortcomings(config: Config, limits: BrokerLimits) -> Iterator[Shortcoming]
 
 
 def _too_large(config: Config, limit_bytes: int) -> Iterator[Shortcoming]:
-    """Discovery and events, where their packets are larger than the broker takes."""
+    """Discovery, events and poses, where their packets are larger than the broker takes."""
     discovery = _largest_of_discovery(config)
-    sizes = {"events": EVENT_BYTES}
+    sizes = {"events": EVENT_BYTES, "poses of five people": POSES_BYTES}
     if discovery is not None:
         sizes["messages of discovery"] = discovery.packet_bytes
     short = [f"{name} have up to {size}" for name, size in sizes.items() if size > limit_bytes]
     if not short:
         return
     setting = remedies(config).get(discovery.topic) if discovery is not None else None
-    helps = [setting, _BROKERS_OWN.format("max_packet_size")]
-    found = f"takes packets of at most {limit_bytes} bytes; {' and '.join(short)}"
-    yield found, ", or ".join(filter(None, helps))
+    helps = [_BROKERS_OWN.format("max_packet_size")]
+    if setting is not None and _fits_in_components(config, limit_bytes):
+        helps.insert(0, setting)
+    found = f"takes packets of at most {limit_bytes} bytes; {', '.join(short)}"
+    yield found, ", or ".join(helps)
+
+
+def _fits_in_components(config: Config, limit_bytes: int) -> bool:
+    """Whether discovery is small enough where each entity has a message of its own."""
+    settings = config.homeassistant.model_copy(update={"discovery": "components"})
+    largest = _largest_of_discovery(config.model_copy(update={"homeassistant": settings}))
+    return largest is not None and largest.packet_bytes <= limit_bytes
 
 
 def _largest_of_discovery(config: Config) -> Message | None:
