@@ -45,8 +45,8 @@ from posed.mqtt.reporter import Reporter
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.spool import Spool
 from posed.paths import overlay_file, paused_file
+from posed.pipeline.feed import Feed
 from posed.pipeline.occurrence import Occurrence
-from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
 from posed.service.metrics_snapshot import METRICS_SNAPSHOT
 from posed.service.status import Status
@@ -61,7 +61,7 @@ class Controlled:
     Args:
         live: the configuration of now.
         status: how everything does.
-        pipeline: camera and engine at work.
+        feed: the camera at work.
         scene: the people whom the camera sees.
         spool: takes events.
         reporter: publishes pictures.
@@ -71,7 +71,7 @@ class Controlled:
 
     live: LiveConfig
     status: Status
-    pipeline: Pipeline
+    feed: Feed
     scene: Scene
     spool: Spool
     reporter: Reporter
@@ -131,7 +131,7 @@ class Control:
     def restore_pause(self) -> None:
         """Pause where a pause of a run before goes on."""
         if _is_there(self._paused_file):
-            self._parts.pipeline.pause()
+            self._parts.feed.pause()
 
     def info(self, _request: InfoRequest) -> Info:
         """Say what runs here."""
@@ -165,8 +165,8 @@ class Control:
 
     def _pause(self, *, paused: bool) -> Paused:
         """A pause is a matter of privacy: no restart, and no power cut, opens the camera again."""
-        pipeline = self._parts.pipeline
-        if paused != pipeline.paused:
+        feed = self._parts.feed
+        if paused != feed.paused:
             log.info("%s on request", "paused" if paused else "resumed")
         try:
             if paused:
@@ -176,11 +176,11 @@ class Control:
         except OSError as error:
             log.warning("%s: %s: a restart forgets it", self._paused_file, error.strerror)
         if paused:
-            pipeline.pause()
+            feed.pause()
         else:
-            pipeline.resume()
+            feed.resume()
         self._parts.scene.newest = None
-        return Paused(pipeline.paused)
+        return Paused(feed.paused)
 
     def set(self, request: SetRequest) -> SettingsChanged:
         """Change settings, and keep them where that is asked for."""
@@ -220,7 +220,7 @@ class Control:
             raise RequestError(
                 "snapshot: privacy.pictures is off, which only the configuration file can change"
             )
-        if parts.pipeline.paused:
+        if parts.feed.paused:
             raise RequestError("snapshot: paused")
         if newest is None or not parts.status.delivers:
             raise RequestError("snapshot: no picture of now: the camera or the engine is being waited for")

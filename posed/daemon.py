@@ -31,7 +31,7 @@ from posed.mqtt.spool import Spool
 from posed.networks import network_of
 from posed.paths import announced_file, pitch_file, spool_file, state_folder
 from posed.pipeline.inferred import Inferred
-from posed.pipeline.opening import pipeline_of
+from posed.pipeline.opening import CAMERA, pipeline_of
 from posed.pipeline.scene import Scene
 from posed.service.fetch import wait_for_model
 from posed.service.life import Life, live_with_signals
@@ -50,9 +50,6 @@ _QUEUE_POLL_S: Final = 0.01
 SWITCH_INTERVAL_S: Final = 0.0002
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
 an Edge TPU that has answered within 6 ms waited for as long again before it got the next frame."""
-
-CAMERA: Final = "camera"
-"""What the only camera is called."""
 
 CAMERA_STOP_S: Final = 0.6
 BROKER_STOP_S: Final = 0.8
@@ -122,7 +119,10 @@ class Daemon:
         scene = Scene(config, SceneJournal(self.spool, CAMERA), pitch_file(environment), raw_poses)
         self.scenes = {CAMERA: scene}
         self.pipeline = pipeline_of(config, pair, open_camera, open_engine)
-        self.status = Status(Parts(sender, self.live, pair, self.pipeline, scene, self.spool, self.mqtt))
+        feed = self.pipeline.feeds[CAMERA]
+        self.status = Status(
+            Parts(sender, self.live, pair, self.pipeline, feed, scene, self.spool, self.mqtt)
+        )
         self.reporter = Reporter(sender, topics, self.mqtt)
         self._discovered = DiscoveredDevice(
             announced_file(environment), self.mqtt, topics, pair.name, self.status.temperature_c
@@ -131,7 +131,7 @@ class Daemon:
             Controlled(
                 live=self.live,
                 status=self.status,
-                pipeline=self.pipeline,
+                feed=feed,
                 scene=scene,
                 spool=self.spool,
                 reporter=self.reporter,
@@ -231,21 +231,23 @@ class Daemon:
 
     def process(self, inferred: Inferred) -> None:
         """Find the people in a frame, and report them."""
-        frame, stages, scene = inferred.frame, inferred.stages, self.scenes[CAMERA]
+        frame, stages = inferred.frame, inferred.stages
+        scene, feed = self.scenes[inferred.camera], self.pipeline.feeds[inferred.camera]
         with stages.time("decode"):
             poses = scene.decode(inferred, self._network)
         scene.record(frame, poses, dark=inferred.dark)
         with stages.time("follow"):
             people = scene.update(poses, frame, dark=inferred.dark)
         # Who is only seen in rotated crops is there in the frames between them, too.
-        self.pipeline.idle_gate.heed(max(len(poses), len(scene.people)), frame.captured_at)
+        feed.idle_gate.heed(max(len(poses), len(scene.people)), frame.captured_at)
         now = time.monotonic()
         took = scene.figures.count(now, stages.wall_s["invoke"], now - frame.captured_at)
         if scene.poses_filter.wants(len(people), now):
             self.reporter.poses(frame, people, scene.keypoint_threshold, took, stages)
         with stages.time("look"):  # which rotated crop is next; no message waits for that
             if (crop := scene.next_crop()) is not None:
-                self.pipeline.request_crop(crop, frame)
+                feed.request_crop(crop, frame)
+            feed.hurry(urgent=scene.is_urgent)
         log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), took.latency_ms)
         if self.web is not None:
             self.web.show(frame, people, stages, scene.keypoint_threshold)

@@ -27,7 +27,7 @@ from posed.paths import spool_file
 from posed.people.events import TrackedPerson
 from posed.people.person import Person
 from posed.pipeline.device import OK
-from posed.pipeline.opening import pipeline_of
+from posed.pipeline.opening import CAMERA, pipeline_of
 from posed.pipeline.scene import Scene
 from posed.service.status import Parts, Status
 from tests.broker_fake import FakeBroker
@@ -72,12 +72,15 @@ class Controlling:
         )
         self.scene = Scene(config, SceneJournal(self.spool, "camera"), recorder=raw_poses)
         self.pipeline = pipeline_of(config, pair)
-        self.status = Status(Parts(sender, self.live, pair, self.pipeline, self.scene, self.spool, mqtt))
+        self.feed = self.pipeline.feeds[CAMERA]
+        self.status = Status(
+            Parts(sender, self.live, pair, self.pipeline, self.feed, self.scene, self.spool, mqtt)
+        )
         self.reporter = Reporter(sender, topics, self.broker)
         parts = Controlled(
             live=self.live,
             status=self.status,
-            pipeline=self.pipeline,
+            feed=self.feed,
             scene=self.scene,
             spool=self.spool,
             reporter=self.reporter,
@@ -109,7 +112,7 @@ class Controlling:
 
     def see(self, image: np.ndarray, *people: Person) -> None:
         """As if a frame had been processed just now."""
-        for thread in (self.pipeline.capture, self.pipeline.inference):
+        for thread in (self.feed.capture, self.pipeline.inference):
             thread.device.status = OK
         self.scene.figures.count(time.monotonic(), 0.01, 0.02)
         self.scene.newest = image, [TrackedPerson(one, "standing", 1.0, ()) for one in people]

@@ -150,7 +150,7 @@ def test_no_picture_of_before_is_given(tmp_path):
     desk.ask("resume")
     assert "no picture of now" in snapshot(desk)
     desk.see(np.zeros((48, 64, 3), np.uint8))
-    desk.pipeline.capture.device.status = DeviceStatus("waiting", "gone")
+    desk.feed.capture.device.status = DeviceStatus("waiting", "gone")
     assert "no picture of now" in snapshot(desk)
 
 

@@ -25,6 +25,7 @@ from posed.mqtt.store import Fall, Moment, Store, StoredEvent
 from posed.networks.posenet import PoseNet
 from posed.paths import spool_file
 from posed.pipeline.inferred import Inferred
+from posed.pipeline.opening import CAMERA
 from posed.pipeline.stage_timings import StageTimings
 from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
@@ -618,7 +619,7 @@ def test_whether_a_frame_is_dark_is_recorded_and_counts(tmp_path, settings, monk
     with stages.time("invoke"):
         heads = FakeEngine().infer(image)
     frame, letterbox = Frame(image, 0, 1, 1, 1), Letterbox((33, 17), (33, 17))
-    daemon.process(Inferred(frame, letterbox, heads, stages, dark=dark))
+    daemon.process(Inferred(frame, letterbox, heads, stages, dark=dark, camera=CAMERA))
     assert json.loads(published[f"{TOPIC}/recording"])["dark"] is dark
     assert counted == [dark]
 

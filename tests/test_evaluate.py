@@ -14,6 +14,7 @@ from posed.config import CameraConfig, Config, EngineConfig
 from posed.errors import CameraEnded
 from posed.model.pair import load_pair
 from posed.networks import network_of
+from posed.pipeline.feed import CameraSetup
 from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.pipeline import Pipeline
@@ -264,10 +265,9 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
     source = CameraConfig(kind="video", source=str(video), realtime=False)
     pair = load_pair(str(model))
     pipeline = Pipeline(
-        lambda: VideoFile(source),
+        {"clip": CameraSetup(lambda: VideoFile(source), config.camera.timeout_s)},
         lambda: engine.open_engine(EngineConfig(kind="cpu", threads=1), pair.cpu, pair.edgetpu),
         pair.model.size,
-        config.camera.timeout_s,
     )
     told: list[tuple[float, Occurrence]] = []
     now_s, first_s = 0.0, None
@@ -291,7 +291,7 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
             now_s = frame.time_s - first_s
             scene.update(scene.decode(inferred, network_of(pair.model)), frame, dark=inferred.dark)
             if (crop := scene.next_crop()) is not None:
-                pipeline.request_crop(crop, frame)
+                pipeline.feeds["clip"].request_crop(crop, frame)
     finally:
         pipeline.stop(5)
 

@@ -30,7 +30,7 @@ def started(captured) -> Iterator[Captures]:
     captures: list[Capture] = []
 
     def start(*cameras: FakeCamera | Exception, idle_gate: IdleGate | None = None) -> object:
-        source = FrameSource()
+        source = FrameSource("hall")
         capture = Capture(
             opener(list(cameras)),
             source=source,

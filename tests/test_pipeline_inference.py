@@ -49,7 +49,7 @@ def running(engines) -> Iterator[Running]:
     before, behind = Slots(), Slots()
     thread = Inference(opener(engines), SIZE, before, behind, hang_s=20)
     thread.start()
-    yield Running(thread, before, behind, FrameSource(), FrameSource())
+    yield Running(thread, before, behind, FrameSource("hall"), FrameSource("bath"))
     thread.ask_to_stop()
     assert thread.join(5)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
-from posed.frame import Region, RotatedCrop
+from posed.frame import Frame, Region, RotatedCrop
+from posed.pipeline.feed import CameraSetup, Feed
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.rotated_crop_queue import CROP_DELAY_FRAMES
 from tests.brokers import eventually
@@ -29,6 +31,15 @@ from tests.pipelines import (
 )
 
 
+def pipeline_of(open_camera, open_engine, *, timeout_s: float = 5, **more: float) -> Pipeline:
+    """With one camera."""
+    return Pipeline({"hall": CameraSetup(open_camera, timeout_s)}, open_engine, SIZE, **more)
+
+
+def feed_of(pipeline: Pipeline) -> Feed:
+    return pipeline.feeds["hall"]
+
+
 @pytest.fixture
 def started() -> Iterator[Callable[..., Pipeline]]:
     pipelines: list[Pipeline] = []
@@ -38,7 +49,7 @@ def started() -> Iterator[Callable[..., Pipeline]]:
         engines: list[FakeEngine | Exception] | None = None,
         timeout_s: float = 5,
     ) -> Pipeline:
-        pipeline = Pipeline(opener(cameras), opener(engines or [FakeEngine()]), SIZE, timeout_s)
+        pipeline = pipeline_of(opener(cameras), opener(engines or [FakeEngine()]), timeout_s=timeout_s)
         pipelines.append(pipeline)
         pipeline.start()
         return pipeline
@@ -51,16 +62,16 @@ def started() -> Iterator[Callable[..., Pipeline]]:
 def test_every_frame_of_a_recording_comes_through_before_its_end(started):
     pipeline = started([FakeCamera([50, CameraEnded("over")], live=False)])
     assert work(pipeline) == list(range(50))
-    assert pipeline.dropped == 0
+    assert feed_of(pipeline).counts.dropped == 0
 
 
 def test_a_slow_engine_gets_the_newest_frame_of_a_live_camera(started):
     held = threading.Event()
     pipeline = started([FakeCamera([20], live=True)], [FakeEngine(held=held)])
-    eventually(lambda: pipeline.dropped >= 18)
+    eventually(lambda: feed_of(pipeline).counts.dropped >= 18)
     held.set()
     numbers = []
-    while len(numbers) + pipeline.dropped < 20:
+    while len(numbers) + feed_of(pipeline).counts.dropped < 20:
         inferred = pipeline.next(5)
         assert inferred is not None
         numbers.append(inferred.frame.sequence)
@@ -104,24 +115,24 @@ def test_a_lost_camera_is_opened_again(started):
     gone = FakeCamera([1, CameraLost("camera fake: gone")], live=False)
     pipeline = started([gone, FakeCamera([1], live=False)])
     assert pipeline.next(5) is not None
-    eventually(lambda: pipeline.camera.status == "waiting")
-    assert pipeline.camera.why == "camera fake: gone"
+    eventually(lambda: feed_of(pipeline).status.status == "waiting")
+    assert feed_of(pipeline).status.why == "camera fake: gone"
     assert gone.closed.is_set()
     assert pipeline.next(5) is not None
-    eventually(lambda: pipeline.camera.status == "ok")
+    eventually(lambda: feed_of(pipeline).status.status == "ok")
     assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 1, "engine": 0}
 
 
 def test_a_camera_that_is_absent_at_start_is_waited_for(started):
     pipeline = started([CameraLost("no camera"), FakeCamera([1], live=True)])
-    eventually(lambda: pipeline.camera.why == "no camera")
+    eventually(lambda: feed_of(pipeline).status.why == "no camera")
     assert pipeline.next(5) is not None
 
 
 def test_a_camera_that_delivers_nothing_in_time_is_named_and_opened_again(started):
     pipeline = started([FakeCamera([], live=True), FakeCamera([1], live=True)], timeout_s=0.2)
-    eventually(lambda: "within 0.2 s" in pipeline.camera.why)
-    assert pipeline.camera.why == "camera fake: must deliver a frame within 0.2 s, got none"
+    eventually(lambda: "within 0.2 s" in feed_of(pipeline).status.why)
+    assert feed_of(pipeline).status.why == "camera fake: must deliver a frame within 0.2 s, got none"
     assert pipeline.next(5) is not None
 
 
@@ -142,7 +153,7 @@ def test_an_engine_that_fails_is_opened_again_and_its_frame_counted_as_dropped(s
     failing = FakeEngine(fail_at=1)
     pipeline = started([FakeCamera([3, CameraEnded("over")], live=False)], [failing, FakeEngine()])
     assert work(pipeline) == [0, 2]
-    assert pipeline.dropped == pipeline.counters.lost == 1
+    assert feed_of(pipeline).counts.dropped == pipeline.counters.lost == 1
     assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 0, "engine": 1}
     assert failing.closed
 
@@ -155,7 +166,7 @@ def test_an_engine_that_can_never_work_is_raised(started):
 
 def test_an_engine_that_can_never_work_is_raised_though_the_recording_has_ended(started):
     pipeline = started([FakeCamera([1, CameraEnded("over")], live=False)], [EngineError("library missing")])
-    eventually(lambda: pipeline.capture.failure)
+    eventually(lambda: feed_of(pipeline).capture.failure)
     with pytest.raises(EngineError, match="library missing"):
         work(pipeline)
 
@@ -183,7 +194,7 @@ def test_stop_closes_camera_and_engine(started):
 def test_stop_does_not_wait_for_an_engine_that_hangs(started):
     held = threading.Event()
     pipeline = started([FakeCamera([1], live=False)], [FakeEngine(held=held)])
-    eventually(lambda: pipeline.frame_size is not None)
+    eventually(lambda: feed_of(pipeline).frame_size is not None)
     assert not pipeline.stop(0.3)
     held.set()
 
@@ -191,7 +202,7 @@ def test_stop_does_not_wait_for_an_engine_that_hangs(started):
 def test_a_camera_that_hangs_is_raised():
     camera = LedCamera(burst=1)
     camera.told.acquire = lambda timeout: camera.closed.wait(10)
-    pipeline = Pipeline(lambda: camera, FakeEngine, SIZE, timeout_s=5, hang_s=0.2)
+    pipeline = pipeline_of(lambda: camera, FakeEngine, hang_s=0.2)
     pipeline.start()
     with pytest.raises(CameraError, match=r"^camera: must answer within 0.2 s, got nothing: it hangs$"):
         work(pipeline)
@@ -203,10 +214,10 @@ def test_a_recording_that_has_ended_does_not_hang(started):
     """Its last frames may take the engine longer than a camera may take."""
     held = threading.Event()
     camera = FakeCamera([1, CameraEnded("over")], live=False)
-    pipeline = Pipeline(lambda: camera, lambda: FakeEngine(held=held), SIZE, timeout_s=5, hang_s=20)
+    pipeline = pipeline_of(lambda: camera, lambda: FakeEngine(held=held), hang_s=20)
     pipeline.start()
-    eventually(lambda: pipeline.capture.failure)
-    assert pipeline.capture.device.hangs is None
+    eventually(lambda: feed_of(pipeline).capture.failure)
+    assert feed_of(pipeline).capture.device.hangs is None
     held.set()
     assert work(pipeline) == [0]
 
@@ -226,7 +237,7 @@ def work_once(pipeline: Pipeline) -> bool:
 def test_an_engine_that_hangs_is_raised():
     held = threading.Event()
     engine = FakeEngine(held=held)
-    pipeline = Pipeline(lambda: FakeCamera([1], live=True), lambda: engine, SIZE, timeout_s=5, hang_s=0.2)
+    pipeline = pipeline_of(lambda: FakeCamera([1], live=True), lambda: engine, hang_s=0.2)
     pipeline.start()
     with pytest.raises(EngineError, match="it hangs"):
         work(pipeline)
@@ -236,7 +247,7 @@ def test_an_engine_that_hangs_is_raised():
 
 def test_a_live_camera_has_a_health(started):
     pipeline = started([FakeCamera([1], live=True)])
-    eventually(lambda: pipeline.camera_health == "ok")
+    eventually(lambda: feed_of(pipeline).health == "ok")
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -244,7 +255,7 @@ def test_whether_it_is_dark_comes_with_each_frame(live):
     images = [np.full((17, 33, 3), level, np.uint8) for level in (3, 3, 200)]
     frames = [still(number, image, number) for number, image in enumerate(images)]
     taken = threading.Semaphore(1)
-    pipeline = Pipeline(lambda: TimedCamera(frames, live=live, taken=taken), FakeEngine, SIZE, 5)
+    pipeline = pipeline_of(lambda: TimedCamera(frames, live=live, taken=taken), FakeEngine)
     pipeline.start()
     seen = []
     for _ in frames:
@@ -258,7 +269,7 @@ def test_whether_it_is_dark_comes_with_each_frame(live):
 def test_a_recording_has_no_health(started):
     pipeline = started([FakeCamera([20, CameraEnded("over")], live=False)])
     work(pipeline)
-    assert pipeline.camera_health is None
+    assert feed_of(pipeline).health is None
 
 
 CROP = RotatedCrop(Region(0, 0, 33, 17), 90)
@@ -274,7 +285,7 @@ def test_a_recording_infers_a_crop_a_fixed_number_of_frames_later(started):
             if inferred is None:
                 continue
             if inferred.frame.sequence in requested:
-                pipeline.request_crop(CROP, inferred.frame)
+                feed_of(pipeline).request_crop(CROP, inferred.frame)
                 # Once it has gone on, it could have inferred the crop too early.
                 eventually(lambda sequence=inferred.frame.sequence: engine.inputs > sequence + 1)
             if inferred.rotated is not None:
@@ -292,7 +303,7 @@ def test_a_live_camera_infers_a_crop_once_in_the_next_frame(started):
         assert inferred is not None
         rotated.append(inferred.rotated is not None)
         if turn == 1:
-            pipeline.request_crop(CROP, inferred.frame)
+            feed_of(pipeline).request_crop(CROP, inferred.frame)
     assert rotated == [False, False, True, False]
     assert engine.inputs == 5
 
@@ -302,7 +313,7 @@ def test_a_crop_of_frames_of_another_size_is_dropped(started):
     pipeline = started([camera], [engine])
     camera.told.release()
     first = pipeline.next(5)
-    pipeline.request_crop(CROP, replace(first.frame, image=np.zeros((10, 10, 3), np.uint8)))
+    feed_of(pipeline).request_crop(CROP, replace(first.frame, image=np.zeros((10, 10, 3), np.uint8)))
     camera.told.release()
     assert pipeline.next(5).rotated is None
     assert engine.inputs == 2
@@ -313,7 +324,7 @@ def test_a_crop_gives_outputs_of_its_region_in_its_own_stage(started):
     pipeline = started([camera], [RememberingEngine()])
     camera.told.release()
     first = pipeline.next(5)
-    pipeline.request_crop(CROP, first.frame)
+    feed_of(pipeline).request_crop(CROP, first.frame)
     camera.told.release()
     second = pipeline.next(5)
     assert "turned" not in first.stages.wall_s
@@ -328,21 +339,21 @@ def test_an_engine_that_is_lost_at_a_crop_costs_one_frame(started):
     cameras = [FakeCamera([8, CameraEnded("over")], live=False)]
     pipeline = started(cameras, [FakeEngine(fail_at=CROP_DELAY_FRAMES + 1), FakeEngine()])
     first = pipeline.next(5)
-    pipeline.request_crop(CROP, first.frame)
+    feed_of(pipeline).request_crop(CROP, first.frame)
     numbers = work(pipeline)
     assert numbers == [1, 2, 4, 5, 6, 7]
-    assert pipeline.dropped == 1
+    assert feed_of(pipeline).counts.dropped == 1
 
 
 def test_a_crop_that_hangs_is_raised():
     camera, engine = LedCamera(burst=1), StepEngine()
-    pipeline = Pipeline(lambda: camera, lambda: engine, SIZE, timeout_s=5, hang_s=0.2)
+    pipeline = pipeline_of(lambda: camera, lambda: engine, hang_s=0.2)
     pipeline.start()
     camera.told.release()
     engine.end.release()
     inferred = pipeline.next(5)
     assert inferred is not None
-    pipeline.request_crop(CROP, inferred.frame)
+    feed_of(pipeline).request_crop(CROP, inferred.frame)
     camera.told.release()
     engine.end.release()
     with pytest.raises(EngineError, match="it hangs"):
@@ -358,25 +369,105 @@ def test_a_pause_closes_the_camera_and_resuming_opens_it_again(started):
     first, second = FakeCamera([1], live=True), FakeCamera([1], live=True)
     pipeline = started([first, second])
     assert pipeline.next(5) is not None
-    pipeline.pause()
+    feed_of(pipeline).pause()
     assert first.closed.wait(5)
-    eventually(lambda: pipeline.camera.status == "paused")
-    assert (pipeline.next(0.3), pipeline.camera_health) == (None, None)
-    pipeline.resume()
+    eventually(lambda: feed_of(pipeline).status.status == "paused")
+    assert (pipeline.next(0.3), feed_of(pipeline).health) == (None, None)
+    feed_of(pipeline).resume()
     assert pipeline.next(5) is not None
-    assert pipeline.camera.status == "ok"
+    assert feed_of(pipeline).status.status == "ok"
     assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 0, "engine": 0}
 
 
 def test_a_pause_ends_the_wait_for_a_camera_that_is_away(started):
-    pipeline = started([CameraLost("gone")])
-    eventually(lambda: pipeline.camera.status == "waiting" and "gone" in pipeline.camera.why)
-    pipeline.pause()
-    eventually(lambda: pipeline.camera.status == "paused")
+    feed = feed_of(started([CameraLost("gone")]))
+    eventually(lambda: feed.status.why == "gone")
+    feed.pause()
+    eventually(lambda: feed.status.status == "paused")
 
 
 def test_a_pipeline_that_is_paused_ends_as_another(started):
     pipeline = started([FakeCamera([1], live=True)])
-    pipeline.pause()
-    eventually(lambda: pipeline.camera.status == "paused")
+    feed_of(pipeline).pause()
+    eventually(lambda: feed_of(pipeline).status.status == "paused")
     assert pipeline.stop(1)
+
+
+# Several cameras
+
+
+class HangingCamera(FakeCamera):
+    """Never returns from a read until it is let go."""
+
+    def __init__(self, let_go: threading.Event) -> None:
+        super().__init__([], live=True)
+        self._let_go = let_go
+
+    def read(self, _wait_s: float) -> Frame | None:
+        self._let_go.wait(20)
+        return still(1.0, np.zeros((17, 33, 3), np.uint8), 0)
+
+
+def several(cameras: Mapping[str, Callable[[], object]], **more: float) -> Pipeline:
+    setups = {name: CameraSetup(open_camera, timeout_s=5) for name, open_camera in cameras.items()}
+    pipeline = Pipeline(setups, FakeEngine, SIZE, **more)
+    pipeline.start()
+    return pipeline
+
+
+def recording(count: int) -> Callable[[], FakeCamera]:
+    return lambda: FakeCamera([count, CameraEnded("over")], live=False)
+
+
+def test_frames_say_of_which_camera_they_are():
+    pipeline = several({"hall": recording(3), "bath": recording(5)})
+    seen = Counter()
+    with contextlib.suppress(CameraEnded):
+        while True:
+            if (inferred := pipeline.next(0.05)) is not None:
+                seen[inferred.camera] += 1
+    assert seen == {"hall": 3, "bath": 5}
+    assert pipeline.stop(5)
+
+
+def test_a_recording_that_ends_leaves_the_others():
+    pipeline = several({"hall": recording(1), "bath": lambda: LedCamera(burst=1)})
+    assert pipeline.next(5).camera == "hall"
+    eventually(lambda: pipeline.feeds["hall"].capture.failure)
+    assert pipeline.next(0.1) is None
+    assert pipeline.stop(5)
+
+
+def test_a_camera_that_hangs_is_left_behind_and_opened_again(caplog):
+    let_go = threading.Event()
+    cameras = opener([HangingCamera(let_go), FakeCamera([1], live=True)])
+    pipeline = several({"hall": cameras, "bath": lambda: FakeCamera([], live=True)}, hang_s=0.2)
+    inferred = None
+    while inferred is None:
+        inferred = pipeline.next(0.05)
+    hall = pipeline.feeds["hall"]
+    assert (inferred.camera, hall.left_behind, hall.errors) == ("hall", 1, 1)
+    assert "camera hall: hangs; its thread is left behind" in caplog.text
+    let_go.set()  # it gives a frame, too late
+    eventually(lambda: hall.left_behind == 0)
+    assert hall.counts.read == 1
+    assert pipeline.stop(5)
+
+
+def test_a_third_thread_that_hangs_ends_the_daemon():
+    let_go = threading.Event()
+    hanging = {name: lambda: HangingCamera(let_go) for name in ("hall", "bath")}
+    pipeline = several(hanging, hang_s=0.2)
+    with pytest.raises(CameraError, match="it hangs"):
+        work(pipeline)
+    assert sum(feed.left_behind for feed in pipeline.feeds.values()) == 2
+    let_go.set()
+    eventually(lambda: pipeline.stop(5))
+
+
+def test_a_camera_that_is_away_makes_nobody_wait():
+    gone = opener([CameraLost("gone")])
+    pipeline = several({"hall": gone, "bath": lambda: FakeCamera([3], live=True)})
+    eventually(lambda: pipeline.feeds["hall"].status.why == "gone")
+    assert pipeline.next(5).camera == "bath"
+    assert pipeline.stop(5)

@@ -194,6 +194,17 @@ def test_nobody_is_searched_for_once_falls_are_off(config: Config, reports: Repo
     assert len(scene.clear_falls(WALL_S + 60)) == 1
 
 
+def test_a_scene_is_urgent_until_a_fall_is_reported(config: Config) -> None:
+    scene = Scene(config, MemoryJournal())
+    urgent = []
+    for poses, frame in zip(fall(), frames(0), strict=False):
+        scene.update(poses, frame)
+        urgent.append(scene.is_urgent)
+    assert not any(urgent[: 3 * FPS])
+    assert 9 < sum(urgent) / FPS < 11
+    assert not urgent[-1]
+
+
 def test_falls_are_cleared_on_request_once(config: Config, reports: Reports) -> None:
     journal = MemoryJournal(reports)
     scene = Scene(config, journal)

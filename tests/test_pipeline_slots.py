@@ -57,6 +57,46 @@ def test_a_source_that_is_always_ready_waits_for_the_others(slots):
     assert taken == ["slow", "fast", "slow", "fast", "slow", "fast"]
 
 
+def turns(slots: Slots[str, int], count: int, *sources: str) -> list[str]:
+    """Whose turn it is where each of these always has an item."""
+    taken = []
+    for number in range(count):
+        for source in sources:
+            slots.put(source, number)
+        taken.append(slots.take(0)[0])
+    return taken
+
+
+def test_who_took_more_than_a_turn_lets_the_others_go_first_once(slots):
+    slots.put("hall", 1)
+    slots.put("bath", 1)
+    slots.indebt("hall")
+    assert turns(slots, 4, "hall", "bath") == ["bath", "hall", "bath", "hall"]
+
+
+def test_where_all_took_more_the_order_stays(slots):
+    for source in ("hall", "bath"):
+        slots.put(source, 1)
+        slots.indebt(source)
+    assert turns(slots, 3, "hall", "bath") == ["hall", "bath", "hall"]
+
+
+def test_who_is_urgent_has_every_second_turn(slots):
+    slots.hurry("c", urgent=True)
+    assert turns(slots, 8, "a", "b", "c") == ["c", "a", "c", "b", "c", "a", "c", "b"]
+
+
+def test_who_is_urgent_no_longer_waits_for_a_turn(slots):
+    slots.hurry("c", urgent=True)
+    slots.hurry("c", urgent=False)
+    assert turns(slots, 3, "a", "b", "c") == ["a", "b", "c"]
+
+
+def test_nobody_waits_for_who_is_urgent_and_has_nothing(slots):
+    slots.hurry("c", urgent=True)
+    assert turns(slots, 3, "a", "b") == ["a", "b", "a"]
+
+
 def test_who_waits_for_an_item_gets_it_when_it_comes(slots):
     taken = []
     thread = threading.Thread(target=lambda: taken.append(slots.take(5)))

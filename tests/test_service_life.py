@@ -10,7 +10,7 @@ import pytest
 from posed.config import Config, LiveConfig, changed
 from posed.model.pair import load_pair
 from posed.pipeline.device import OK, DeviceStatus
-from posed.pipeline.opening import pipeline_of
+from posed.pipeline.opening import CAMERA, pipeline_of
 from posed.pipeline.pipeline import Pipeline
 from posed.service.life import Life
 from tests.brokers import eventually
@@ -64,7 +64,7 @@ def test_it_is_ready_once_each_device_is_opened_or_waited_for(tmp_path, config, 
     with Listener(tmp_path) as systemd:
         life = Life(systemd.environment(), LiveConfig(config))
         life.report(pipeline, None, lambda: "0 fps")
-        pipeline.capture.device.status = DeviceStatus("waiting", "gone")
+        pipeline.feeds[CAMERA].capture.device.status = DeviceStatus("waiting", "gone")
         pipeline.inference.device.status = OK
         life.report(pipeline, "connection refused", lambda: "10 fps")
         eventually(lambda: systemd.said("READY=1"))

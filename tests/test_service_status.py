@@ -20,12 +20,12 @@ def desk(tmp_path: Path) -> Controlling:
 @pytest.mark.parametrize("sight", ["dark", "covered", "frozen"])
 def test_a_blind_camera_is_no_empty_room(desk, sight):
     desk.see(np.zeros((48, 64, 3), np.uint8))
-    desk.pipeline.capture.preparer.camera_health = sight
+    desk.feed.capture.preparer.camera_health = sight
     assert desk.status.state().people is None
 
 
 def test_health_names_what_does_not_work(desk):
-    desk.pipeline.capture.device.status = DeviceStatus("waiting", "camera /dev/video0: gone")
+    desk.feed.capture.device.status = DeviceStatus("waiting", "camera /dev/video0: gone")
     health = desk.ask("health")
     assert not health["healthy"]
     assert "camera: camera /dev/video0: gone" in health["problems"]

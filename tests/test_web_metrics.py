@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from posed.daemon import CAMERA
 from posed.people.events import EventType
 from posed.pipeline.device import OK
 from posed.pipeline.frame_figures import FrameFigures
+from posed.pipeline.opening import CAMERA
 from posed.web.metrics import STAGES, Metrics
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.grafana import dashboard, expressions, names_in
@@ -163,7 +163,7 @@ def test_who_has_no_token_learns_nothing(tmp_path, path):
 def test_it_is_red_before_the_first_frame_and_once_none_has_come_for_a_while(tmp_path):
     with Site(tmp_path) as site:
         assert site.get("/healthz")[0] == 503
-        for thread in (site.daemon.pipeline.capture, site.daemon.pipeline.inference):
+        for thread in (site.daemon.pipeline.feeds[CAMERA].capture, site.daemon.pipeline.inference):
             thread.device.status = OK
         scene = site.daemon.scenes[CAMERA]
         scene.figures.count(time.monotonic(), 0.01, 0.02)

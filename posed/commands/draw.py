@@ -18,6 +18,7 @@ from posed.errors import CameraEnded, ImageError
 from posed.frame import Image, Letterbox
 from posed.model.pair import load_pair
 from posed.networks import Network, network_of
+from posed.pipeline.feed import CameraSetup
 from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
@@ -28,6 +29,9 @@ would be GPL."""
 
 _WAIT_S: Final = 0.1
 _STOP_S: Final = 2.0
+
+_VIDEO: Final = "video"
+"""What the pipeline calls the only camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +78,9 @@ def draw_video(video: Path, out: Path, config: Config, show: Callable[[Progress]
         fps, total = camera.fps, camera.total
     pair = load_pair(config.model.name, pull_missing=config.model.pull)
     pipeline = Pipeline(
-        lambda: VideoFile(source),
+        {_VIDEO: CameraSetup(lambda: VideoFile(source), config.camera.timeout_s)},
         lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu),
         pair.model.size,
-        config.camera.timeout_s,
     )
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
@@ -120,7 +123,7 @@ def _draw(
         frame = inferred.frame
         people = scene.update(scene.decode(inferred, network), frame, dark=inferred.dark)
         if (crop := scene.next_crop()) is not None:
-            pipeline.request_crop(crop, frame)
+            pipeline.feeds[_VIDEO].request_crop(crop, frame)
         drawn = draw_people(frame.image, people, config.people.zones, scene.keypoint_threshold)
         writer.write(drawn, frame.time_s)
         show()

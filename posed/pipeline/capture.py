@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,12 +30,12 @@ class Capture(DeviceThread):
     counted; a recording waits instead.
 
     The thread owns the camera and the preparer, and changes `awaits_frame` and the counts of its frames; the
-    main loop reads them. Any thread may call `pause`, `resume` and `paused`, which are an event, and
-    `idle_gate.heed`.
+    main loop reads them. A thread that was asked to stop hands nothing over any more, whenever its camera
+    returns.
 
     Args:
         open_camera: opens the camera; raises CameraLost if it is not there now.
-        source: the camera, for inference and the main loop.
+        source: the camera, for inference and the main loop; says whether it is paused.
         captured: where its newest frame is left.
         preparer: makes the model's input.
         idle_gate: which frames of a live camera are processed.
@@ -44,7 +43,6 @@ class Capture(DeviceThread):
         hang_s: after how long a wait for the next frame counts as hanging, s.
 
     Attributes:
-        idle_gate: wants to hear how many people were in a frame.
         preparer: knows what the camera sees, and the size of its frames.
         awaits_frame: whether the camera had no new frame when it was last asked.
     """
@@ -62,31 +60,16 @@ class Capture(DeviceThread):
     ) -> None:
         open_hang_s = max(OPEN_HANG_S, timeout_s + hang_s)
         super().__init__("capture", DeviceMonitor("camera", hang_s, open_hang_s))
-        self.idle_gate = idle_gate
+        self._idle_gate = idle_gate
         self.preparer = preparer
         self.awaits_frame = False
         self._open_camera = open_camera
         self._source = source
         self._captured = captured
         self._timeout_s = timeout_s
-        self._paused = threading.Event()
-        self._next_sequence = 0
-
-    @property
-    def paused(self) -> bool:
-        """Whether the camera is to stay closed."""
-        return self._paused.is_set()
-
-    def pause(self) -> None:
-        """Close the camera, within `POLL_S`, and leave it closed."""
-        self._paused.set()
-
-    def resume(self) -> None:
-        """Open the camera again; a recording begins anew."""
-        self._paused.clear()
 
     def _may_open(self) -> bool:
-        return not self.paused
+        return not self._source.paused.is_set()
 
     def _attempt(self) -> None:
         if self._may_open():
@@ -108,7 +91,7 @@ class Capture(DeviceThread):
             self.device.opened()
             log.info("%s: opened", camera.name)
             self.preparer.begin()
-            first = self._next_sequence
+            first = self._source.counts.read
             for frame, stages in self._frames(camera):
                 # A camera that was opened again goes on counting: a number is there once in a run.
                 self._hand_over(replace(frame, sequence=first + frame.sequence), stages, live=camera.live)
@@ -118,13 +101,15 @@ class Capture(DeviceThread):
     def _frames(self, camera: Camera) -> Iterator[tuple[Frame, StageTimings]]:
         """The camera's frames until we stop or pause; a camera that gives none within the timeout is lost."""
         deadline = time.monotonic() + self._timeout_s
-        while not self._stopping.is_set() and not self.paused:
+        while self._may_go_on():
             stages = StageTimings()
             self.device.begin_call()
             with stages.time("capture"):
                 frame = camera.read(POLL_S)
             self.device.end_call()
             self.awaits_frame = frame is None
+            if self._stopping.is_set():
+                return
             if frame is not None:
                 self.device.status = OK
                 yield frame, stages
@@ -135,11 +120,14 @@ class Capture(DeviceThread):
                     f"{camera.name}: must deliver a frame within {self._timeout_s:g} s, got none"
                 )
 
+    def _may_go_on(self) -> bool:
+        return self._may_open() and not self._stopping.is_set()
+
     def _hand_over(self, frame: Frame, stages: StageTimings, *, live: bool) -> None:
         """Prepare a frame and leave it for inference, unless it can be left out."""
-        self._next_sequence = frame.sequence + 1
         counts = self._source.counts
-        if live and not self.idle_gate.wants(frame.image, frame.captured_at):
+        counts.read = frame.sequence + 1
+        if live and not self._idle_gate.wants(frame.image, frame.captured_at):
             counts.idle += 1
             return
         captured = self.preparer.prepare(frame, stages, live=live)

@@ -15,6 +15,7 @@ class FrameCounts:
     Each number is changed by one thread alone and may be read by any, so there is no lock.
 
     Args:
+        read: frames that the camera gave, left out or not; capture counts them.
         captured: frames that were prepared for the engine; capture counts them.
         replaced: frames whose place a newer one took before the engine was free; capture counts them.
         idle: frames that were left out because nobody was there and nothing changed; capture counts them.
@@ -22,6 +23,7 @@ class FrameCounts:
         delivered: frames that the main loop got; it counts them.
     """
 
+    read: int = 0
     captured: int = 0
     replaced: int = 0
     idle: int = 0

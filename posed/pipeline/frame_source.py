@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from posed.pipeline.counters import FrameCounts
@@ -15,9 +16,13 @@ class FrameSource:
     Any thread may use it: the queue has its own lock, and each count has one thread that changes it.
 
     Args:
+        name: what the camera is called.
         counts: its frames since the start.
         crops: the rotated crops that the main loop requested and inference has not taken yet.
+        paused: set while the camera is to stay closed.
     """
 
+    name: str
     counts: FrameCounts = field(default_factory=FrameCounts)
     crops: RotatedCropQueue = field(default_factory=RotatedCropQueue)
+    paused: threading.Event = field(default_factory=threading.Event)

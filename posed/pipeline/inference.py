@@ -18,6 +18,8 @@ from posed.pipeline.slots import Slots
 class Inference(DeviceThread):
     """Runs the model in a thread of its own, on the frames of all cameras in fair turns.
 
+    A rotated crop counts as a turn of the camera that it is of.
+
     The thread owns the engine, and changes `engine` and its counts of a source; the main loop reads them.
 
     Args:
@@ -67,8 +69,16 @@ class Inference(DeviceThread):
             self.device.begin_call()  # for closing it
             raise
         self.device.end_call()
+        if rotated is not None:
+            self._captured.indebt(source)
         inferred = Inferred(
-            captured.frame, captured.letterbox, outputs, captured.stages, rotated, captured.dark
+            captured.frame,
+            captured.letterbox,
+            outputs,
+            captured.stages,
+            rotated,
+            captured.dark,
+            source.name,
         )
         self._put_when_free(self._inferred, source, inferred)
 

@@ -33,6 +33,7 @@ class Inferred:
         stages: what it has cost: `capture`, `letterbox`, `invoke`, and `turned` if a crop was inferred.
         rotated: of the rotated crop that was inferred as well; None if there was none.
         dark: whether the frame is too dark for its poses to be believed.
+        camera: the name of the camera; empty where there is none.
     """
 
     frame: Frame
@@ -41,3 +42,4 @@ class Inferred:
     stages: StageTimings
     rotated: RotatedInference | None = None
     dark: bool = False
+    camera: str = ""

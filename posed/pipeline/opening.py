@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from posed import camera, engine
 from posed.camera.base import Camera
 from posed.config import Config
 from posed.engine.base import Engine
 from posed.model.pair import Pair
+from posed.pipeline.feed import CameraSetup
 from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.pipeline import Pipeline
+
+CAMERA: Final = "camera"
+"""What the only camera is called."""
 
 
 def pipeline_of(
@@ -28,10 +33,13 @@ def pipeline_of(
         open_engine: another way to an engine than the configured one.
     """
     size = pair.model.size
+    setup = CameraSetup(
+        open_camera or (lambda: camera.open_camera(config.camera, size)),
+        config.camera.timeout_s,
+        IdleGate(config.engine.idle_fps),
+    )
     return Pipeline(
-        open_camera=open_camera or (lambda: camera.open_camera(config.camera, size)),
-        open_engine=open_engine or (lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu)),
-        input_size=size,
-        timeout_s=config.camera.timeout_s,
-        idle_gate=IdleGate(config.engine.idle_fps),
+        {CAMERA: setup},
+        open_engine or (lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu)),
+        size,
     )

@@ -160,6 +160,12 @@ class Scene:
         down = self._detector.falls.down if self._reports_falls else []
         return self._crops.next(people, ended, down, time_s, size)
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether somebody is down, and not yet reported as fallen."""
+        down = self._detector.falls.down if self._reports_falls else []
+        return any(not one.confirmed for one in down)
+
     def clear_falls(self, time_s: float, event: str | None = None) -> list[str]:
         """Somebody looks after a fall, or all of them.
 

@@ -95,13 +95,15 @@ class Life:
         """
         if not self.systemd.listens:
             return
-        starting = STARTING in (pipeline.camera, pipeline.engine)
+        cameras = [feed.status for feed in pipeline.feeds.values()]
+        starting = STARTING in (*cameras, pipeline.engine)
         if not self._ready and (not starting or time.monotonic() - self._began_at > READY_WITHIN_S):
             self._ready = True
             self.systemd.ready()
-        waiting = {"camera": pipeline.camera.why, "engine": pipeline.engine.why, "broker": broker or ""}
-        conditions = [f"waiting for the {part}: {why}" for part, why in waiting.items() if why]
-        if pipeline.paused:
+        waiting = [*(("camera", camera.why) for camera in cameras), ("engine", pipeline.engine.why)]
+        waiting.append(("broker", broker or ""))
+        conditions = [f"waiting for the {part}: {why}" for part, why in waiting if why]
+        if all(feed.paused for feed in pipeline.feeds.values()):
             conditions.append("paused on request")
         self.systemd.status("; ".join([*self._refused, *conditions]), figures())
 

@@ -32,6 +32,7 @@ from posed.mqtt.client import MqttClient
 from posed.mqtt.spool import Spool
 from posed.networks import network_of
 from posed.pipeline.device import DeviceStatus
+from posed.pipeline.feed import Feed
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
 from posed.service.metrics_snapshot import Frames, MetricsSnapshot
@@ -50,7 +51,8 @@ class Parts:
         sender: the device and its run.
         live: the configuration of now.
         pair: the model.
-        pipeline: camera and engine at work.
+        pipeline: cameras and engine at work.
+        feed: the camera.
         scene: the people whom the camera sees.
         spool: keeps the events.
         mqtt: the way to the broker.
@@ -60,6 +62,7 @@ class Parts:
     live: LiveConfig
     pair: Pair
     pipeline: Pipeline
+    feed: Feed
     scene: Scene
     spool: Spool
     mqtt: MqttClient
@@ -101,20 +104,20 @@ class Status:
     @property
     def dropped(self) -> Dropped:
         """Frames and messages that were lost since the start."""
-        return Dropped(camera=self._parts.pipeline.dropped, mqtt=self._parts.mqtt.dropped)
+        return Dropped(camera=self._parts.feed.counts.dropped, mqtt=self._parts.mqtt.dropped)
 
     @property
     def delivers(self) -> bool:
         """Whether the newest frame is of now."""
-        pipeline = self._parts.pipeline
-        works = pipeline.camera.status == "ok" and pipeline.engine.status == "ok"
-        return works and self._parts.scene.figures.are_of_now and not pipeline.paused and not self.stopped
+        parts, feed = self._parts, self._parts.feed
+        works = feed.status.status == "ok" and parts.pipeline.engine.status == "ok"
+        return works and parts.scene.figures.are_of_now and not feed.paused and not self.stopped
 
     @property
     def sees(self) -> bool:
         """Whether what is known of people is of now: a blind camera is no empty room."""
         parts = self._parts
-        return self.delivers and (parts.pipeline.camera_health in {None, "ok"} or bool(parts.scene.people))
+        return self.delivers and (parts.feed.health in {None, "ok"} or bool(parts.scene.people))
 
     def zone_counts(self) -> dict[str, int | None]:
         """By zone, how many people are in it; None while nothing is seen."""
@@ -129,7 +132,7 @@ class Status:
             parts.sender,
             uptime_s=self.uptime_s,
             people=parts.scene.people if self.sees else None,
-            paused=parts.pipeline.paused,
+            paused=parts.feed.paused,
             fps=parts.scene.figures.fps(),
             latency_ms=took.latency_ms if took else None,
             camera=self._camera(),
@@ -197,7 +200,7 @@ class Status:
 
     def recording_start(self) -> RecordingStart:
         """How a recording would begin now."""
-        state, size = self.state(), self._parts.pipeline.frame_size
+        state, size = self.state(), self._parts.feed.frame_size
         settings = self._parts.live.values.items()
         return RecordingStart(
             device=state.device,
@@ -223,10 +226,10 @@ class Status:
         return self._thermometer.read(engine.kind, engine.device) if engine else None
 
     def _camera(self) -> CameraState:
-        pipeline = self._parts.pipeline
-        device = DeviceStatus("waiting", "stopped") if self.stopped else pipeline.camera
+        feed = self._parts.feed
+        device = DeviceStatus("waiting", "stopped") if self.stopped else feed.status
         kind, pitch = self._parts.live.config.camera.kind, self._parts.scene.pitch
-        return camera_state(device, kind, pipeline.frame_size, pipeline.camera_health, pitch)
+        return camera_state(device, kind, feed.frame_size, feed.health, pitch)
 
     def _engine(self) -> EngineState:
         device, engine = self._parts.pipeline.engine, self._parts.pipeline.opened_engine

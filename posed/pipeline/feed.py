@@ -1,0 +1,164 @@
+"""One camera of the pipeline: the thread that captures its frames, and what there is to know of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from posed.camera.base import Camera
+from posed.camera.health import CameraHealth
+from posed.frame import Frame, RotatedCrop
+from posed.pipeline.capture import Capture
+from posed.pipeline.captured import Captured
+from posed.pipeline.counters import FrameCounts
+from posed.pipeline.device import DeviceStatus
+from posed.pipeline.frame_preparer import FramePreparer
+from posed.pipeline.frame_source import FrameSource
+from posed.pipeline.idle_gate import IdleGate
+from posed.pipeline.slots import Slots
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraSetup:
+    """How a camera is opened and read.
+
+    Args:
+        open: opens it; raises CameraLost if it is not there now.
+        timeout_s: after how long without a frame it is opened again, s.
+        idle_gate: which of its frames are processed, where it is live; all of them by default.
+    """
+
+    open: Callable[[], Camera]
+    timeout_s: float
+    idle_gate: IdleGate = field(default_factory=lambda: IdleGate(idle_fps=0))
+
+
+class Feed:
+    """One camera at work.
+
+    Everything here is the main loop's to call; what it reads of the capture thread needs no lock, as that
+    says.
+
+    Args:
+        name: what the camera is called.
+        setup: how it is opened and read.
+        captured: where its newest frame is left for inference.
+        input_size: (width, height) of the model's input, px.
+        hang_s: after how long a wait for the next frame counts as hanging, s.
+
+    Attributes:
+        name: as above.
+        idle_gate: wants to hear how many people were in a frame.
+        capture: the thread that works now; another one took its place if its camera hung.
+        reopened: how often the camera was opened again after it failed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        setup: CameraSetup,
+        captured: Slots[FrameSource, Captured],
+        input_size: tuple[int, int],
+        hang_s: float,
+    ) -> None:
+        self.name = name
+        self.idle_gate = setup.idle_gate
+        self._setup = setup
+        self._captured = captured
+        self._input_size = input_size
+        self._hang_s = hang_s
+        self._source = FrameSource(name)
+        self._left: list[Capture] = []
+        self.capture = self._new_capture()
+
+    def _new_capture(self) -> Capture:
+        return Capture(
+            self._setup.open,
+            source=self._source,
+            captured=self._captured,
+            preparer=FramePreparer(self._input_size),
+            idle_gate=self.idle_gate,
+            timeout_s=self._setup.timeout_s,
+            hang_s=self._hang_s,
+        )
+
+    @property
+    def status(self) -> DeviceStatus:
+        """How the camera does."""
+        return self.capture.device.status
+
+    @property
+    def health(self) -> CameraHealth | None:
+        """What a live camera sees; None before its first frame."""
+        return self.capture.preparer.camera_health
+
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """(width, height) of the newest frame, px; None before the first."""
+        return self.capture.preparer.frame_size
+
+    @property
+    def counts(self) -> FrameCounts:
+        """Its frames since the start."""
+        return self._source.counts
+
+    @property
+    def errors(self) -> int:
+        """How often the camera failed, hung, or could not be opened."""
+        return len(self._left) + sum(capture.device.errors for capture in (*self._left, self.capture))
+
+    @property
+    def reopened(self) -> int:
+        """How often the camera was opened again after that."""
+        return sum(capture.device.reopened for capture in (*self._left, self.capture))
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is nothing to do: a pause, the camera is away, or it has no new frame yet."""
+        return self.capture.awaits_frame or self.status.status != "ok"
+
+    @property
+    def paused(self) -> bool:
+        """Whether the camera is to stay closed."""
+        return self._source.paused.is_set()
+
+    def pause(self) -> None:
+        """Close the camera soon, and leave it closed."""
+        self._source.paused.set()
+
+    def resume(self) -> None:
+        """Open the camera again; a recording begins anew."""
+        self._source.paused.clear()
+
+    def request_crop(self, crop: RotatedCrop, frame: Frame) -> None:
+        """Have a rotated crop of one of the next frames inferred as well; at most once per frame.
+
+        Args:
+            crop: the region, px of the frame, and by how much it is rotated.
+            frame: the newest frame, whose people made the crop worth a request.
+        """
+        self._source.crops.add(crop, frame)
+
+    def hurry(self, *, urgent: bool) -> None:
+        """Have its frames go before those of other cameras, in every second turn of the engine at most."""
+        self._captured.hurry(self._source, urgent=urgent)
+
+    def start(self) -> None:
+        """Open the camera, in the background."""
+        self.capture.start()
+
+    @property
+    def left_behind(self) -> int:
+        """How many threads of it hang in its library, each beyond help."""
+        return sum(not capture.join(0) for capture in self._left)
+
+    def leave_behind(self) -> None:
+        """Open the camera in a new thread, where the one that has it hangs."""
+        log.error("camera %s: hangs; its thread is left behind, and it is opened in a new one", self.name)
+        self.capture.ask_to_stop()
+        self._left.append(self.capture)
+        self.capture = self._new_capture()
+        self.capture.start()
