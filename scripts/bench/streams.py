@@ -1,0 +1,156 @@
+"""Measures what video streams cost: four of a real RTSP server, 720p at 25 frames per second.
+
+A row is a codec and how many frames per second of each stream are taken; every frame has to be decoded, since
+the next one builds on it, and one that nobody takes is not converted. CPU is that of the process that reads,
+in percent of one core for each stream; the server is another process. The streams show drawn people with a
+sensor's noise, at 2 Mbit/s, with a keyframe every two seconds and no B-frames, as cameras send them. The last
+rows are the same cameras' sub-streams, 640x360.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from posed.camera.base import Camera
+from posed.camera.video import open_video
+from posed.config import CameraConfig
+from posed.synthetic.scene import Scene
+from scripts.bench.options import seconds
+from scripts.ports import free_port
+
+FPS = 25
+STREAMS = 4
+SIZES = ((1280, 720), (640, 360))
+KBIT_PER_S = {(1280, 720): 2000, (640, 360): 600}
+ENCODERS = {"h264": "libx264", "h265": "libx265"}
+NOISE = 4.0
+"""Standard deviation of the noise, of 255."""
+
+TAKEN_PER_S = (25, 10, 0)
+SERVER = Path(__file__).parents[1] / "standins" / "rtsp_server.py"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A codec, the streams' size, and how many frames per second of each are taken."""
+
+    codec: str
+    size: tuple[int, int]
+    taken_per_s: int
+
+
+def main() -> int:
+    """Print the table."""
+    options = parse_options()
+    rows = [Row(codec, size, taken) for size in SIZES for codec in ENCODERS for taken in TAKEN_PER_S]
+    with tempfile.TemporaryDirectory(prefix="posed-bench-") as name:
+        files = {
+            (codec, size): film(Path(name), codec, size, options.seconds + 10)
+            for codec in ENCODERS
+            for size in SIZES
+        }
+        print(
+            f"{STREAMS} streams, {FPS} frames per second each, {os.cpu_count()} cores; {options.seconds:g} s"
+        )
+        print("codec   size       taken per s   CPU % of a core per stream   ms per frame")
+        for row in rows:
+            with serving([files[row.codec, row.size]] * STREAMS) as urls:
+                share = cpu_share(urls, row.taken_per_s, options.seconds)
+            size = "x".join(map(str, row.size))
+            cost = f"{100 * share:28.1f} {1000 * share / FPS:14.2f}"
+            print(f"{row.codec:7s} {size:10s} {row.taken_per_s:11d} {cost}", flush=True)
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/python bench.streams",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seconds", type=seconds, default=15, help="for each row (default 15)")
+    return parser.parse_args()
+
+
+def film(folder: Path, codec: str, size: tuple[int, int], length_s: float) -> Path:
+    """Drawn people as a camera would send them."""
+    path, scene, random = folder / f"{size[0]}.{codec}.mkv", Scene(7, size), np.random.default_rng(0)
+    noise = [random.normal(0, NOISE, (size[1], size[0], 3)) for _ in range(5)]
+    options = {
+        "preset": "veryfast",
+        "tune": "zerolatency",
+        "g": str(2 * FPS),
+    }
+    with av.open(path, "w") as container:
+        stream = container.add_stream(ENCODERS[codec], FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.bit_rate = 1000 * KBIT_PER_S[size]
+        for number in range(round(length_s * FPS)):
+            # A picture every fifth frame, since they take long to draw; the noise is new in each.
+            if number % 5 == 0:
+                image = scene.render(number / FPS).image.astype(np.float32)
+            noisy = np.clip(image + noise[number % 5], 0, 255).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noisy, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@contextmanager
+def serving(files: Sequence[Path]) -> Iterator[list[str]]:
+    """The URLs of files that an RTSP server has."""
+    port = free_port()
+    command = ["/usr/bin/python3", str(SERVER), str(port), *map(str, files)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        try:
+            assert server.stdout is not None
+            if not server.stdout.readline():
+                raise SystemExit("bench.streams: the RTSP server does not start")
+            yield [f"rtsp://127.0.0.1:{port}/{number}" for number in range(len(files))]
+        finally:
+            server.kill()
+
+
+def cpu_share(urls: Sequence[str], taken_per_s: int, length_s: float) -> float:
+    """CPU time of a stream, as a share of one core."""
+    cameras = [open_video(CameraConfig(kind="video", source=url)) for url in urls]
+    stopping = threading.Event()
+    readers = [threading.Thread(target=take, args=(camera, taken_per_s, stopping)) for camera in cameras]
+    for reader in readers:
+        reader.start()
+    time.sleep(1)
+    began, began_at = time.process_time(), time.monotonic()
+    time.sleep(length_s)
+    share = (time.process_time() - began) / (time.monotonic() - began_at) / len(cameras)
+    stopping.set()
+    for reader, camera in zip(readers, cameras, strict=True):
+        reader.join()
+        camera.__exit__(None, None, None)
+    return share
+
+
+def take(camera: Camera, per_s: int, stopping: threading.Event) -> None:
+    """Take so many frames per second of a camera."""
+    next_at = time.monotonic()
+    while not stopping.is_set():
+        if per_s:
+            camera.read(0.5)
+        next_at = max(time.monotonic(), next_at + 1 / (per_s or 1)) if per_s < FPS else time.monotonic()
+        stopping.wait(next_at - time.monotonic())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
