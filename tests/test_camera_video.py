@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import struct
 import threading
@@ -524,6 +525,27 @@ def test_a_slow_reader_of_a_live_source_gets_only_the_newest_frame(server: Mjpeg
         frame = read_live(camera)
     assert number_of(frame.image) == 100
     assert frame.sequence == 1
+
+
+def test_no_more_frames_are_read_of_a_live_source_than_asked_for(server: MjpegServer) -> None:
+    with opened(server, fps=10) as camera:
+        sending = threading.Thread(target=lambda: [server.send(number % 200) for number in paced(1.0)])
+        sending.start()
+        frames = []
+        while sending.is_alive():
+            if (frame := camera.read(0.05)) is not None:
+                frames.append(frame)
+    assert 3 <= len(frames) <= 13
+
+
+def paced(length_s: float) -> Iterator[int]:
+    """Counts, a hundred times a second."""
+    until = time.monotonic() + length_s
+    for number in itertools.count():
+        if time.monotonic() > until:
+            return
+        yield number
+        time.sleep(0.01)
 
 
 def test_no_live_frame_is_read_twice(server: MjpegServer) -> None:

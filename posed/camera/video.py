@@ -24,6 +24,7 @@ from posed.camera.playback_clock import PlaybackClock
 from posed.camera.url import UrlSource, public_name
 from posed.errors import CameraEnded, CameraError, CameraLost
 from posed.paths import expanded
+from posed.timing import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,7 +153,7 @@ class LiveVideo:
     """A device or URL, drained by a thread of its own.
 
     A library's calls may hang for longer than any timeout; then the thread is left behind, and goes when the
-    call returns. A frame that nobody takes is decoded and not converted.
+    call returns. A frame that nobody takes, or that is beyond `fps`, is decoded and not converted.
 
     Args:
         config: the section `camera`.
@@ -170,6 +171,8 @@ class LiveVideo:
         self._timeout_s = config.timeout_s
         self._maker = FrameMaker(config.rotate, config.mirror)
         self._open_source = open_source
+        # Two, so that frames which come at this very rate, now early and now late, are all taken.
+        self._rate = RateLimiter(at_once=2, per_s=config.fps)
         self._changed = threading.Condition()
         self._newest: Grabbed | None = None
         self._opened = False
@@ -188,18 +191,24 @@ class LiveVideo:
                 raise self._lost or CameraLost(f"{self.name}: opening hangs for over {wait_s:g} s")
 
     def read(self, wait_s: float) -> Frame | None:
-        """The newest frame that was not read yet, or None if none came within `wait_s` seconds.
+        """The newest frame that was not read yet, or None if none is due within `wait_s` seconds.
 
         Raises:
             CameraLost: the source dropped, or gave nothing for `timeout_s`.
         """
+        until = time.monotonic() + wait_s
+        time.sleep(min(self._rate.wait_s, wait_s))
+        if self._rate.wait_s:
+            return None
         with self._changed:
-            self._changed.wait_for(lambda: self._newest is not None or self._lost is not None, wait_s)
+            rest_s = until - time.monotonic()
+            self._changed.wait_for(lambda: self._newest is not None or self._lost is not None, rest_s)
             newest, self._newest = self._newest, None
             if newest is None:
                 if self._lost is not None:
                     raise self._lost
                 return None
+        self._rate.grants()
         return self._maker.make(newest.to_rgb(), newest.captured_at)
 
     def _drain(self) -> None:

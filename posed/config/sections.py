@@ -72,8 +72,8 @@ class CameraConfig(Section):
     camera scales them to suit the model, and other cameras keep their own size."""
 
     fps: float = Field(default=30, ge=1, le=240)
-    """The camera is asked for this many frames per second, and the URL of a still picture so often; video
-    files keep their own rate."""
+    """The camera is asked for this many frames per second, and no more are taken where it gives more; the URL
+    of a still picture is asked so often; video files keep their own rate."""
 
     rotate: Literal[0, 90, 180, 270] = 0
     """The picture is turned clockwise by this many degrees, after the turn that a video or picture itself
