@@ -451,8 +451,9 @@ def test_a_camera_that_hangs_is_given_up_and_freed_later(
         opened()
     assert not isinstance(error.value, CameraLost), "only a new process helps"
     assert str(error.value) == "Pi camera 0: must have closed to be opened again, but closing it hangs"
+    [closing] = [thread for thread in threading.enumerate() if thread.name == "close Pi camera 0"]
     hardware.healthy.set()
-    picamera._closing[0].join(5)
+    closing.join(5)
     with opened():
         assert hardware.devices[-1].started
 

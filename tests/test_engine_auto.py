@@ -56,6 +56,11 @@ def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
+def is_looking() -> bool:
+    """Whether a thread looks for the Edge TPU."""
+    return "edgetpu" in {thread.name for thread in threading.enumerate()}
+
+
 @pytest.fixture
 def library() -> str:
     return str(built().path)
@@ -123,12 +128,11 @@ def test_auto_returns_to_the_edge_tpu_between_two_frames_once_it_is_back(
 def test_a_device_that_came_back_unused_is_let_go_of(
     plain: Model, compiled: Model, library: str, cache: Path, device: Path
 ) -> None:
-    with open_engine(AUTO, plain, compiled, library=library, cache=cache) as engine:
+    with open_engine(AUTO, plain, compiled, library=library, cache=cache):
         device.touch()
-        eventually(lambda: engine._found is not None, 20)
+        eventually(lambda: not is_looking(), 20)
     lines = device.with_name("log").read_text().splitlines()
     assert lines[-1] == "destroy"
-    assert [thread.name for thread in threading.enumerate() if thread.name == "edgetpu"] == []
 
 
 def test_an_edge_tpu_that_can_never_work_is_looked_for_no_more(
@@ -139,8 +143,8 @@ def test_an_edge_tpu_that_can_never_work_is_looked_for_no_more(
 
     cpu = open_cpu(plain, 1, "away")
     caplog.clear()
-    with FallbackEngine(cpu, refuse, Backoff(0.01, 0.01, lambda: 1.0)) as engine:
-        eventually(lambda: not engine._thread.is_alive())
+    with FallbackEngine(cpu, refuse, Backoff(0.01, 0.01, lambda: 1.0)):
+        eventually(lambda: not is_looking())
     assert caplog.messages == ["the Edge TPU is not looked for any more: they do not fit together"]
 
 
