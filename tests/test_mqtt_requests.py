@@ -61,7 +61,7 @@ class Clock:
         return self.now_s
 
 
-class MainLoopCalls:
+class Asker:
     """Requests with one verb, and what they publish."""
 
     def __init__(self) -> None:
@@ -86,41 +86,41 @@ class MainLoopCalls:
 
 
 @pytest.fixture
-def desk() -> MainLoopCalls:
-    return MainLoopCalls()
+def asker() -> Asker:
+    return Asker()
 
 
 # What is answered
 
 
-def test_an_answer_that_the_broker_does_not_take_is_at_least_named(desk):
-    desk.broker.max_bytes = 110
-    response = desk.ask("greet", b'{"transaction": "abc", "name": "%s"}' % (b"x" * 100))
+def test_an_answer_that_the_broker_does_not_take_is_at_least_named(asker):
+    asker.broker.max_bytes = 110
+    response = asker.ask("greet", b'{"transaction": "abc", "name": "%s"}' % (b"x" * 100))
     assert (response["transaction"], response["status"]) == ("abc", "error")
     assert response["error"] == "ok, but the answer is larger than the broker takes"
 
 
-def test_a_request_is_answered_with_its_transaction_and_data(desk):
-    response = desk.ask("greet", b'{"transaction": "abc", "name": "you"}')
+def test_a_request_is_answered_with_its_transaction_and_data(asker):
+    response = asker.ask("greet", b'{"transaction": "abc", "name": "you"}')
     assert response == {"transaction": "abc", "status": "ok", "data": {"event": "hello you"}}
 
 
-def test_the_answer_goes_to_the_topic_of_its_verb_with_qos_1(desk):
-    desk.ask("greet")
-    (message,) = desk.broker.messages
+def test_the_answer_goes_to_the_topic_of_its_verb_with_qos_1(asker):
+    asker.ask("greet")
+    (message,) = asker.broker.messages
     assert (message.topic, message.qos) == ("posed/test/response/greet", 1)
 
 
-def test_a_request_without_transaction_is_answered_without(desk):
-    assert desk.ask("greet", b"{}") == {"status": "ok", "data": {"event": "hello nobody"}}
+def test_a_request_without_transaction_is_answered_without(asker):
+    assert asker.ask("greet", b"{}") == {"status": "ok", "data": {"event": "hello nobody"}}
 
 
-def test_an_empty_payload_asks_without_arguments(desk):
-    assert desk.ask("greet") == {"status": "ok", "data": {"event": "hello nobody"}}
+def test_an_empty_payload_asks_without_arguments(asker):
+    assert asker.ask("greet") == {"status": "ok", "data": {"event": "hello nobody"}}
 
 
-def test_what_the_verb_objects_to_is_answered(desk):
-    response = desk.ask("greet", b'{"transaction": "abc", "name": "stranger"}')
+def test_what_the_verb_objects_to_is_answered(asker):
+    response = asker.ask("greet", b'{"transaction": "abc", "name": "stranger"}')
     assert response == {
         "transaction": "abc",
         "status": "error",
@@ -128,12 +128,12 @@ def test_what_the_verb_objects_to_is_answered(desk):
     }
 
 
-def test_every_error_of_posed_is_an_answer(desk):
-    assert desk.ask("greet", b'{"times": 0}') == {"status": "error", "error": "times: must be at least 1"}
+def test_every_error_of_posed_is_an_answer(asker):
+    assert asker.ask("greet", b'{"times": 0}') == {"status": "error", "error": "times: must be at least 1"}
 
 
-def test_an_unknown_verb_is_answered_with_those_there_are(desk):
-    response = desk.ask("explode", b'{"transaction": "abc"}')
+def test_an_unknown_verb_is_answered_with_those_there_are(asker):
+    response = asker.ask("explode", b'{"transaction": "abc"}')
     assert response["error"] == "request: must be one of greet, got 'explode'"
     assert response["transaction"] == "abc"
 
@@ -163,23 +163,23 @@ def test_an_unknown_verb_is_answered_with_those_there_are(desk):
         (b'{"a":' * 10000 + b"1" + b"}" * 10000, "request: nested too deeply"),
     ],
 )
-def test_what_is_no_such_request_is_answered_with_the_reason(desk, payload, error):
-    assert desk.ask("greet", payload) == {"status": "error", "error": error}
+def test_what_is_no_such_request_is_answered_with_the_reason(asker, payload, error):
+    assert asker.ask("greet", payload) == {"status": "error", "error": error}
 
 
-def test_a_transaction_comes_back_with_wrong_arguments_too(desk):
-    assert desk.ask("greet", b'{"name": 1, "transaction": "abc"}')["transaction"] == "abc"
+def test_a_transaction_comes_back_with_wrong_arguments_too(asker):
+    assert asker.ask("greet", b'{"name": 1, "transaction": "abc"}')["transaction"] == "abc"
 
 
-def test_a_long_reason_is_cut(desk):
-    response = desk.ask("greet", b'{"%s": 1}' % (b"x" * 60000))
+def test_a_long_reason_is_cut(asker):
+    response = asker.ask("greet", b'{"%s": 1}' % (b"x" * 60000))
     assert len(response["error"]) == 300
 
 
-def test_requests_are_answered_in_their_order(desk):
+def test_requests_are_answered_in_their_order(asker):
     for number in range(3):
-        desk.receive("greet", b'{"name": "%d"}' % number)
-    assert [response["data"]["event"] for response in desk.serve()] == ["hello 0", "hello 1", "hello 2"]
+        asker.receive("greet", b'{"name": "%d"}' % number)
+    assert [response["data"]["event"] for response in asker.serve()] == ["hello 0", "hello 1", "hello 2"]
 
 
 def test_every_request_of_the_contract_has_a_schema():
@@ -193,59 +193,59 @@ def test_every_request_of_the_contract_has_a_schema():
 # What is dropped
 
 
-def test_a_retained_request_is_ignored(desk, caplog):
-    desk.receive("greet", retained=True)
-    assert desk.serve() == []
+def test_a_retained_request_is_ignored(asker, caplog):
+    asker.receive("greet", retained=True)
+    assert asker.serve() == []
     assert "request 'greet' dropped: it is retained, and would come again" in caplog.text
 
 
 @pytest.mark.parametrize("verb", ["", "Greet", "a b", "a/b", "gr\x00eet", "x" * 33, "+", "#", "ß"])
-def test_what_cannot_be_a_verb_is_dropped(desk, caplog, verb):
-    desk.receive(verb)
-    assert desk.serve() == []
+def test_what_cannot_be_a_verb_is_dropped(asker, caplog, verb):
+    asker.receive(verb)
+    assert asker.serve() == []
     assert "no verb looks like this" in caplog.text
 
 
-def test_the_largest_payload_is_answered_and_a_larger_one_dropped(desk, caplog):
+def test_the_largest_payload_is_answered_and_a_larger_one_dropped(asker, caplog):
     largest = b'{"name": "%s"}' % (b"x" * (MAX_BYTES - 12))
     assert len(largest) == MAX_BYTES
-    assert desk.ask("greet", largest)["status"] == "ok"
-    desk.receive("greet", largest + b" ")
-    assert desk.serve() == []
+    assert asker.ask("greet", largest)["status"] == "ok"
+    asker.receive("greet", largest + b" ")
+    assert asker.serve() == []
     assert f"must be at most {MAX_BYTES} bytes, got {MAX_BYTES + 1}" in caplog.text
 
 
-def test_a_flood_is_dropped_beyond_so_many_at_once(desk, caplog):
+def test_a_flood_is_dropped_beyond_so_many_at_once(asker, caplog):
     for _ in range(1000):
-        desk.receive("greet")
-    assert len(desk.serve()) == MAX_AT_ONCE
+        asker.receive("greet")
+    assert len(asker.serve()) == MAX_AT_ONCE
     assert "more than 10 requests per second" in caplog.text
 
 
-def test_after_a_flood_so_many_per_second_are_answered(desk):
+def test_after_a_flood_so_many_per_second_are_answered(asker):
     for _ in range(1000):
-        desk.receive("greet")
-    desk.serve()
-    desk.clock.now_s += 0.5
+        asker.receive("greet")
+    asker.serve()
+    asker.clock.now_s += 0.5
     for _ in range(1000):
-        desk.receive("greet")
-    assert len(desk.serve()) == 5
+        asker.receive("greet")
+    assert len(asker.serve()) == 5
 
 
-def test_only_so_many_wait_for_a_loop_that_is_busy(desk, caplog):
+def test_only_so_many_wait_for_a_loop_that_is_busy(asker, caplog):
     for _ in range(100):
-        desk.clock.now_s += 1
-        desk.receive("greet")
-    assert len(desk.serve()) == MAX_WAITING
+        asker.clock.now_s += 1
+        asker.receive("greet")
+    assert len(asker.serve()) == MAX_WAITING
     assert f"{MAX_WAITING} are waiting already" in caplog.text
 
 
-def test_warnings_come_once_a_minute_with_how_many_there_were(desk, caplog):
+def test_warnings_come_once_a_minute_with_how_many_there_were(asker, caplog):
     for _ in range(1000):
-        desk.receive("+")
+        asker.receive("+")
     assert len(caplog.records) == 1
-    desk.clock.now_s += 60
-    desk.receive("+")
+    asker.clock.now_s += 60
+    asker.receive("+")
     assert [record.getMessage() for record in caplog.records] == [
         "request '+' dropped: no verb looks like this",
         "request '+' dropped: no verb looks like this (and 999 more before)",
@@ -271,8 +271,8 @@ MANY = settings(max_examples=500, deadline=None, database=None)
 
 def _holds(payload: bytes) -> None:
     """Any payload has an answer, which the contract allows and which can be published."""
-    desk = MainLoopCalls()
-    response = desk.ask("greet", payload)
+    asker = Asker()
+    response = asker.ask("greet", payload)
     assert response["status"] in {"ok", "error"}
     assert ("data" in response) != ("error" in response)
 
@@ -298,10 +298,10 @@ def test_any_damaged_json_has_an_answer(payload, place, length, damage):
 @MANY
 @given(st.text(max_size=50), st.booleans())
 def test_any_topic_is_answered_below_our_own_or_dropped(verb, retained):
-    desk = MainLoopCalls()
-    desk.receive(verb, retained=retained)
-    desk.serve()
-    for topic in desk.broker.topics():
+    asker = Asker()
+    asker.receive(verb, retained=retained)
+    asker.serve()
+    for topic in asker.broker.topics():
         base, _, answered = topic.rpartition("/")
         assert base == "posed/test/response"
         assert answered == verb

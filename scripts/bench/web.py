@@ -45,8 +45,8 @@ RATES: Final = (30, 0)
 
 
 @dataclass(frozen=True)
-class MetricsSnapshot:
-    """Of one count of viewers.
+class Cost:
+    """What so many viewers cost.
 
     Args:
         fps: frames that were processed, per second.
@@ -117,7 +117,7 @@ def measure(options: argparse.Namespace) -> int:
             on_processed=count,
             environment={"STATE_DIRECTORY": folder},
         )
-        figures: dict[int, list[MetricsSnapshot]] = {viewers: [] for viewers in VIEWERS}
+        costs: dict[int, list[Cost]] = {viewers: [] for viewers in VIEWERS}
 
         def rounds() -> None:
             viewers = Viewers(f"http://127.0.0.1:{config.web.port}")
@@ -129,21 +129,21 @@ def measure(options: argparse.Namespace) -> int:
                     for number in VIEWERS:
                         viewers.be(number)
                         time.sleep(SETTLE_S)
-                        before, seen = processed, viewers.be(number)
+                        before, received = processed, viewers.be(number)
                         began, cpu_began = time.monotonic(), time.process_time()
                         time.sleep(options.seconds)
                         took_s, cpu_s = time.monotonic() - began, time.process_time() - cpu_began
-                        shown = (viewers.be(number) - seen) / took_s / max(1, number)
+                        shown = (viewers.be(number) - received) / took_s / max(1, number)
                         done = max(1, processed - before)
-                        figures[number].append(MetricsSnapshot(done / took_s, 1000 * cpu_s / done, shown))
+                        costs[number].append(Cost(done / took_s, 1000 * cpu_s / done, shown))
             finally:
                 viewers.stop()
                 daemon.stop()
 
         threading.Thread(target=rounds).start()
         daemon.run()
-    print_rows(options, figures)
-    return 0 if all(len(one) == options.rounds for one in figures.values()) else 1
+    print_rows(options, costs)
+    return 0 if all(len(one) == options.rounds for one in costs.values()) else 1
 
 
 class Viewers:
@@ -162,7 +162,7 @@ class Viewers:
         )
 
     def be(self, count: int) -> int:
-        """From now on there are so many; returns how many frames all of them have seen until now."""
+        """From now on there are so many; returns how many frames all of them have received until now."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(count, file=self._process.stdin, flush=True)
@@ -174,36 +174,36 @@ class Viewers:
 
 
 async def view(url: str) -> int:
-    """Be as many viewers as each line of standard input says; prints how many frames were seen before."""
+    """Be as many viewers as each line of standard input says; prints how many frames were received before."""
     os.nice(10)
-    seen, looking = 0, list[asyncio.Task[None]]()
+    received, watching = 0, list[asyncio.Task[None]]()
 
-    async def look(client: aiohttp.ClientSession) -> None:
-        nonlocal seen
+    async def watch(client: aiohttp.ClientSession) -> None:
+        nonlocal received
         with suppress(ConnectionError):  # the daemon ends first
             socket = await client.ws_connect(f"{url}/live", origin=url)
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.BINARY:
-                    seen += 1
+                    received += 1
                     await socket.send_str("next")
 
     async with aiohttp.ClientSession() as client:
         while count := await asyncio.to_thread(sys.stdin.readline):
-            print(seen, flush=True)
-            for one in looking[int(count) :]:
+            print(received, flush=True)
+            for one in watching[int(count) :]:
                 one.cancel()
-            looking = looking[: int(count)]
-            looking += [asyncio.create_task(look(client)) for _ in range(int(count) - len(looking))]
+            watching = watching[: int(count)]
+            watching += [asyncio.create_task(watch(client)) for _ in range(int(count) - len(watching))]
     return 0
 
 
-def print_rows(options: argparse.Namespace, figures: dict[int, list[MetricsSnapshot]]) -> None:
+def print_rows(options: argparse.Namespace, costs: dict[int, list[Cost]]) -> None:
     """The mean of all rounds; ratios within a round, since machines have moods."""
     engine = f"stand-in {HOLD_MS} ms" if options.engine == "edgetpu" else "CPU"
     camera = f"{options.measure:g} fps" if options.measure else "unlimited"
-    for viewers, rows in figures.items():
+    for viewers, rows in costs.items():
         fps = fmean(one.fps for one in rows)
-        ratio = fmean(one.fps / alone.fps for one, alone in zip(rows, figures[0], strict=True))
+        ratio = fmean(one.fps / alone.fps for one, alone in zip(rows, costs[0], strict=True))
         cpu_ms, shown = fmean(one.cpu_ms for one in rows), fmean(one.shown for one in rows)
         print(
             f"{engine:13}  {camera:9}  {viewers:7d}   {fps:8.1f}   {ratio:16.3f}   "
