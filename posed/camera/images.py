@@ -207,18 +207,18 @@ class Images:
     Args:
         config: the section `camera`.
         paths: the pictures in the order of showing, at least one.
-        pace: the clock to play by.
+        clock: the clock to play by.
     """
 
     live = False
 
     def __init__(
-        self, config: CameraConfig, paths: Sequence[Path], pace: PlaybackClock | None = None
+        self, config: CameraConfig, paths: Sequence[Path], clock: PlaybackClock | None = None
     ) -> None:
         self.name = f"camera {config.source}"
         self._config = config
         self._paths = paths
-        self._pace = pace or PlaybackClock()
+        self._clock = clock or PlaybackClock()
         self._maker = FrameMaker(config.rotate, config.mirror)
         self._next = 0
         self._shown = 0
@@ -232,11 +232,11 @@ class Images:
             CameraError: not one of them can be read.
         """
         time_s = self._shown / self._config.fps
-        if self._config.realtime and not self._pace.wait_for(time_s, wait_s):
+        if self._config.realtime and not self._clock.wait_for(time_s, wait_s):
             return None
         image = self._next_image()
         self._shown += 1
-        captured_at = self._pace.due_at(time_s) if self._config.realtime else self._pace.clock()
+        captured_at = self._clock.due_at(time_s) if self._config.realtime else self._clock.clock()
         return self._maker.make(image, captured_at, time_s)
 
     def _next_image(self) -> Image:

@@ -364,18 +364,18 @@ class VideoFile:
 
     Args:
         config: the section `camera`.
-        pace: the clock to play by.
+        clock: the clock to play by.
 
     Raises:
         CameraError: the file is missing or no video.
     """
 
-    def __init__(self, config: CameraConfig, pace: PlaybackClock | None = None) -> None:
+    def __init__(self, config: CameraConfig, clock: PlaybackClock | None = None) -> None:
         self.name = f"camera {config.source}"
         self.live = config.realtime
         self._config = config
         self._path = expanded(config.source).absolute()
-        self._pace = pace or PlaybackClock()
+        self._clock = clock or PlaybackClock()
         self._maker = FrameMaker(config.rotate, config.mirror)
         self._play = self._start()
         self._time_s = self._play.step_s
@@ -415,18 +415,18 @@ class VideoFile:
         if not self._waiting:
             self._advance()
         if self._config.realtime:
-            if not self._pace.wait_for(self._time_s, wait_s):
+            if not self._clock.wait_for(self._time_s, wait_s):
                 return None
             self._skip_to_newest()
         self._waiting = False
         return self._maker.make(self._play.picture(), self._captured_at(), self._time_s)
 
     def _captured_at(self) -> float:
-        return self._pace.due_at(self._time_s) if self._config.realtime else self._pace.clock()
+        return self._clock.due_at(self._time_s) if self._config.realtime else self._clock.clock()
 
     def _skip_to_newest(self) -> None:
-        now = self._pace.clock()
-        while self._pace.due_at(self._time_s + self._play.usual_step_s) <= now:
+        now = self._clock.clock()
+        while self._clock.due_at(self._time_s + self._play.usual_step_s) <= now:
             self._advance()
 
     def _advance(self) -> None:

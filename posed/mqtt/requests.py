@@ -79,7 +79,7 @@ class Requests:
         self.verbs = verbs
         self._topics = topics
         self._waiting: deque[tuple[str, bytes]] = deque()
-        self._allowance = RateLimiter(MAX_AT_ONCE, MAX_PER_S, clock)
+        self._limiter = RateLimiter(MAX_AT_ONCE, MAX_PER_S, clock)
         self._warn = Throttled(log, WARN_EVERY_S, clock)
 
     def receive(self, message: Received) -> None:
@@ -137,7 +137,7 @@ class Requests:
             return "no verb looks like this"
         if len(message.payload) > MAX_BYTES:
             return f"must be at most {MAX_BYTES} bytes, got {len(message.payload)}"
-        if not self._allowance.grants():
+        if not self._limiter.grants():
             return f"more than {MAX_PER_S:g} requests per second"
         if len(self._waiting) >= MAX_WAITING:
             return f"{MAX_WAITING} are waiting already"

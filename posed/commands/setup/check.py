@@ -42,10 +42,10 @@ def try_broker(config: MqttConfig, password: str | None, timeout_s: float = CONN
         NotReached: the broker cannot be reached, or refuses the connection.
         ConfigError: the authority's certificate cannot be used.
     """
-    with broker_session(config, password, timeout_s) as visit:
-        retained = visit.retained(f"{config.topic}/+/availability")
+    with broker_session(config, password, timeout_s) as session:
+        retained = session.retained(f"{config.topic}/+/availability")
     online = frozenset(topic.split("/")[-2] for topic, payload in retained.items() if payload == ONLINE)
-    return Reached(visit.version, online)
+    return Reached(session.version, online)
 
 
 def try_camera(config: CameraConfig) -> str:
