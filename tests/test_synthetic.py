@@ -163,12 +163,12 @@ def test_keypoints_lie_on_the_drawn_body(name: str, heading: float) -> None:
     view = View.of((400, 400), 450, np.array([0.0, 1.2, 4.0]), 5)
     painter = Painter(image, view, Light((0, 0), 0.9, 0))
     painter.people([Body.of(Build())], placed(ACTIONS[name].channels(0.3), heading), [MARKED])
-    seen = painter.seen()[0]
+    painted = painter.painted_people()[0]
 
-    assert seen.in_frame.all()
+    assert painted.in_frame.all()
     grown = np.pad(image[..., 1] > 60, 2)
-    for index in np.flatnonzero(~seen.self_hidden):
-        y, x = np.rint(seen.points[index]).astype(int) + 2
+    for index in np.flatnonzero(~painted.self_hidden):
+        y, x = np.rint(painted.points[index]).astype(int) + 2
         assert grown[y - 2 : y + 3, x - 2 : x + 3].any(), KEYPOINTS[index]
 
 
@@ -202,12 +202,12 @@ def test_the_area_of_a_person_is_what_the_picture_shows_of_it() -> None:
     view = View.of((400, 400), 450, np.array([0.0, 1.2, 4.0]), 5)
     painter = Painter(image, view, Light((0, 0), 0.9, 0))
     painter.people([Body.of(Build())], placed(ACTIONS["stand"].channels(0.3), 20), [MARKED])
-    whole = painter.seen()[0].area_px
+    whole = painter.painted_people()[0].area_px
     painted = (image[..., 1] > 60).sum()
 
     assert abs(whole - painted) < 0.05 * painted
     painter.hide_behind(np.array([[0, 0], [400, 0], [400, 200], [0, 200]]), (1, 1, 1))
-    assert 0.3 * whole < painter.seen()[0].area_px < 0.7 * whole
+    assert 0.3 * whole < painter.painted_people()[0].area_px < 0.7 * whole
 
 
 def test_the_back_of_a_chair_hides_who_sits_before_it() -> None:

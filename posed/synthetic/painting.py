@@ -243,7 +243,7 @@ def _fixed(points: Floats) -> Fixed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class PaintedPerson:
     """What a picture shows of one person.
 
     Args:
@@ -341,7 +341,7 @@ class Painter:
                 self._seated(self._figures[index], chair)
         self._apply_shade()
 
-    def seen(self) -> list[Seen]:
+    def painted_people(self) -> list[PaintedPerson]:
         """What the picture shows of each, in the order they were given."""
         if not self._figures:
             return []
@@ -360,7 +360,7 @@ class Painter:
         free = own | (labels == 0)
         areas = self._areas_px()
         return [
-            Seen(
+            PaintedPerson(
                 points[index, :, ::-1].copy(),
                 in_frame[index],
                 free[index],

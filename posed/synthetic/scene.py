@@ -24,7 +24,7 @@ from posed.synthetic.figure import (
     stand_on_ground,
     within_limits,
 )
-from posed.synthetic.painting import Chair, Colour, Light, Look, Painter, Seen, View
+from posed.synthetic.painting import Chair, Colour, Light, Look, PaintedPerson, Painter, View
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,8 +237,8 @@ def random_still(
     painter.people(bodies, placed, [random_look(rng) for _ in names], chairs)
     if rng.random() < (0.05 if tame else 0.15):
         _foreground(rng, painter, size)
-    seen = painter.seen()
-    truth = [_person(index + 1, seen[index], postures[index], names[index]) for index in range(count)]
+    painted = painter.painted_people()
+    truth = [_person(index + 1, painted[index], postures[index], names[index]) for index in range(count)]
     return Rendered(
         lens.apply(painter.image, noise), [person for person in truth if _inside(person.box, size)]
     )
@@ -281,17 +281,17 @@ def _foreground(rng: np.random.Generator, painter: Painter, size: tuple[int, int
     )
 
 
-def _person(number: int, seen: Seen, posture: Posture, action: str) -> RenderedPerson:
-    clear = seen.in_frame & seen.free
+def _person(number: int, painted: PaintedPerson, posture: Posture, action: str) -> RenderedPerson:
+    clear = painted.in_frame & painted.free
     return RenderedPerson(
         number,
-        seen.points,
-        clear & ~seen.self_hidden,
-        clear & seen.self_hidden,
-        seen.area_px,
+        painted.points,
+        clear & ~painted.self_hidden,
+        clear & painted.self_hidden,
+        painted.area_px,
         posture,
         action,
-        seen.box,
+        painted.box,
     )
 
 
@@ -502,8 +502,8 @@ class Scene:
             looks, chairs = [performer.look for performer in cast], [performer.chair for performer in cast]
             painter.people(bodies, placed, looks, chairs)
         truth = [
-            _person(performer.part.id, seen, moment.posture, moment.action)
-            for performer, moment, seen in zip(cast, moments, painter.seen(), strict=True)
+            _person(performer.part.id, painted, moment.posture, moment.action)
+            for performer, moment, painted in zip(cast, moments, painter.painted_people(), strict=True)
         ]
         image = self._lens.apply(painter.image, noise)
         return Rendered(image, [person for person in truth if _inside(person.box, self.size)])
