@@ -111,13 +111,13 @@ class Site:
         return self.visit(work)
 
     @asynccontextmanager
-    async def look(self, client: aiohttp.ClientSession, **options: Any) -> AsyncIterator[RotatedCrop]:
+    async def view(self, client: aiohttp.ClientSession, **options: Any) -> AsyncIterator[Viewer]:
         """The WebSocket, as the page opens it."""
         async with client.ws_connect("/live", **({"origin": self.url} | options)) as socket_:
-            yield RotatedCrop(self, socket_)
+            yield Viewer(self, socket_)
 
 
-class RotatedCrop:
+class Viewer:
     """A viewer."""
 
     def __init__(self, site: Site, socket_: aiohttp.ClientWebSocketResponse) -> None:

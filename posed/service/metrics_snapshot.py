@@ -10,7 +10,7 @@ from msgspec import Struct
 from posed.messages.structs import State
 from posed.pipeline.counters import Counters
 
-METRICS_SNAPSHOT: Final = "figures"
+METRICS_SNAPSHOT: Final = "metrics_snapshot"
 """The web server asks the main loop for a snapshot with this name; it is no verb over MQTT."""
 
 Frames = Literal["ok", "paused", "stopped"]

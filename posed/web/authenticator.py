@@ -97,7 +97,7 @@ class Authenticator:
         self._cookie = f"posed_{config.port}"  # browsers send cookies to every port of a host
         self._names = {"localhost", *config.names} | (set() if config.is_local else own_names())
         self._takes_any_address = not config.is_local
-        self._visits = {"document", "iframe"} if config.frame_ancestors else {"document"}
+        self._destinations = {"document", "iframe"} if config.frame_ancestors else {"document"}
         self._ask = ask
         self._clock = clock
         self._tries: OrderedDict[tuple[str, Way], RateLimiter] = OrderedDict()
@@ -105,7 +105,7 @@ class Authenticator:
     @property
     def middleware(self) -> Middleware:
         """The application's first middleware, which checks each request."""
-        return self._guarded
+        return self._authenticate
 
     async def login(self, request: web.Request) -> web.StreamResponse:
         """Take the token from the form."""
@@ -117,7 +117,7 @@ class Authenticator:
         return self._welcome("/") if refusal is None else refusal
 
     @web.middleware
-    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if problem := self._problem(request):
             return web.Response(status=403, text=f"{problem}\n")
         if not self._token or request.path == LOGIN or request.path.startswith(STATIC):
@@ -146,7 +146,7 @@ class Authenticator:
             return "Origin: must be there"
         if origin is not None and _netloc_of(origin) != host.lower():
             return "Origin: must be this page"
-        if _is_foreign(request) and not self._is_visit(request):
+        if _is_foreign(request) and not self._is_navigation(request):
             return "Sec-Fetch-Site: must be this page"
         return None
 
@@ -159,12 +159,12 @@ class Authenticator:
             return name in self._names
         return self._takes_any_address or address.is_loopback or name in self._names
 
-    def _is_visit(self, request: web.Request) -> bool:
+    def _is_navigation(self, request: web.Request) -> bool:
         """Whether a link or a frame opens the page, which shows nothing to whoever made the link or frame."""
         return (
             request.method == "GET"
             and request.headers.get("Sec-Fetch-Mode") == "navigate"
-            and request.headers.get("Sec-Fetch-Dest") in self._visits
+            and request.headers.get("Sec-Fetch-Dest") in self._destinations
         )
 
     def _try(self, request: web.Request, way: Way, given: str) -> web.Response | None:
@@ -172,25 +172,25 @@ class Authenticator:
 
         Ask `is None`: to aiohttp before 3.12 every answer is an empty mapping, and so false.
         """
-        allowance = self._allowance_of(request.remote or "", way)
-        if (wait_s := math.ceil(allowance.wait_s)) > 0:
+        limiter = self._limiter_of(request.remote or "", way)
+        if (wait_s := math.ceil(limiter.wait_s)) > 0:
             refusal = self._ask(request, 429, f"Too many wrong tokens: wait {wait_s} s.")
             refusal.headers[hdrs.RETRY_AFTER] = str(wait_s)
             return refusal
         if hmac.compare_digest(given.encode(errors="replace"), self._token) and self._token:
             return None
-        allowance.grants()
+        limiter.grants()
         _warn.warning(f"live view: a wrong token from {request.remote}")
         return self._ask(request, 401, "That is not the token.")
 
-    def _allowance_of(self, remote: str, way: Way) -> RateLimiter:
-        """What an address has left."""
+    def _limiter_of(self, remote: str, way: Way) -> RateLimiter:
+        """What limits the tries of an address."""
         key = owner_of(remote), way
-        allowance = self._tries.pop(key, None) or RateLimiter(TRIES_AT_ONCE, TRIES_PER_S)
-        self._tries[key] = allowance
+        limiter = self._tries.pop(key, None) or RateLimiter(TRIES_AT_ONCE, TRIES_PER_S)
+        self._tries[key] = limiter
         if len(self._tries) > _MOST_COUNTED:
             self._tries.popitem(last=False)
-        return allowance
+        return limiter
 
     def _welcome(self, to: str) -> web.Response:
         """Send the browser on to a page, with the cookie; the token is in no address any more."""

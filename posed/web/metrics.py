@@ -77,18 +77,18 @@ class Metrics:
         """Count an event that was reported."""
         self._events[kind].inc()
 
-    def exposition(self, figures: MetricsSnapshot, accept: str) -> tuple[bytes, str]:
+    def exposition(self, snapshot: MetricsSnapshot, accept: str) -> tuple[bytes, str]:
         """Everything, for Prometheus.
 
         Args:
-            figures: the present state of the daemon.
+            snapshot: the present state of the daemon.
             accept: the request's header of that name: which formats are understood.
 
         Returns:
             The text, and which format it is in.
         """
         registry = CollectorRegistry()
-        registry.register(_Scrape(self._collectors, figures))
+        registry.register(_Scrape(self._collectors, snapshot))
         encoder, kind = choose_encoder(accept)
         return encoder(registry), kind
 
@@ -96,22 +96,22 @@ class Metrics:
 class _Scrape:
     """What was counted, and what is read off the daemon, as a collector of the client library."""
 
-    def __init__(self, counting: Sequence[Collector], figures: MetricsSnapshot) -> None:
+    def __init__(self, counting: Sequence[Collector], snapshot: MetricsSnapshot) -> None:
         self._counting = counting
-        self._figures = figures
+        self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
         for metric in (metric for counting in self._counting for metric in counting.collect()):
             # When counting began is known: process_start_time_seconds.
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
-        yield from _infos(self._figures)
-        yield from _counted(self._figures)
-        yield from _measured(self._figures)
+        yield from _infos(self._snapshot)
+        yield from _counted(self._snapshot)
+        yield from _measured(self._snapshot)
 
 
-def _infos(figures: MetricsSnapshot) -> Iterator[Metric]:
-    state = figures.state
+def _infos(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    state = snapshot.state
     yield _gauge(
         "posed_build_info",
         "What runs; always 1.",
@@ -130,8 +130,8 @@ def _infos(figures: MetricsSnapshot) -> Iterator[Metric]:
     )
 
 
-def _counted(figures: MetricsSnapshot) -> Iterator[Metric]:
-    state, counters = figures.state, figures.counters
+def _counted(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    state, counters = snapshot.state, snapshot.counters
     yield _counter(
         "posed_frames_dropped",
         "Frames that were not processed: replaced by a newer one before the engine was free, lost with the "
@@ -158,7 +158,7 @@ def _counted(figures: MetricsSnapshot) -> Iterator[Metric]:
     reconnects: dict[tuple[str, ...], float | None] = {
         (part,): count for part, count in counters.reopened.items()
     }
-    reconnects["broker",] = max(0, figures.broker_connections - 1)
+    reconnects["broker",] = max(0, snapshot.broker_connections - 1)
     yield _counter(
         "posed_reconnects",
         "How often camera or engine was opened again after a failure, and the broker connected to again.",
@@ -167,12 +167,12 @@ def _counted(figures: MetricsSnapshot) -> Iterator[Metric]:
     )
 
 
-def _measured(figures: MetricsSnapshot) -> Iterator[Metric]:
-    state = figures.state
+def _measured(snapshot: MetricsSnapshot) -> Iterator[Metric]:
+    state = snapshot.state
     up: Samples = {
         ("camera",): state.camera.status == "ok",
         ("engine",): state.engine.status == "ok",
-        ("broker",): figures.broker_connected,
+        ("broker",): snapshot.broker_connected,
     }
     yield _gauge("posed_up", "Whether camera, engine and broker are there.", up, "part")
     yield _gauge("posed_paused", "Whether the camera is closed on request.", {(): state.paused})
@@ -182,17 +182,17 @@ def _measured(figures: MetricsSnapshot) -> Iterator[Metric]:
     yield _gauge(
         "posed_zone_people",
         "People in a zone; nothing while that is unknown.",
-        {(zone,): count for zone, count in figures.zones.items()},
+        {(zone,): count for zone, count in snapshot.zones.items()},
         "zone",
     )
-    yield _gauge("posed_falls", "Falls that are not over.", {(): figures.falls})
+    yield _gauge("posed_falls", "Falls that are not over.", {(): snapshot.falls})
     yield _gauge("posed_spool_events", "Events that wait for the broker.", {(): state.spool.events})
     yield _gauge(
         "posed_spool_durable",
         "Whether the waiting events would survive a power cut.",
         {(): state.spool.durable},
     )
-    temperatures: Samples = {("engine",): state.engine.temperature_c, ("processor",): figures.processor_c}
+    temperatures: Samples = {("engine",): state.engine.temperature_c, ("processor",): snapshot.processor_c}
     yield _gauge(
         "posed_temperature_celsius", "Temperature of the engine and the processor.", temperatures, "sensor"
     )
@@ -201,13 +201,13 @@ def _measured(figures: MetricsSnapshot) -> Iterator[Metric]:
 Samples = Mapping[tuple[str, ...], float | None]
 
 
-def _gauge(name: str, said: str, samples: Samples, *labels: str) -> Metric:
+def _gauge(name: str, documentation: str, samples: Samples, *labels: str) -> Metric:
     """A value for each set of labels; one that is not known is left out."""
-    return _filled(GaugeMetricFamily(name, said, labels=labels), samples)
+    return _filled(GaugeMetricFamily(name, documentation, labels=labels), samples)
 
 
-def _counter(name: str, said: str, samples: Samples, *labels: str) -> Metric:
-    return _filled(CounterMetricFamily(name, said, labels=labels), samples)
+def _counter(name: str, documentation: str, samples: Samples, *labels: str) -> Metric:
+    return _filled(CounterMetricFamily(name, documentation, labels=labels), samples)
 
 
 def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
@@ -225,24 +225,24 @@ class Healthz(Struct, frozen=True):
     fps: float
 
 
-def routes(metrics: Metrics, desk: MainLoopCalls) -> Sequence[web.AbstractRouteDef]:
+def routes(metrics: Metrics, calls: MainLoopCalls) -> Sequence[web.AbstractRouteDef]:
     """The routes that programs ask for."""
 
-    async def figures() -> MetricsSnapshot:
-        answer = await desk.ask(METRICS_SNAPSHOT)
+    async def snapshot() -> MetricsSnapshot:
+        answer = await calls.ask(METRICS_SNAPSHOT)
         assert isinstance(answer.data, MetricsSnapshot)
         return answer.data
 
     async def show(request: web.Request) -> web.Response:
         try:
-            text, kind = metrics.exposition(await figures(), request.headers.get(hdrs.ACCEPT, ""))
+            text, kind = metrics.exposition(await snapshot(), request.headers.get(hdrs.ACCEPT, ""))
         except BusyError as error:
             return web.Response(status=503, text=f"{error}\n")
         return web.Response(body=text, headers={hdrs.CONTENT_TYPE: kind})
 
     async def judge(_request: web.Request) -> web.Response:
         try:
-            now = await figures()
+            now = await snapshot()
         except BusyError as error:
             health = Healthz("stopped", [str(error)], 0.0)
         else:

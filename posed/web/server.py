@@ -28,7 +28,7 @@ from posed.web import metrics, pages, zones
 from posed.web.authenticator import LOGIN, Authenticator, Handler, headers_of
 from posed.web.connection import Connection, Limits, add_headers, in_time
 from posed.web.main_loop_calls import MainLoopCalls
-from posed.web.stream import Seen, Stream
+from posed.web.stream import ShownFrame, Stream
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +72,10 @@ class WebServer:
         self._config = config.web
         self._state = state
         self._answer = answer
-        self.desk = MainLoopCalls()
+        self.calls = MainLoopCalls()
         self.stream = Stream(config)
         self.metrics = metrics.Metrics()
-        self._guard = Authenticator(config.web, pages.ask_for_token)
+        self._authenticator = Authenticator(config.web, pages.ask_for_token)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self.limits = Limits()
@@ -95,7 +95,7 @@ class WebServer:
         """A frame was processed, and these people are in it; costs next to nothing while nobody looks."""
         published_at = time.monotonic() - stages.wall_s.get("look", 0.0)
         self.metrics.count_frame(published_at - frame.captured_at, stages.wall_s)
-        self.stream.show(Seen(frame, people, stages.wall_s, keypoint_threshold))
+        self.stream.show(ShownFrame(frame, people, stages.wall_s, keypoint_threshold))
 
     def report(self, event: EventMessage) -> None:
         """Something happened."""
@@ -103,8 +103,8 @@ class WebServer:
         self.stream.report(event)
 
     def serve(self) -> None:
-        """Answer requests, and tell viewers how the daemon does; the main loop calls this often."""
-        answered = self.desk.serve(self._answer)
+        """Answer requests, and show viewers how the daemon does; the main loop calls this often."""
+        answered = self.calls.serve(self._answer)
         self.stream.refresh(self._state, at_once=answered)
 
     def leave(self) -> None:
@@ -145,16 +145,16 @@ class WebServer:
         host, port = self._config.host, self._config.port
         where = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
-        said = ""
+        warned_of = ""
         assert runner.server is not None
         connection = partial(Connection, runner.server, [], self.limits)
         while not self._stopping.is_set():
             try:
                 self._server = await self._loop.create_server(connection, host, port)
             except OSError as error:
-                if said != str(error):
+                if warned_of != str(error):
                     log.warning("live view: waiting for %s: %s", where, os.strerror(error.errno or 0))
-                said = str(error)
+                warned_of = str(error)
             else:
                 log.info("live view: %s", where)
                 self.listening = True
@@ -165,7 +165,7 @@ class WebServer:
 
     def _app(self) -> web.Application:
         app = web.Application(
-            middlewares=[in_time, self._guard.middleware, _without_bugs], client_max_size=MAX_BYTES
+            middlewares=[in_time, self._authenticator.middleware, _without_bugs], client_max_size=MAX_BYTES
         )
         app.on_response_prepare.append(partial(add_headers, headers_of(self._config)))
         app.add_routes(self._routes())
@@ -175,10 +175,10 @@ class WebServer:
         """Everything that is served; all of it behind the authenticator."""
         return [
             *pages.routes(),
-            web.post(LOGIN, self._guard.login),
+            web.post(LOGIN, self._authenticator.login),
             web.get("/live", self.stream.serve),
-            web.post("/zones", zones.handler(self.desk)),
-            *metrics.routes(self.metrics, self.desk),
+            web.post("/zones", zones.handler(self.calls)),
+            *metrics.routes(self.metrics, self.calls),
         ]
 
 

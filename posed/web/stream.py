@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import cv2
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -34,8 +34,6 @@ from posed.timing import NotBefore
 
 log = logging.getLogger(__name__)
 
-Pictures = Literal["off", "skeleton", "blurred", "full"]
-
 SHORTEST_S: Final = 0.045
 """Two frames that are shown are at least this far apart, s: 20 per second are smooth, and of a camera's 30
 every other one is shown."""
@@ -51,7 +49,7 @@ travels."""
 
 MOST_VIEWERS: Final = 32
 LAST_EVENTS: Final = 20
-"""A new viewer is told this many of the latest events."""
+"""A new viewer gets this many of the latest events."""
 
 _MOST_TEXTS: Final = 50
 """At most this many texts may wait for a viewer; one with more is too slow, and is disconnected."""
@@ -66,14 +64,14 @@ _HEARTBEAT_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class ShownFrame:
     """A frame that was processed.
 
     Args:
         frame: whose image nobody changes any more.
         people: the people in the frame.
         stages_s: how long each stage took, in the order of the frame's way, s.
-        keypoint_threshold: keypoints scored below are not seen, 0-1.
+        keypoint_threshold: keypoints scored below are not shown, 0-1.
     """
 
     frame: Frame
@@ -100,7 +98,7 @@ class Stream:
     """
 
     def __init__(self, config: Config) -> None:
-        self._pictures: Pictures = config.privacy.pictures
+        self._pictures = config.privacy.pictures
         self._hello = encode(
             {
                 "type": "hello",
@@ -115,7 +113,7 @@ class Stream:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._viewers: list[_Viewer] = []
         self._wanted = False
-        self._newest: Seen | None = None
+        self._newest: ShownFrame | None = None
         self._fresh = asyncio.Event()
         self._next_frame = NotBefore()
         self._next_state = NotBefore()
@@ -130,11 +128,11 @@ class Stream:
 
     # From the main loop
 
-    def show(self, seen: Seen) -> None:
+    def show(self, shown: ShownFrame) -> None:
         """Hand a frame over, if anybody waits for one."""
         if self._wanted and self._next_frame.take(SHORTEST_S):
             self._wanted = False
-            self._call(self._take, seen)
+            self._call(self._take, shown)
 
     def refresh(self, state: Callable[[], State], *, at_once: bool) -> None:
         """Say how the daemon does, if anybody looks and it is time."""
@@ -160,9 +158,9 @@ class Stream:
         while True:
             await self._fresh.wait()
             self._fresh.clear()
-            seen, self._newest = self._newest, None
-            if seen is not None and self._is_waited_for():
-                message = await self._loop.run_in_executor(self._encoder, self._encode, seen)
+            shown, self._newest = self._newest, None
+            if shown is not None and self._is_waited_for():
+                message = await self._loop.run_in_executor(self._encoder, self._encode, shown)
                 for viewer in self._viewers:
                     viewer.offer(message)
             self._wanted = self._is_waited_for()
@@ -212,8 +210,8 @@ class Stream:
     def _is_waited_for(self) -> bool:
         return any(viewer.credit for viewer in self._viewers)
 
-    def _take(self, seen: Seen) -> None:
-        self._newest = seen
+    def _take(self, shown: ShownFrame) -> None:
+        self._newest = shown
         self._fresh.set()
 
     def _keep(self, text: str) -> None:
@@ -226,28 +224,28 @@ class Stream:
 
     # In the encoder's thread
 
-    def _encode(self, seen: Seen) -> bytes:
+    def _encode(self, shown: ShownFrame) -> bytes:
         self.encoded += 1
-        frame, threshold = seen.frame, seen.keypoint_threshold
+        frame, threshold = shown.frame, shown.keypoint_threshold
         height, width, _ = frame.image.shape
         about = encode(
             FrameMessage(
                 frame.sequence,
                 rfc3339(frame.time),
                 Size(width, height),
-                {stage: round(1000 * took_s, 2) for stage, took_s in seen.stages_s.items()},
-                tracked_messages(seen.people, threshold),
+                {stage: round(1000 * took_s, 2) for stage, took_s in shown.stages_s.items()},
+                tracked_messages(shown.people, threshold),
             )
         )
-        return len(about).to_bytes(4, "big") + about + self._picture(seen)
+        return len(about).to_bytes(4, "big") + about + self._picture(shown)
 
-    def _picture(self, seen: Seen) -> bytes:
+    def _picture(self, shown: ShownFrame) -> bytes:
         """The JPEG; empty where the figures alone are shown, which the page draws."""
         shows = self._pictures
         if shows == "off" or shows == "skeleton":  # noqa: PLR1714 - mypy narrows by nothing else
             return b""
-        poses = [tracked.person.pose for tracked in seen.people]
-        return jpeg(_reduced(background(seen.frame.image, poses, shows, seen.keypoint_threshold)))
+        poses = [tracked.person.pose for tracked in shown.people]
+        return jpeg(_reduced(background(shown.frame.image, poses, shows, shown.keypoint_threshold)))
 
 
 class _Viewer:

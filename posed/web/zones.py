@@ -19,7 +19,7 @@ class Drawn(Struct, frozen=True, forbid_unknown_fields=True):
     zones: dict[str, Any]
 
 
-def handler(desk: MainLoopCalls) -> Handler:
+def handler(calls: MainLoopCalls) -> Handler:
     """Takes zones, for now and after restarts, with the page's own answer: `Response` of `set`."""
 
     async def take(request: web.Request) -> web.Response:
@@ -31,7 +31,7 @@ def handler(desk: MainLoopCalls) -> Handler:
             return web.Response(status=400, text=f"{error}\n")
         wanted = {"settings": {"people.zones": drawn.zones}, "persist": True}
         try:
-            response = await desk.ask("set", encode(wanted))
+            response = await calls.ask("set", encode(wanted))
         except BusyError as error:
             return web.Response(status=503, text=f"{error}\n")
         status = 200 if response.status == "ok" else 422
