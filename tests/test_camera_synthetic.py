@@ -1,4 +1,4 @@
-"""The synthetic camera: pace, orientation and truth."""
+"""The synthetic camera: rate, orientation and truth."""
 
 from __future__ import annotations
 

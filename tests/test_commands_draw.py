@@ -85,15 +85,15 @@ def around(point: np.ndarray) -> tuple[slice, slice]:
     return slice(max(0, y - 6), y + 7), slice(max(0, x - 6), x + 7)
 
 
-def observed(number: int, x: float) -> TrackedPerson:
+def tracked(number: int, x: float) -> TrackedPerson:
     pose = Pose(person((120, x), 180), np.full(17, 0.9), 0.9)
     return TrackedPerson(Person(number, pose, np.ones(17, bool), True, 180, pose), "standing", 1.0, ())
 
 
 def test_a_person_keeps_the_colour():
     blank = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    alone = draw_people(blank, [observed(4, 80)], {}, 0.2)
-    beside = draw_people(blank, [observed(3, 240), observed(4, 80)], {}, 0.2)
+    alone = draw_people(blank, [tracked(4, 80)], {}, 0.2)
+    beside = draw_people(blank, [tracked(3, 240), tracked(4, 80)], {}, 0.2)
     assert np.array_equal(alone[:, :120], beside[:, :120])
     assert not blank.any()
 

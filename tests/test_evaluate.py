@@ -22,7 +22,7 @@ from posed.pipeline.scene import Scene
 from scripts.evaluate.clips import Clip, FootageError, Frames, frames_at, read_footage, video_facts
 from scripts.evaluate.inferences import PoseFinder
 from scripts.evaluate.play import Played, config_for, play
-from scripts.evaluate.score import Bounds, Score, score_of, told_at
+from scripts.evaluate.score import Bounds, Score, reported_at, score_of
 
 COLUMNS = "file,use,label,fall_start_s,activities,resting,note"
 
@@ -87,7 +87,7 @@ def test_the_group_is_the_source_and_the_label(tmp_path):
         ("a.mp4,try,no_fall,,Walking,,", "activities: must be `Walking 0-2.6; …`, got 'Walking'"),
     ],
 )
-def test_a_wrong_row_is_told_with_its_line(tmp_path, row, message):
+def test_a_wrong_row_is_reported_with_its_line(tmp_path, row, message):
     folder = manifest(tmp_path, "a.mp4,try,no_fall,,,,", row)
     with pytest.raises(FootageError) as caught:
         read_footage(folder)
@@ -182,7 +182,7 @@ def test_a_mirrored_frame_is_the_other_way_round(video):
     assert mirrored[24, 8, 0] > 90 > plain[24, 8, 0]
 
 
-def test_a_frame_behind_the_end_is_told(video):
+def test_a_frame_behind_the_end_is_reported(video):
     with pytest.raises(FootageError, match=r"grey\.avi: frame 9 cannot be read$"):
         Frames(video).at(9)
 
@@ -205,32 +205,32 @@ def test_without_a_resting_place_settings_stay():
 # Scores
 
 
-def test_a_fall_told_after_it_began_counts():
-    played = Played(clip("fall_chair", 3.0), fall_at(14.5), ids={1, 2}, frames=100, turned=20)
+def test_a_fall_reported_after_it_began_counts():
+    played = Played(clip("fall_chair", 3.0), fall_at(14.5), ids={1, 2}, frames=100, crops=20)
     score = score_of([played])
-    assert (score.falls, score.told, score.others, score.false, score.early) == (1, 1, 0, 0, 0)
-    assert (score.delays_s, score.ids, score.frames, score.turned) == ((11.5,), (2,), 100, 20)
+    assert (score.falls, score.reported, score.others, score.false, score.early) == (1, 1, 0, 0, 0)
+    assert (score.delays_s, score.ids, score.frames, score.crops) == ((11.5,), (2,), 100, 20)
 
 
-def test_a_fall_told_before_it_began_is_early():
+def test_a_fall_reported_before_it_began_is_early():
     played = Played(clip("fall_chair", 3.0), fall_at(2.0))
-    assert told_at(played) is None
-    assert (score_of([played]).told, score_of([played]).early) == (0, 1)
+    assert reported_at(played) is None
+    assert (score_of([played]).reported, score_of([played]).early) == (0, 1)
 
 
-def test_a_fall_told_again_is_early_and_counts_once():
+def test_a_fall_reported_again_is_early_and_counts_once():
     score = score_of([Played(clip("fall_chair", 3.0), fall_at(2.0, 14.0, 20.0))])
-    assert (score.told, score.early, score.delays_s) == (1, 2, (11.0,))
+    assert (score.reported, score.early, score.delays_s) == (1, 2, (11.0,))
 
 
-def test_a_fall_told_of_nobody_who_falls_is_false():
+def test_a_fall_reported_of_nobody_who_falls_is_false():
     score = score_of([Played(clip(), fall_at(4.0, 8.0)), Played(clip(), [])])
     assert (score.falls, score.others, score.false, score.early) == (0, 2, 1, 0)
 
 
 def test_other_events_are_no_falls():
-    told = [(1.0, Occurrence("entered", 1.0)), (4.0, Occurrence("fall_cleared", 4.0))]
-    assert Played(clip(), told).falls == []
+    reported = [(1.0, Occurrence("entered", 1.0)), (4.0, Occurrence("fall_cleared", 4.0))]
+    assert Played(clip(), reported).falls == []
 
 
 def test_frames_of_who_lies_are_added_up():
@@ -240,8 +240,8 @@ def test_frames_of_who_lies_are_added_up():
 
 @pytest.fixture
 def score() -> Score:
-    """Two falls missed, and three told that were none."""
-    falls = [Played(clip("fall", 3.0), fall_at(*[14.0] * told)) for told in (0, 0, 1)]
+    """Two falls missed, and three reported that were none."""
+    falls = [Played(clip("fall", 3.0), fall_at(*[14.0] * reported)) for reported in (0, 0, 1)]
     return score_of([*falls, *[Played(clip(), fall_at(4.0))] * 3])
 
 
@@ -250,7 +250,7 @@ def test_figures_within_the_bounds_are_no_problem(score, bounds):
     assert bounds.problems(score) == []
 
 
-def test_figures_out_of_bounds_are_told(score):
+def test_figures_out_of_bounds_are_reported(score):
     assert Bounds(1, 2).problems(score) == [
         "falls missed: must be at most 1, got 2",
         "other clips with a fall: must be at most 2, got 3",
@@ -260,8 +260,10 @@ def test_figures_out_of_bounds_are_told(score):
 # Played as the daemon plays
 
 
-def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> list[tuple[float, Occurrence]]:
-    """Events that a recording gives, with the times at which they were told, s from its beginning."""
+def reported_by_posed(
+    video: Path, model: Path, config: Config, folder: Path
+) -> list[tuple[float, Occurrence]]:
+    """Events that a recording gives, with the times at which they were reported, s from its beginning."""
     source = CameraConfig(kind="video", source=str(video), realtime=False)
     pair = load_pair(str(model))
     pipeline = Pipeline(
@@ -269,21 +271,21 @@ def told_by_posed(video: Path, model: Path, config: Config, folder: Path) -> lis
         lambda: engine.open_engine(EngineConfig(kind="cpu", threads=1), pair.cpu, pair.edgetpu),
         pair.model.size,
     )
-    told: list[tuple[float, Occurrence]] = []
+    reported: list[tuple[float, Occurrence]] = []
     now_s, first_s = 0.0, None
 
-    def tell(event: Occurrence) -> str:
-        told.append((now_s, event))
-        return str(len(told))
+    def report(event: Occurrence) -> str:
+        reported.append((now_s, event))
+        return str(len(reported))
 
-    scene = Scene(config, MemoryJournal(tell), folder / "pitch.json")
+    scene = Scene(config, MemoryJournal(report), folder / "pitch.json")
     pipeline.start()
     try:
         while True:
             try:
                 inferred = pipeline.next(0.1)
             except CameraEnded:
-                return told
+                return reported
             if inferred is None:
                 continue
             frame = inferred.frame
@@ -302,17 +304,17 @@ def test_a_clip_tells_what_the_daemon_tells(tmp_path, shared):
     if not footage.is_dir():
         pytest.skip("needs ../shared/footage, which is not there")
     model = shared / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
-    # Somebody walks in and falls within 6 s; told soon, so that those are enough.
+    # Somebody walks in and falls within 6 s; reported soon, so that those are enough.
     short = beginning(footage / "urfd_dm_fall-04-cam0.mp4", 6, tmp_path / "short.avi")
     config = Config()
     config = config.model_copy(update={"people": config.people.model_copy(update={"fall_confirm_s": 2})})
     one = Clip(short, "try", "fall_chair", 2.4, (), ())
     with PoseFinder(str(model), config.decode) as network:
         played = play(one, network, config, 15, tmp_path / "cache")
-    told = told_by_posed(short, model, config, tmp_path)
-    assert [event.type for _, event in played.told] == [event.type for _, event in told]
-    assert [at for at, _ in played.told] == pytest.approx([at for at, _ in told], abs=1e-3)
-    assert "fall" in [event.type for _, event in told]
+    reported = reported_by_posed(short, model, config, tmp_path)
+    assert [event.type for _, event in played.reported] == [event.type for _, event in reported]
+    assert [at for at, _ in played.reported] == pytest.approx([at for at, _ in reported], abs=1e-3)
+    assert "fall" in [event.type for _, event in reported]
 
 
 def beginning(video: Path, seconds: float, path: Path) -> Path:

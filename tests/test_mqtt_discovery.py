@@ -1,4 +1,4 @@
-"""What is announced when, and taken back: the steps, their pace, and what is kept in mind."""
+"""What is announced when, and taken back: the steps, when they go out, and what is remembered."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_another_name_of_the_device_clears_all_that_the_old_one_had():
     assert {topic for topic, _ in cleared} == {DEVICE, *BESIDE}
 
 
-# Their pace
+# When they go out
 
 
 class Run:
@@ -93,7 +93,7 @@ class Run:
     def __init__(self, file: Path) -> None:
         self.now_s = 50.0
         self.broker = FakeBroker()
-        self.announcer = DiscoveryPublisher(file, self.broker, lambda: self.now_s)
+        self.publisher = DiscoveryPublisher(file, self.broker, lambda: self.now_s)
 
     @property
     def sent(self) -> list[tuple[str, bytes]]:
@@ -103,7 +103,7 @@ class Run:
     def settle(self) -> None:
         """Answer everything, and let all waits pass."""
         for _ in range(40):
-            self.announcer.step()
+            self.publisher.step()
             self.broker.answer()
             self.now_s += 1
 
@@ -115,11 +115,11 @@ def file(tmp_path: Path) -> Path:
 
 def test_only_a_few_are_on_the_way_at_a_time(file):
     run = Run(file)
-    run.announcer.announce(announced(**SINGLE), BESIDE)
-    run.announcer.step()
+    run.publisher.announce(announced(**SINGLE), BESIDE)
+    run.publisher.step()
     assert len(run.sent) == 8
     run.broker.answer()
-    run.announcer.step()
+    run.publisher.step()
     assert len(run.sent) == 16
     run.settle()
     assert set(run.broker.topics()) == set(announced(**SINGLE))
@@ -131,12 +131,12 @@ def test_what_is_too_large_is_left_out_and_the_rest_announced(file):
     messages = announced(**SINGLE)
     sizes = {topic: len(message.encoded()) for topic, message in messages.items()}
     run.broker.max_bytes = max(sizes.values()) - 1
-    run.announcer.announce(messages, BESIDE)
+    run.publisher.announce(messages, BESIDE)
     run.settle()
     assert set(run.broker.topics()) == {topic for topic, size in sizes.items() if size < max(sizes.values())}
     run.broker.messages.clear()
     run.broker.max_bytes = None
-    run.announcer.again()
+    run.publisher.again()
     run.settle()
     assert set(run.broker.topics()) == set(messages)
 
@@ -144,23 +144,23 @@ def test_what_is_too_large_is_left_out_and_the_rest_announced(file):
 def test_what_is_not_taken_waits(file):
     run = Run(file)
     run.broker.full = True
-    run.announcer.announce(announced(), BESIDE)
-    run.announcer.step()
+    run.publisher.announce(announced(), BESIDE)
+    run.publisher.step()
     run.broker.full = False
-    run.announcer.step()
+    run.publisher.step()
     assert run.broker.topics() == [DEVICE]
 
 
 def test_home_assistant_gets_a_moment_to_let_go_before_entities_come_again(file):
     run = Run(file)
-    run.announcer.announce(announced(), BESIDE)
+    run.publisher.announce(announced(), BESIDE)
     run.settle()
     run.broker.messages.clear()
-    run.announcer.announce(announced(**SINGLE), BESIDE)
-    run.announcer.step()
+    run.publisher.announce(announced(**SINGLE), BESIDE)
+    run.publisher.step()
     assert run.sent == [(DEVICE, MIGRATE)]
     run.now_s += 1
-    run.announcer.step()
+    run.publisher.step()
     assert len(run.sent) == 1
     run.settle()
     assert run.sent[1] == (DEVICE, b"")
@@ -169,18 +169,18 @@ def test_home_assistant_gets_a_moment_to_let_go_before_entities_come_again(file)
 
 def test_again_sends_all_of_it_again(file):
     run = Run(file)
-    run.announcer.announce(announced(), BESIDE)
+    run.publisher.announce(announced(), BESIDE)
     run.settle()
-    run.announcer.again()
+    run.publisher.again()
     run.settle()
     assert run.broker.topics() == [DEVICE, DEVICE]
 
 
 def test_what_was_gone_again_before_the_broker_had_answered_is_taken_back(file):
     run = Run(file)
-    run.announcer.announce(announced(**ZONE), BESIDE)
-    run.announcer.step()
-    run.announcer.announce(announced(), BESIDE - {"posed/hall/zones/bed"})
+    run.publisher.announce(announced(**ZONE), BESIDE)
+    run.publisher.step()
+    run.publisher.announce(announced(), BESIDE - {"posed/hall/zones/bed"})
     run.settle()
     assert ("posed/hall/zones/bed", b"") in run.sent
     assert set(json.loads(file.read_text())) == {DEVICE, "posed/hall/state"}
@@ -188,10 +188,10 @@ def test_what_was_gone_again_before_the_broker_had_answered_is_taken_back(file):
 
 def test_a_connection_before_it_is_known_what_there_is_takes_nothing_back(file):
     first = Run(file)
-    first.announcer.announce(announced(), BESIDE)
+    first.publisher.announce(announced(), BESIDE)
     first.settle()
     second = Run(file)
-    second.announcer.again()
+    second.publisher.again()
     second.settle()
     assert second.sent == []
 
@@ -201,15 +201,15 @@ def test_a_connection_before_it_is_known_what_there_is_takes_nothing_back(file):
 
 def test_the_next_run_takes_back_what_it_does_not_have(file):
     first = Run(file)
-    first.announcer.announce(announced(**ZONE), BESIDE)
+    first.publisher.announce(announced(**ZONE), BESIDE)
     first.settle()
     second = Run(file)
-    second.announcer.announce(announced(), {"posed/hall/state"})
+    second.publisher.announce(announced(), {"posed/hall/state"})
     second.settle()
     assert json.loads(second.sent[0][1])["components"]["zone_bed_people"] == {"platform": "sensor"}
     assert second.sent[1:] == [("posed/hall/zones/bed", b"")]
     third = Run(file)
-    third.announcer.announce(announced(), {"posed/hall/state"})
+    third.publisher.announce(announced(), {"posed/hall/state"})
     third.settle()
     assert "zone_bed_people" not in json.loads(third.sent[0][1])["components"]
     assert len(third.sent) == 1
@@ -217,10 +217,10 @@ def test_the_next_run_takes_back_what_it_does_not_have(file):
 
 def test_the_next_run_takes_back_what_one_that_ended_halfway_announced(file):
     first = Run(file)
-    first.announcer.announce(announced(**SINGLE), BESIDE)
-    first.announcer.step()
+    first.publisher.announce(announced(**SINGLE), BESIDE)
+    first.publisher.step()
     second = Run(file)
-    second.announcer.announce(announced(), BESIDE)
+    second.publisher.announce(announced(), BESIDE)
     second.settle()
     assert set(second.broker.topics()) == {*announced(**SINGLE), DEVICE}
     assert {topic for topic, payload in second.sent if payload == b""} == set(announced(**SINGLE))
@@ -229,15 +229,15 @@ def test_the_next_run_takes_back_what_one_that_ended_halfway_announced(file):
 @pytest.mark.parametrize("answer", [DeliveryResult.REFUSED, DeliveryResult.LOST])
 def test_what_the_broker_did_not_take_is_tried_again_by_the_next_run(file, answer):
     first = Run(file)
-    first.announcer.announce(announced(**ZONE), BESIDE)
+    first.publisher.announce(announced(**ZONE), BESIDE)
     first.settle()
     second = Run(file)
-    second.announcer.announce(announced(), BESIDE)
-    second.announcer.step()
+    second.publisher.announce(announced(), BESIDE)
+    second.publisher.step()
     second.broker.answer(answer)
-    second.announcer.step()
+    second.publisher.step()
     third = Run(file)
-    third.announcer.announce(announced(), BESIDE)
+    third.publisher.announce(announced(), BESIDE)
     third.settle()
     assert "zone_bed_people" in json.loads(third.sent[0][1])["components"]
 
@@ -245,7 +245,7 @@ def test_what_the_broker_did_not_take_is_tried_again_by_the_next_run(file, answe
 def test_within_a_run_what_was_taken_back_stays_named_for_who_did_not_hear_it(file):
     run = Run(file)
     for changes in (ZONE, {}, {}):
-        run.announcer.announce(announced(**changes), BESIDE)
+        run.publisher.announce(announced(**changes), BESIDE)
         run.settle()
     assert json.loads(run.sent[-1][1])["components"]["zone_bed_people"] == {"platform": "sensor"}
 
@@ -254,7 +254,7 @@ def test_within_a_run_what_was_taken_back_stays_named_for_who_did_not_hear_it(fi
 def test_a_file_that_is_none_of_ours_is_no_obstacle(file, content):
     file.write_text(content)
     run = Run(file)
-    run.announcer.announce(announced(), BESIDE)
+    run.publisher.announce(announced(), BESIDE)
     run.settle()
     assert run.broker.topics()[0] == DEVICE
 
@@ -262,6 +262,6 @@ def test_a_file_that_is_none_of_ours_is_no_obstacle(file, content):
 def test_a_folder_that_cannot_be_written_is_said(tmp_path, caplog):
     (tmp_path / "no").write_text("a file")
     run = Run(tmp_path / "no" / "announced.json")
-    run.announcer.announce(announced(), BESIDE)
+    run.publisher.announce(announced(), BESIDE)
     run.settle()
     assert "cannot be written: " in caplog.text

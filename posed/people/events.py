@@ -174,7 +174,7 @@ class EventDetector:
             events += self._goodbye(one, frame_size)
         if ended:
             self._presence.forget({one.person.id for one in ended})
-        self.people = [self._observed(person) for person in reported]
+        self.people = [self._tracked(person) for person in reported]
         return events
 
     def clear_falls(self, number: int | None = None) -> list[Event]:
@@ -265,7 +265,7 @@ class EventDetector:
         names = self._zones.names_of(person.id)
         return Event(kind, self._time_s, person.id, zone or (names[0] if names else None), detail, person)
 
-    def _observed(self, person: Person) -> TrackedPerson:
+    def _tracked(self, person: Person) -> TrackedPerson:
         known = self._known[person.id]
         posture = known.posture
         return TrackedPerson(person, posture.posture, posture.confidence, self._zones.names_of(person.id))

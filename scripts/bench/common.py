@@ -11,7 +11,7 @@ from posed.model.tflite import read_model
 from scripts.standins.edgetpu import write_heads
 from scripts.standins.heads import heads_of, in_steps, person
 
-NO_LOOKS = {"POSED_PEOPLE__LOOK_TURNED_S": "0"}
+NO_CROPS = {"POSED_PEOPLE__LOOK_TURNED_S": "0"}
 """The stand-in sees the same people whichever way a picture is turned; and a frame is to be one invoke."""
 
 

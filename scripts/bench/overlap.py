@@ -36,7 +36,7 @@ from posed.frame import Image
 from posed.log import start_log
 from posed.model.outputs import Outputs
 from posed.model.pair import load_pair
-from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people
+from scripts.bench.common import NO_CROPS, Stolen, compiled, five_people
 from scripts.bench.options import seconds
 from scripts.paths import CORAL_353X481
 from scripts.standins.edgetpu import Behaviour, built
@@ -87,7 +87,7 @@ def main() -> int:
             before = Stolen()
             done = subprocess.run(
                 [*THIS, "--row", json.dumps(settings), "--seconds", str(options.seconds)],
-                env={**os.environ, **built().environment(behaviour), **NO_LOOKS},
+                env={**os.environ, **built().environment(behaviour), **NO_CROPS},
                 stdout=subprocess.PIPE,
                 text=True,
                 check=False,

@@ -31,7 +31,7 @@ import numpy as np
 import yaml
 
 from posed.errors import PosedError
-from scripts.bench.common import NO_LOOKS, Stolen, compiled, five_people
+from scripts.bench.common import NO_CROPS, Stolen, compiled, five_people
 from scripts.bench.options import seconds
 from scripts.paths import CORAL_353X481, WALKERS
 from scripts.ports import free_port
@@ -51,7 +51,7 @@ def main() -> int:
     print(f"{platform.machine()}, {os.cpu_count()} cores; {Path(options.model).name}, {options.seconds:g} s")
     with tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
         heads = five_people(options, Path(folder))
-        standin = built().environment(Behaviour(heads=heads, hold_ms=HOLD_MS)) | NO_LOOKS
+        standin = built().environment(Behaviour(heads=heads, hold_ms=HOLD_MS)) | NO_CROPS
         on_chip = {
             "camera": {"kind": "synthetic", "fps": 30},
             "model": {"name": str(compiled(options))},

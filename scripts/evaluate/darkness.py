@@ -7,8 +7,8 @@
 Frames of bright clips get less light, in linear light and rounded to 8 bits again: without noise, as from a
 camera that has a large sensor or takes the noise out, and with the noise of a small sensor at its highest
 gain. What is found in each is held against what is found in the bright frame, and counted by how bright the
-dark one is (0-255): people found again; their keypoints told where they were; of the keypoints told, those
-elsewhere; of the poses told, those of nobody.
+dark one is (0-255): people found again; their keypoints reported where they were; of the keypoints
+reported, those elsewhere; of the poses reported, those of nobody.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ PERCENTILES: Final[Mapping[str, float]] = {"p25": 25, "p75": 75, "p90": 90}
 
 Counts = Counter[str]
 """Of `frames`; `people` who should be found, and those who were (`found`); their clear `keypoints`, those
-told where they were (`right`) and elsewhere (`wrong`); `poses`, and those of nobody (`invented`)."""
+reported where they were (`right`) and elsewhere (`wrong`); `poses`, and those of nobody (`invented`)."""
 
 Tables = dict[bool, dict[int, Counts]]
 """Without and with noise, by row."""
@@ -131,7 +131,7 @@ def compare(bright: Sequence[Pose], dark: Sequence[Pose], threshold: float) -> C
     Args:
         bright: everybody found there.
         dark: everybody found in the dark.
-        threshold: keypoints that score less are not told.
+        threshold: keypoints that score less are not reported.
     """
     counts = Counter(frames=1, poses=len(dark))
     for person in bright:
@@ -142,9 +142,9 @@ def compare(bright: Sequence[Pose], dark: Sequence[Pose], threshold: float) -> C
         counts.update(people=1, keypoints=int(clear.sum()))
         again = _found(person, dark, size_px)
         if again is not None:
-            told = clear & (again.scores >= threshold)
+            reported = clear & (again.scores >= threshold)
             near = np.hypot(*(again.points - person.points).T) <= NEAR * size_px
-            counts.update(found=1, right=int((told & near).sum()), wrong=int((told & ~near).sum()))
+            counts.update(found=1, right=int((reported & near).sum()), wrong=int((reported & ~near).sum()))
     counts.update(invented=sum(not is_same(pose, bright, threshold) for pose in dark))
     return counts
 
@@ -206,8 +206,8 @@ def _cells(counts: Counts) -> str:
     found, right, invented = (
         f"{counts[part] / counts[whole]:.2f}" if counts[whole] else "-" for part, whole in parts
     )
-    told = counts["right"] + counts["wrong"]
-    wrong = f"{counts['wrong'] / told:.2f}" if told else "-"
+    reported = counts["right"] + counts["wrong"]
+    wrong = f"{counts['wrong'] / reported:.2f}" if reported else "-"
     return f"{counts['frames']:>8}{found:>8}{right:>8}{wrong:>8}{invented:>10}"
 
 

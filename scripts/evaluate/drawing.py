@@ -19,7 +19,7 @@ _WIDTH_PX: Final = 320
 
 
 def draw_strip(played: Played, folder: Path, base: Config, every_s: float) -> Path:
-    """Write one picture of a clip: a frame every so often, with everybody who is told, and the time."""
+    """Write one picture of a clip: a frame every so often, with everybody who is reported, and the time."""
     folder.mkdir(parents=True, exist_ok=True)
     config = config_for(played.clip, base)
     frames, cells, due_s = Frames(played.clip.path), [], 0.0
@@ -45,8 +45,8 @@ def _cell(image: Image, moment: Moment, played: Played, config: Config) -> Image
     words = f"{moment.time_s:.1f} s  {seen} seen"
     if moment.crop is not None:
         words += f"  turned {moment.crop.turn_deg}"
-    told = [event.type for at, event in played.told if event.type == "fall" and at <= moment.time_s]
-    words += "  FALL" * bool(told)
+    reported = [event.type for at, event in played.reported if event.type == "fall" and at <= moment.time_s]
+    words += "  FALL" * bool(reported)
     cv2.putText(cell, words, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
     cv2.putText(cell, words, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
     return np.asarray(cell, np.uint8)

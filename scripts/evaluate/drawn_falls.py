@@ -3,11 +3,11 @@
 Every scene is one action of varied people, places, headings, cameras and durations. What a network would find
 in its frames is the truth plus noise, less one person in ten, less those whom PoseNet misses because they are
 turned from upright in the picture (measured on crops of real photographs). That goes through all that the
-daemon does with poses: it follows people, asks for looks at a part of a frame, turned, within their budget,
-and gets them as late as from a recording. A turned look suffers the same misses, by the angle that is left.
+daemon does with poses: it follows people, asks for rotated crops of a frame within their budget, and gets
+them as late as from a recording. A rotated crop suffers the same misses, by the angle that is left.
 
-Prints in how many scenes of each action a fall was told, and exits with 1 where falls are missed or invented
-more often than wanted.
+Prints in how many scenes of each action a fall was reported, and exits with 1 where falls are missed or
+invented more often than wanted.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ NOISE: Final = 0.012
 FOUND: Final = ((0, 1.0), (30, 22 / 27), (45, 9.5 / 27), (60, 4.5 / 27), (90, 0.5 / 27), (180, 0.0))
 """Share of people found at so many degrees from upright. Source: 27 crops of real people, PoseNet 0.75."""
 
-FOUND_TURNED: Final = 0.9
-"""Of what is found upright, the share that a turned look finds; evaluate.rotated_crops has more."""
+FOUND_ROTATED: Final = 0.9
+"""Of what is found upright, the share that is found in a rotated crop; evaluate.rotated_crops has more."""
 
 LUCK_S: Final = 1.0
-"""Whether a turned person is found is decided anew so often, for all looks alike: frames of one moment are
+"""Whether a turned person is found is decided anew so often, for all crops alike: frames of one moment are
 much alike, and who is missed at 45 degrees one way is missed the other way too (evaluate.rotated_crops)."""
 
 NOT_FALLS: Final = (
@@ -150,11 +150,11 @@ def play(seed: int, action: str, fps: float, after_s: float) -> Played:
     parts, length_s = script(rng, action, after_s)
     scene = Scene(seed, SMALL, script=parts)
     times, still_s = np.arange(0, length_s, 1 / fps), length_s - after_s
-    looks = np.append(
+    drawn_s = np.append(
         np.arange(0, still_s, HIDDEN_EVERY_S), np.arange(still_s, length_s, HIDDEN_STILL_EVERY_S)
     )
-    drawn = [{one.id: one for one in scene.render(at).people} for at in looks.tolist()]
-    nearest = np.abs(times[:, None] - looks).argmin(1)
+    drawn = [{one.id: one for one in scene.render(at).people} for at in drawn_s.tolist()]
+    nearest = np.abs(times[:, None] - drawn_s).argmin(1)
     # While people only sway, a few instants say it all.
     known = np.append(times[times < still_s], np.arange(still_s, length_s + SWAY_EVERY_S, SWAY_EVERY_S))
     all_points, clear, sizes = {}, {}, {}
@@ -168,7 +168,7 @@ def play(seed: int, action: str, fps: float, after_s: float) -> Played:
         ]
         all_points[number] = points
         clear[number] = np.array(rows, np.int8)[nearest] * inside(points, Region.whole(SIZE))
-        sizes[number] = np.interp(times, looks, [size_of(one) for one in between(looks, times, points)])
+        sizes[number] = np.interp(times, drawn_s, [size_of(one) for one in between(drawn_s, times, points)])
     return Played(times, all_points, clear, sizes)
 
 
@@ -198,14 +198,14 @@ class SimulatedNetwork:
         blocks = int(played.times_s[-1] / LUCK_S) + 1
         self._luck = {number: rng.random(blocks) for number in played.points}
 
-    def find(self, frame: int, look: RotatedCrop) -> list[Pose]:
+    def find(self, frame: int, crop: RotatedCrop) -> list[Pose]:
         """Everybody who is found in a part of a frame, turned."""
         poses = []
         for number, points in self._played.points.items():
-            clear = self._played.clear[number][frame] * inside(points[frame], look.region)
+            clear = self._played.clear[number][frame] * inside(points[frame], crop.region)
             if (clear > 0).sum() < LEAST_KEYPOINTS or self._rng.random() < DROPPED:
                 continue
-            chance = chance_found(points[frame], look.turn_deg) * (FOUND_TURNED if look.turn_deg else 1)
+            chance = chance_found(points[frame], crop.turn_deg) * (FOUND_ROTATED if crop.turn_deg else 1)
             if self._luck[number][int(self._played.times_s[frame] / LUCK_S)] < chance:
                 poses.append(spoilt(self._rng, points[frame], clear, self._played.sizes[number][frame]))
         return poses
@@ -232,19 +232,19 @@ def spoilt(rng: np.random.Generator, points: Floats, clear: NDArray[np.int8], si
     return Pose(points + rng.normal(0, 1, points.shape) * spread[:, None], scores, float(scores.mean()))
 
 
-def falls_told(seed: int, played: Played) -> int:
-    """How many falls are told of a scene."""
+def falls_reported(seed: int, played: Played) -> int:
+    """How many falls are reported of a scene."""
     network = SimulatedNetwork(played, np.random.default_rng([seed, 6]))
-    told: list[Occurrence] = []
+    reported: list[Occurrence] = []
 
-    def tell(event: Occurrence) -> str:
-        told.append(event)
-        return str(len(told))
+    def report(event: Occurrence) -> str:
+        reported.append(event)
+        return str(len(reported))
 
     crops = RotatedCropQueue()
     upright = RotatedCrop(Region.whole(SIZE), 0)
     threshold = CONFIG.decode.keypoint_threshold
-    followed = CameraScene(CONFIG, MemoryJournal(tell))
+    followed = CameraScene(CONFIG, MemoryJournal(report))
     for number, time_s in enumerate(played.times_s.tolist()):
         frame = Frame(IMAGE, number, time_s, time_s, time_s)
         poses = network.find(number, upright)
@@ -253,16 +253,16 @@ def falls_told(seed: int, played: Played) -> int:
         followed.update(poses, frame)
         if (crop := followed.next_crop()) is not None:
             crops.add(crop, frame)
-    return sum(event.type == "fall" for event in told)
+    return sum(event.type == "fall" for event in reported)
 
 
 def measure(options: argparse.Namespace, task: tuple[int, str]) -> list[int]:
-    """How many falls are told of one scene, at each number of frames per second."""
+    """How many falls are reported of one scene, at each number of frames per second."""
     number, action = task
     seed = number * 1000 + ACTION_NAMES.index(action)
     fastest = max(options.fps)
     played = play(seed, action, fastest, CONFIG.people.fall_confirm_s + AFTER_S)
-    return [falls_told(seed, played.every(round(fastest / fps))) for fps in options.fps]
+    return [falls_reported(seed, played.every(round(fastest / fps))) for fps in options.fps]
 
 
 def main() -> int:
@@ -282,8 +282,8 @@ def main() -> int:
 
 
 def report(options: argparse.Namespace, counts: dict[tuple[str, float], Counter[int]]) -> int:
-    """Print in how many scenes of each action no fall, one, or more were told; returns the exit status."""
-    print(f"{options.scenes} scenes per action, from {options.first}; falls told in a scene:")
+    """Print in how many scenes of each action no fall, one, or more were reported; returns the status."""
+    print(f"{options.scenes} scenes per action, from {options.first}; falls reported in a scene:")
     heads = (f"{fps:g} fps {falls}" for fps in options.fps for falls in ("none", "one", "more"))
     print(f"{'':18}" + "".join(f"{head:>14}" for head in heads))
     for action in options.actions:

@@ -1,13 +1,14 @@
-"""Plays labelled footage of real people through posed, and prints what it told of them.
+"""Plays labelled footage of real people through posed, and prints what it reported of them.
 
     scripts/python evaluate.footage                          # ../shared/footage at 15 and 10 fps, both sizes
     scripts/python evaluate.footage --use check --fps 10     # the quick half
     scripts/python evaluate.footage --clips urfd_dm_fall-02-cam0 --draw /tmp/strips
     scripts/python evaluate.footage --learn                  # again, once each camera's pitch is known
 
-For each rate and model, and by group: falls told, seconds from the labelled start to the event, clips in
-which a fall was told that was none, ids per clip, frames in which who lies is found, and inferences spent;
-then postures against the labels. Inferences are kept in ${XDG_CACHE_HOME:-~/.cache}/posed-check/footage.
+For each rate and model, and by group: falls reported, seconds from the labelled start to the event, clips
+in which a fall was reported that was none, ids per clip, frames in which who lies is found, and inferences
+spent; then postures against the labels. Inferences are kept in
+${XDG_CACHE_HOME:-~/.cache}/posed-check/footage.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def within(score: Score, bounds: Bounds) -> bool:
 def play_hours(
     clips: Sequence[Clip], options: argparse.Namespace, config: Config, model: str, fps: float
 ) -> bool:
-    """People who come and go, for hours, of whom nobody falls; whether no fall was told."""
+    """People who come and go, for hours, of whom nobody falls; whether no fall was reported."""
     passers = [clip for clip in clips if clip.name.startswith("intel")]
     if WALKERS.is_file():
         passers.append(Clip(WALKERS, "check", "no_fall", None, (), (), held=False))
@@ -94,7 +95,8 @@ def play_hours(
     with PoseFinder(model, config.decode) as network:
         rounds, falls = play_on(passers, network, config, fps, INFERENCES, options.hours * 3600)
     print(
-        f"{options.hours:g} h of {len(passers)} clips of passers-by, {rounds} rounds: {len(falls)} falls told"
+        f"{options.hours:g} h of {len(passers)} clips of passers-by, {rounds} rounds: "
+        f"{len(falls)} falls reported"
     )
     for fall in falls:
         print(f"false   {fall}")
@@ -154,7 +156,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--every", type=rate, default=1.0, help="seconds between its pictures (1)")
     parser.add_argument("--most-missed", type=int, metavar="N", help="end with 1 where more falls are missed")
     parser.add_argument(
-        "--most-false", type=int, metavar="N", help="end with 1 where more other clips tell a fall"
+        "--most-false", type=int, metavar="N", help="end with 1 where more other clips report a fall"
     )
     parser.add_argument("--processes", type=at_least_one, help="(one per core)")
     return parser.parse_args()

@@ -52,7 +52,7 @@ class PoseFinder:
         width, height = self.pair.model.size
         self.brightness_key = f"{width}x{height}-{_digest(*_brightness_sources())}"
 
-    def poses(self, image: Image, look: RotatedCrop | None) -> list[Pose]:
+    def poses(self, image: Image, crop: RotatedCrop | None) -> list[Pose]:
         """Everybody in a frame, or in a part of it that is turned; px of the frame."""
         if self._engine is None:
             # One thread: clips run side by side.
@@ -61,8 +61,8 @@ class PoseFinder:
         size = self.pair.model.size
         view = (
             Letterbox((image.shape[1], image.shape[0]), size)
-            if look is None
-            else RotatedLetterbox(look, size)
+            if crop is None
+            else RotatedLetterbox(crop, size)
         )
         return network_of(self.pair.model).poses(self._engine.infer(view.apply(image)), view, self.decode)
 
@@ -96,29 +96,29 @@ class Inferences:
         self._known: _Kept[_Key, list[Any]] = _Kept(folder / f"{stem}-{network.key}.poses")
         self._brightness: _Kept[int, float] = _Kept(folder / f"{stem}-{network.brightness_key}.brightness")
 
-    def poses(self, index: int, look: RotatedCrop | None = None) -> list[Pose]:
+    def poses(self, index: int, crop: RotatedCrop | None = None) -> list[Pose]:
         """Everybody in a frame of the clip, px of it.
 
         Args:
             index: of the frame, from 0.
-            look: a part of it, turned; None for the frame as it is.
+            crop: a part of it, turned; None for the frame as it is.
         """
         region = None
-        if look is not None:
-            part = look.region
-            region = part.left, part.top, part.right, part.bottom, look.turn_deg
+        if crop is not None:
+            part = crop.region
+            region = part.left, part.top, part.right, part.bottom, crop.turn_deg
         key = index, region
         return [
             Pose(points.astype(np.float64), scores.astype(np.float64), score)
-            for points, scores, score in self._known.get(key, lambda: self._infer(index, look))
+            for points, scores, score in self._known.get(key, lambda: self._infer(index, crop))
         ]
 
     def brightness(self, index: int) -> float:
         """Of a frame of the clip, 0-255."""
         return self._brightness.get(index, lambda: self._network.brightness(self._frames.at(index)))
 
-    def _infer(self, index: int, look: RotatedCrop | None) -> list[Any]:
-        found = self._network.poses(self._frames.at(index), look)
+    def _infer(self, index: int, crop: RotatedCrop | None) -> list[Any]:
+        found = self._network.poses(self._frames.at(index), crop)
         return [(one.points.astype(_STORED), one.scores.astype(_STORED), one.score) for one in found]
 
     def __enter__(self) -> Self:

@@ -3,10 +3,10 @@
     scripts/python evaluate.peer                             # ../shared/footage at 10 fps, Coral's 353x481
     scripts/python evaluate.peer --use check --require-ahead
 
-By group: falls told by each, and clips without a fall in which each told one; then the clips that they take
-differently. Both have their default settings; posed also knows the bed or sofa of a clip, as its owner would
-have drawn it: the peer has no such setting. What the peer said, and posed's inferences, are kept in
-${XDG_CACHE_HOME:-~/.cache}/posed-check/footage.
+By group: falls reported by each, and clips without a fall in which each reported one; then the clips that
+they take differently. Both have their default settings; posed also knows the bed or sofa of a clip, as its
+owner would have drawn it: the peer has no such setting. What the peer said, and posed's inferences, are
+kept in ${XDG_CACHE_HOME:-~/.cache}/posed-check/footage.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from scripts.evaluate.clips import Clip, FootageError, read_footage
 from scripts.evaluate.inferences import PoseFinder
 from scripts.evaluate.options import rate
 from scripts.evaluate.play import Played, play
-from scripts.evaluate.score import Score, score_of, told_at
+from scripts.evaluate.score import Score, reported_at, score_of
 from scripts.paths import CORAL_353X481, FOOTAGE, INFERENCES, ROOT
 
 _PROCESSES: Final = 2
@@ -61,9 +61,9 @@ def main() -> int:
         return 2
     print(f"== posed ({Path(options.model).stem}) and {peer}, {options.fps:g} fps, {len(clips)} clips")
     posed_score, peer_score = print_table(list(zip(ours, theirs, strict=True)))
-    ahead = posed_score.told > peer_score.told and posed_score.false < peer_score.false
+    ahead = posed_score.reported > peer_score.reported and posed_score.false < peer_score.false
     if options.require_ahead and not ahead:
-        print("peer: posed must tell more of the falls and fewer that are none", file=sys.stderr)
+        print("peer: posed must report more of the falls, and fewer that are none", file=sys.stderr)
         return 1
     return 0
 
@@ -118,11 +118,11 @@ def play_peer(clips: Sequence[Clip], fps: float, peer: str, python: str) -> list
                 errors.seek(0)
                 last = (errors.read().splitlines() or ["nothing said"])[-1]
                 raise PeerError(f"{peer}: ended with {process.returncode} ({last})")
-    return [_told(clip, known[keys[str(clip.path)]]) for clip in clips]
+    return [_played_of(clip, known[keys[str(clip.path)]]) for clip in clips]
 
 
-def _told(clip: Clip, alerts_s: Sequence[float]) -> Played:
-    return Played(clip, told=[(at, Occurrence("fall", at)) for at in alerts_s])
+def _played_of(clip: Clip, alerts_s: Sequence[float]) -> Played:
+    return Played(clip, reported=[(at, Occurrence("fall", at)) for at in alerts_s])
 
 
 def _keep(file: Path, known: dict[str, list[float]]) -> None:
@@ -143,7 +143,7 @@ def print_table(pairs: Sequence[_Pair]) -> tuple[Score, Score]:
         clip = one[0].clip
         groups[clip.group].append(one)
         groups[f"all {clip.use}"].append(one)
-    print(f"{'':24}{'falls told':^24}{'others with a fall':^24}")
+    print(f"{'':24}{'falls reported':^24}{'others with a fall':^24}")
     print(f"{'':24}" + f"{'posed':>12}{'peer':>12}" * 2)
     for name, some in sorted(groups.items(), key=lambda item: (item[0].startswith("all"), item[0])):
         _print_row(name, some)
@@ -156,16 +156,16 @@ def print_table(pairs: Sequence[_Pair]) -> tuple[Score, Score]:
 
 def _print_row(name: str, pairs: Sequence[_Pair]) -> tuple[Score, Score]:
     ours, theirs = (score_of(some) for some in zip(*pairs, strict=True))
-    told = [f"{one.told} of {one.falls}" if one.falls else "-" for one in (ours, theirs)]
+    reported = [f"{one.reported} of {one.falls}" if one.falls else "-" for one in (ours, theirs)]
     false = [f"{one.false} of {one.others}" if one.others else "-" for one in (ours, theirs)]
-    print(f"{name:24}" + "".join(f"{cell:>12}" for cell in (*told, *false)))
+    print(f"{name:24}" + "".join(f"{cell:>12}" for cell in (*reported, *false)))
     return ours, theirs
 
 
 def _print_difference(ours: Played, theirs: Played) -> None:
     clip = ours.clip
     fall = clip.fall_start_s is not None
-    good = [(told_at(one) is not None) if fall else not one.falls for one in (ours, theirs)]
+    good = [(reported_at(one) is not None) if fall else not one.falls for one in (ours, theirs)]
     if good[0] == good[1]:
         return
     times = [", ".join(f"{at:.1f}" for at in one.falls) or "nothing" for one in (ours, theirs)]

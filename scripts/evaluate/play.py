@@ -31,7 +31,7 @@ class Moment:
     Args:
         index: of the frame in the clip.
         time_s: of the clip.
-        poses: everybody found, as it is and turned.
+        poses: everybody found, as it is and in rotated crops.
         crop: the rotated crop of it that was inferred as well, if any.
         people: as the daemon tells them.
     """
@@ -48,16 +48,16 @@ class Played:
     """What came of a clip.
 
     Args:
-        told: events with the time in the clip at which they were told, s.
-        postures: by (truth, told): frames; `presumed` are those of everybody while nothing is labelled.
+        reported: events with the time in the clip at which they were reported, s.
+        postures: by (truth, reported): frames; `presumed` are those of everybody while nothing is labelled.
         pitch_deg: how far the camera looks down, as is known at the end; None where it is not.
-        ids: of everybody who was ever told.
+        ids: of everybody who was ever reported.
         lying_frames, lying_found: frames in which the fallen person lies, and in which somebody is found.
-        frames, turned: frames, and turned inferences.
+        frames, crops: frames, and rotated crops that were inferred.
     """
 
     clip: Clip
-    told: list[tuple[float, Occurrence]]
+    reported: list[tuple[float, Occurrence]]
     postures: Counter[tuple[str, str]] = field(default_factory=Counter)
     presumed: Counter[tuple[str, str]] = field(default_factory=Counter)
     pitch_deg: float | None = None
@@ -65,13 +65,13 @@ class Played:
     lying_frames: int = 0
     lying_found: int = 0
     frames: int = 0
-    turned: int = 0
+    crops: int = 0
     moments: list[Moment] = field(default_factory=list)
 
     @property
     def falls(self) -> list[float]:
-        """When falls were told, s of the clip."""
-        return [time_s for time_s, event in self.told if event.type == "fall"]
+        """When falls were reported, s of the clip."""
+        return [time_s for time_s, event in self.reported if event.type == "fall"]
 
 
 def config_for(clip: Clip, base: Config, *, mirror: bool = False) -> Config:
@@ -101,8 +101,8 @@ class Player:
         self._sequence = 0
         self._now_s = 0.0
         self._darkness = Darkness()
-        self.told: list[tuple[float, Occurrence]] = []
-        """Events, each with the time in its clip at which it was told, s."""
+        self.reported: list[tuple[float, Occurrence]] = []
+        """Events, each with the time in its clip at which it was reported, s."""
 
     @property
     def pitch_deg(self) -> float | None:
@@ -110,8 +110,8 @@ class Player:
         return self._scene.pitch.deg
 
     def _report(self, event: Occurrence) -> str:
-        self.told.append((self._now_s, event))
-        return str(len(self.told))
+        self.reported.append((self._now_s, event))
+        return str(len(self.reported))
 
     def play(self, clip: Clip, fps: float, *, held: bool = True, mirror: bool = False) -> Iterator[Moment]:
         """Play one clip, as a recording that begins.
@@ -174,7 +174,7 @@ def play(  # noqa: PLR0913 what a clip is played with
         if learn:
             _learn(Player(network, cache, config, folder), clip, fps, mirror=mirror)
         player = Player(network, cache, config, folder)
-        played = Played(clip, player.told)
+        played = Played(clip, player.reported)
         for moment in player.play(clip, fps, mirror=mirror):
             _note(played, moment)
             if keep:
@@ -201,7 +201,7 @@ def play_on(  # noqa: PLR0913, PLR0917 what clips are played with
     """Play clips without their held ends one after the other, over and over, in one daemon.
 
     Returns:
-        How many times, and which clip was playing when a fall was told.
+        How many times, and which clip was playing when a fall was reported.
     """
     falls, rounds, played_s = [], 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
@@ -209,17 +209,17 @@ def play_on(  # noqa: PLR0913, PLR0917 what clips are played with
         while played_s < seconds:
             rounds += 1
             for clip in clips:
-                before = len(player.told)
+                before = len(player.reported)
                 frames = sum(1 for _ in player.play(clip, fps, held=clip.held))
                 played_s += frames / fps
-                told = [event for _, event in player.told[before:] if event.type == "fall"]
-                falls += [f"{clip.name}, round {rounds}"] * len(told)
+                reported = [event for _, event in player.reported[before:] if event.type == "fall"]
+                falls += [f"{clip.name}, round {rounds}"] * len(reported)
     return rounds, falls
 
 
 def _note(played: Played, moment: Moment) -> None:
     played.frames += 1
-    played.turned += moment.crop is not None
+    played.crops += moment.crop is not None
     played.ids |= {one.person.id for one in moment.people}
     clip = played.clip
     if clip.fall_start_s is not None and moment.time_s >= clip.fall_start_s + LIES_AFTER_S:

@@ -1,12 +1,12 @@
-"""Measures looking again, turned: who is found at which angle, before and after, and who is invented.
+"""Measures rotated crops: who is found at which angle, before and after, and who is invented.
 
 Recall: people whom the model finds upright in real pictures, and finds again in a square around them, are the
 crops. Each is turned about its middle in steps of 15 degrees; whoever is found where they were, by object
-keypoint similarity, counts. `as it is` is one look, `+-90` adds the two looks that the whole frame gets, and
-`all turns` those of a search around somebody.
+keypoint similarity, counts. `as it is` is one inference, `+-90` adds the two crops that the whole frame gets,
+and `all turns` those of a search around somebody.
 
 False people: on pictures of people upright (every frame, and every crop) and on empty ones (the video's
-median over time, whole and in squares, and drawn rooms), whoever the looks add. Exits with 1
+median over time, whole and in squares, and drawn rooms), whoever the crops add. Exits with 1
 where too few are found at 90 degrees, or too many invented.
 """
 
@@ -79,7 +79,7 @@ class Crop:
     side: float
     pose: Pose
 
-    def turned(self, angle_deg: float) -> tuple[Image, Pose]:
+    def rotated(self, angle_deg: float) -> tuple[Image, Pose]:
         """The square with its content turned clockwise, and where the person is in it."""
         y, x = self.middle.tolist()
         size = round(self.side)
@@ -110,8 +110,8 @@ class Eyes:
         letterbox = Letterbox((image.shape[1], image.shape[0]), self._input_size)
         return self._network.poses(self._engine.infer(letterbox.apply(image)), letterbox, self._settings)
 
-    def see_turned(self, image: Image, poses: list[Pose], turns: Sequence[int]) -> list[Pose]:
-        """Everybody, those who are found turned too."""
+    def see_with_crops(self, image: Image, poses: list[Pose], turns: Sequence[int]) -> list[Pose]:
+        """Everybody, also those who are found only in rotated crops."""
         for turn_deg in turns:
             view = RotatedLetterbox(
                 RotatedCrop(Region.whole((image.shape[1], image.shape[0])), turn_deg), self._input_size
@@ -144,7 +144,7 @@ def crops_of(eyes: Eyes, picture: Image, poses: Sequence[Pose]) -> Iterator[Crop
             continue
         low, high = pose.points[clear].min(axis=0), pose.points[clear].max(axis=0)
         crop = Crop(picture, (low + high) / 2, AROUND * float((high - low).max()), pose)
-        image, expected = crop.turned(0)
+        image, expected = crop.rotated(0)
         if is_found(expected, eyes.see(image)):
             yield crop
 
@@ -161,7 +161,7 @@ def is_found(expected: Pose, poses: Sequence[Pose]) -> bool:
 
 
 def recall(eyes: Eyes, crops: Sequence[Crop], angles: Sequence[int]) -> float:
-    """Print who is found at each angle; returns the share at +-90 degrees after looking turned by +-90."""
+    """Print who is found at each angle; returns the share at +-90 degrees after crops rotated by +-90."""
     print(f"\n{len(crops)} crops; share found of those turned by + and - the angle")
     print(f"{'angle':>6}{'as it is':>10}{'+-90':>8}{'all turns':>11}")
     at_90 = WANTED_AT_90
@@ -170,10 +170,10 @@ def recall(eyes: Eyes, crops: Sequence[Crop], angles: Sequence[int]) -> float:
         signs = (1,) if angle in (0, 180) else (1, -1)
         for crop in crops:
             for sign in signs:
-                image, expected = crop.turned(sign * angle)
+                image, expected = crop.rotated(sign * angle)
                 poses = eyes.see(image)
-                by_frame_turns = eyes.see_turned(image, poses, FRAME_TURNS)
-                by_all = eyes.see_turned(image, by_frame_turns, MORE_TURNS)
+                by_frame_turns = eyes.see_with_crops(image, poses, FRAME_TURNS)
+                by_all = eyes.see_with_crops(image, by_frame_turns, MORE_TURNS)
                 counts += [is_found(expected, way) for way in (poses, by_frame_turns, by_all)]
         shares = counts / (len(crops) * len(signs))
         print(f"{angle:>6}{shares[0]:>10.2f}{shares[1]:>8.2f}{shares[2]:>11.2f}", flush=True)
@@ -183,11 +183,11 @@ def recall(eyes: Eyes, crops: Sequence[Crop], angles: Sequence[int]) -> float:
 
 
 def invented(eyes: Eyes, name: str, images: Sequence[Image], turns: Sequence[int]) -> float:
-    """Print how many people the looks add on pictures; returns by how many per picture."""
+    """Print how many people the crops add on pictures; returns by how many per picture."""
     before = after = spoilt = 0
     for image in images:
         poses = eyes.see(image)
-        more = eyes.see_turned(image, poses, turns)
+        more = eyes.see_with_crops(image, poses, turns)
         before, after = before + len(poses), after + len(more)
         spoilt += len(more) > len(poses)
     print(
@@ -200,7 +200,7 @@ def invented(eyes: Eyes, name: str, images: Sequence[Image], turns: Sequence[int
 def empty_squares(empty: Image, crops: Sequence[Crop]) -> list[Image]:
     """The places of people, without them."""
     return [
-        Crop(empty, crop.middle + shift, crop.side, crop.pose).turned(0)[0]
+        Crop(empty, crop.middle + shift, crop.side, crop.pose).rotated(0)[0]
         for crop in crops
         for shift in SHIFTS_PX
         if crop.picture.shape == empty.shape
@@ -222,7 +222,7 @@ def main() -> int:
         crops = [crop for image in images for crop in crops_of(eyes, image, eyes.see(image))]
         empty = np.median(np.stack(images[len(PICTURES) :]), axis=0).astype(np.uint8)
         at_90 = recall(eyes, crops, options.angles)
-        upright_crops = [crop.turned(0)[0] for crop in crops]
+        upright_crops = [crop.rotated(0)[0] for crop in crops]
         print(f"\n{'':34}{'pictures':>9}{'before':>8}{'after':>8}{'with more':>11}{'more':>9}")
         shares = [
             invented(eyes, "people upright, frame, +-90", images, FRAME_TURNS),

@@ -11,7 +11,7 @@ from typing import Final
 from scripts.evaluate.play import Played
 
 _TRUTHS: Final = ("standing", "sitting", "lying", "neither")
-_TOLD: Final = ("standing", "sitting", "lying", "unknown", "nobody")
+_REPORTED: Final = ("standing", "sitting", "lying", "unknown", "nobody")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +19,17 @@ class Score:
     """The figures of some clips.
 
     Args:
-        falls, told: clips in which somebody falls, and in which that was told.
-        others, false: clips in which nobody falls, and in which a fall was told.
-        early: falls told in clips of a fall before it began, or more than once.
+        falls, reported: clips in which somebody falls, and in which that was reported.
+        others, false: clips in which nobody falls, and in which a fall was reported.
+        early: falls reported in clips of a fall before it began, or more than once.
         delays_s: from the labelled start to the event.
         ids: by clip.
         lying_frames, lying_found: frames in which who fell lies, and in which somebody is found.
-        frames, turned: frames, and turned inferences.
+        frames, crops: frames, and rotated crops that were inferred.
     """
 
     falls: int
-    told: int
+    reported: int
     others: int
     false: int
     early: int
@@ -38,7 +38,7 @@ class Score:
     lying_frames: int
     lying_found: int
     frames: int
-    turned: int
+    crops: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Bounds:
     def problems(self, score: Score) -> list[str]:
         """Which bounds are not kept, in words."""
         problems = []
-        missed = score.falls - score.told
+        missed = score.falls - score.reported
         if self.most_missed is not None and missed > self.most_missed:
             problems.append(f"falls missed: must be at most {self.most_missed}, got {missed}")
         if self.most_false is not None and score.false > self.most_false:
@@ -59,8 +59,8 @@ class Bounds:
         return problems
 
 
-def told_at(played: Played) -> float | None:
-    """When the labelled fall was told, s of the clip; None where it was not."""
+def reported_at(played: Played) -> float | None:
+    """When the labelled fall was reported, s of the clip; None where it was not."""
     start_s = played.clip.fall_start_s
     return next((time_s for time_s in played.falls if start_s is not None and time_s > start_s), None)
 
@@ -69,19 +69,19 @@ def score_of(played: Sequence[Played]) -> Score:
     """The figures of some clips together."""
     falls = [one for one in played if one.clip.fall_start_s is not None]
     others = [one for one in played if one.clip.fall_start_s is None]
-    told = [(one, at) for one in falls if (at := told_at(one)) is not None]
+    reported = [(one, at) for one in falls if (at := reported_at(one)) is not None]
     return Score(
         falls=len(falls),
-        told=len(told),
+        reported=len(reported),
         others=len(others),
         false=sum(bool(one.falls) for one in others),
-        early=sum(len(one.falls) for one in falls) - len(told),
-        delays_s=tuple(at - (one.clip.fall_start_s or 0.0) for one, at in told),
+        early=sum(len(one.falls) for one in falls) - len(reported),
+        delays_s=tuple(at - (one.clip.fall_start_s or 0.0) for one, at in reported),
         ids=tuple(len(one.ids) for one in played),
         lying_frames=sum(one.lying_frames for one in played),
         lying_found=sum(one.lying_found for one in played),
         frames=sum(one.frames for one in played),
-        turned=sum(one.turned for one in played),
+        crops=sum(one.crops for one in played),
     )
 
 
@@ -92,14 +92,14 @@ def print_tables(played: Sequence[Played], *, wrong: bool) -> Score:
         groups[one.clip.group].append(one)
         groups[f"all {one.clip.use}"].append(one)
     print(
-        f"{'':24}{'falls told':>12}{'delay s':>16}{'false':>9}{'early':>6}{'ids':>6}"
-        f"{'lying found':>13}{'turned':>8}"
+        f"{'':24}{'reported':>12}{'delay s':>16}{'false':>9}{'early':>6}{'ids':>6}"
+        f"{'lying found':>13}{'crops':>8}"
     )
     for name, some in sorted(groups.items(), key=lambda item: (item[0].startswith("all"), item[0])):
         _print_row(name, score_of(some))
     score = score_of(played)
     _print_row("all", score)
-    print("postures told of everybody, by what is labelled:")
+    print("postures reported of everybody, by what is labelled:")
     _print_postures([one.postures for one in played])
     _print_looking_down([one for one in played if one.clip.looks_down])
     if wrong:
@@ -111,12 +111,12 @@ def _print_row(name: str, score: Score) -> None:
     delays = sorted(score.delays_s)
     delay = f"{median(delays):.1f} (max {delays[-1]:.1f})" if delays else "-"
     found = f"{score.lying_found / score.lying_frames:.2f}" if score.lying_frames else "-"
-    told = f"{score.told} of {score.falls}" if score.falls else "-"
+    reported = f"{score.reported} of {score.falls}" if score.falls else "-"
     false = f"{score.false} of {score.others}" if score.others else "-"
     ids = sum(score.ids) / max(1, len(score.ids))
     print(
-        f"{name:24}{told:>12}{delay:>16}{false:>9}{score.early:>6}{ids:>6.1f}"
-        f"{found:>13}{score.turned / score.frames:>8.2f}"
+        f"{name:24}{reported:>12}{delay:>16}{false:>9}{score.early:>6}{ids:>6.1f}"
+        f"{found:>13}{score.crops / score.frames:>8.2f}"
     )
 
 
@@ -128,7 +128,7 @@ def _print_looking_down(played: Sequence[Played]) -> None:
         _print_postures([one.postures + one.presumed for one in played])
     for one in played:
         postures = one.postures + one.presumed
-        frames = sum(postures["standing", told] for told in _TOLD)
+        frames = sum(postures["standing", reported] for reported in _REPORTED)
         if frames:
             pitch = "not known" if one.pitch_deg is None else f"{one.pitch_deg:.0f} degrees"
             right = postures["standing", "standing"] / frames
@@ -139,11 +139,11 @@ def _print_postures(counts: Sequence[Counter[tuple[str, str]]]) -> None:
     total: Counter[tuple[str, str]] = Counter()
     for one in counts:
         total.update(one)
-    print(f"{'labelled':12}" + "".join(f"{told:>10}" for told in _TOLD) + f"{'frames':>10}")
+    print(f"{'labelled':12}" + "".join(f"{reported:>10}" for reported in _REPORTED) + f"{'frames':>10}")
     for truth in _TRUTHS:
-        frames = sum(total[truth, told] for told in _TOLD)
+        frames = sum(total[truth, reported] for reported in _REPORTED)
         if frames:
-            cells = "".join(f"{total[truth, told] / frames:>10.2f}" for told in _TOLD)
+            cells = "".join(f"{total[truth, reported] / frames:>10.2f}" for reported in _REPORTED)
             print(f"{truth:12}{cells}{frames:>10}")
 
 
@@ -151,8 +151,8 @@ def _print_wrong(played: Sequence[Played]) -> None:
     for one in played:
         times = ", ".join(f"{at:.1f}" for at in one.falls)
         if one.clip.fall_start_s is None and one.falls:
-            print(f"false   {one.clip.use:6} {one.clip.name}: told at {times}")
-        elif one.clip.fall_start_s is not None and told_at(one) is None:
+            print(f"false   {one.clip.use:6} {one.clip.name}: reported at {times}")
+        elif one.clip.fall_start_s is not None and reported_at(one) is None:
             print(f"missed  {one.clip.use:6} {one.clip.name}: begins at {one.clip.fall_start_s:g}")
         elif one.clip.fall_start_s is not None and len(one.falls) > 1:
-            print(f"early   {one.clip.use:6} {one.clip.name}: told at {times}")
+            print(f"early   {one.clip.use:6} {one.clip.name}: reported at {times}")
