@@ -73,7 +73,7 @@ class Row:
     what: str
     found: list[str] = field(default_factory=list)
 
-    def tell(self, found: str) -> None:
+    def report(self, found: str) -> None:
         """Something that was found; the first stands in the line, the others below."""
         self.found.append(found)
 

@@ -96,40 +96,46 @@ def number(value: float | None) -> str:
 
 # What each entity shows: its id, and its value by the daemon's messages; None where any will do.
 ENTITIES: Final[dict[str, Callable[[Messages], str] | None]] = {
-    "binary_sensor.hall_occupancy": lambda told: on(told["state"]["occupied"]),
-    "sensor.hall_people": lambda told: number(told["state"]["people"]),
-    "sensor.hall_posture": lambda told: known(told, told["state"]["posture"]),
-    "binary_sensor.hall_zone_left_occupancy": lambda told: on(told["zones/left"]["occupied"]),
-    "sensor.hall_zone_left_people": lambda told: number(told["zones/left"]["people"]),
-    "binary_sensor.hall_fall": lambda told: on(told["fall"]["fallen"]),
+    "binary_sensor.hall_occupancy": lambda reported: on(reported["state"]["occupied"]),
+    "sensor.hall_people": lambda reported: number(reported["state"]["people"]),
+    "sensor.hall_posture": lambda reported: known(reported, reported["state"]["posture"]),
+    "binary_sensor.hall_zone_left_occupancy": lambda reported: on(reported["zones/left"]["occupied"]),
+    "sensor.hall_zone_left_people": lambda reported: number(reported["zones/left"]["people"]),
+    "binary_sensor.hall_fall": lambda reported: on(reported["fall"]["fallen"]),
     "button.hall_clear_fall": None,
     "button.hall_test_event": None,
     "event.hall_event": None,
-    "switch.hall_pause": lambda told: on(told["state"]["paused"]),
-    "select.hall_log_level": lambda told: told["state"]["settings"]["log.level"],
+    "switch.hall_pause": lambda reported: on(reported["state"]["paused"]),
+    "select.hall_log_level": lambda reported: reported["state"]["settings"]["log.level"],
     "button.hall_restart": None,
-    "number.hall_score_threshold": lambda told: number(told["state"]["settings"]["decode.score_threshold"]),
-    "number.hall_keypoint_threshold": lambda told: number(
-        told["state"]["settings"]["decode.keypoint_threshold"]
+    "number.hall_score_threshold": lambda reported: number(
+        reported["state"]["settings"]["decode.score_threshold"]
     ),
-    "number.hall_poses_rate": lambda told: number(told["state"]["settings"]["mqtt.poses.max_rate_hz"]),
-    "sensor.hall_fps": lambda told: number(told["state"]["fps"]),
-    "sensor.hall_inference": lambda told: known(told, told["state"]["engine"]["inference_ms"]),
-    "sensor.hall_latency": lambda told: known(told, told["state"]["latency_ms"]),
-    "sensor.hall_engine": lambda told: told["state"]["engine"]["kind"],
-    "sensor.hall_camera": lambda told: told["state"]["camera"]["status"],
-    "sensor.hall_sight": lambda told: told["state"]["camera"]["sight"] or "unknown",
-    "sensor.hall_dropped_frames": lambda told: number(told["state"]["dropped"]["camera"]),
-    "sensor.hall_uptime": lambda told: number(told["state"]["uptime_s"]),
-    "sensor.hall_version": lambda told: told["state"]["version"],
+    "number.hall_keypoint_threshold": lambda reported: number(
+        reported["state"]["settings"]["decode.keypoint_threshold"]
+    ),
+    "number.hall_poses_rate": lambda reported: number(
+        reported["state"]["settings"]["mqtt.poses.max_rate_hz"]
+    ),
+    "sensor.hall_fps": lambda reported: number(reported["state"]["fps"]),
+    "sensor.hall_inference": lambda reported: known(reported, reported["state"]["engine"]["inference_ms"]),
+    "sensor.hall_latency": lambda reported: known(reported, reported["state"]["latency_ms"]),
+    "sensor.hall_engine": lambda reported: reported["state"]["engine"]["kind"],
+    "sensor.hall_camera": lambda reported: reported["state"]["camera"]["status"],
+    "sensor.hall_sight": lambda reported: reported["state"]["camera"]["sight"] or "unknown",
+    "sensor.hall_dropped_frames": lambda reported: number(reported["state"]["dropped"]["camera"]),
+    "sensor.hall_uptime": lambda reported: number(reported["state"]["uptime_s"]),
+    "sensor.hall_version": lambda reported: reported["state"]["version"],
     "image.hall_snapshot": None,
     "button.hall_take_snapshot": None,
 }
 
 
-def known(told: Messages, value: float | str | None) -> str:
+def known(reported: Messages, value: float | str | None) -> str:
     """What is only there while people are."""
-    return "unavailable" if told["state"]["people"] is None else "unknown" if value is None else str(value)
+    return (
+        "unavailable" if reported["state"]["people"] is None else "unknown" if value is None else str(value)
+    )
 
 
 @dataclass(frozen=True)
@@ -164,26 +170,26 @@ class House:
     def blind(self, entity: str) -> bool:
         """Whether it is right that it is unavailable."""
         value = ENTITIES[entity]
-        return value is not None and value(self.told()) == "unavailable"
+        return value is not None and value(self.reported()) == "unavailable"
 
     def wrong(self) -> list[str]:
         """Entities that do not show what the daemon said last, or before where it speaks meanwhile."""
-        before, states, after = self.told(), self.home.states(), self.told()
+        before, states, after = self.reported(), self.home.states(), self.reported()
         wrong = []
         for entity, value in ENTITIES.items():
             shown = states.get(entity, {"state": "not there"})["state"]
-            if value is not None and not any(same(shown, value(told)) for told in (before, after)):
+            if value is not None and not any(same(shown, value(reported)) for reported in (before, after)):
                 wrong.append(f"{entity} is {shown}, not {value(after)}")
         return wrong
 
     def happen(self, gesture: str) -> None:
         """As the daemon tells it."""
-        told = event(id=f"01{time.monotonic_ns()}", type="gesture", detail={"gesture": gesture})
-        self.watcher.publish(f"{BASE}/events", encode(told))
+        reported = event(id=f"01{time.monotonic_ns()}", type="gesture", detail={"gesture": gesture})
+        self.watcher.publish(f"{BASE}/events", encode(reported))
 
     def say_empty(self) -> None:
         """Say in the daemon's place that nobody is there."""
-        state = self.told()["state"] | {"people": 0, "occupied": False, "posture": None}
+        state = self.reported()["state"] | {"people": 0, "occupied": False, "posture": None}
         self.watcher.publish(f"{BASE}/state", json.dumps(state).encode(), retain=True)
 
     def home_temperature(self) -> float:
@@ -218,7 +224,7 @@ class House:
         entries = {one["entity_id"]: one for one in self.home.ask("config/entity_registry/list")}
         return entries[entity]["name"]
 
-    def told(self) -> Messages:
+    def reported(self) -> Messages:
         """The last message of each topic."""
         last = {one.topic.removeprefix(f"{BASE}/"): one.payload for one in list(self.watcher.messages)}
         names = [name for name in last if name in {"state", "fall"} or name.startswith("zones/")]
@@ -226,7 +232,7 @@ class House:
 
     def setting(self, name: str) -> Any:
         """A setting as the daemon has it."""
-        return self.told()["state"]["settings"][name]
+        return self.reported()["state"]["settings"][name]
 
     def shows(self, entity: str) -> str:
         """The state of an entity."""

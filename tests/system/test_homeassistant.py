@@ -49,7 +49,7 @@ def test_home_assistant_starts_and_takes_mqtt(house: House, row: Row) -> None:
     house.home.start()
     house.home.onboard()
     house.home.add_mqtt(house.broker.port)
-    row.tell(house.home.call("GET", "/api/config")["version"])
+    row.report(house.home.call("GET", "/api/config")["version"])
 
 
 def test_every_entity_is_there(house: House, row: Row) -> None:
@@ -61,7 +61,7 @@ def test_every_entity_is_there(house: House, row: Row) -> None:
     assert len(devices) == 1, f"they belong to {len(devices)} devices"
     ids = [one["unique_id"] for one in entries]
     assert all(one.startswith("posed_hall_") for one in ids), ids
-    row.tell(f"{len(entries)}")
+    row.report(f"{len(entries)}")
 
 
 def test_names_classes_units_and_categories(house: House, row: Row) -> None:
@@ -96,33 +96,33 @@ def test_names_classes_units_and_categories(house: House, row: Row) -> None:
     }.items():
         has = entries[entity]["entity_category"]
         assert has == category, f"{entity} is of category {has}, not {category}"
-    row.tell(f"{device['manufacturer']} {device['model']}")
+    row.report(f"{device['manufacturer']} {device['model']}")
 
 
 def test_every_value_is_right(house: House, row: Row) -> None:
     house.wait(lambda: not house.wrong(), "wrong: {}", house.wrong)
     states = house.home.states()
-    row.tell(", ".join(f"{one.partition('hall_')[2]} {states[one]['state']}" for one in list(ENTITIES)[:4]))
+    row.report(", ".join(f"{one.partition('hall_')[2]} {states[one]['state']}" for one in list(ENTITIES)[:4]))
 
 
 def test_values_follow(house: House, row: Row) -> None:
     """Until the number of people has changed three times; each has to be seen."""
     changes, slowest_s = 0, 0.0
-    people = house.told()["state"]["people"]
+    people = house.reported()["state"]["people"]
     give_up_at = time.monotonic() + 2 * PATIENCE_S
     while changes < 3:
         assert time.monotonic() < give_up_at, f"the number of people changed {changes} times only"
-        now = house.told()["state"]["people"]
+        now = house.reported()["state"]["people"]
         if now == people:
             time.sleep(POLL_S)
             continue
         changes, people, began_at = changes + 1, now, time.monotonic()
         house.wait(
-            lambda: house.shows("sensor.hall_people") == ENTITIES["sensor.hall_people"](house.told()),
+            lambda: house.shows("sensor.hall_people") == ENTITIES["sensor.hall_people"](house.reported()),
             "the number of people does not follow",
         )
         slowest_s = max(slowest_s, time.monotonic() - began_at)
-    row.tell(f"3 changes of people, seen within {slowest_s:.2f} s")
+    row.report(f"3 changes of people, seen within {slowest_s:.2f} s")
 
 
 def test_automations_are_loaded(house: House, row: Row) -> None:
@@ -130,7 +130,7 @@ def test_automations_are_loaded(house: House, row: Row) -> None:
     found = {one: state["state"] for one, state in states.items() if one.startswith("automation.")}
     wanted = {f"automation.{one}": "on" for one in ("hand", "fall", "heating")}
     assert found == wanted, found
-    row.tell(", ".join(found))
+    row.report(", ".join(found))
 
 
 def test_a_raised_hand_switches_the_light(house: House) -> None:
@@ -158,7 +158,7 @@ def test_the_heating_follows_occupancy(house: House, row: Row) -> None:
         wanted = {"on": 21, "off": 17}[state]
         if house.home_temperature() == wanted:
             seen.add(state)
-    row.tell("21 °C with somebody there, 17 °C without")
+    row.report("21 °C with somebody there, 17 °C without")
 
 
 def test_a_number_works(house: House, row: Row) -> None:
@@ -166,7 +166,7 @@ def test_a_number_works(house: House, row: Row) -> None:
     house.home.service("number.set_value", entity_id=number_of, value=0.31)
     house.wait(lambda: house.setting("decode.score_threshold") == 0.31, "the daemon does not take it")
     house.wait(lambda: house.shows(number_of) == "0.31", "Home Assistant does not show it")
-    row.tell("score threshold 0.31")
+    row.report("score threshold 0.31")
 
 
 def test_a_select_works(house: House, row: Row) -> None:
@@ -175,12 +175,12 @@ def test_a_select_works(house: House, row: Row) -> None:
     house.wait(lambda: house.shows("select.hall_log_level") == "warning", "Home Assistant does not show it")
     house.home.service("select.select_option", entity_id="select.hall_log_level", option="info")
     house.wait(lambda: house.shows("select.hall_log_level") == "info", "it does not return")
-    row.tell("log level warning, and info again")
+    row.report("log level warning, and info again")
 
 
 def test_the_switch_pauses_and_resumes(house: House, row: Row) -> None:
     house.home.service("switch.turn_on", entity_id="switch.hall_pause")
-    house.wait(lambda: house.told()["state"]["paused"], "the daemon does not pause")
+    house.wait(lambda: house.reported()["state"]["paused"], "the daemon does not pause")
     house.wait(lambda: house.shows("switch.hall_pause") == "on", "the switch does not show it")
     house.wait(lambda: house.shows("sensor.hall_people") == "unavailable", "people are still shown")
     house.wait(lambda: house.shows("sensor.hall_camera") == "paused", "the camera is not shown as paused")
@@ -188,7 +188,7 @@ def test_the_switch_pauses_and_resumes(house: House, row: Row) -> None:
     house.home.service("switch.turn_off", entity_id="switch.hall_pause")
     house.wait(lambda: house.shows("switch.hall_pause") == "off", "the daemon does not resume")
     house.wait(lambda: house.shows("sensor.hall_people").isdigit(), "people are not shown again")
-    row.tell("meanwhile people are unavailable, and a fall is not")
+    row.report("meanwhile people are unavailable, and a fall is not")
 
 
 def test_a_snapshot_comes(house: House, row: Row) -> None:
@@ -199,7 +199,7 @@ def test_a_snapshot_comes(house: House, row: Row) -> None:
     image = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None, "what comes is no picture"
     height, width, _ = image.shape
-    row.tell(f"JPEG of {width}×{height}")
+    row.report(f"JPEG of {width}×{height}")
 
 
 def test_a_test_event_is_sent(house: House, row: Row) -> None:
@@ -207,24 +207,24 @@ def test_a_test_event_is_sent(house: House, row: Row) -> None:
     house.wait(lambda: house.attribute("event.hall_event", "test") is True, "no event comes")
     kind = house.attribute("event.hall_event", "event_type")
     assert house.shows("binary_sensor.hall_fall") == "off", "a test counts as a fall"
-    row.tell(f"event {kind}, and nobody has fallen")
+    row.report(f"event {kind}, and nobody has fallen")
 
 
 def test_the_restart_button_works(house: House, row: Row) -> None:
-    run = house.told()["state"]["run"]
+    run = house.reported()["state"]["run"]
     house.home.service("button.press", entity_id="button.hall_restart")
 
     def begun() -> bool:
         assert house.daemon.process is not None
         if house.daemon.process.poll() is not None:  # what runs it starts it again, and here that is us
             house.daemon.start()
-        return bool(house.told()["state"]["run"] != run)
+        return bool(house.reported()["state"]["run"] != run)
 
     house.wait(begun, "it has not started again")
     house.all_right()
     kept = house.setting("decode.score_threshold")
     assert kept == 0.31, f"the number that was set is {kept} now"
-    row.tell("and the number that was set is kept")
+    row.report("and the number that was set is kept")
 
 
 def test_the_killed_daemon_is_unavailable(house: House, row: Row) -> None:
@@ -236,7 +236,7 @@ def test_the_killed_daemon_is_unavailable(house: House, row: Row) -> None:
         return [one for one in ENTITIES if states[one]["state"] != "unavailable"]
 
     house.wait(lambda: not left(), "still available: {}", left)
-    row.tell(f"all {len(ENTITIES)}, within {time.monotonic() - began_at:.1f} s")
+    row.report(f"all {len(ENTITIES)}, within {time.monotonic() - began_at:.1f} s")
 
 
 def test_a_fall_is_told_and_cleared(house: House, row: Row) -> None:
@@ -250,7 +250,7 @@ def test_a_fall_is_told_and_cleared(house: House, row: Row) -> None:
     house.home.call("POST", "/api/events/mobile_app_notification_action", {"action": answer})
     house.wait(lambda: house.shows("binary_sensor.hall_fall") == "off", "it is not cleared")
     house.wait(lambda: house.notified("The fall is over"), "no second notification")
-    row.tell("by the notification's answer")
+    row.report("by the notification's answer")
 
 
 def test_all_returns_after_the_broker(house: House, row: Row) -> None:
@@ -260,7 +260,7 @@ def test_all_returns_after_the_broker(house: House, row: Row) -> None:
     house.broker.start()
     began_at = time.monotonic()
     house.all_right()
-    row.tell(f"within {time.monotonic() - began_at:.0f} s, from a broker without memory")
+    row.report(f"within {time.monotonic() - began_at:.0f} s, from a broker without memory")
 
 
 def test_all_returns_after_home_assistant(house: House, row: Row) -> None:
@@ -268,7 +268,7 @@ def test_all_returns_after_home_assistant(house: House, row: Row) -> None:
     house.home.start()
     began_at = time.monotonic()
     house.all_right()
-    row.tell(f"within {time.monotonic() - began_at:.0f} s of its start")
+    row.report(f"within {time.monotonic() - began_at:.0f} s of its start")
 
 
 def test_a_zone_less_is_entities_less(house: House, row: Row) -> None:
@@ -278,7 +278,7 @@ def test_a_zone_less_is_entities_less(house: House, row: Row) -> None:
         entries = {one["entity_id"] for one in house.home.ask("config/entity_registry/list")}
         assert not zone & entries, "they are still in the registry"
     house.all_right()
-    row.tell("and back again")
+    row.report("and back again")
 
 
 def test_entities_move_to_components_and_back(house: House, row: Row) -> None:
@@ -293,7 +293,7 @@ def test_entities_move_to_components_and_back(house: House, row: Row) -> None:
     house.wait(lambda: not house.announced("sensor/posed_hall/people/config"), "an old message stays")
     house.all_right()
     assert house.name_of(named) == "Guests", "an entity's own name is lost on the way back"
-    row.tell("entities keep the names that their owner gave them")
+    row.report("entities keep the names that their owner gave them")
 
 
 def test_forgotten_is_gone(house: House, row: Row) -> None:
@@ -307,7 +307,7 @@ def test_forgotten_is_gone(house: House, row: Row) -> None:
         time.sleep(2)
         left = [one.topic for one in late.messages if "hall" in one.topic]
     assert not left, f"the broker still keeps {left}"
-    row.tell("entities, the device, and all that the broker kept")
+    row.report("entities, the device, and all that the broker kept")
 
 
 def test_nothing_to_complain_of(house: House, row: Row) -> None:
@@ -320,4 +320,4 @@ def test_nothing_to_complain_of(house: House, row: Row) -> None:
     ours = re.compile(r"connection was lost|Failed to connect|No device components to cleanup")
     lines = [line for line in lines if not ours.search(line)]
     assert not lines, "\n" + "\n".join(lines)
-    row.tell("no warning of Home Assistant about MQTT, blueprints or automations")
+    row.report("no warning of Home Assistant about MQTT, blueprints or automations")

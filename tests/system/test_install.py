@@ -171,4 +171,4 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_install_does_what_it_says(name: str, machine: Machine, row: Row) -> None:
-    row.tell(live_through(machine, ROWS[name]))
+    row.report(live_through(machine, ROWS[name]))

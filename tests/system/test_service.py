@@ -509,17 +509,17 @@ def before(machine: Machine) -> set[str]:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_machine_lives_through(name: str, machine: Machine, before: set[str], row: Row) -> None:
-    row.tell(live_through(machine, ROWS[name]))
+    row.report(live_through(machine, ROWS[name]))
 
 
 def test_removal_leaves_nothing(machine: Machine, before: set[str], row: Row) -> None:
-    row.tell(live_through(machine, lambda machine: uninstall(machine, before)))
+    row.report(live_through(machine, lambda machine: uninstall(machine, before)))
 
 
 def test_lintian_finds_no_error(lintian: subprocess.Popen[str], row: Row) -> None:
     said, _ = lintian.communicate()
     assert lintian.returncode == 0, said
-    row.tell(f"no errors, {said.count('W: ')} warnings")
+    row.report(f"no errors, {said.count('W: ')} warnings")
 
 
 def make_debs(deb: Path | None, folder: Path) -> None:

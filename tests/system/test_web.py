@@ -218,10 +218,10 @@ async def test_figures_are_where_people_are(bench: Bench, row: Row) -> None:
         await show_only(page, "skeletons", "boxes", "names", "zones")
         await asyncio.sleep(0.5)
         await page.screenshot(bench.keep / "figures-on-nothing.png")
-    row.tell(
+    row.report(
         f"{frames} frames: figures lie {np.median(now):.3f} heights from the truth, {max(now):.3f} at most"
     )
-    row.tell(f"{np.median(later):.3f} from that of {LATER} frames later")
+    row.report(f"{np.median(later):.3f} from that of {LATER} frames later")
     assert np.median(now) < ASIDE, now
     assert np.median(later) > np.median(now), "the truth of another time fits as well"
 
@@ -239,7 +239,7 @@ async def test_the_picture_is_the_frame(bench: Bench, row: Row) -> None:
             assert away[0] < 6, away
             assert away[0] < away[1], away
             await asyncio.sleep(0.7)
-    row.tell(f"grey values differ by {away[0]:.2f} from the frame's, by {away[1]:.2f} from a later one's")
+    row.report(f"grey values differ by {away[0]:.2f} from the frame's, by {away[1]:.2f} from a later one's")
 
 
 def _difference(image: NDArray[np.uint8], scene: Scene, sequence: int) -> float:
@@ -443,7 +443,7 @@ async def test_a_connection_that_dies_in_silence_is_noticed(bench: Bench, row: R
                 await page.until(_LIVE, 15)
                 back_s = time.monotonic() - mended
                 assert await page.value("window.sameAsBefore"), "the page was loaded anew"
-                row.tell(
+                row.report(
                     f"away for {away_s} s: marked after {marked_s:.1f} s ({contact!r}, {notice!r}), "
                     f"back {back_s:.1f} s after the network"
                 )
@@ -470,7 +470,7 @@ async def test_a_hidden_page_takes_no_frames(bench: Bench, row: Row) -> None:
         await asyncio.sleep(3)
         seen = page.frames - before
         assert seen > 3, seen
-        row.tell(f"0 frames in 3 s while hidden, {seen} in 3 s and a little when seen again")
+        row.report(f"0 frames in 3 s while hidden, {seen} in 3 s and a little when seen again")
 
         await other.do("Page.bringToFront")
         daemon.stop(signal.SIGTERM, within_s=5)
@@ -480,7 +480,7 @@ async def test_a_hidden_page_takes_no_frames(bench: Bench, row: Row) -> None:
         await page.do("Page.bringToFront")
         began = time.monotonic()
         await page.until("document.getElementById('contact').textContent === 'live'", 3)
-        row.tell(
+        row.report(
             f"after a restart behind another tab: live {time.monotonic() - began:.1f} s after it is seen"
         )
 
@@ -653,7 +653,7 @@ async def test_it_can_be_read_anywhere(bench: Bench, row: Row) -> None:
                 assert await page.value(_BESIDE) == 0
                 assert await page.value(_SMALL) == 0
                 await page.press("#discard")
-                row.tell(f"{scheme}, {name}: the lowest contrast is {ratio:.1f} ({text!r})")
+                row.report(f"{scheme}, {name}: the lowest contrast is {ratio:.1f} ({text!r})")
         elsewhere = [url for url in page.requests if f"//127.0.0.1:{bench.port}/" not in url]
         assert not elsewhere, elsewhere
         assert not page.complaints, page.complaints
