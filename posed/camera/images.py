@@ -155,7 +155,7 @@ def _is_jpeg_cut_short(data: bytes) -> bool:
 def find_images(source: str) -> list[Path]:
     """The pictures that a file name, a folder or a glob means, in natural order (`2.png` before `10.png`).
 
-    A folder gives its pictures only, told by suffix; a file or a glob everything that it names.
+    A folder gives its pictures only, known by suffix; a file or a glob everything that it names.
 
     Raises:
         CameraError: there is none.

@@ -212,7 +212,7 @@ class PeopleConfig(Section):
     published as null."""
 
     presence: Annotated[bool, LIVE] = True
-    """With true, events tell when people enter and leave."""
+    """With true, posed reports when people enter and leave."""
 
     zones: Annotated[dict[ZoneName, ZoneConfig], LIVE] = Field(default={}, max_length=50)
     """Each zone has a name, which is a level of topics; there are at most 50 zones."""
@@ -224,7 +224,7 @@ class PeopleConfig(Section):
     """Somebody has left a zone after being outside it for this many seconds."""
 
     postures: Annotated[bool, LIVE] = True
-    """With true, events tell when somebody's posture changes."""
+    """With true, posed reports when somebody's posture changes."""
 
     posture_hold_s: Annotated[float, LIVE] = Field(default=0.6, gt=0, le=10)
     """A new posture counts once it has lasted about this many seconds."""
@@ -234,13 +234,13 @@ class PeopleConfig(Section):
     learns the angle from people who stand and walk."""
 
     gestures: Annotated[bool, LIVE] = True
-    """With true, events tell when somebody raises a hand."""
+    """With true, posed reports when somebody raises a hand."""
 
     gesture_hold_s: Annotated[float, LIVE] = Field(default=0.7, ge=0, le=10)
     """A hand counts as raised once it has been up for this many seconds."""
 
     falls: Annotated[bool, LIVE] = True
-    """With true, events tell when somebody falls."""
+    """With true, posed reports when somebody falls."""
 
     fall_within_s: Annotated[float, LIVE] = Field(default=2, ge=0.3, le=10)
     """Somebody who goes from upright to down within this many seconds has fallen; somebody slower has lain

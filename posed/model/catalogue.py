@@ -270,7 +270,7 @@ def locate(name: str, environment: Mapping[str, str] = os.environ) -> ModelFiles
         environment: names the cache folder of catalogue models.
 
     Returns:
-        At least one file. Which one is compiled is told by its name; what is inside was not looked at.
+        At least one file. Which one is compiled, its name says; what is inside was not read.
 
     Raises:
         ModelError: the name is unknown, or nothing of the model is there.

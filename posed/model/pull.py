@@ -68,7 +68,7 @@ def pull(
     Args:
         file: what, from where, and how to know that it is right.
         folder: where it is to be; made if it is not there.
-        progress: is told of every chunk; whatever it raises, like Ctrl-C, interrupts the download.
+        progress: is called with every chunk; whatever it raises, like Ctrl-C, interrupts the download.
         timeout_s: how long the server may say nothing, s.
         pause_s: how long to wait between two attempts at a transfer that breaks off, s.
 

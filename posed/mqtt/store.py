@@ -120,7 +120,7 @@ class Fall:
     """A fall of which nobody has said that it is over.
 
     Args:
-        event: id of the event that told it.
+        event: id of the event that reported it.
         time_s: when the fall happened, s since 1970.
         run: start of the daemon, within which `person` is one person.
         person: who fell, None if that is not known.

@@ -38,7 +38,7 @@ def wait_for_model(
 
     Args:
         config: says which model.
-        systemd: is told that nothing else is waited for, so that booting goes on.
+        systemd: hears that nothing else is waited for, so that booting goes on.
         wait: waits for the given number of seconds.
         camera: what the model is for: without its file nothing is downloaded.
 

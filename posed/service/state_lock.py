@@ -1,4 +1,4 @@
-"""One daemon to a state folder: two would take back what the other has told the broker."""
+"""One daemon to a state folder: each of two would take back what the other had published."""
 
 from __future__ import annotations
 
