@@ -22,18 +22,19 @@ LONGEST_STEP_S: Final = 0.5
 """A sighting counts for the time since the one before, but for no more than this."""
 
 UP_AGAIN_S: Final = 1.0
-"""How long somebody must be up to be down no more, s."""
+"""Somebody must be up for this long to be down no more, s."""
 
 FROM_CHAIR: Final = 0.36
 """Whose head comes down by less than this from sitting, in statures, lies down: falls from a chair are of 0.4
 to 0.7; who lies back from sitting on the floor goes 0.3."""
 
 _STILL_LYING_S: Final = 3.0
-"""For how long whoever was seen lying counts as lying: somebody upright there may be a helper."""
+"""Whoever was seen lying counts as lying for this long, s: somebody upright there may be a helper."""
 
 _SMALLEST: Final = 0.6
 _LARGEST: Final = 1.6
-"""Of the stature of whoever went down: as large is a person who is taken for them, not seen lying."""
+"""A person who is not seen lying is taken for whoever went down only between these shares of their
+stature."""
 
 _UNCLEAR_S: Final = 1.5
 """Who was seen neither lying nor up so lately is not reported as fallen yet."""

@@ -101,12 +101,12 @@ class EventDetector:
         self._presence = Presence()
         self._falls = Falls(config, self._zones)
         self.pitch = Pitch(config.pitch_deg)
-        """How far the camera looks down."""
+        """This says how far the camera looks down."""
         self._known: dict[int, _Known] = {}
         self._stood: dict[int, Stood] = {}
         self._time_s = 0.0
         self.people: list[TrackedPerson] = []
-        """Everybody who is reported in the last frame."""
+        """These people are reported in the last frame."""
 
     def configure(self, config: PeopleConfig) -> None:
         """Go on with other settings."""

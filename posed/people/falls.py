@@ -33,8 +33,9 @@ frames until a pose that is nobody's is a person."""
 _SAME_PLACE: Final = 1.0
 _NEARBY: Final = 2.0
 _MOVED: Final = 0.5
-"""Distances between hips in the picture, as a share of the stature: of one person before and after a fall; of
-people who may be taken for each other; from which on somebody has gone elsewhere."""
+"""These are distances between hips in the picture, in statures: one person before and after a fall is at most
+`_SAME_PLACE` away, people who may be taken for each other are at most `_NEARBY` apart, and from `_MOVED` on
+somebody has gone elsewhere."""
 
 _CROUCHES_S: Final = 0.5
 """Who is clearly seen crouching or sitting on the floor for so much longer than lying is not down."""

@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from posed.people.posture import Joints, Shape
+from posed.people.posture import SITTING, STANDING, Joints, Shape
 
 UP: Final = 0.5
-"""Head over the floor, in statures, of whoever stands, walks or sits on a chair, at least. Sitting on the
-floor it is 0.45."""
+"""Whoever stands, walks or sits on a chair has the head at least this high over the floor, in statures.
+Sitting on the floor it is at 0.45."""
 
 LOW: Final = 0.28
 LOW_IN_ALL: Final = 0.41
@@ -40,23 +40,25 @@ _BENT: Final = -0.5
 the head is."""
 
 _CLEAR: Final = 0.1
-"""So far below or above it is as clear as it can be."""
+"""A head that is this far below or above a limit is as clear as it can be, in statures."""
 
 UP_LEAN_DEG: Final = 40.0
 """Whose trunk leans further bends, and is not up."""
 
 _FOLLOWS_S: Final = 0.4
 _FOLLOWS_UNSEEN_S: Final = 1.0
-"""Over how long the feet of somebody who walks are averaged, and over how long where they must be, s."""
+"""The feet of somebody who walks are averaged over `_FOLLOWS_S`, and where they must be, unseen, over this,
+s."""
 
 _BELIEVED_S: Final = 1.0
-"""How long somebody must be seen upright lower in the picture than they were before, s."""
+"""Somebody must be seen upright for this long, lower in the picture than before, for the floor to be there,
+s."""
 
 _KNEES_OVER_FLOOR: Final = 0.28
 _HIPS_OVER_FLOOR_STANDING: Final = 0.52
 _HIPS_OVER_FLOOR_SITTING: Final = 0.30
 _HEAD_OVER_SHOULDERS: Final = 0.14
-"""Shares of the stature. Source: Drillis and Contini, Body segment parameters, 1966."""
+"""These are shares of the stature. Source: Drillis and Contini, Body segment parameters, 1966."""
 
 
 @dataclass(slots=True)
@@ -169,14 +171,14 @@ class Bed:
 _LEVEL: Final = 0.15
 _STILL: Final = 0.1
 _DROP: Final = 0.22
-"""Heights, in statures: of the head over the hips of somebody who lies across the view; by which they may
-move in bed; and by which shoulders and hips drop onto the floor, from a bed that is as high at least."""
+"""These are heights in statures: the head of somebody who lies across the view is at most `_LEVEL` over the
+hips, in bed they move by at most `_STILL`, and onto the floor shoulders and hips drop by at least `_DROP`."""
 
 _RESTS_S: Final = 1.0
 _DROPPED_S: Final = 0.5
 _TURNS_S: Final = 3.0
-"""For how long they must have lain there, and must be seen lying lower; over how long what they lie on is
-averaged."""
+"""Somebody must have lain in bed for `_RESTS_S`, and be seen lying lower for `_DROPPED_S`; what they lie on
+is averaged over `_TURNS_S`, s."""
 
 
 def is_upright(shape: Shape) -> bool:
@@ -191,7 +193,8 @@ def _stands_headless(joints: Joints, shape: Shape) -> bool:
 
 _LEGS: Final = 0.37
 _TRUNK_UPRIGHT: Final = 0.2
-"""Head over hips, of 0.42 upright: who bends far forwards, or towards the camera, is not up."""
+"""A trunk whose head is less than this over the hips, of 0.42 upright, is not up: it bends far forwards, or
+towards the camera."""
 
 
 def head_y(joints: Joints, stature_px: float) -> float:
@@ -212,6 +215,6 @@ def feet_y(joints: Joints, shape: Shape, stature_px: float) -> float:
         return joints.knees[0] + _KNEES_OVER_FLOOR * stature_px
     if joints.hips is None:
         return math.nan
-    standing = shape.scores[0] >= shape.scores[1]
+    standing = shape.scores[STANDING] >= shape.scores[SITTING]
     over = _HIPS_OVER_FLOOR_STANDING if standing else _HIPS_OVER_FLOOR_SITTING
     return joints.hips[0] + over * stature_px

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from posed.people.floor import UP, Floor
-from posed.people.posture import Joints, Posture, Shape
+from posed.people.posture import LYING, Joints, Posture, Shape
 
 Kind = Literal["head_low", "flat", "along_view", "not_lying"]
 KINDS: Final[tuple[Kind, ...]] = ("head_low", "flat", "along_view", "not_lying")
-"""Evidence: a head as low as on the floor; a body that lies flat, on whatever; one that lies along the view,
-with the head away from the camera; and, against all of these, crouching, sitting or bending."""
+"""Evidence is of these kinds: a head as low as on the floor; a body that lies flat, on whatever; one that
+lies along the view, with the head away from the camera; and, against all of these, crouching, sitting or
+bending."""
 
 FITS: Final = 0.5
-"""From which score on a posture counts here."""
+"""A posture counts here from this score on."""
 
 _FLAT: Final = 0.28
 _LEVEL_DEG: Final = 60.0
@@ -36,7 +37,7 @@ _BELIEVED: Final = 0.5
 def _is_flat(shape: Shape) -> bool:
     """Whether a body lies, on whatever."""
     level = shape.lean_deg >= _LEVEL_DEG and shape.trunk <= _LEVEL
-    return shape.scores[2] >= FITS and (shape.height <= _FLAT or level)
+    return shape.scores[LYING] >= FITS and (shape.height <= _FLAT or level)
 
 
 def lying_evidence(shape: Shape, joints: Joints, floor: Floor, before: Posture) -> tuple[float, Kind]:
@@ -46,7 +47,7 @@ def lying_evidence(shape: Shape, joints: Joints, floor: Floor, before: Posture) 
         (1, or -1 where they clearly do not; nan where nothing says so, what says so)
     """
     head_height, evidence = floor.head_height(joints), floor.lying_evidence(joints, shape)
-    if before == "standing" and not head_height >= UP and shape.scores[2] >= FITS:
+    if before == "standing" and not head_height >= UP and shape.scores[LYING] >= FITS:
         if _is_flat(shape) and not evidence >= _FLAT_COUNTS:
             return _FLAT_COUNTS, "flat"
         if _has_high_hips(shape, head_height) and not evidence >= _AWAY_COUNTS:
@@ -61,8 +62,9 @@ def _has_high_hips(shape: Shape, head_height: float) -> bool:
 
 _HIPS_AWAY: Final = 0.16
 _TRUNK_AWAY: Final = 0.2
-"""Hips over the floor at least, and head over the hips at most, in statures."""
+"""Whoever lies with the head away has the hips at least `_HIPS_AWAY` over the floor, and the head at most
+this over the hips, in statures."""
 
 _AWAY_COUNTS: Final = 0.2
 _FLAT_COUNTS: Final = 0.5
-"""How clearly these are seen lying, beside 1 of whoever lies on the floor."""
+"""Beside the 1 of a head as low as on the floor, the other two kinds of evidence count for this much."""

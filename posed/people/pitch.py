@@ -30,10 +30,10 @@ BELIEVED_S: Final = 15.0
 single one whose legs look wrong does not count."""
 
 FROM_ONE_S: Final = 5.0
-"""For how much of that a single person counts at most, since a track may be wrong, s."""
+"""A single person counts for at most this much of that, s, since a track may be wrong."""
 
 REMEMBERED_S: Final = 300.0
-"""How much of it is remembered, s: a camera that is turned is learned anew within half of that."""
+"""This much of it is remembered, s: a camera that is turned is learned anew within half of that."""
 
 TOO_STEEP_DEG: Final = 50.0
 """From here on whoever lies or sits along the view looks like somebody who stands."""
@@ -41,14 +41,15 @@ TOO_STEEP_DEG: Final = 50.0
 STEEPEST_DEG: Final = 75
 
 PitchState = Literal["ok", "learning", "too_steep"]
-"""Whether postures are reported: yes; yes, as of a level camera, until its pitch is believed; no."""
+"""Postures are reported (`ok`), reported as of a level camera until its pitch is believed (`learning`), or
+not reported (`too_steep`)."""
 
 _FOCAL: Final = 0.8
-"""Focal length as a share of the picture's longer side: a field of view of 64 degrees, as webcams and Pi
-cameras have."""
+"""The focal length is taken for this share of the picture's longer side: a field of view of 64 degrees, as
+webcams and Pi cameras have."""
 
 _LEGS: Final = 0.42
-"""The share that legs have of the stature of people who stand before a level camera, as PoseNet sees both; of
+"""Legs have this share of the stature of people who stand before a level camera, as PoseNet sees both; of
 bones it is 0.49."""
 
 _ALLOWED: Final = 1.2
@@ -56,10 +57,10 @@ _ALLOWED: Final = 1.2
 them longer: at 35 degrees people differ by as much."""
 
 _AT_ONCE_S: Final = 1.0
-"""Who looks upright in every frame for so long is, s."""
+"""Whoever looks upright in every frame for this long is upright, s."""
 
 _GAP_S: Final = 0.5
-"""Who is not seen for longer may have done anything, s."""
+"""Whoever is not seen for longer may have done anything, s."""
 
 _FROM_ABOVE: Final = 0.2
 """Whose head is no higher over the hips than this, in statures, and who goes about, is seen from above."""
@@ -126,7 +127,7 @@ class Pitch:
     given_deg: float | None = None
     learned_deg: float | None = None
     _seconds: list[float] = field(default_factory=lambda: [0.0] * (STEEPEST_DEG + 1))
-    """By degrees, for how long people have looked like that."""
+    """For each pitch, in degrees, this is how long people have looked like that, s."""
     _people: dict[int, _Standing] = field(default_factory=dict)
 
     @property

@@ -46,13 +46,16 @@ from posed.pose import (
 Posture = Literal["standing", "sitting", "lying", "unknown"]
 
 POSTURES: Final[tuple[Posture, ...]] = ("standing", "sitting", "lying")
-"""All but unknown, in the order of their scores."""
+"""These are all postures but unknown, in the order of their scores."""
+
+STANDING, SITTING, LYING = range(len(POSTURES))
+"""These are the indices of postures in `Scores`."""
 
 Point = tuple[float, float]
-"""(y, x), px."""
+"""A point is (y, x), px."""
 
 Scores = tuple[float, float, float]
-"""How well somebody fits each of `POSTURES`, 0-1."""
+"""Scores say how well somebody fits each of `POSTURES`, 0-1."""
 
 NOT_KNOWN: Final[Scores] = (0.0, 0.0, 0.0)
 
@@ -64,7 +67,7 @@ LEFT_OF_PAIRS: Final = (LEFT_SHOULDER, LEFT_HIP, LEFT_KNEE, LEFT_ANKLE)
 """The right keypoint of each pair follows the left one."""
 
 _HEAD_OVER_SHOULDERS: Final = 1.45
-"""Head over hips to shoulders over hips, of somebody upright."""
+"""The head of somebody upright is this many times as high over the hips as the shoulders are."""
 
 _LEGS_OF_STANDING: Final = (0.29, 0.37)
 _LEGS_OF_LYING: Final = (0.20, 0.28)
@@ -245,7 +248,7 @@ class Stood:
         height_px = feet[0] - head[0]
         if math.dist(self.feet, feet) <= _SAME_FEET * size_px:
             shape.beside_before = max(legs_px / self.legs_px, height_px / self.height_px)
-        if surely_upright(joints, shape, size_px, frame_height) and shape.scores[0] >= _SURELY:
+        if surely_upright(joints, shape, size_px, frame_height) and shape.scores[STANDING] >= _SURELY:
             self.legs_px, self.height_px, self.feet = legs_px, height_px, feet
 
 
@@ -299,8 +302,9 @@ CLEAR: Final = 0.6
 _AHEAD: Final = 0.2
 _LOST: Final = 0.3
 _FADES_SLOWER: Final = 4.0
-"""The hysteresis: a posture is taken on when it fits this well and this much better than the one before, and
-lost when it fits less than that."""
+"""There is a hysteresis: a posture is taken on when it fits as well as `CLEAR` and better than the one before
+by `_AHEAD`, and lost when it fits less than `_LOST`; while nothing is known of it, it fades this many times
+as slowly."""
 
 
 def hands_raised(person: Person) -> tuple[bool | None, bool | None]:
@@ -334,9 +338,11 @@ def hands_raised(person: Person) -> tuple[bool | None, bool | None]:
 
 
 _EYES_OVER_SHOULDERS: Final = 0.10
-"""Shares of the stature: 0.118 upright; the rest is for a bowed head."""
+"""Eyes are at least this share of the stature over the shoulders: 0.118 upright, the rest is for a bowed
+head."""
 _TRUNK_OF_RAISING: Final = 0.15
-"""Shoulders over hips, of 0.29 upright."""
+"""A hand counts as raised only of somebody whose shoulders are this share of the stature over the hips;
+upright it is 0.29."""
 
 
 Gesture = Literal["left_hand_raised", "right_hand_raised", "both_hands_raised"]

@@ -14,15 +14,15 @@ from typing import Final
 from posed.people.posture import Joints, Point
 
 MOVED: Final = 0.2
-"""By how much a middle must have moved, in statures: the poses of what is still wander by half of that."""
+"""A middle must have moved by this much, in statures: the poses of what is still wander by half of that."""
 
 _OVER_HIPS: Final = 0.2
 _OVER_SHOULDERS: Final = 0.05
-"""How high a head is at least over the hips, and over the shoulders where those are not seen, of somebody
-upright: in statures."""
+"""The head of somebody upright is at least `_OVER_HIPS` over the hips, and over the shoulders, where hips are
+not seen, at least this, in statures."""
 
 _AVERAGED_S: Final = 1.0
-"""Over how long a middle is averaged, s."""
+"""A middle is averaged over this long, s."""
 
 
 @dataclass(slots=True)

@@ -36,10 +36,11 @@ from posed.pose import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, Pose
 Floats = NDArray[np.float64]
 
 FRAME_TURNS: Final = (90, -90)
-"""By which the whole frame is turned, where nobody knows how somebody lies, degrees clockwise."""
+"""The whole frame is turned by these, degrees clockwise, where nobody knows how somebody lies."""
 
 SEARCH_TURNS: Final = (90, -90, 180, 45, -45, 135, -135)
-"""By which a place is turned where somebody must be; those first by which most are found."""
+"""A place where somebody must be is turned by these, degrees clockwise; those by which most are found come
+first."""
 
 TURN_STEP_DEG: Final = 45
 """Who is followed is turned upright to half of this."""
@@ -51,37 +52,39 @@ FOLLOW_S: Final = 0.5
 """The crop of somebody who leans is inferred this often, even if somebody else is to be searched for, s."""
 
 SEARCH_EVERY_S: Final = 1.0
-"""Pause after a round of crops of a place where somebody was lost, or is down, s."""
+"""A round of crops of a place where somebody was lost, or is down, is followed by this pause, s."""
 
 SEARCH_FOR_S: Final = 10.0
-"""How long somebody is searched for who was lost inside the frame and is not known to be down."""
+"""Somebody who was lost inside the frame, and is not known to be down, is searched for this long, s."""
 
 HIDDEN_S: Final = 0.5
-"""Who is not seen for so long is searched for, though still followed."""
+"""Whoever is not seen for this long, s, is searched for, though still followed."""
 
 _AT_BORDER: Final = 0.05
 """Whose keypoints are so near the side or the top of the frame, in sizes, is leaving it."""
 
 _REACH: Final = 2.0
-"""Side of the square in which somebody is searched for, in sizes: who falls lies beside their feet."""
+"""The square in which somebody is searched for has this side, in sizes: whoever falls lies beside their
+feet."""
 
 _BELOW_HIPS: Final = 0.25
-"""How far below the hips of somebody upright its middle is, in sizes: halfway to the feet."""
+"""The middle of that square is this far below the hips of somebody upright, in sizes: halfway to the feet."""
 
 _AROUND: Final = 1.5
-"""Side of the square around somebody who is followed: in sizes at least, and in extents of the keypoints."""
+"""The square around somebody who is followed has this side, in sizes at least, and in extents of the
+keypoints."""
 
 _TOUCHES: Final = 0.25
 _COVERS: Final = 0.6
-"""A pose found turned shows somebody again of whose box it has this share of its keypoints inside, or whose
-keypoints are to this share inside its own. People upright, turned, are at times taken for limbs of somebody
-who lies."""
+"""A pose from a rotated crop shows somebody again of whose box it has this share of its keypoints inside, or
+whose keypoints are to this share inside its own. People upright, rotated, are at times taken for limbs of
+somebody who lies."""
 
 _LEAST_SCORE: Final = 0.3
-"""Poses found turned and scored below are nobody: it is the usual reason why one is invented."""
+"""Poses from a rotated crop that score less are nobody: it is the usual reason why one is invented."""
 
 _UPRIGHT_DEG: Final = 50.0
-"""How far from upright a trunk is at most in the turned picture: who is not upright there is seen better
+"""In a rotated crop, a trunk is at most this far from upright: whoever is not upright there is seen better
 otherwise, or is nobody."""
 
 

@@ -15,16 +15,16 @@ from posed.pose import SIGMAS, Pose
 Floats = NDArray[np.float64]
 
 _AREA: Final = 0.2
-"""Of a person upright, as a share of their height squared: half of a box 0.4 times as wide as high."""
+"""A person upright covers this share of their height squared: half of a box 0.4 times as wide as high."""
 
 _VARIANCES: Final = (2 * np.array(SIGMAS)) ** 2 * _AREA
-"""(17,) by which a keypoint may be off, in (px / size px)². Source: COCO's k = 2 sigma, s² = area."""
+"""Each of the 17 keypoints may be off by this, in (px / size px)². Source: COCO's k = 2 sigma, s² = area."""
 
 _SAME: Final = 0.5
 """Two poses of one frame that are more alike are one person's."""
 
 _DOUBT: Final = 0.5
-"""Keypoints' worth of doubt: two poses with less than that in common are hardly alike."""
+"""Two poses with fewer keypoints in common than this are hardly alike."""
 
 
 class Crowd(Struct, frozen=True, eq=False, gc=False):

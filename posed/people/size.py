@@ -29,7 +29,7 @@ _BONES: Final = (
     ("nose", "left_ear", 0.089),
     ("nose", "right_ear", 0.089),
 )
-"""(from, to, length as a share of the height): of the drawn figure, whose limbs are those of
+"""Each bone is (from, to, length as a share of the height), of the drawn figure, whose limbs are those of
 Drillis and Contini, Body segment parameters, 1966; several names mean the middle between them."""
 
 
@@ -50,7 +50,8 @@ _PARTS: Final = ((_FROM + _TO) > 0).astype(np.int8)
 _SHARES: Final = np.array([share for _, _, share in _BONES])
 
 _QUANTILE: Final = 0.7
-"""Bones that point at the camera look short, none looks long; but keypoints are off, so not the longest."""
+"""This quantile of the bones gives the size: bones that point at the camera look short and none looks long,
+but keypoints are off, so it is not the longest."""
 
 
 def body_sizes(points: Floats, scored: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -29,10 +29,10 @@ are not visible; `scores` from when the keypoint was last seen, 0 when it is not
 keep: the points as last decoded, `raw`, their `velocity`, px/s, and when each was last seen, s."""
 
 _SPEED_HZ: Final = 0.7
-"""Cut-off of the speed's own filter; 1 in the paper, whose input is less noisy."""
+"""The speed's own filter has this cut-off, Hz; it is 1 in the paper, whose input is less noisy."""
 
 _STILL: Final = 0.08
-"""Heights per second: as fast as keypoints that are off by 1 % of the height seem to move. It is taken from
+"""Keypoints that are off by 1 % of the height seem to move this fast, heights per second. It is taken from
 the speed, or that noise alone would open the filter."""
 
 

@@ -11,22 +11,22 @@ from posed.people.down import FROM_CHAIR, LONGEST_STEP_S, Place
 from posed.people.floor import Bed, Floor, is_upright
 from posed.people.lying import FITS, belief, lying_evidence
 from posed.people.person import Person
-from posed.people.posture import Posture, Seeing, Shape
+from posed.people.posture import SITTING, STANDING, Posture, Seeing, Shape
 
 UP_S: Final = 0.3
-"""How long somebody must have been up before a fall, s."""
+"""Somebody must have been up for this long before a fall, s."""
 
 SAT_DOWN_S: Final = 1.0
-"""How long somebody must sit, after standing, to have sat down, s."""
+"""Somebody who stood must sit for this long to have sat down, s."""
 
 LYING_S: Final = 0.2
-"""How long somebody must be seen lying to be down: a single pose may be wrong, s."""
+"""Somebody must be seen lying for this long to be down, s: a single pose may be wrong."""
 
 UNSEEN_S: Final = 0.3
-"""Who is not seen for so long is lost, s."""
+"""Whoever is not seen for this long is lost, s."""
 
 BLIND_S: Final = 10.0
-"""Who is not seen for longer may have lain down slowly meanwhile, s."""
+"""Whoever is not seen for longer may have lain down slowly meanwhile, s."""
 
 _CROUCHING: Final = 0.45
 _SUNK: Final = 0.2
@@ -44,13 +44,14 @@ _BEGINS_PER_S: Final = 0.25
 """Less of it is enough where the pose scores at least this: PoseNet loses many as soon as they lean."""
 
 _FAR: Final = 0.22
-"""Of the frame's height: who is smaller and lost has not fallen; their poses come and go anyway."""
+"""Whoever is lost and smaller than this share of the frame's height has not fallen: their poses come and go
+anyway."""
 
 _AT_SIDE: Final = 0.03
 """Whose keypoints are so near a side of the frame, in statures, and is lost, has left by it."""
 
 _HIPS_OVER_FLOOR: Final = 0.1
-"""Of somebody who lies, in statures."""
+"""The hips of somebody who lies are this high over the floor, in statures."""
 
 FROM_CHAIR_PER_S: Final = 0.4
 """Whose head comes down more slowly than this from sitting, in statures per second, lies down: falls from a
@@ -58,16 +59,17 @@ chair are at 0.41 to 0.9; who lies back from sitting on the floor goes mostly at
 
 _STOOD_OVER_S: Final = 1.0
 _SAT_OVER_S: Final = 0.4
-"""Over how long the height of a head is averaged while somebody stands, and sits, s: who sits on the floor
-with the feet towards a camera that looks down may seem up, so how high it was before is soon forgotten."""
+"""The height of a head is averaged over `_STOOD_OVER_S` while somebody stands, and over this while they sit,
+s: whoever sits on the floor with the feet towards a camera that looks down may seem up, so how high the head
+was before is soon forgotten."""
 
 _SPEED_OVER_S: Final = 0.5
 _SPEED_LEAST_S: Final = 0.2
-"""Over how long the head's speed is measured, at most and at least, s: noise moves it by some 0.05 statures
-from one frame to the next, however many there are in a second."""
+"""The head's speed is measured over `_SPEED_OVER_S` at most and over this at least, s: noise moves the head
+by some 0.05 statures from one frame to the next, however many there are in a second."""
 
 _SMALLER: Final = 0.95
-"""Of their stature before: whose shape is measured by that, not by how large they look."""
+"""Whoever looks smaller than this share of their stature before is measured by that stature."""
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ class Upright:
     def note(self, shape: Shape, height: float, now_s: float, step_s: float) -> None:
         """Take a frame in which they are up, with the head at this height."""
         self.for_s += step_s
-        sits = shape.scores[1] > shape.scores[0]
+        sits = shape.scores[SITTING] > shape.scores[STANDING]
         self.sat_for_s = self.sat_for_s + step_s if sits else 0.0
         if self.for_s >= UP_S - _ROUNDING_S:
             self.last_s, self.ever = now_s, True
@@ -202,7 +204,7 @@ class Watched:
 
     def has_sat_down(self, seeing: Seeing, step_s: float) -> bool:
         """Whether they have been sitting on the floor for a while: who lies after that has not fallen."""
-        sits = seeing.shape.scores[1] >= FITS and is_upright(seeing.shape)
+        sits = seeing.shape.scores[SITTING] >= FITS and is_upright(seeing.shape)
         step_s *= belief(seeing.person.pose.score) if sits else -1.0
         self.low_for_s = max(0.0, self.low_for_s + step_s)
         return self.low_for_s >= SAT_DOWN_S
