@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
-"""RGB, (height, width, 3), uint8."""
+"""An image is RGB, (height, width, 3), uint8."""
 
 PADDING: Final = 127
-"""Grey of the letterbox's bars: nearest to 0 after the network's x / 127.5 - 1, as its own padding is."""
+"""The letterbox's bars have this grey: nearest to 0 after the network's x / 127.5 - 1, as its own padding
+is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +102,7 @@ class Letterbox:
 
 
 _MUCH_SMALLER: Final = 0.4
-"""Scale below which a frame is halved first: 1280×720 to 353×481 is, 640×480 to 257×257 is not."""
+"""A frame is halved first below this scale: 1280×720 to 353×481 is, 640×480 to 257×257 is not."""
 
 
 def _halves(source_size: tuple[int, int], scale: float) -> list[Image]:

@@ -27,7 +27,7 @@ KEYPOINTS: Final = (
     "left_ankle",
     "right_ankle",
 )
-"""COCO's names in PoseNet's order. Left and right are the person's own."""
+"""These are COCO's names in PoseNet's order. Left and right are the person's own."""
 
 KEYPOINT_COUNT: Final = len(KEYPOINTS)
 
@@ -50,10 +50,10 @@ KEYPOINT_COUNT: Final = len(KEYPOINTS)
     LEFT_ANKLE,
     RIGHT_ANKLE,
 ) = range(KEYPOINT_COUNT)
-"""The index of each keypoint in arrays of all 17."""
+"""These are the indices of keypoints in arrays of all 17."""
 
 FACE: Final = slice(NOSE, RIGHT_EAR + 1)
-"""The nose, the eyes and the ears in such an array."""
+"""This slice of such an array has the nose, the eyes and the ears."""
 
 
 def _pairs(*names: str) -> tuple[tuple[int, int], ...]:
@@ -79,19 +79,19 @@ EDGES: Final = _pairs(
     "right_hip>right_knee",
     "right_knee>right_ankle",
 )
-"""(parent, child) of the tree that mid offsets follow, in the order of the mid-offset channels."""
+"""Mid offsets follow a tree of these edges, (parent, child), in the order of the mid-offset channels."""
 
 MIRRORED: Final = tuple(
     KEYPOINTS.index(name.replace("left", "*").replace("right", "left").replace("*", "right"))
     for name in KEYPOINTS
 )
-"""For each keypoint the one that a mirror turns it into."""
+"""A mirror turns each keypoint into the one whose index stands here in its place."""
 
 SIGMAS: Final = (
     0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072,
     0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
 )  # fmt: skip
-"""How differently people mark each keypoint, as a fraction of the square root of the person's area.
+"""People who mark a keypoint differ by this, as a fraction of the square root of the person's area.
 Source: COCO's keypoint evaluation, cocodataset.org."""
 
 

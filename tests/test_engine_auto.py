@@ -52,12 +52,12 @@ def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / "edge-tpu"
     monkeypatch.setenv("STANDIN_DEVICE", str(path))
     monkeypatch.setenv("STANDIN_LOG", str(path.with_name("log")))
-    monkeypatch.setattr("posed.engine.auto.FIRST_LOOK_S", 0.05)
+    monkeypatch.setattr("posed.engine.auto.FIRST_SEARCH_S", 0.05)
     return path
 
 
-def is_looking() -> bool:
-    """Whether a thread looks for the Edge TPU."""
+def is_searching() -> bool:
+    """Whether a thread searches for the Edge TPU."""
     return "edgetpu" in {thread.name for thread in threading.enumerate()}
 
 
@@ -130,7 +130,7 @@ def test_a_device_that_came_back_unused_is_let_go_of(
 ) -> None:
     with open_engine(AUTO, plain, compiled, library=library, cache=cache):
         device.touch()
-        eventually(lambda: not is_looking(), 20)
+        eventually(lambda: not is_searching(), 20)
     lines = device.with_name("log").read_text().splitlines()
     assert lines[-1] == "destroy"
 
@@ -144,7 +144,7 @@ def test_an_edge_tpu_that_can_never_work_is_looked_for_no_more(
     cpu = open_cpu(plain, 1, "away")
     caplog.clear()
     with FallbackEngine(cpu, refuse, Backoff(0.01, 0.01, lambda: 1.0)):
-        eventually(lambda: not is_looking())
+        eventually(lambda: not is_searching())
     assert caplog.messages == ["the Edge TPU is not looked for any more: they do not fit together"]
 
 

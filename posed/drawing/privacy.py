@@ -21,7 +21,8 @@ than half of the picture; heads that are found are covered. Source: Bachmann, Eu
 Psychology 3 (1991), doi:10.1080/09541449108406221."""
 
 _HEAD_RADIUS_SHARE: Final = 0.6
-"""The radius of a head's disc, as a share of the breadth of the shoulders, or of what is seen of the head."""
+"""The radius of a head's disc is this share of the breadth of the shoulders, or of what is seen of the
+head."""
 
 _QUALITY: Final = 85
 _GREY: Final = (127, 127, 127)

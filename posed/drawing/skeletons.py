@@ -17,7 +17,7 @@ from posed.pose import EDGES, Pose
 _COLOURS: Final = (
     (255, 196, 0), (0, 200, 255), (255, 64, 129), (118, 255, 3), (213, 128, 255), (255, 112, 67),
 )  # fmt: skip
-"""RGB, one per person in turn, bright on most pictures."""
+"""People get these colours in turn, RGB, bright on most pictures."""
 
 _PARTS_OF_A_LINE: Final = 200
 """A line's thickness is the picture's longer side divided by this, px."""
@@ -27,10 +27,10 @@ _ZONE_COLOUR: Final = (255, 255, 255)
 
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _LETTER_PX: Final = 22
-"""Height of a capital letter at scale 1. Source: OpenCV's FONT_HERSHEY_SIMPLEX."""
+"""A capital letter is this high at scale 1, px. Source: OpenCV's FONT_HERSHEY_SIMPLEX."""
 
 _LETTERS_OF_A_PICTURE: Final = 45
-"""Letters are the picture's longer side divided by this high, px."""
+"""Letters are as high as the picture's longer side divided by this, px."""
 
 
 def draw_people(

@@ -16,21 +16,22 @@ from posed.timing import Backoff
 
 log = logging.getLogger(__name__)
 
-FIRST_LOOK_S: Final = 4.0
-LONGEST_LOOK_S: Final = 6.0
-"""After how long it is looked for the device again at most, the first time and in the long run, s."""
+FIRST_SEARCH_S: Final = 4.0
+LONGEST_SEARCH_S: Final = 6.0
+"""The device is searched for again after `FIRST_SEARCH_S` at most, and in the long run after this at most,
+s."""
 
 CLOSE_S: Final = 0.2
-"""How long closing waits for a look that is under way, s; one that hangs in the library is left behind."""
+"""Closing waits this long for a search that is under way, s; one that hangs in the library is left behind."""
 
 
 class FallbackEngine:
-    """Infers on the CPU, and looks for the Edge TPU beside it; between two frames that takes over.
+    """Infers on the CPU, and searches for the Edge TPU beside it; between two frames that takes over.
 
     Args:
         cpu: opened.
         open_edgetpu: opens the Edge TPU, or raises EngineLost while it is away.
-        backoff: between two looks.
+        backoff: between two searches.
 
     Attributes:
         kind, device, why: of the one that infers, as `Engine`.
@@ -41,11 +42,11 @@ class FallbackEngine:
     ) -> None:
         self._use(cpu)
         self._open_edgetpu = open_edgetpu
-        self._backoff = backoff or Backoff(FIRST_LOOK_S, LONGEST_LOOK_S, random.random)
+        self._backoff = backoff or Backoff(FIRST_SEARCH_S, LONGEST_SEARCH_S, random.random)
         self._lock = threading.Lock()
         self._found: Engine | None = None
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="edgetpu", daemon=True)
+        self._thread = threading.Thread(target=self._search, name="edgetpu", daemon=True)
         self._thread.start()
 
     def infer(self, image: Image) -> Outputs:
@@ -80,8 +81,8 @@ class FallbackEngine:
             self._use(found)
             log.info("engine: %s, %s (%s)", found.kind, found.device, found.why)
 
-    def _look(self) -> None:
-        """Until it is found, or can never be."""
+    def _search(self) -> None:
+        """Search for the Edge TPU until it is found, or can never be."""
         while not self._closing.wait(self._backoff.next_s()):
             try:
                 found = self._open_edgetpu()

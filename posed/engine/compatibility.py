@@ -26,10 +26,10 @@ from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model
 
 LIBRARY: Final = "libedgetpu.so.1"
-"""The delegate, as the dynamic linker finds it."""
+"""The dynamic linker finds the delegate by this name."""
 
 CHILD_SAYS: Final = "posed-probe: "
-"""What the child puts before its own lines, among those of libraries."""
+"""The child puts this before its own lines, which come among those of libraries."""
 
 _DISTRIBUTIONS: Final = ("ai-edge-litert", "tflite-runtime", "pycoral")
 _ENTRY_POINT: Final = "tflite_plugin_create_delegate"

@@ -12,7 +12,7 @@ from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model
 
 _SETTLE_S: Final = 5.0
-"""How long a USB accelerator may stay away after another process let go of it, which resets it."""
+"""A USB accelerator may stay away for this long, s, after another process let go of it, which resets it."""
 
 
 def open_edgetpu(model: Model, delegate: Delegate, why: str) -> TfliteEngine:

@@ -1,4 +1,4 @@
-"""How hot the processor and an Edge TPU are: modules on PCIe tell, the USB stick has no way to."""
+"""How hot the processor and an Edge TPU are: modules on PCIe say, the USB stick has no way to."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from posed.timing import NotBefore
 SYS: Final = Path("/sys")
 
 APEX: Final = SYS / "class/apex"
-"""Where the driver shows each module. Source: https://www.coral.ai/docs/pcie-parameters/."""
+"""The driver shows each module in this folder. Source: https://www.coral.ai/docs/pcie-parameters/."""
 
 INTERVAL_S: Final = 10.0
-"""How often it is looked at, s: reading asks the chip."""
+"""The temperature is read at most this often, s: reading asks the chip."""
 
 
 class Thermometer:
@@ -34,7 +34,7 @@ class Thermometer:
         self._celsius: float | None = None
 
     def read(self, kind: str, device: str) -> float | None:
-        """Of an engine, °C, at most `INTERVAL_S` old; None where it does not tell.
+        """Of an engine, °C, at most `INTERVAL_S` old; None where it cannot be read.
 
         Args:
             kind: of the engine.
@@ -43,11 +43,11 @@ class Thermometer:
         if kind != "edgetpu" or device.startswith("usb"):
             return None
         if device != self._device or self._next.is_due:
-            self._device, self._celsius = device, self._look(device)
+            self._device, self._celsius = device, self._measure(device)
             self._next.put_off(INTERVAL_S)
         return self._celsius
 
-    def _look(self, device: str) -> float | None:
+    def _measure(self, device: str) -> float | None:
         number = device.partition(":")[2] or "0"
         try:
             text = (self._folder / f"apex_{number}" / "temp").read_text(encoding="ascii")
@@ -57,7 +57,7 @@ class Thermometer:
 
 
 def processor_c(sys: Path = SYS) -> float | None:
-    """Of the processor, °C; None where the kernel does not tell."""
+    """Of the processor, °C; None where the kernel does not say."""
     for zone in sorted((sys / "class/thermal").glob("thermal_zone*")):
         with contextlib.suppress(OSError, ValueError):
             if (zone / "type").read_text(encoding="ascii").startswith(("cpu", "soc", "x86_pkg")):

@@ -18,7 +18,7 @@ from posed.model.outputs import Outputs, OutputTensor
 from posed.model.tflite import Model, Tensor
 
 RUNTIMES: Final = ("ai_edge_litert", "tflite_runtime")
-"""Packages that have an interpreter, best first: the first is 11 times faster on quantised PoseNet."""
+"""These packages have an interpreter, best first: the first is 11 times faster on quantised PoseNet."""
 
 log = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ _UNKNOWN_AUTHORITY: Final = frozenset({18, 19, 20, 21})
 not know."""
 
 Remedy = Literal["login", "authority", "tls"]
-"""What may help where a broker cannot be used as configured."""
+"""One of these may help where a broker cannot be used as configured."""
 
 
 class How(Enum):

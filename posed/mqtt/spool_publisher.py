@@ -53,7 +53,7 @@ class SpoolPublisher:
         self._now = now
         self._published_falls: tuple[Fall, ...] | None = None
         self._too_large: set[str] = set()
-        """Ids of events that this connection does not take."""
+        """This connection does not take the events with these ids."""
         self._backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S, random.random)
         self._next = NotBefore()
 

@@ -32,7 +32,7 @@ _REMEDIES: Final = {
 _BROKERS_OWN: Final = "a setting of the broker (mosquitto: {})"
 
 Shortcoming = tuple[str, str]
-"""What the broker does not take, and what helps."""
+"""A shortcoming is what the broker does not take, and what helps."""
 
 
 def check_broker(config: Config) -> Check:
