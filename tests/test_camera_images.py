@@ -89,7 +89,7 @@ def test_a_picture_that_is_cut_short_is_refused(tmp_path: Path, suffix: str) -> 
     )
 
 
-def test_a_progressive_jpeg_with_restarts_a_thumbnail_and_something_behind_is_whole(tmp_path: Path) -> None:
+def test_a_progressive_jpeg_with_restarts_and_a_thumbnail_is_whole(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     settings = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
     jpeg = cv2.imencode(".jpg", noise, settings)[1].tobytes()
@@ -241,13 +241,13 @@ def test_a_glob_gives_what_it_matches(tmp_path: Path) -> None:
     assert [path.name for path in find_images(f"{tmp_path}/a.*")] == ["a.jpg", "a.png"]
 
 
-def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path: Path) -> None:
+def test_a_file_named_like_a_glob_is_that_file(tmp_path: Path) -> None:
     write(tmp_path / "a[1].png")
     assert [path.name for path in find_images(f"{tmp_path}/a[1].png")] == ["a[1].png"]
 
 
 @pytest.mark.parametrize("source", ["", "/none.png", "/*.png"])
-def test_a_folder_file_or_glob_without_a_picture_is_an_error(tmp_path: Path, source: str) -> None:
+def test_a_folder_file_or_glob_without_pictures_is_an_error(tmp_path: Path, source: str) -> None:
     with pytest.raises(CameraError) as caught:
         open_images(config(f"{tmp_path}{source}"))
     assert not isinstance(caught.value, CameraLost)
@@ -287,7 +287,7 @@ def test_in_real_time_pictures_come_at_fps(tmp_path: Path) -> None:
     assert [frame.captured_at for frame in frames if frame] == [1000, 1000.25, 1000.5]
 
 
-def test_a_picture_that_is_due_later_than_the_wait_is_none(tmp_path: Path) -> None:
+def test_a_picture_due_after_the_wait_is_none(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.png", n) for n in range(2)]
     clock = FakeClock()
     camera = Images(config(tmp_path, realtime=True, fps=1), paths, PlaybackClock(clock, clock.sleep))
@@ -344,7 +344,7 @@ def test_pictures_that_fail_in_turn_do_not_end_a_loop(tmp_path: Path) -> None:
         assert levels(camera, 3) == [10, 10, 10]
 
 
-def test_a_folder_of_unreadable_pictures_is_an_error_also_when_it_loops(tmp_path: Path) -> None:
+def test_a_folder_of_unreadable_pictures_is_an_error_in_loops(tmp_path: Path) -> None:
     for name in ("1.png", "2.png"):
         (tmp_path / name).write_text("no picture")
     with (

@@ -92,7 +92,7 @@ def one_line(error: pytest.ExceptionInfo[CameraError]) -> str:
 # Opening
 
 
-def test_a_missing_picamera2_is_an_error_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_picamera2_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
     monkeypatch.setitem(sys.modules, "libcamera", None)
     with pytest.raises(CameraError) as error:
@@ -127,7 +127,7 @@ def test_a_camera_in_use_is_lost_with_the_reason(hardware: Hardware) -> None:
         opened()
 
 
-def test_an_attempt_to_open_a_camera_in_use_leaves_no_file_open(hardware: Hardware) -> None:
+def test_opening_a_camera_in_use_leaves_no_file_open(hardware: Hardware) -> None:
     hardware.in_use = True
     with pytest.raises(CameraLost):
         opened()
@@ -161,7 +161,7 @@ def test_a_camera_that_cannot_be_configured_is_lost_and_closed(hardware: Hardwar
     assert not hardware.devices[0].is_open
 
 
-def test_a_format_nobody_knows_is_an_error_and_the_camera_closed(hardware: Hardware) -> None:
+def test_an_unknown_format_is_an_error_and_closes_the_camera(hardware: Hardware) -> None:
     hardware.stream_format = "MJPEG"
     with pytest.raises(CameraError, match="got MJPEG") as error:
         opened()
@@ -196,7 +196,7 @@ def test_controls_that_the_camera_lacks_are_left_alone(hardware: Hardware) -> No
         ((320, 240), (481, 353), 270, (320, 240)),
     ],
 )
-def test_the_isp_scales_to_the_least_of_the_sensors_shape_that_covers_the_model(
+def test_the_isp_scales_to_the_least_that_covers_the_model(
     hardware: Hardware,
     resolution: tuple[int, int],
     model_size: tuple[int, int],
@@ -216,7 +216,7 @@ def test_a_size_in_the_settings_is_asked_for(hardware: Hardware) -> None:
 
 
 @pytest.mark.parametrize(("fps", "sensor"), [(30, {"output_size": (1640, 1232)}), (60, {})])
-def test_the_whole_view_is_taken_where_the_sensor_is_fast_enough(
+def test_the_whole_view_is_taken_from_a_fast_sensor(
     hardware: Hardware, fps: float, sensor: dict[str, Any]
 ) -> None:
     with opened(fps=fps):
@@ -296,9 +296,7 @@ def test_the_time_since_boot_becomes_monotonic_time(hardware: Hardware) -> None:
 
 
 @pytest.mark.parametrize("timestamp_s", [None, 60_000.0])
-def test_a_frame_without_a_time_or_from_the_future_is_from_now(
-    hardware: Hardware, timestamp_s: float | None
-) -> None:
+def test_a_frame_of_no_or_future_time_is_from_now(hardware: Hardware, timestamp_s: float | None) -> None:
     clocks = Clocks()
     camera, device = opened_on(hardware, clocks)
     with camera:
@@ -309,9 +307,7 @@ def test_a_frame_without_a_time_or_from_the_future_is_from_now(
 
 
 @pytest.mark.parametrize("interrupted", range(1, 12))
-def test_losing_the_cpu_between_two_clocks_does_not_change_the_time_of_a_frame(
-    hardware: Hardware, interrupted: int
-) -> None:
+def test_losing_the_cpu_between_clocks_keeps_a_frames_time(hardware: Hardware, interrupted: int) -> None:
     clocks = Clocks(interrupted)
     camera, device = opened_on(hardware, clocks)
     with camera:
@@ -342,7 +338,7 @@ def test_the_newest_frame_is_read(hardware: Hardware) -> None:
         assert camera.read(0) is None
 
 
-def test_a_frame_that_comes_while_it_is_waited_for_is_read(hardware: Hardware) -> None:
+def test_a_frame_that_comes_during_the_wait_is_read(hardware: Hardware) -> None:
     with opened() as camera:
         device = hardware.devices[0]
 
@@ -369,7 +365,7 @@ def test_a_capture_outlives_short_waits(hardware: Hardware) -> None:
     assert frame.image[0, 0, 0] == 7
 
 
-def test_a_capture_that_lay_through_a_pause_is_dropped_for_a_new_frame(hardware: Hardware) -> None:
+def test_a_capture_from_before_a_pause_gives_way_to_another(hardware: Hardware) -> None:
     clocks = Clocks()
     camera, device = opened_on(hardware, clocks)
     with camera:
@@ -405,7 +401,7 @@ def test_a_frame_that_cannot_be_had_is_a_lost_camera(hardware: Hardware) -> None
     assert str(error.value) == "Pi camera 0: Failed to queue request"
 
 
-def test_a_frame_that_cannot_be_copied_is_a_lost_camera_and_given_back(hardware: Hardware) -> None:
+def test_a_frame_that_cannot_be_copied_loses_the_camera(hardware: Hardware) -> None:
     with opened() as camera:
         device = hardware.devices[0]
         device.deliver(grey(1)).fault = RuntimeError("failed to find buffer")

@@ -88,7 +88,7 @@ def test_no_frame_within_the_wait_is_none() -> None:
     assert source.read(0.5) is not None
 
 
-def test_without_realtime_every_frame_comes_at_once_with_its_media_time() -> None:
+def test_without_realtime_frames_come_at_once_with_media_time() -> None:
     clock = Clock()
     source = camera(clock, realtime=False, fps=20.0)
     frames = [read(source) for _ in range(4)]
@@ -147,7 +147,7 @@ def test_the_truth_is_turned_with_the_picture(rotate: int, mirror: bool) -> None
         assert y <= body[:, 0].min() <= body[:, 0].max() <= y + height
 
 
-def test_a_frame_has_the_scenes_number_so_that_another_camera_knows_its_truth() -> None:
+def test_a_frame_has_the_scenes_number_for_other_cameras_too() -> None:
     clock = Clock()
     playing, another = camera(clock), camera(Clock())
     read(playing)

@@ -88,7 +88,7 @@ def test_a_still_picture_without_a_length_is_asked_for_again(server: MjpegServer
 
 @pytest.mark.parametrize("path", ["/snap.jpg", "/unsized.jpg"])
 @pytest.mark.parametrize("broken", [b"", b"busy", jpeg(3)[:1500]], ids=["empty", "no picture", "cut"])
-def test_a_still_picture_that_fails_now_and_then_is_asked_for_again(
+def test_a_still_picture_that_fails_at_times_is_retried(
     server: MjpegServer, path: str, broken: bytes
 ) -> None:
     server.still = jpeg(1)
@@ -184,7 +184,7 @@ def test_a_camera_that_wants_another_login_says_so(server: MjpegServer, login: d
 
 
 @pytest.mark.parametrize("password", ["hun/ter2", "hun?ter2", "hun#ter2"])
-def test_a_password_that_ends_the_host_is_met_with_its_escapes(password: str) -> None:
+def test_a_password_that_ends_the_host_is_escaped(password: str) -> None:
     with pytest.raises(CameraLost) as caught:
         open_video(config(f"rtsp://me:{password}@127.0.0.1/stream"))
     assert str(caught.value) == (
@@ -193,7 +193,7 @@ def test_a_password_that_ends_the_host_is_met_with_its_escapes(password: str) ->
     )
 
 
-def test_an_at_in_the_path_of_a_camera_that_is_away_is_no_password() -> None:
+def test_an_at_in_a_path_is_no_password() -> None:
     with pytest.raises(CameraLost, match=r"cannot be opened: Connection refused$"):
         open_video(config("http://127.0.0.1:9/user@hall"))
 
@@ -207,7 +207,7 @@ def test_nobody_listening_is_camera_lost_without_the_password() -> None:
     assert str(caught.value) == "camera http://127.0.0.1:9/…: cannot be opened: Connection refused"
 
 
-def test_a_wrong_path_is_camera_lost_and_says_that_the_host_answers(server: MjpegServer) -> None:
+def test_a_wrong_path_says_that_the_host_answers(server: MjpegServer) -> None:
     with pytest.raises(CameraLost) as caught:
         open_video(config(server.url("/wrong", "user:hunter2@")))
     assert str(caught.value) == (
@@ -216,7 +216,7 @@ def test_a_wrong_path_is_camera_lost_and_says_that_the_host_answers(server: Mjpe
     )
 
 
-def test_a_host_that_never_answers_is_camera_lost_within_the_timeout(server: MjpegServer) -> None:
+def test_a_silent_host_is_camera_lost_within_the_timeout(server: MjpegServer) -> None:
     with pytest.raises(CameraLost) as caught:
         open_video(config(server.url()))
     assert str(caught.value) == f"camera {server.url()}: no answer within 0.5 s"
@@ -228,7 +228,7 @@ def test_a_url_that_ffmpeg_does_not_take_is_camera_lost() -> None:
     assert str(caught.value) == ("camera nonsense://camera/1: cannot be opened: FFmpeg does not take the URL")
 
 
-def test_the_password_of_a_url_is_in_no_name_and_no_log(
+def test_a_urls_password_is_in_no_name_and_no_log(
     server: MjpegServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server.send(1)

@@ -117,7 +117,7 @@ def test_frames_are_rgb(tmp_path: Path) -> None:
     assert max(green, blue) < 60
 
 
-def test_a_file_that_ends_raises_camera_ended_and_goes_on_doing_so(tmp_path: Path) -> None:
+def test_a_file_that_ends_keeps_raising_camera_ended(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", 3)
     with VideoFile(recorded(path)) as camera:
         read_all(camera)
@@ -241,9 +241,7 @@ def test_timestamps_that_go_back_count_no_time_twice(
         assert read_all(camera)[-1].time_s == pytest.approx(ends_at_s)
 
 
-def test_a_video_of_varying_rate_has_its_times_and_not_the_rate_of_its_clock(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_video_of_varying_rate_has_its_own_times(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     times_ms = [0, 33, 233, 266, 332, 365, 565, 631, 664, 730]
     path = varying_rate(tmp_path / "a.mkv", times_ms)
     with caplog.at_level(logging.WARNING), VideoFile(recorded(path, fps=25)) as camera:
@@ -274,7 +272,7 @@ def test_a_file_plays_at_its_own_rate(tmp_path: Path) -> None:
     assert clock.now == pytest.approx(1001.1)
 
 
-def test_a_frame_that_is_due_later_than_the_wait_is_none(tmp_path: Path) -> None:
+def test_a_frame_due_after_the_wait_is_none(tmp_path: Path) -> None:
     camera, clock = play(write(tmp_path / "a.mp4"))
     camera.read(0)
     assert camera.read(0.04) is None
@@ -296,7 +294,7 @@ def test_a_late_reader_of_a_file_gets_the_newest_frame(tmp_path: Path) -> None:
     assert frame.sequence == 1
 
 
-def test_a_file_nobody_read_for_long_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_file_unread_for_long_goes_on_there(tmp_path: Path) -> None:
     camera, clock = play(write(tmp_path / "a.mp4"))
     camera.read(0)
     clock.now += 3600
@@ -312,7 +310,7 @@ def test_a_looping_file_keeps_its_rate_over_the_seam(tmp_path: Path) -> None:
     assert [frame.captured_at for frame in frames] == pytest.approx([1000 + n / FPS for n in range(7)])
 
 
-def test_a_real_recording_read_at_5_hz_is_seen_from_start_to_end(shared: Path) -> None:
+def test_a_real_recording_at_5_hz_is_seen_whole(shared: Path) -> None:
     camera, clock = play(shared / "testdata" / "walkers_768x576.mp4")
     frames = []
     try:
@@ -363,7 +361,7 @@ def test_an_mp4_cut_before_its_index_is_no_video(tmp_path: Path) -> None:
         open_video(config(path))
 
 
-def test_a_video_without_a_frame_that_can_be_decoded_is_an_error(tmp_path: Path) -> None:
+def test_a_video_without_a_decodable_frame_is_an_error(tmp_path: Path) -> None:
     path = scramble(write(tmp_path / "a.mp4", 5), 0, 1)
     with pytest.raises(CameraError) as caught:
         open_video(config(path))
@@ -381,7 +379,7 @@ def scramble(path: Path, start: float, end: float) -> Path:
     return path
 
 
-def test_damage_inside_a_file_is_skipped_and_told_at_the_end(
+def test_damage_inside_a_file_is_skipped_and_reported_last(
     shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "a.mp4"
@@ -395,7 +393,7 @@ def test_damage_inside_a_file_is_skipped_and_told_at_the_end(
     assert message.endswith(f" of 200, {len(frames)} could be read")
 
 
-def test_a_file_whose_beginning_is_damaged_plays_from_where_it_is_whole(
+def test_a_file_with_a_damaged_beginning_plays_the_rest(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = scramble(write(tmp_path / "a.mp4", 240), 0, 0.6)
@@ -408,7 +406,7 @@ def test_a_file_whose_beginning_is_damaged_plays_from_where_it_is_whole(
     ]
 
 
-def test_a_recording_that_begins_between_two_keyframes_plays_from_the_second(
+def test_a_recording_from_between_keyframes_plays_from_the_next(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "a.ts"
@@ -440,14 +438,14 @@ def test_frames_with_pieces_missing_are_left_out(tmp_path: Path, caplog: pytest.
     assert f", {len(images)} could be read" in caplog.text
 
 
-def test_a_stream_of_nothing_but_damage_is_shown_all_the_same(tmp_path: Path) -> None:
+def test_a_stream_of_nothing_but_damage_is_shown_anyway(tmp_path: Path) -> None:
     path, data = tmp_path / "a.ts", transport_stream(tmp_path, SIZE, 200, gop_size=1)
     path.write_bytes(lossy(data, 2))
     with VideoFile(recorded(path)) as camera:
         assert len(read_all(camera)) > 20
 
 
-def test_a_file_that_is_cut_short_plays_as_far_as_it_goes_and_says_so(
+def test_a_file_cut_short_plays_that_far_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write(tmp_path / "a.avi", 60, "MJPG")
@@ -517,7 +515,7 @@ def test_a_live_frame_has_the_time_of_its_capture(server: MjpegServer) -> None:
     assert frame.time_s == frame.captured_at
 
 
-def test_a_slow_reader_of_a_live_source_gets_only_the_newest_frame(server: MjpegServer) -> None:
+def test_a_slow_reader_of_a_live_source_gets_the_newest(server: MjpegServer) -> None:
     with opened(server) as camera:
         read_live(camera)
         server.send(*range(2, 101))
@@ -590,7 +588,7 @@ def test_one_damaged_picture_does_not_end_a_live_source(server: MjpegServer) -> 
         until(lambda: number_of(read_live(camera).image) == 3)
 
 
-def test_a_picture_that_breaks_off_is_no_frame_of_a_live_source(server: MjpegServer) -> None:
+def test_a_picture_that_breaks_off_is_no_live_frame(server: MjpegServer) -> None:
     with opened(server) as camera:
         read_live(camera)
         whole = jpeg(2)
@@ -693,9 +691,7 @@ class AskedDevice:
 
 
 @pytest.mark.parametrize(("size", "mjpeg"), [((640, 480), False), ((1280, 720), True)])
-def test_a_device_is_asked_for_size_and_rate_and_for_mjpeg_when_large(
-    size: tuple[int, int], mjpeg: bool
-) -> None:
+def test_a_device_is_asked_for_size_rate_and_large_mjpeg(size: tuple[int, int], mjpeg: bool) -> None:
     device = AskedDevice()
     video._ask_for(device, config("0", size=size, fps=15))  # type: ignore[arg-type]
     fourcc = device.asked.pop(cv2.CAP_PROP_FOURCC, None)

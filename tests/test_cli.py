@@ -90,7 +90,7 @@ def test_check_says_that_a_file_is_good(tmp_path, model):
     assert (done.returncode, done.stdout) == (0, f"{config}: good\n")
 
 
-def test_check_says_how_to_get_a_model_that_is_not_here(tmp_path):
+def test_check_says_how_to_get_a_missing_model(tmp_path):
     done = posed(tmp_path, "check")
     assert done.returncode == 0
     assert done.stdout.splitlines()[1].endswith("get it with: posed model pull coral-353x481")
@@ -172,7 +172,7 @@ def test_detect_says_what_looking_for_one_person_assumes(tmp_path, model):
     assert "assumed" not in said[0]
 
 
-def test_a_limit_out_of_range_is_a_problem_of_that_setting(tmp_path, model):
+def test_a_limit_out_of_range_is_a_problem_there(tmp_path, model):
     done = posed(tmp_path, "detect", picture(tmp_path / "1.png"), "--model", model, "--threshold", "7")
     assert (done.returncode, done.stderr) == (2, f"{LIMIT}\n")
 
@@ -222,7 +222,7 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path, model, words):
     assert complaints(done.stderr) == "standard output: cannot be written (No space left on device)\n"
 
 
-def test_a_reader_that_has_seen_enough_ends_detect_without_a_word(tmp_path, model):
+def test_a_reader_that_has_enough_ends_detect_without_a_word(tmp_path, model):
     paths = [picture(tmp_path / "a.png")] * 20
     command = [sys.executable, "-m", "posed", "detect", *paths, "--model", model, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -252,7 +252,7 @@ PNG = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (64, 64, 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", PNG[:5000], None])
-def test_an_unreadable_picture_is_one_line_and_the_others_are_done(tmp_path, model, content):
+def test_an_unreadable_picture_is_one_line_and_the_others_follow(tmp_path, model, content):
     bad = tmp_path / "bad.png"
     if content is not None:
         bad.write_bytes(content)
@@ -330,7 +330,7 @@ def test_list_tells_whole_files_from_damaged_ones(tmp_path):
     assert "drawings_257_353_16.tflite 849824 yes" in listed
 
 
-def test_a_download_that_was_damaged_since_says_how_to_get_it_again(tmp_path):
+def test_a_download_damaged_since_says_how_to_get_it_again(tmp_path):
     path = tmp_path / "cache/posed/models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
     path.parent.mkdir(parents=True)
     path.write_bytes(make_tflite()[:1000])
@@ -389,7 +389,7 @@ def assert_finds_what_google_found(message: dict[str, Any], reference: Path) -> 
 
 
 @pytest.mark.parametrize("size", ["353_481", "481_641"])
-def test_the_couple_is_found_as_google_found_it_on_the_cpu(tmp_path, shared, size):
+def test_the_couple_is_found_as_by_google_on_the_cpu(tmp_path, shared, size):
     model = shared / "models" / f"posenet_mobilenet_v1_075_{size}_16_quant_decoder.tflite"
     couple = shared / "testdata" / "couple_640x480.bmp"
     done = posed(tmp_path, "detect", couple, "--model", model, "--json")
@@ -399,7 +399,7 @@ def test_the_couple_is_found_as_google_found_it_on_the_cpu(tmp_path, shared, siz
 
 
 @pytest.mark.parametrize("size", ["353_481", "481_641"])
-def test_the_couple_is_found_as_google_found_it_through_the_edge_tpus_delegate(tmp_path, shared, size):
+def test_the_couple_is_found_as_by_google_through_the_delegate(tmp_path, shared, size):
     from posed.commands.detect import read_image
     from posed.config import EngineConfig
     from posed.engine import open_engine

@@ -107,7 +107,7 @@ def test_the_chip_is_measured_through_its_delegate(tmp_path, shared):
     assert figures["bare_fps"] <= 1000 / 30
 
 
-def test_an_engine_that_takes_longer_than_the_daemon_may_stop_is_measured(tmp_path, shared):
+def test_an_engine_slower_than_the_daemons_stop_is_measured(tmp_path, shared):
     compiled = shared / "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder_edgetpu.tflite"
     more = built().environment(Behaviour(hold_ms=800))
     arguments = ["--model", compiled, "--engine", "edgetpu", "--seconds", 6, "--json"]
@@ -116,7 +116,7 @@ def test_an_engine_that_takes_longer_than_the_daemon_may_stop_is_measured(tmp_pa
     assert 0 < json.loads(done.stdout)["bare_fps"] <= 1 / 0.8
 
 
-def test_drawn_people_are_found_by_the_model_that_comes_with_posed_and_without_a_warning(tmp_path):
+def test_the_bundled_model_finds_drawn_people_without_a_warning(tmp_path):
     assert bench(tmp_path, "--model", "drawings-257x353-16")["people"] > 1  # and nothing on standard error
 
 

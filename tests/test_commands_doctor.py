@@ -94,7 +94,7 @@ def first(bus: SimpleNamespace, kind: str = "auto") -> Check:
         ("edgetpu", "failed", "none on USB or PCIe"),
     ],
 )
-def test_no_edge_tpu_is_a_failure_only_where_it_is_wanted(bus, kind, status, found):
+def test_no_edge_tpu_is_a_failure_only_where_wanted(bus, kind, status, found):
     check = first(bus, kind)
     assert (check.status, check.found) == (status, found)
     assert bool(check.remedy) == (status == "failed")
@@ -108,7 +108,7 @@ def test_no_edge_tpu_is_a_failure_only_where_it_is_wanted(bus, kind, status, fou
         (("18d1", "9302"), "480", "warning", "its firmware loaded, at USB 2 speed"),
     ],
 )
-def test_a_usb_accelerator_is_known_by_both_of_its_ids_and_its_speed(bus, ids, speed, status, state):
+def test_a_usb_accelerator_is_known_by_its_ids_and_speed(bus, ids, speed, status, state):
     bus.plug(*ids, speed)
     check = first(bus)
     assert (check.status, check.found) == (
@@ -117,7 +117,7 @@ def test_a_usb_accelerator_is_known_by_both_of_its_ids_and_its_speed(bus, ids, s
     )
 
 
-def test_a_device_that_may_not_be_opened_says_which_group_may(bus, monkeypatch):
+def test_a_device_of_another_group_says_which_group_may(bus, monkeypatch):
     bus.plug("18d1", "9302", "5000")
     monkeypatch.setattr(checks.os, "access", lambda *_: False)
     check = first(bus)
@@ -210,14 +210,14 @@ def test_a_service_without_frames_is_asked_why(text, status, found):
     assert bool(check.remedy) == (status == "warning")
 
 
-def test_a_service_that_has_just_started_is_given_time_to_count_its_frames(monkeypatch):
+def test_a_service_just_started_gets_time_to_count_frames(monkeypatch):
     monkeypatch.setattr(checks, "ASK_AGAIN_S", 0)
     answers = iter([said("0 fps, 0 people, cpu"), said("10 fps, 1 person, cpu")])
     started = said("0 fps, 0 people, cpu", of_this=False)
     assert wait_for_figures(started, lambda: next(answers)) == said("10 fps, 1 person, cpu", of_this=False)
 
 
-def test_a_service_that_never_has_frames_is_not_waited_for_for_ever(monkeypatch):
+def test_a_service_without_frames_is_not_waited_for_forever(monkeypatch):
     monkeypatch.setattr(checks, "FIRST_FIGURES_S", 0.1)
     monkeypatch.setattr(checks, "ASK_AGAIN_S", 0.01)
     without = said("0 fps, 0 people, cpu")
@@ -225,7 +225,7 @@ def test_a_service_that_never_has_frames_is_not_waited_for_for_ever(monkeypatch)
 
 
 @pytest.mark.parametrize("text", ["30 fps, 1 person, cpu", "paused on request; 0 fps, 0 people, cpu", ""])
-def test_a_service_that_says_how_it_does_is_not_asked_again(text):
+def test_a_service_that_says_all_is_not_asked_again(text):
     assert wait_for_figures(said(text), lambda: pytest.fail("asked again")) == said(text)
 
 
@@ -298,7 +298,7 @@ def test_what_became_of_kept_settings_is_said(tmp_path):
     assert check_overlay(overlay, "").found == f"{overlay}.damaged: was damaged and is left out"
 
 
-def test_a_camera_that_is_not_there_is_a_failure_with_the_services_reason():
+def test_a_missing_camera_fails_with_the_services_reason():
     gone = config(camera={"kind": "video", "source": "/dev/video77"})
     assert check_camera(gone, STOPPED).status == "failed"
     text = "waiting for the camera: camera /dev/video77: no such device; 0 fps, 0 people"
@@ -306,7 +306,7 @@ def test_a_camera_that_is_not_there_is_a_failure_with_the_services_reason():
     assert (check.status, check.found) == ("failed", "camera /dev/video77: no such device")
 
 
-def test_a_service_that_waits_for_its_model_has_no_camera_yet():
+def test_a_service_waiting_for_its_model_has_no_camera_yet():
     waiting = Service("loaded", "active", "waiting for the model: coral-353x481 is being downloaded")
     drawn = config(camera={"kind": "synthetic"})
     assert check_camera(drawn, waiting).found == "camera synthetic:0: gives frames of 640×480 px"
@@ -350,7 +350,7 @@ def test_discovery_in_components_is_smaller(tmp_path):
         assert check_broker(config(mqtt=mqtt, homeassistant={"discovery": "components"})).status == "ok"
 
 
-def test_a_will_that_the_broker_does_not_take_is_a_failure(tmp_path):
+def test_a_will_the_broker_does_not_take_is_a_failure(tmp_path):
     # With MQTT 3.1.1 it cannot say why; others refuse the will's topic by their rules.
     with Mosquitto(tmp_path, lines=("retain_available false",)) as broker:
         mqtt = {"host": "127.0.0.1", "port": broker.port, "protocol": "3.1.1"}
@@ -367,7 +367,7 @@ def test_a_broker_is_left_as_it_was(tmp_path):
     assert [message.topic for message in seen.messages] == ["end"]
 
 
-def test_an_event_with_everything_has_no_more_bytes_than_doctor_says():
+def test_a_full_event_is_no_larger_than_doctor_says():
     pose = Pose(np.full((17, 2), 1234.5), np.full(17, 0.999), 0.999)
     detail = {"seen": "vanished", "ago_s": 12.3, "lying_s": 12.3, "before": "standing", "speed": 1.23} | {
         f"{name}_s": 12.3 for name in ("head_low", "flat", "along_view", "not_lying")
@@ -386,7 +386,7 @@ def test_an_event_with_everything_has_no_more_bytes_than_doctor_says():
     assert Message("posed/" + "d" * 20 + "/events", encode(event), 1).packet_bytes <= EVENT_BYTES
 
 
-def test_poses_of_five_people_have_no_more_bytes_than_doctor_says():
+def test_poses_of_five_are_no_larger_than_doctor_says():
     pose = Pose(np.full((17, 2), 1234.5), np.full(17, 0.999), 0.999)
     person = replace(person_message(pose, 0.2), id=1234, posture="standing", zones=["z" * 20] * 2)
     poses = poses_message(
@@ -402,7 +402,7 @@ def test_poses_of_five_people_have_no_more_bytes_than_doctor_says():
     assert POSES_BYTES / 2 < size <= POSES_BYTES
 
 
-def test_discovery_in_components_is_recommended_only_where_that_is_small_enough(tmp_path):
+def test_components_are_recommended_only_where_they_are_small_enough(tmp_path):
     with Mosquitto(tmp_path, lines=("max_packet_size 300",)) as broker:
         checked = check_broker(config(mqtt={"host": "127.0.0.1", "port": broker.port, "protocol": "5"}))
     assert "messages of discovery have up to" in checked.found
@@ -419,7 +419,7 @@ def test_the_pitch_is_found_where_the_daemon_keeps_it(tmp_path):
     assert check_pitch(config(), file).status == "warning"
 
 
-def test_a_camera_that_looks_down_too_steeply_should_be_mounted_lower(tmp_path):
+def test_a_camera_at_too_steep_a_pitch_should_hang_lower(tmp_path):
     check = check_pitch(config(people={"pitch_deg": 70}), tmp_path / "pitch.json")
     assert (check.status, "too steep for postures" in check.found) == ("warning", True)
     assert "mount it lower" in check.remedy
@@ -526,7 +526,7 @@ def test_a_configuration_that_may_not_be_looked_at_is_said(tmp_path, monkeypatch
     assert found["configuration"].status == "failed"
 
 
-def test_a_password_in_the_store_is_found_while_the_service_is_down(tmp_path, monkeypatch):
+def test_a_stored_password_is_found_while_the_service_is_down(tmp_path, monkeypatch):
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.setattr(secrets, "CREDENTIAL_STORES", (tmp_path,))
     path = tmp_path / "posed.yaml"
@@ -564,7 +564,7 @@ def test_a_damaged_overlay_is_said_and_the_rest_is_checked(tmp_path):
     assert overlay.exists()
 
 
-def test_a_configuration_that_is_not_good_is_said_and_the_rest_is_checked(tmp_path):
+def test_a_bad_configuration_is_reported_and_the_rest_is_checked(tmp_path):
     path = tmp_path / "posed.yaml"
     path.write_text("camera: {fps: 0}\n")
     done = posed(tmp_path, "doctor", "--config", path, "--json", timeout_s=120)

@@ -135,7 +135,7 @@ def test_the_video_itself_is_not_overwritten(tmp_path, video):
     assert own.read_bytes() == video.read_bytes()
 
 
-def test_what_cannot_be_drawn_is_one_line_and_leaves_what_was_there(tmp_path, video):
+def test_what_cannot_be_drawn_is_one_line_and_changes_nothing(tmp_path, video):
     out = tmp_path / "out.mp4"
     out.write_text("precious")
     still, empty = picture(tmp_path / "1.png"), tmp_path / "empty.mp4"
@@ -156,7 +156,7 @@ def test_what_cannot_be_drawn_is_one_line_and_leaves_what_was_there(tmp_path, vi
     assert still.exists()
 
 
-def test_a_video_that_breaks_off_is_drawn_as_far_as_it_goes_and_said(tmp_path, video):
+def test_a_video_that_breaks_off_is_drawn_that_far(tmp_path, video):
     broken = tmp_path / "broken.avi"
     broken.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     done = posed(tmp_path, "draw", broken, "-o", tmp_path / "out.mp4", "--model", MODEL)

@@ -55,7 +55,7 @@ def events(subscriber: Subscriber, device: str) -> list[dict[str, Any]]:
     return [{key: value for key, value in one.items() if key not in own} for one in every]
 
 
-def test_a_recording_gives_the_events_of_the_run_to_the_last_bit(tmp_path, broker):
+def test_a_recording_gives_the_very_events_of_the_run(tmp_path, broker):
     """From before the first frame, so that both begin with nobody."""
     room = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
     wanted = settings(
@@ -137,7 +137,7 @@ def test_other_settings_are_recorded_where_they_begin(tmp_path, broker):
     assert lines[-1]["line"] == "frame"
 
 
-def test_a_file_that_is_there_is_kept_unless_it_is_forced(tmp_path):
+def test_an_existing_file_is_kept_unless_it_is_forced(tmp_path):
     out = tmp_path / "out.jsonl"
     out.write_text("precious")
     done = posed(tmp_path, "record", out)
@@ -154,7 +154,7 @@ def test_a_daemon_that_is_not_there_is_said(tmp_path, broker):
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_a_daemon_that_goes_away_ends_it_and_what_came_is_kept(tmp_path, broker):
+def test_a_daemon_that_goes_away_ends_it_with_what_came(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)) as daemon:
         subscriber.wait_for(f"{TOPIC}/availability", b"online", 60)
         recorder = Recorder(tmp_path, daemon.config)

@@ -143,7 +143,7 @@ def test_what_is_no_recording_is_said(content, said):
     assert "\n" not in str(error.value)
 
 
-def test_a_last_line_that_is_cut_off_is_left_out_and_said(caplog):
+def test_a_last_line_that_breaks_off_is_left_out(caplog):
     whole = file_of(start(), frame(0, (a_pose(),)), frame(1, (a_pose(),))).getvalue()
     with caplog.at_level(logging.WARNING):
         lines = list(lines_of(io.BytesIO(whole[:-40]), "x.jsonl"))
@@ -151,7 +151,7 @@ def test_a_last_line_that_is_cut_off_is_left_out_and_said(caplog):
     assert "x.jsonl:3: the last line is cut off, and left out" in caplog.text
 
 
-def test_a_last_line_without_its_end_of_line_is_a_line(caplog):
+def test_a_last_line_without_its_newline_is_a_line(caplog):
     whole = file_of(start(), frame()).getvalue()
     assert len(list(lines_of(io.BytesIO(whole.rstrip(b"\n")), "x.jsonl"))) == 2
     assert not caplog.text
@@ -171,7 +171,7 @@ def a_frame() -> Frame:
     return Frame(np.zeros((48, 64, 3), np.uint8), 7, 1.5, 1.5, 1e9)
 
 
-def test_nothing_is_published_unless_it_is_asked_for_and_only_as_long():
+def test_nothing_is_published_but_while_it_is_asked_for():
     broker, clock = FakeBroker(), Clock()
     recording = RawPosePublisher(TOPIC, broker, start, clock)
     recording.take(a_frame(), [a_pose()])

@@ -65,7 +65,7 @@ def test_settings_of_another_version_are_said():
         told([start(version="9.0", settings={"people.telepathy": True})])
 
 
-def test_a_fall_that_is_over_names_the_event_of_the_fall():
+def test_a_fall_that_is_over_names_its_event():
     numbered = Numbered()
     recording = lines([*fall(), *[[upright()]] * (3 * FPS)])
     for _ in replay(recording, Config(), numbered, as_recorded=True):
@@ -104,7 +104,7 @@ def test_the_speed_is_that_of_the_frames_times(speed, expected):
     assert clock.now_s - 50 == pytest.approx(expected)
 
 
-def test_a_pause_in_a_recording_is_cut_short_and_a_leap_back_waits_for_nothing():
+def test_pauses_are_cut_short_and_leaps_back_not_waited_for():
     clock = Clock()
     list(paced(played([10, 5000, 20, 20.5]), 1, clock, clock.sleep))
     assert clock.now_s - 50 == pytest.approx(LONGEST_WAIT_S + 0.5)
@@ -134,7 +134,7 @@ def test_events_are_printed_with_the_recordings_own_time(tmp_path, recorded):
     assert done.stderr == f"{recorded}: 170 frames, 16.9 s\n"
 
 
-def test_the_length_is_that_of_all_parts_where_the_time_was_set_back(tmp_path):
+def test_the_length_counts_all_parts_of_a_set_back_clock(tmp_path):
     path = tmp_path / "leap.jsonl"
     times_s = [100 + number / FPS for number in range(20)] + [5 + number / FPS for number in range(20)]
     recording = [start(), *(frame(number, time_s=time_s) for number, time_s in enumerate(times_s))]
@@ -198,7 +198,7 @@ def config_of(folder: Path, broker: Mosquitto) -> Path:
     return path
 
 
-def test_it_is_published_as_a_device_of_its_own_and_nothing_is_left(tmp_path, broker, recorded):
+def test_it_is_published_as_its_own_device_without_remains(tmp_path, broker, recorded):
     config = config_of(tmp_path, broker)
     with Subscriber(broker.port) as subscriber:
         done = posed(tmp_path, "replay", recorded, "-c", config, "--publish", "trial", "--speed", 0)

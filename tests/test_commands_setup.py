@@ -252,7 +252,7 @@ def test_a_machine_without_video_devices_has_none(tmp_path: Path) -> None:
     assert not [c for c in find_cameras(tmp_path / "none") if c.answer.startswith("video")]
 
 
-def test_pi_cameras_are_found_and_usb_cameras_are_not_taken_for_them(
+def test_pi_cameras_are_found_and_not_taken_for_usb_cameras(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As picamera2 0.3.38 lists a Pi camera and a webcam.
@@ -324,7 +324,7 @@ def publish(port: int, topic: str, payload: bytes, *, retain: bool) -> None:
     client.loop_stop()
 
 
-def test_a_broker_of_mqtt_3_1_1_is_named_as_that(
+def test_a_broker_of_mqtt_3_1_1_is_named_so(
     tmp_path: Path, flags_only: Setup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Amqtt(tmp_path) as broker:
@@ -332,9 +332,7 @@ def test_a_broker_of_mqtt_3_1_1_is_named_as_that(
     assert f"localhost:{broker.port}: connected with MQTT 3.1.1" in capsys.readouterr().out
 
 
-def test_without_a_terminal_a_missing_camera_is_one_line_with_the_flag(
-    mosquitto: Mosquitto, flags_only: Setup
-) -> None:
+def test_without_a_terminal_a_missing_camera_names_the_flag(mosquitto: Mosquitto, flags_only: Setup) -> None:
     if find_cameras():
         pytest.skip("this machine has a camera")
     with pytest.raises(ConfigError) as raised:
@@ -343,13 +341,13 @@ def test_without_a_terminal_a_missing_camera_is_one_line_with_the_flag(
     assert raised.value.problems == (f"camera: none found; {rule}",)
 
 
-def test_without_a_terminal_no_broker_is_one_line_with_what_helps(home: Path) -> None:
+def test_without_a_terminal_no_broker_says_what_helps(home: Path) -> None:
     done = run_setup(home, "--camera", "room.png", within=without_network())
     wanted = "give one with --broker HOST[:PORT], or install one here: sudo apt-get install mosquitto"
     assert (done.returncode, done.stderr) == (2, f"broker: none found by mDNS or on this machine; {wanted}\n")
 
 
-def test_drawn_people_get_a_model_that_knows_them_unless_one_is_given(
+def test_drawn_people_get_their_model_unless_one_is_given(
     home: Path, mosquitto: Mosquitto, flags_only: Setup
 ) -> None:
     flags_only(mosquitto.port, camera="synthetic")
@@ -395,7 +393,7 @@ def test_a_file_that_is_no_model_is_refused(home: Path, flags_only: Setup) -> No
         flags_only(free_port(), model="room.png")
 
 
-def test_a_model_that_is_not_there_yet_is_told_and_not_in_the_way(
+def test_a_missing_model_is_reported_and_not_in_the_way(
     home: Path, mosquitto: Mosquitto, flags_only: Setup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags_only(mosquitto.port, model="coral-481x641")
@@ -504,7 +502,7 @@ def test_force_replaces_an_existing_file_and_keeps_it(
     assert (home / "posed.yaml").stat().st_mode & 0o777 == 0o640
 
 
-def test_the_configuration_of_the_service_is_the_one_meant_where_it_is_there(
+def test_the_services_configuration_is_meant_where_it_is_there(
     home: Path, mosquitto: Mosquitto, flags_only: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = home / "etc" / "posed.yaml"
@@ -516,12 +514,12 @@ def test_the_configuration_of_the_service_is_the_one_meant_where_it_is_there(
     assert not (home / "posed.yaml").exists()
 
 
-def test_a_folder_that_is_not_there_is_told_before_any_question(flags_only: Setup) -> None:
+def test_a_missing_folder_is_reported_before_any_question(flags_only: Setup) -> None:
     with pytest.raises(ConfigError, match=r"must be a file in a folder that is there and writable$"):
         flags_only(free_port(), path=Path("none/posed.yaml"))
 
 
-def test_a_camera_url_that_may_hold_a_password_goes_to_the_secrets(
+def test_a_camera_url_with_a_password_goes_to_the_secrets(
     home: Path, mosquitto: Mosquitto, flags_only: Setup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"rtsp://me:{CANARY}@127.0.0.1:{free_port()}/live"
@@ -531,9 +529,7 @@ def test_a_camera_url_that_may_hold_a_password_goes_to_the_secrets(
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(0o640, 0o640), (0o644, 0o600), (0o600, 0o600)])
-def test_a_group_that_alone_may_read_the_configuration_may_read_its_secrets(
-    home: Path, mode: int, expected: int
-) -> None:
+def test_a_group_that_reads_the_configuration_reads_its_secrets(home: Path, mode: int, expected: int) -> None:
     path = home / "posed.yaml"
     path.touch()
     path.chmod(mode)
@@ -620,7 +616,7 @@ def test_without_broker_and_camera_there_is_still_something_to_see(home: Path) -
     assert (config.mqtt.host, config.web.enabled) == ("localhost", True)
 
 
-def test_a_camera_that_wants_a_login_is_asked_for_with_it(home: Path, mosquitto: Mosquitto) -> None:
+def test_a_camera_that_wants_a_login_is_asked_with_it(home: Path, mosquitto: Mosquitto) -> None:
     password = f"{CANARY}@/:#?%"
     camera = MjpegServer()
     camera.login, camera.still = f"me:{password}", jpeg(1)
@@ -648,9 +644,7 @@ def number_of(address: str, offered: str) -> str:
     return line.split()[0]
 
 
-def test_tls_and_its_authority_are_asked_for_where_a_broker_wants_them(
-    home: Path, tmp_path: Path, pki: Pki
-) -> None:
+def test_tls_and_its_authority_are_asked_for_where_wanted(home: Path, tmp_path: Path, pki: Pki) -> None:
     with Mosquitto(tmp_path, pki=pki) as broker, Terminal(home, *flags_for(broker)) as terminal:
         terminal.answer("Try with TLS?", "y")
         assert "certificate not accepted" in terminal.answer("PEM file of the authority", "none.pem")

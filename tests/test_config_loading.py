@@ -34,7 +34,7 @@ def test_later_sources_win(tmp_path):
     )
 
 
-def test_an_overlay_that_the_system_keeps_from_us_is_a_problem(tmp_path):
+def test_an_overlay_that_we_may_not_read_is_a_problem(tmp_path):
     overlay = tmp_path / ("x" * 300)
     with pytest.raises(ConfigError) as caught:
         load(None, {}, overlay=overlay)

@@ -89,7 +89,7 @@ def counting(read: Callable[..., object], reads: list[Path]) -> Callable[..., ob
     return counted
 
 
-def test_a_secret_that_is_a_comment_is_said_to_have_no_value(tmp_path):
+def test_a_secret_that_is_a_comment_has_no_value(tmp_path):
     write(tmp_path, "mqtt: #abc\n", "secrets.yaml")
     path = write(tmp_path, "mqtt: {username: u, password: !secret mqtt}")
     assert problems(path) == [

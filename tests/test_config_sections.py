@@ -111,7 +111,7 @@ def test_rules_across_fields(tmp_path, text, problem):
         ("fe80::zz", ""),
     ],
 )
-def test_a_broker_with_port_or_brackets_is_refused_with_the_right_way(tmp_path, host, wanted):
+def test_a_broker_with_port_or_brackets_says_the_right_way(tmp_path, host, wanted):
     (problem,) = problems(write(tmp_path, f"mqtt: {{host: '{host}'}}\n"))
     rule = "must be a name or address alone, without port or brackets"
     assert problem == f"mqtt.host: {rule}{wanted}, got '{host}'"

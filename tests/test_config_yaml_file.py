@@ -79,7 +79,7 @@ def test_a_password_may_be_null(tmp_path):
 
 
 @pytest.mark.parametrize("password", ["[abc", "{abc", '"abc', "'abc"])
-def test_what_is_never_closed_is_said_with_the_line_of_its_beginning(tmp_path, password):
+def test_what_is_never_closed_is_named_with_its_first_line(tmp_path, password):
     (line,) = problems(write(tmp_path, f"mqtt:\n  username: u\n  password: {password}\ndevice: hall\n"))
     assert line.endswith(" (put text with special characters in quotes, in line 3)")
 

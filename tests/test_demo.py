@@ -26,7 +26,7 @@ def model_of(settings: dict[str, str]) -> str:
     return load(demo.CONFIG, settings).model.name
 
 
-def test_drawn_people_are_seen_by_the_model_that_comes_with_posed() -> None:
+def test_drawn_people_are_seen_by_the_bundled_model() -> None:
     assert model_of(settings()) == "drawings-257x353-16"
 
 
@@ -45,7 +45,7 @@ def test_a_source_without_a_name_does_not_become_drawn_people() -> None:
         model_of(settings(video=""))
 
 
-def test_a_state_says_why_something_is_waited_for_and_what_the_model_cannot_do() -> None:
+def test_a_state_says_what_is_waited_for_and_what_fails() -> None:
     state: dict[str, Any] = {
         "people": None,
         "fps": 0.0,

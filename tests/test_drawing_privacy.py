@@ -24,7 +24,7 @@ def person(y: float = 60, x: float = 100, score: float = 0.9) -> Pose:
     return Pose(points, np.full(17, score), score)
 
 
-def test_a_skeleton_is_on_black_and_nothing_of_the_frame_is_there():
+def test_a_skeleton_is_on_black_without_anything_of_the_frame():
     one, other = (picture(noise(seed), [person()], "skeleton", THRESHOLD) for seed in (1, 2))
     assert np.array_equal(one, other)
     assert one.shape == (240, 320, 3)
@@ -69,7 +69,7 @@ def test_somebody_close_has_a_large_disc_over_the_head():
     assert np.array_equal(one[head], other[head])
 
 
-def test_a_head_at_the_edge_is_covered_though_its_keypoints_lie_outside():
+def test_a_head_at_the_edge_is_covered_despite_outside_keypoints():
     beyond = person(y=-8)
     one, other = (picture(noise(seed), [beyond], "blurred", THRESHOLD) for seed in (1, 2))
     head = np.s_[:25, 85:115]

@@ -108,7 +108,7 @@ def test_auto_takes_the_cpu_where_there_is_no_compiled_model(plain: Model, libra
         assert (engine.kind, engine.why) == ("cpu", "no compiled model for an Edge TPU")
 
 
-def test_auto_returns_to_the_edge_tpu_between_two_frames_once_it_is_back(
+def test_auto_returns_to_the_edge_tpu_between_two_frames(
     plain: Model, compiled: Model, library: str, cache: Path, device: Path
 ) -> None:
     image = np.zeros((*plain.size[::-1], 3), np.uint8)
@@ -135,7 +135,7 @@ def test_a_device_that_came_back_unused_is_let_go_of(
     assert lines[-1] == "destroy"
 
 
-def test_an_edge_tpu_that_can_never_work_is_looked_for_no_more(
+def test_an_edge_tpu_that_can_never_work_ends_the_search(
     plain: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse() -> Engine:
@@ -149,7 +149,7 @@ def test_an_edge_tpu_that_can_never_work_is_looked_for_no_more(
 
 
 @pytest.mark.usefixtures("unplugged")
-def test_auto_with_only_a_compiled_model_waits_for_the_edge_tpu(
+def test_auto_with_a_compiled_model_alone_awaits_the_edge_tpu(
     compiled: Model, library: str, cache: Path
 ) -> None:
     with pytest.raises(EngineLost, match="no Edge TPU answered"):
@@ -169,9 +169,7 @@ def test_edgetpu_never_becomes_the_cpu(plain: Model, compiled: Model, library: s
         open_engine(config, plain, compiled, library=library, cache=cache)
 
 
-def test_edgetpu_with_only_a_plain_model_asks_for_a_compiled_one(
-    plain: Model, library: str, cache: Path
-) -> None:
+def test_edgetpu_with_a_plain_model_asks_for_a_compiled_one(plain: Model, library: str, cache: Path) -> None:
     with pytest.raises(EngineError, match="must be compiled for the Edge TPU"):
         open_engine(EngineConfig(kind="edgetpu"), plain, None, library=library, cache=cache)
 

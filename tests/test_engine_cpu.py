@@ -82,7 +82,7 @@ def test_heads_come_out_right(dtype: str, sigmoid: bool, specs: Sequence[HeadSpe
         ("float32", np.arange(256, dtype=np.uint8) * np.float32(1 / 127.5) - np.float32(1)),
     ],
 )
-def test_every_pixel_is_written_to_the_input_in_the_models_own_type(dtype: str, expected: np.ndarray) -> None:
+def test_every_pixel_is_written_in_the_models_own_type(dtype: str, expected: np.ndarray) -> None:
     image = np.resize(np.arange(256, dtype=np.uint8), (49, 65, 3))
     with opened(make_tflite(dtype=dtype)) as engine:
         engine.infer(image)
@@ -112,9 +112,7 @@ def test_a_mark_shows_in_the_cell_that_sees_it(dtype: str, stride: int, size: tu
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [(288, 416), (512, 512)])
-def test_a_mark_shows_in_the_cell_that_sees_it_where_the_model_pads(
-    dtype: str, size: tuple[int, int]
-) -> None:
+def test_a_mark_shows_in_its_cell_where_the_model_pads(dtype: str, size: tuple[int, int]) -> None:
     # The shapes of Coral's ResNets, 27×19 cells, and BodyPix, 33×33.
     heads = heads_of(make_tflite(size=size, padded=True, dtype=dtype), picture(size, (16, 32)))
     assert heads.stride == 16
@@ -182,7 +180,7 @@ def test_a_model_that_the_runtime_cannot_run_is_one_line() -> None:
 
 @pytest.mark.parametrize("head", [0, 1, 2])
 @pytest.mark.parametrize("stride", [8, 32])
-def test_a_model_that_gives_other_shapes_than_it_says_is_refused(head: int, stride: int) -> None:
+def test_a_model_of_other_shapes_than_said_is_refused(head: int, stride: int) -> None:
     specs = list(CORAL)
     specs[head] = replace(specs[head], stride=stride)
     said = rf"^pose.tflite: '{specs[head].name}' must be \(1, 4, 5, \d+\) as the file says, got \(1, "
@@ -190,7 +188,7 @@ def test_a_model_that_gives_other_shapes_than_it_says_is_refused(head: int, stri
         opened(make_tflite(specs))
 
 
-def test_a_model_whose_weights_are_missing_is_refused_when_it_is_opened(shared: Path) -> None:
+def test_a_model_without_its_weights_is_refused_when_opened(shared: Path) -> None:
     path = shared / "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
     content = bytearray(path.read_bytes())
     # A buffer whose length is 0 has no data: found when the network first runs, not before.

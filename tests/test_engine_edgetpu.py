@@ -186,7 +186,7 @@ def test_no_device_is_worth_waiting_for_and_not_remembered(
     assert list(delegate.cache.glob("*")) == before
 
 
-def test_a_plain_model_is_refused_with_the_name_of_the_compiled_one(untried: Delegate) -> None:
+def test_a_plain_model_is_refused_with_the_compiled_ones_name(untried: Delegate) -> None:
     plain = parse_model(make_tflite(), Path("pose.tflite"))
     with pytest.raises(EngineError) as caught:
         opened(plain, untried)
@@ -196,13 +196,13 @@ def test_a_plain_model_is_refused_with_the_name_of_the_compiled_one(untried: Del
     )
 
 
-def test_a_plain_model_is_refused_with_the_compiled_one_beside_it(untried: Delegate, tmp_path: Path) -> None:
+def test_a_plain_model_is_refused_with_its_compiled_sibling(untried: Delegate, tmp_path: Path) -> None:
     (tmp_path / "pose_edgetpu.tflite").touch()
     with pytest.raises(EngineError, match=r"pose_edgetpu\.tflite beside it is$"):
         opened(parse_model(make_tflite(), tmp_path / "pose.tflite"), untried)
 
 
-def test_a_device_that_goes_away_is_lost_and_can_be_opened_when_it_is_back(
+def test_a_device_that_goes_away_can_be_opened_again_later(
     model: Model, delegate: Delegate, behave: Behave, device: Path
 ) -> None:
     behave(Behaviour(device=device))
@@ -220,7 +220,7 @@ def test_a_device_that_goes_away_is_lost_and_can_be_opened_when_it_is_back(
         engine.infer(BLACK)
 
 
-def test_a_failed_engine_lets_go_of_the_device_while_its_error_is_looked_at(
+def test_a_failed_engine_frees_its_device_before_its_error_goes(
     model: Model, delegate: Delegate, behave: Behave, device: Path
 ) -> None:
     behave(Behaviour(device=device, fail_at=1))
@@ -275,7 +275,7 @@ def test_a_pair_that_fits_is_tried_once(model: Model, untried: Delegate, log: Pa
 
 
 @pytest.mark.parametrize("place", ["create", "invoke"])
-def test_a_pair_that_crashes_is_an_error_that_names_both_and_is_remembered(
+def test_a_pair_that_crashes_is_named_and_remembered(
     place: str, model: Model, untried: Delegate, behave: Behave, log: Path
 ) -> None:
     behave(Behaviour(crash=place))
@@ -294,7 +294,7 @@ def test_a_pair_that_crashes_is_an_error_that_names_both_and_is_remembered(
     assert counted(log, "create") == 1
 
 
-def test_a_pair_that_crashed_is_tried_again_when_its_record_is_deleted(
+def test_a_pair_that_crashed_is_tried_again_without_its_record(
     model: Model, untried: Delegate, behave: Behave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     behave(Behaviour(crash="create"))
@@ -339,7 +339,7 @@ def test_another_runtime_is_tried_anew(
     assert counted(log, "invoke") == 1
 
 
-def test_a_device_that_hangs_is_given_up_on_and_not_remembered(
+def test_a_device_that_hangs_is_given_up_and_not_remembered(
     model: Model, untried: Delegate, behave: Behave
 ) -> None:
     behave(Behaviour(hang_at=1))
@@ -396,7 +396,7 @@ def make_interpreter(content, device=None):
 
 
 @pytest.mark.parametrize(("pycoral", "said"), [(CORALS, "pycoral usb\n"), ("", ""), (None, "")])
-def test_the_installed_library_is_used_and_corals_own_pycoral_where_it_is(
+def test_the_installed_library_is_used_and_pycoral_where_it_is(
     pycoral: str | None, said: str, fitting_cache: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "model.tflite").write_bytes(make_tflite(edgetpu=True))

@@ -21,7 +21,7 @@ def test_all_the_light_leaves_a_picture_as_it_is() -> None:
     assert np.array_equal(darkened(GREYS, 1.0, None), GREYS)
 
 
-def test_a_fifth_of_the_light_is_half_as_bright_in_srgb() -> None:
+def test_a_fifth_of_light_is_half_as_bright_in_srgb() -> None:
     """Source: IEC 61966-2-1."""
     assert darkened(GREYS, 0.214, None)[-1, -1].tolist() == [127, 127, 127]
 

@@ -20,7 +20,7 @@ def test_a_frame_of_the_inputs_size_passes_without_a_copy():
 
 @settings(max_examples=50, deadline=None)
 @given(width=st.integers(1, 1300), height=st.integers(1, 1300), seed=st.integers(0, 99))
-def test_a_frame_is_scaled_into_the_input_as_opencv_scales_it(width, height, seed):
+def test_a_frame_is_scaled_as_opencv_scales_it(width, height, seed):
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     letterbox = Letterbox((width, height), (257, 193))
     expected = np.full((193, 257, 3), PADDING, np.uint8)
@@ -36,7 +36,7 @@ def test_a_frame_is_scaled_into_the_input_as_opencv_scales_it(width, height, see
 
 
 @pytest.mark.parametrize("source_size", [(1280, 720), (1296, 972), (1640, 1232), (1920, 1080), (3280, 2464)])
-def test_a_large_frame_looks_as_if_every_pixel_had_been_averaged(source_size):
+def test_a_large_frame_looks_as_if_averaged_by_every_pixel(source_size):
     width, height = source_size
     noise = np.random.default_rng(1).integers(0, 256, (height // 16, width // 16, 3), np.uint8)
     image = cv2.resize(noise, source_size, interpolation=cv2.INTER_CUBIC)
@@ -101,7 +101,7 @@ def test_tiny_and_huge_pictures_fit(shape):
 
 @settings(max_examples=50, deadline=None)
 @given(y=st.floats(-500, 1000), x=st.floats(-500, 1000), side=st.floats(0, 3000))
-def test_a_region_around_any_point_is_a_part_of_the_frame(y, x, side):
+def test_a_region_around_any_point_is_inside_the_frame(y, x, side):
     region = Region.around(y, x, side, (640, 480))
     assert 0 <= region.left < region.right <= 640
     assert 0 <= region.top < region.bottom <= 480
@@ -115,7 +115,7 @@ def test_a_region_is_a_square_around_its_point():
 @pytest.mark.parametrize(
     "region", [Region(0, 0, 640, 480), Region(30, 40, 130, 190), Region(0, 0, 1600, 1200)]
 )
-def test_a_point_in_a_turned_region_comes_back_to_where_it_was(turn_deg, region):
+def test_a_point_in_a_rotated_region_comes_back(turn_deg, region):
     image = np.zeros((1200, 1600, 3), np.uint8)
     y, x = region.top + (region.bottom - region.top) // 3, region.left + (region.right - region.left) // 4
     radius = (region.bottom - region.top) // 12
@@ -126,7 +126,7 @@ def test_a_point_in_a_turned_region_comes_back_to_where_it_was(turn_deg, region)
     assert back == pytest.approx([y, x], abs=1)
 
 
-def test_who_lies_with_the_head_to_the_left_is_upright_after_a_quarter_clockwise():
+def test_who_lies_head_left_is_upright_after_a_quarter_clockwise():
     view = RotatedLetterbox(RotatedCrop(Region(0, 0, 100, 100), 90), (100, 100))
     image = np.zeros((100, 100, 3), np.uint8)
     image[40:60, :20] = 255

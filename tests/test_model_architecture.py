@@ -34,14 +34,14 @@ def test_at_its_native_stride_a_network_is_not_dilated():
     )
 
 
-def test_strides_beyond_the_wanted_one_become_dilation_of_the_layers_behind():
+def test_strides_beyond_the_wanted_one_become_dilation_behind():
     dilated = {f"depthwise_{index}": (1, 2) for index in range(7, 13)}
     strides = dict.fromkeys(("conv_0", "depthwise_2", "depthwise_4"), (2, 1))
     assert strides_and_dilations(mobilenet_v1(1.0), 8) == strides | dilated | {"depthwise_13": (1, 4)}
     assert mobilenet_v1(1.0).dilated(16) == ("depthwise_13",)
 
 
-def test_a_network_native_to_16_is_clean_there_and_dilated_at_8():
+def test_a_network_native_to_16_is_dilated_at_8():
     network = mobilenet_v1(0.75, native_stride=16)
     assert network.dilated(16) == ()
     assert network.dilated(8) == tuple(f"depthwise_{index}" for index in range(7, 14))
@@ -54,7 +54,7 @@ def test_channels_are_googles_and_multiples_of_8():
     assert min(mobilenet_v1(0.01).channels) == 8
 
 
-def test_a_stride_beyond_the_native_one_is_refused_with_the_reason():
+def test_a_stride_beyond_the_native_one_is_refused():
     with pytest.raises(
         ModelError, match=r"stride: must be at most 16 for mobilenet_v1_075, got 32; its layers"
     ):
@@ -87,7 +87,7 @@ def test_a_size_of_whole_cells_is_accepted(size):
         ((481, 360), 8, "481x353 or 481x361"),
     ],
 )
-def test_a_size_that_does_not_fit_the_stride_names_the_nearest_that_do(size, stride, nearest):
+def test_a_size_that_fits_no_stride_names_the_nearest(size, stride, nearest):
     with pytest.raises(ModelError) as error:
         check_size(size, stride)
     assert str(error.value) == (
@@ -118,7 +118,7 @@ def test_weights_that_are_no_numbers_are_refused():
 
 
 @pytest.mark.parametrize(("fine", "coarse"), [(8, 16), (16, 32), (8, 32)])
-def test_a_finer_stride_says_the_same_at_the_cells_of_the_coarser(fine, coarse):
+def test_a_finer_stride_says_the_same_at_coarser_cells(fine, coarse):
     weights = random_weights(SMALL)
     image = np.random.default_rng(2).integers(0, 256, (65, 97, 3), np.uint8)
     at_fine, at_coarse = (forward(SMALL, weights, image, stride) for stride in (fine, coarse))

@@ -17,7 +17,7 @@ from posed.service.status import model_warning
 FILE = "drawings_257_353_16.tflite"
 
 
-def test_a_card_has_what_goes_for_all_files_and_for_this_one() -> None:
+def test_a_card_has_facts_of_all_files_and_this_one() -> None:
     card = card_of(BUNDLED_FOLDER / FILE)
     assert card["people"] == "drawn"
     assert card["figures"].startswith("PCK ")
@@ -46,7 +46,7 @@ def test_a_card_that_is_a_pipe_or_huge_says_nothing(tmp_path: Path) -> None:
     assert card_of(tmp_path / FILE) == {}
 
 
-def test_a_model_of_drawings_is_known_by_its_card_wherever_it_lies(tmp_path: Path) -> None:
+def test_a_model_of_drawings_is_known_by_its_card(tmp_path: Path) -> None:
     path = tmp_path / "mine.tflite"
     shutil.copy(BUNDLED_FOLDER / FILE, path)
     assert model_warning(load_pair(str(path)), "video") == ""

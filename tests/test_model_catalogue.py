@@ -55,7 +55,7 @@ def refusal(name: str, environment: dict[str, str]) -> str:
     return str(caught.value)
 
 
-def test_a_known_name_is_found_with_its_stride_size_and_licence(entry: Entry) -> None:
+def test_a_known_name_has_its_stride_size_and_licence(entry: Entry) -> None:
     assert (entry.stride, entry.size, entry.licence) == (16, (481, 353), "Apache-2.0")
 
 
@@ -75,19 +75,19 @@ def test_sides_fit_the_stride(entry: Entry) -> None:
 
 
 @pytest.mark.parametrize("file", PUBLISHED, ids=lambda f: f.name)
-def test_a_published_file_has_a_url_of_its_name_and_a_sha256(file) -> None:
+def test_a_published_file_has_a_url_and_a_sha256(file) -> None:
     assert re.fullmatch(rf"https://(github|storage\.googleapis)\.com/\S+/{re.escape(file.name)}", file.url)
     assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
 
 
 @pytest.mark.parametrize("file", BUNDLED, ids=lambda f: f.name)
-def test_a_file_that_comes_with_posed_is_the_one_in_the_catalogue(file) -> None:
+def test_a_bundled_file_is_the_one_in_the_catalogue(file) -> None:
     content = file.path().read_bytes()
     assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size_bytes, file.sha256)
 
 
 @pytest.mark.parametrize("entry", [e for e in CATALOGUE if e.source == "posed"], ids=lambda entry: entry.name)
-def test_a_model_that_comes_with_posed_is_what_the_catalogue_says(entry: Entry) -> None:
+def test_a_bundled_model_is_what_the_catalogue_says(entry: Entry) -> None:
     pair = load_pair(entry.name)
     assert (pair.model.size, pair.model.stride, pair.entry) == (entry.size, entry.stride, entry)
 
@@ -108,7 +108,7 @@ def test_known_weights_are_those_that_are_published(shared: Path) -> None:
         assert hashlib.sha256(content).hexdigest() == file.sha256
 
 
-def test_a_model_that_should_have_come_with_posed_is_not_to_be_pulled(
+def test_a_missing_bundled_model_is_not_to_be_pulled(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalogue, "BUNDLED_FOLDER", tmp_path)
@@ -135,7 +135,7 @@ def test_weights_are_found_by_name_where_they_were_downloaded(environment: dict[
     assert locate_weights("tfjs-quant2-075", environment) == folder
 
 
-def test_weights_without_known_checksums_are_to_be_put_there_by_hand(environment: dict[str, str]) -> None:
+def test_weights_without_checksums_are_put_there_by_hand(environment: dict[str, str]) -> None:
     with pytest.raises(ModelError, match=r"download https://\S+/float/100/\S+ and what it names into"):
         locate_weights("tfjs-float-100", environment)
 
@@ -177,7 +177,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_ones() -> None:
     )
 
 
-def test_a_name_that_is_near_to_none_is_answered_with_all() -> None:
+def test_a_name_near_to_none_is_answered_with_all() -> None:
     known = ", ".join(entry.name for entry in CATALOGUE)
     assert str(unknown("yolo")).endswith(f"; known: {known}")
 
@@ -186,7 +186,7 @@ def test_locating_an_unknown_name_says_so(environment: dict[str, str]) -> None:
     assert refusal("coral-353x480", environment) == str(unknown("coral-353x480"))
 
 
-def test_a_dot_in_a_name_does_not_make_it_a_path(environment: dict[str, str]) -> None:
+def test_a_dot_in_a_name_makes_no_path(environment: dict[str, str]) -> None:
     assert refusal("coral-0.75", environment) == str(unknown("coral-0.75"))
 
 
@@ -208,7 +208,7 @@ def test_a_half_downloaded_model_is_not_located(entry: Entry, environment: dict[
     assert "posed model pull" in refusal(entry.name, environment)
 
 
-def test_a_known_model_that_is_not_there_says_how_to_get_it(environment: dict[str, str]) -> None:
+def test_a_missing_known_model_says_how_to_get_it(environment: dict[str, str]) -> None:
     assert refusal("coral-353x481", environment) == (
         f"model coral-353x481: not in {environment['XDG_CACHE_HOME']}/posed/models; "
         "get it with: posed model pull coral-353x481"
@@ -230,7 +230,7 @@ def test_a_plain_file_without_a_sibling_is_for_the_cpu(tmp_path: Path) -> None:
     assert locate(str(path), {}) == ModelFiles(path, None)
 
 
-def test_a_compiled_file_without_a_sibling_is_for_the_edge_tpu(tmp_path: Path) -> None:
+def test_a_compiled_file_alone_is_for_the_edge_tpu(tmp_path: Path) -> None:
     path = touch(tmp_path / "net_edgetpu.tflite")
     assert locate(str(path), {}) == ModelFiles(None, path)
 

@@ -51,7 +51,7 @@ def test_without_tensorflow_one_line_says_how_to_get_it(tmp_path):
 
 
 @pytest.mark.usefixtures("no_tensorflow")
-def test_what_is_wrong_with_the_wishes_is_said_before_tensorflow_is_missed(tmp_path):
+def test_wrong_options_are_reported_before_tensorflow_is_missed(tmp_path):
     with pytest.raises(ModelError, match=r"size: .* got 96x65; nearest: 81x65 or 97x65$"):
         export_small(tmp_path, size=(96, 65))
     with pytest.raises(ModelError, match="stride: must be one of"):
@@ -162,7 +162,7 @@ def test_stride_32_of_a_network_native_to_16_is_refused(tmp_path):
         (["--calibrate", "pictures"], "calibrate: must be left out for float32, got pictures"),
     ],
 )
-def test_the_command_says_what_is_wrong_in_one_line_with_status_3(tmp_path, options, line):
+def test_the_command_says_in_one_line_what_is_wrong(tmp_path, options, line):
     write_tfjs(tmp_path, random_weights(mobilenet_v1(0.25)))
     done = posed(tmp_path, "model", "export", str(tmp_path), *options, "-o", str(tmp_path / "out.tflite"))
     assert (done.returncode, done.stdout) == (3, "")
@@ -171,7 +171,7 @@ def test_the_command_says_what_is_wrong_in_one_line_with_status_3(tmp_path, opti
     assert not (tmp_path / "out.tflite").exists()
 
 
-def test_outputs_are_named_for_what_they_are_without_moving_a_byte():
+def test_outputs_are_named_for_their_content_byte_for_byte():
     names = [f"StatefulPartitionedCall:{index}" for index in range(3)]
     heads = [renamed(head, name) for head, name in zip(CORAL, names, strict=True)]
     before = make_tflite(heads, dtype="float32")
@@ -207,7 +207,7 @@ def test_the_edge_tpu_maps_nothing_of_a_float_model():
     ]
 
 
-def test_a_dilated_depthwise_convolution_stays_on_the_cpu_with_all_behind_it():
+def test_a_dilated_depthwise_convolution_keeps_the_rest_on_the_cpu():
     content = with_depthwise(make_tflite(CORAL), number=1, dilation=2)
     assert operators_of(content) == (
         Operator("CONV_2D", 1, ""),
@@ -245,7 +245,7 @@ def test_the_compilers_command_is_given_to_be_pasted():
     ]
 
 
-def test_what_is_left_to_the_cpu_is_counted_with_the_reason():
+def test_what_stays_on_the_cpu_is_counted_with_reasons():
     operators = (
         Operator("CONV_2D", 3, ""),
         Operator("DEPTHWISE_CONV_2D", 3, "is dilated by 2"),

@@ -280,9 +280,7 @@ def test_an_endless_body_is_cut_off_at_the_known_size(server: Server, file: Mode
     assert left_in(folder) == {}
 
 
-def test_an_endless_body_of_unknown_size_is_cut_off_at_the_limit(
-    server: Server, unsized: ModelFile, folder: Path
-) -> None:
+def test_an_endless_body_is_cut_off_at_the_limit(server: Server, unsized: ModelFile, folder: Path) -> None:
     server.answers = [endless]
     assert failure(unsized, folder).startswith(f"must be at most {LIMIT_BYTES} bytes, got ")
     assert left_in(folder) == {}
@@ -369,7 +367,7 @@ def test_a_refused_connection_ends_in_one_line(file: ModelFile, folder: Path) ->
     assert left_in(folder) == {}
 
 
-def test_a_name_that_cannot_be_looked_up_ends_in_one_line(file: ModelFile, folder: Path) -> None:
+def test_a_name_without_an_address_ends_in_one_line(file: ModelFile, folder: Path) -> None:
     with pytest.raises(DownloadError, match=r"from posed\.invalid: its name cannot be looked up: \w"):
         get(replace(file, url="http://posed.invalid/net.tflite"), folder)
     assert left_in(folder) == {}
@@ -466,7 +464,7 @@ def test_a_folder_that_cannot_be_made_ends_in_one_line(file: ModelFile, tmp_path
     assert failure(file, folder) == f"cannot keep it in {folder}: Not a directory"
 
 
-def test_a_folder_under_the_name_of_the_file_ends_in_one_line(file: ModelFile, folder: Path) -> None:
+def test_a_folder_of_the_files_name_ends_in_one_line(file: ModelFile, folder: Path) -> None:
     (folder / "net.tflite").mkdir(parents=True)
     assert failure(file, folder) == f"cannot keep it in {folder}: Is a directory"
 

@@ -90,7 +90,7 @@ def test_weights_of_every_quantisation_are_read(tmp_path, dtype, steps):
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
-def test_the_native_stride_is_read_off_a_graph_of_any_stride(tmp_path, stride):
+def test_the_native_stride_is_read_off_any_graph(tmp_path, stride):
     _, network = read_tfjs(write_tfjs(tmp_path, random_weights(SMALL), stride=stride))
     assert network.native_stride == 32
 

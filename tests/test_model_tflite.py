@@ -81,7 +81,7 @@ def test_models_that_pad_their_own_input_have_their_stride_too(
 
 
 @pytest.mark.parametrize("stride", [8, 32])
-def test_the_stride_of_a_padded_input_is_read_off_the_shapes(stride: int) -> None:
+def test_the_stride_of_a_padded_input_follows_from_shapes(stride: int) -> None:
     assert parsed(make_tflite(size=(256, 192), stride=stride, padded=True)).stride == stride
 
 
@@ -92,7 +92,7 @@ def test_corals_bodypix_is_read(shared: Path, file: str) -> None:
     assert model.short_offsets.name == "float_short_offsets"
 
 
-def test_the_decoder_op_names_the_stride_where_the_shapes_leave_it_open() -> None:
+def test_the_decoder_op_names_the_stride_where_shapes_do_not() -> None:
     assert parsed(make_tflite(size=(8, 8), stride=8, decoder={"stride": 16})).stride == 16
 
 
@@ -182,7 +182,7 @@ def test_two_displacements_that_nobody_can_tell_apart_are_refused(
 
 
 @pytest.mark.parametrize("stride", [4, 12, 64])
-def test_a_grid_that_fits_no_stride_is_refused_with_the_numbers(stride: int, tmp_path: Path) -> None:
+def test_a_grid_that_fits_no_stride_is_refused(stride: int, tmp_path: Path) -> None:
     line = refusal(make_tflite(size=(193, 129), stride=stride), tmp_path)
     cells = f"{-(-129 // stride)}×{-(-193 // stride)}"
     assert f"input of 129×193 px and a grid of {cells} cells" in line
@@ -206,7 +206,7 @@ def test_a_decoder_op_whose_options_are_damaged_is_refused(tmp_path: Path) -> No
     assert "PosenetDecoderOp: options must be a flexbuffer map" in refusal(damaged, tmp_path)
 
 
-def test_a_file_that_uses_its_bytes_over_and_over_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_file_that_reuses_its_bytes_is_refused_at_once(tmp_path: Path) -> None:
     assert "the same bytes are used too often" in refusal(tower(20_000), tmp_path)
 
 

@@ -113,7 +113,7 @@ def test_it_connects_with_the_configured_version(
     assert f"as posed-test ({level}," in mosquitto.log()
 
 
-def test_auto_falls_back_on_a_broker_that_cannot_read_mqtt_5(
+def test_auto_falls_back_for_brokers_that_cannot_read_mqtt_5(
     amqtt: Amqtt, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO), Subscriber(amqtt.port, version=MQTTProtocolVersion.MQTTv311) as seen:
@@ -191,7 +191,7 @@ def test_a_configured_version_that_is_refused_is_said_and_kept(
 # Refusals
 
 
-def test_a_wrong_password_is_said_once_and_not_taken_for_a_connection(
+def test_a_wrong_password_is_reported_once_and_no_connection(
     tmp_path: Path, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Mosquitto(tmp_path, users={"posed": "other"}) as broker:
@@ -277,7 +277,7 @@ def limited(folder: Path, *lines: str) -> Mosquitto:
     return Mosquitto(folder, lines=lines)
 
 
-def test_a_message_that_is_too_large_is_not_sent_and_named_once(
+def test_a_message_too_large_is_not_sent_and_named_once(
     tmp_path: Path, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     remedies = {"posed/test/large": "homeassistant.discovery: components"}
@@ -330,7 +330,7 @@ def test_without_retained_messages_everything_is_published_all_the_same(
     assert "ended" not in caplog.text
 
 
-def test_with_qos_0_alone_messages_are_done_once_they_are_written(
+def test_with_qos_0_alone_written_messages_are_done(
     tmp_path: Path, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     with limited(tmp_path, "max_qos 0", "retain_available false") as broker, Subscriber(broker.port) as seen:
@@ -341,7 +341,7 @@ def test_with_qos_0_alone_messages_are_done_once_they_are_written(
     assert "takes QoS 0 alone" in caplog.text
 
 
-def test_a_low_receive_maximum_is_kept_and_nobody_sees_a_goodbye(
+def test_a_low_receive_maximum_is_kept_without_a_goodbye(
     tmp_path: Path, make_client: ClientMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -406,7 +406,7 @@ def test_a_host_that_is_not_known_is_said(make_client: ClientMaker) -> None:
     assert "\n" not in str(client.why)
 
 
-def test_after_a_restart_of_the_broker_it_is_online_again_and_the_hook_ran_again(
+def test_a_broker_that_restarts_gets_online_and_the_hook_again(
     mosquitto: Mosquitto, make_client: ClientMaker
 ) -> None:
     hooks: list[int] = []
@@ -546,7 +546,7 @@ def test_messages_are_dropped_and_counted_while_there_is_no_connection(make_clie
 
 
 @pytest.mark.parametrize("qos", [0, 1])
-def test_a_broker_that_hangs_makes_messages_drop_and_not_pile_up(
+def test_a_broker_that_hangs_makes_messages_drop_not_queue(
     mosquitto: Mosquitto, make_client: ClientMaker, qos: int
 ) -> None:
     with Subscriber(mosquitto.port) as seen:
@@ -577,7 +577,7 @@ def test_messages_lost_with_a_connection_are_counted(mosquitto: Mosquitto, make_
     assert client.dropped == 1
 
 
-def test_messages_larger_than_the_socket_s_buffer_arrive_whole_from_many_threads(
+def test_large_messages_from_many_threads_arrive_whole(
     mosquitto: Mosquitto, make_client: ClientMaker
 ) -> None:
     payloads = [b"%06d" % number * 40_000 for number in range(60)]
@@ -629,7 +629,7 @@ def test_a_message_that_the_broker_forbids_is_answered_as_refused(
         eventually(lambda: answers == [DeliveryResult.REFUSED])
 
 
-def test_a_message_on_its_way_when_the_connection_ends_is_answered_as_lost_and_not_counted(
+def test_a_message_lost_with_the_connection_is_answered_and_uncounted(
     mosquitto: Mosquitto, make_client: ClientMaker
 ) -> None:
     answers: list[DeliveryResult] = []
@@ -641,14 +641,14 @@ def test_a_message_on_its_way_when_the_connection_ends_is_answered_as_lost_and_n
     assert client.dropped == 0
 
 
-def test_a_message_that_cannot_go_out_is_left_with_its_sender(make_client: ClientMaker) -> None:
+def test_a_message_that_cannot_leave_stays_with_its_sender(make_client: ClientMaker) -> None:
     answers: list[DeliveryResult] = []
     client = started(make_client(free_port()))
     assert not client.deliver("posed/test/events", b"{}", answers.append)
     assert (client.dropped, answers) == (0, [])
 
 
-def test_a_message_on_its_way_is_answered_before_the_connection_is_stopped(
+def test_a_message_on_its_way_is_answered_before_the_stop(
     mosquitto: Mosquitto, make_client: ClientMaker
 ) -> None:
     answers: list[DeliveryResult] = []
@@ -745,7 +745,7 @@ def test_a_key_of_another_certificate_is_a_config_error(pki: Pki, make_client: C
         make_client(1, tls=TlsConfig(certificate=pki.client, key=pki.server_key))
 
 
-def test_a_key_with_a_pass_phrase_is_a_config_error_and_asks_nobody(
+def test_a_key_with_a_pass_phrase_is_a_config_error(
     tmp_path: Path, pki: Pki, make_client: ClientMaker
 ) -> None:
     locked = tmp_path / "locked.key"

@@ -72,7 +72,7 @@ def test_a_broker_that_gives_another_reason_is_believed(
     assert caplog.messages == []
 
 
-def test_mqtt_3_1_1_cannot_say_that_a_message_is_too_large(
+def test_mqtt_3_1_1_cannot_say_too_large(
     connections: ConnectionLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     connections.connected("3.1.1", BrokerLimits())

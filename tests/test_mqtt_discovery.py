@@ -41,7 +41,7 @@ def test_the_first_time_everything_is_announced_and_nothing_taken_back():
     assert [topic for topic, _ in fresh] == [DEVICE]
 
 
-def test_an_entity_that_is_no_more_is_left_with_its_platform_alone():
+def test_a_former_entity_is_left_with_its_platform_alone():
     _, fresh, cleared = plan(known(announced(**ZONE)), announced(), BESIDE)
     components = json.loads(fresh[0][1])["components"]
     assert components["zone_bed_people"] == {"platform": "sensor"}
@@ -76,7 +76,7 @@ def test_off_takes_everything_back():
     assert (migrate, fresh, cleared) == ([], [], [(DEVICE, b"")])
 
 
-def test_another_name_of_the_device_clears_all_that_the_old_one_had():
+def test_another_device_name_clears_all_of_the_old_one():
     before = known(announced()) | dict.fromkeys(BESIDE, frozenset())
     migrate, fresh, cleared = plan(before, announced(device="attic"), {"posed/attic/state"})
     assert migrate == []
@@ -126,7 +126,7 @@ def test_only_a_few_are_on_the_way_at_a_time(file):
     assert len(run.sent) == len(announced(**SINGLE))
 
 
-def test_what_is_too_large_is_left_out_and_the_rest_announced(file):
+def test_what_is_too_large_is_left_out_alone(file):
     run = Run(file)
     messages = announced(**SINGLE)
     sizes = {topic: len(message.encoded()) for topic, message in messages.items()}
@@ -151,7 +151,7 @@ def test_what_is_not_taken_waits(file):
     assert run.broker.topics() == [DEVICE]
 
 
-def test_home_assistant_gets_a_moment_to_let_go_before_entities_come_again(file):
+def test_home_assistant_gets_a_moment_before_entities_come_again(file):
     run = Run(file)
     run.publisher.announce(announced(), BESIDE)
     run.settle()
@@ -176,7 +176,7 @@ def test_again_sends_all_of_it_again(file):
     assert run.broker.topics() == [DEVICE, DEVICE]
 
 
-def test_what_was_gone_again_before_the_broker_had_answered_is_taken_back(file):
+def test_what_went_before_the_broker_answered_is_taken_back(file):
     run = Run(file)
     run.publisher.announce(announced(**ZONE), BESIDE)
     run.publisher.step()
@@ -186,7 +186,7 @@ def test_what_was_gone_again_before_the_broker_had_answered_is_taken_back(file):
     assert set(json.loads(file.read_text())) == {DEVICE, "posed/hall/state"}
 
 
-def test_a_connection_before_it_is_known_what_there_is_takes_nothing_back(file):
+def test_a_connection_before_anything_is_known_takes_nothing_back(file):
     first = Run(file)
     first.publisher.announce(announced(), BESIDE)
     first.settle()
@@ -215,7 +215,7 @@ def test_the_next_run_takes_back_what_it_does_not_have(file):
     assert len(third.sent) == 1
 
 
-def test_the_next_run_takes_back_what_one_that_ended_halfway_announced(file):
+def test_the_next_run_takes_back_what_was_half_announced(file):
     first = Run(file)
     first.publisher.announce(announced(**SINGLE), BESIDE)
     first.publisher.step()
@@ -227,7 +227,7 @@ def test_the_next_run_takes_back_what_one_that_ended_halfway_announced(file):
 
 
 @pytest.mark.parametrize("answer", [DeliveryResult.REFUSED, DeliveryResult.LOST])
-def test_what_the_broker_did_not_take_is_tried_again_by_the_next_run(file, answer):
+def test_what_the_broker_refused_is_tried_by_the_next_run(file, answer):
     first = Run(file)
     first.publisher.announce(announced(**ZONE), BESIDE)
     first.settle()
@@ -242,7 +242,7 @@ def test_what_the_broker_did_not_take_is_tried_again_by_the_next_run(file, answe
     assert "zone_bed_people" in json.loads(third.sent[0][1])["components"]
 
 
-def test_within_a_run_what_was_taken_back_stays_named_for_who_did_not_hear_it(file):
+def test_what_was_taken_back_stays_named_within_a_run(file):
     run = Run(file)
     for changes in (ZONE, {}, {}):
         run.publisher.announce(announced(**changes), BESIDE)

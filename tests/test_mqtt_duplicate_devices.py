@@ -70,7 +70,7 @@ def test_what_is_no_state_is_no_duplicate(payload):
     assert detector().check(payload) is None
 
 
-def test_a_state_that_a_broker_got_back_from_before_our_start_is_not_a_duplicates() -> None:
+def test_a_state_from_before_our_start_is_no_duplicates() -> None:
     ours = DuplicateDeviceDetector("bbbb", lambda: 60, lambda: NOW)
     ours.check(encode(state(run="bbbb", time=rfc3339(NOW), uptime_s=60)))
     old = encode(state(run="aaaa", time=rfc3339(NOW - 90), uptime_s=600))

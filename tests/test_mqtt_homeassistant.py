@@ -63,7 +63,7 @@ def test_without_pictures_and_temperature_there_are_no_entities_for_them():
     assert not {"snapshot", "take_snapshot", "temperature"} & set(entities(config, has_temperature=False))
 
 
-def test_ids_are_unique_and_can_stand_in_a_topic_and_in_home_assistant():
+def test_ids_are_unique_and_fit_topics_and_home_assistant():
     every = found().values()
     assert len({one["unique_id"] for one in every}) == len(every)
     assert len({one["default_entity_id"] for one in every}) == len(every)
@@ -89,7 +89,7 @@ def test_everything_but_buttons_has_an_icon_or_a_device_class():
         assert one["platform"] == "image" or "icon" in one or "device_class" in one
 
 
-def test_values_that_can_go_stale_expire_later_than_they_are_repeated():
+def test_values_that_go_stale_expire_after_their_repetition():
     assert EXPIRE_AFTER_S > INTERVAL_S
     for key, one in found().items():
         stale = one["platform"] in {"sensor", "binary_sensor"} and key != "fall"

@@ -75,7 +75,7 @@ def test_a_full_queue_is_said(broker):
         reporter(broker).picture(FRAME.image)
 
 
-def test_what_the_broker_never_takes_is_not_tried_again_at_once(broker):
+def test_what_is_never_taken_is_not_tried_at_once(broker):
     broker.max_bytes = 100
     publishing = reporter(broker)
     assert publishing.zones({"bed": 1})
@@ -86,7 +86,7 @@ def test_what_the_broker_never_takes_is_not_tried_again_at_once(broker):
     assert broker.messages == []
 
 
-def test_a_picture_is_a_jpeg_that_the_broker_does_not_keep(broker):
+def test_a_picture_is_a_jpeg_and_not_retained(broker):
     size = reporter(broker).picture(FRAME.image)
     (message,) = broker.messages
     assert message == Published("posed/hall/snapshot", message.payload)

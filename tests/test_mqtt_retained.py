@@ -35,7 +35,7 @@ def publisher() -> Publisher:
     return Publisher()
 
 
-def test_a_change_is_published_at_once_and_the_same_is_not(publisher):
+def test_a_change_is_published_at_once_and_a_repetition_not(publisher):
     for people in (None, 0, 0, 1, 1):
         publisher.now_s += 1
         publisher.publish(people)
@@ -70,14 +70,14 @@ def test_what_was_not_taken_is_published_once_it_can_be(publisher):
     assert publisher.published == [1]
 
 
-def test_what_is_the_same_or_too_soon_needs_no_other_try(publisher):
+def test_what_is_repeated_or_too_soon_needs_no_try(publisher):
     assert [publisher.publish(people, 1) for people in (1, 2)] == [True, True]
     publisher.now_s += 1
     assert publisher.publish(1, 1) is True
     assert publisher.published == [1]
 
 
-def test_everything_is_published_again_to_a_broker_that_lost_its_memory(publisher):
+def test_a_broker_that_lost_its_memory_gets_everything_again(publisher):
     publisher.publish(1, 1)
     publisher.retained.again()
     publisher.publish(1, 1)

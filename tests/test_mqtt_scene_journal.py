@@ -81,7 +81,7 @@ def ids_known(contents: Contents) -> list[str]:
     return list(json.loads(contents.scenes.get("camera", '{"ids": {}}'))["ids"].values())
 
 
-def test_a_state_outlives_a_restart_and_each_camera_has_its_own(file):
+def test_a_state_outlives_restarts_and_each_camera_has_one(file):
     with spool_at(file) as spool:
         hall, bedroom = SceneJournal(spool, "hall"), SceneJournal(spool, "bedroom")
         assert (hall.read(), bedroom.read()) == (None, None)
@@ -104,7 +104,7 @@ def test_what_is_added_is_told_with_the_commit_alone(file):
         assert journal.read() == STATE
 
 
-def test_a_fall_and_its_end_are_written_with_the_state_that_knows_them(file, monkeypatch):
+def test_a_fall_and_its_end_are_written_with_their_state(file, monkeypatch):
     written: list[tuple[set[str], set[str] | None]] = []
     write = Store.write
 
@@ -136,7 +136,7 @@ def test_a_fall_before_a_restart_is_cleared_by_getting_up(file):
 
 
 @pytest.mark.parametrize("state", ["{", "[" * 100_000, '{"falls": {}, "ids": {}}', "7"])
-def test_a_state_that_is_none_is_said_and_replaced_and_nothing_else_is_lost(file, caplog, state):
+def test_a_bad_state_is_reported_and_replaced_without_other_loss(file, caplog, state):
     with spool_at(file) as spool:
         play(scene_in(spool), fall())
         (fallen,) = spool.falls
@@ -168,7 +168,7 @@ def test_a_damaged_row_is_said_and_nothing_else_is_lost(file, caplog):
     assert left_in(file).events == events
 
 
-def test_a_file_that_another_process_has_is_said_and_falls_are_told(file, caplog):
+def test_a_file_of_another_process_still_lets_falls_be_reported(file, caplog):
     with spool_at(file) as owner:
         play(scene_in(owner), fall())
         (theirs,) = owner.falls
@@ -188,7 +188,7 @@ def test_a_file_that_another_process_has_is_said_and_falls_are_told(file, caplog
     assert ids_known(contents) == [ours.event]
 
 
-def test_a_full_disk_gets_event_and_state_once_there_is_room(disk):
+def test_a_full_disk_gets_event_and_state_later_together(disk):
     file = disk.folder / "spool.sqlite"
     with spool_at(file) as spool:
         scene = scene_in(spool)
@@ -263,7 +263,7 @@ with spool_at(Path(sys.argv[1])) as spool:
 """
 
 
-def test_a_kill_leaves_no_fall_without_its_state_nor_a_state_without_its_fall(file):
+def test_a_kill_leaves_fall_and_state_together_or_neither(file):
     for _ in range(8):
         command = [sys.executable, "-c", FALLING, str(file)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)

@@ -223,7 +223,7 @@ def test_an_event_is_on_disk_before_it_is_published(file, tmp_path):
     spool.stop(5)
 
 
-def test_a_fall_that_comes_while_another_is_written_is_published_once_it_is_on_disk_too(file, monkeypatch):
+def test_a_fall_during_another_write_is_published_once_on_disk(file, monkeypatch):
     written: set[str] = set()
     published: list[tuple[str, bool]] = []
 
@@ -257,7 +257,7 @@ def test_an_acknowledged_event_leaves_the_disk(mosquitto, file):
     assert on_disk(file) == []
 
 
-def test_an_event_without_a_broker_stays_on_disk_for_the_next_start(mosquitto, file):
+def test_an_event_without_a_broker_awaits_the_next_start(mosquitto, file):
     with Device(file) as device:
         one = device.add("fall")
         assert device.spool.flush(8)
@@ -280,7 +280,7 @@ def test_events_come_in_order_after_an_outage(mosquitto, file):
     assert ids(seen) == made
 
 
-def test_an_event_that_was_not_acknowledged_comes_again_with_the_same_id(mosquitto, file):
+def test_an_unacknowledged_event_comes_again_with_the_same_id(mosquitto, file):
     with Gate(mosquitto.port, b"") as gate, Subscriber(mosquitto.port) as seen:
         gate.refusing = set()
         with Device(file, gate.port, answers=False) as device:
@@ -307,7 +307,7 @@ def test_a_connection_that_is_cut_does_not_lose_an_event(mosquitto, file):
             eventually(lambda: set(ids(seen)) == set(made))
 
 
-def test_a_broker_that_refuses_gets_the_event_once_it_takes_it(tmp_path, file):
+def test_a_broker_that_refuses_gets_the_event_later(tmp_path, file):
     rules = tmp_path / "acl"
     rules.write_text("topic read #\n")
     rules.chmod(0o600)
@@ -335,7 +335,7 @@ def test_a_broker_that_refuses_is_not_asked_without_pause(tmp_path, file):
         assert time.monotonic() - began >= 1
 
 
-def test_an_event_that_is_too_large_waits_for_another_broker_and_holds_nobody_up(file):
+def test_an_event_too_large_waits_and_holds_nobody_up(file):
     broker = FakeBroker()
     spool = spool_at(broker, file)
     spool.start()
@@ -391,7 +391,7 @@ def test_a_clock_that_is_set_makes_nothing_old(mosquitto, file):
         eventually(lambda: ids(seen) == [one])
 
 
-def test_what_was_left_before_a_reboot_is_too_old_though_the_clock_stood_still(file):
+def test_events_from_before_a_reboot_age_without_a_clock(file):
     clock = Clock()
     with Device(file, clock=clock) as device:
         device.add("gesture")
@@ -511,7 +511,7 @@ def test_a_full_disk_is_said_and_events_still_arrive(disk, mosquitto, caplog):
     assert f"event spool: {file}: database or disk is full; events are kept in memory only" in caplog.text
 
 
-def test_what_was_kept_in_memory_is_written_once_there_is_room(disk, caplog):
+def test_what_memory_kept_is_written_once_there_is_room(disk, caplog):
     file = disk.folder / "spool.sqlite"
     with caplog.at_level(logging.INFO), Device(file) as device:
         disk.fill()
@@ -524,7 +524,7 @@ def test_what_was_kept_in_memory_is_written_once_there_is_room(disk, caplog):
     assert on_disk(file) == made
 
 
-def test_what_the_broker_took_meanwhile_is_not_on_the_disk_that_heals(disk, mosquitto, monkeypatch):
+def test_a_healed_disk_lacks_what_the_broker_took_meanwhile(disk, mosquitto, monkeypatch):
     file = disk.folder / "spool.sqlite"
     tries, open_store = [], Store.open
     monkeypatch.setattr(Store, "open", lambda store: tries.append(store) or open_store(store))
@@ -542,7 +542,7 @@ def test_what_the_broker_took_meanwhile_is_not_on_the_disk_that_heals(disk, mosq
     assert on_disk(file) == []
 
 
-def test_a_disk_that_is_read_only_at_the_start_keeps_nothing_back(disk, mosquitto):
+def test_a_disk_read_only_at_the_start_delays_nothing(disk, mosquitto):
     file = disk.folder / "spool.sqlite"
     with Device(file) as device:
         left = device.add("fall", person=7)
@@ -568,7 +568,7 @@ def test_a_damaged_file_is_begun_anew(file, mosquitto, caplog):
     assert "set aside as spool.sqlite.damaged" in caplog.text
 
 
-def test_a_file_that_is_removed_while_the_daemon_runs_is_written_again(file):
+def test_a_file_removed_while_running_is_written_again(file):
     with Device(file) as device:
         first = device.add("fall")
         assert device.spool.flush(8)
@@ -651,7 +651,7 @@ def test_a_fall_is_told_and_kept_by_the_broker(mosquitto, file):
     assert (message["since"], message["event"], message["zone"]) == ("2026-11-22T11:00:00.000Z", one, "hall")
 
 
-def test_a_fall_outlives_a_restart_and_a_broker_that_lost_its_memory(mosquitto, file):
+def test_a_fall_outlives_restarts_and_a_broker_without_memory(mosquitto, file):
     with Device(file, mosquitto.port) as device:
         one = device.add("fall", person=7)
         device.wait_delivered()

@@ -60,7 +60,7 @@ def test_scenes_are_replaced_one_by_one(file):
     assert read(file).scenes == {"hall": "2", "bedroom": "1"}
 
 
-def test_a_file_from_before_there_were_scenes_is_read_and_goes_on(file, caplog):
+def test_a_file_from_before_scenes_is_read_and_goes_on(file, caplog):
     written(file, event("1"))
     with sqlite3.connect(file) as db:
         db.execute("DROP TABLE scenes")
@@ -108,7 +108,7 @@ def test_nobody_else_may_read_the_file(file):
     store.close()
 
 
-def test_a_second_store_on_the_file_is_told_that_it_is_taken_and_reads_nothing(file):
+def test_a_second_store_hears_that_the_file_is_taken(file):
     first, second = Store(file), Store(file)
     first.open()
     first.write([event("1")], (), ())
@@ -126,7 +126,7 @@ def test_an_age_does_not_heed_a_clock_that_is_set():
     assert then.age_s(Moment("boot", since_boot_s=103, time_s=9_000_000)) == 3
 
 
-def test_after_a_reboot_an_age_is_that_of_the_boot_at_least():
+def test_after_a_reboot_an_age_is_at_least_the_boots():
     then = Moment("boot", since_boot_s=100, time_s=5000)
     assert then.age_s(Moment("other", since_boot_s=30, time_s=4999)) == 30
     assert then.age_s(Moment("other", since_boot_s=30, time_s=8600)) == 3600
@@ -234,7 +234,7 @@ def test_a_scene_that_changed_is_left_out(file, caplog, damage):
     assert "the record of who is down is damaged; set aside as spool.sqlite.damaged" in caplog.text
 
 
-def test_a_table_of_scenes_that_is_not_ours_costs_no_event(file):
+def test_a_foreign_table_of_scenes_costs_no_event(file):
     written(file, event("1"))
     with sqlite3.connect(file) as db:
         db.execute("DROP TABLE scenes")
@@ -295,7 +295,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_read_only_disk_can_be_read_also_after_a_kill(disk):
+def test_a_read_only_disk_is_read_after_a_kill_too(disk):
     file = disk.folder / "spool.sqlite"
     subprocess.run([sys.executable, "-c", KILLED, str(file)], check=False)
     assert file.with_name("spool.sqlite-wal").stat().st_size > 0
@@ -307,7 +307,7 @@ def test_a_read_only_disk_can_be_read_also_after_a_kill(disk):
     assert ids(read(file)) == ["1"]
 
 
-def test_a_file_that_is_removed_while_it_is_open_is_noticed(file):
+def test_a_file_removed_while_it_is_open_is_noticed(file):
     store = Store(file)
     store.open()
     file.unlink()

@@ -86,7 +86,7 @@ def test_channels_read_our_messages(name, message, wanted):
     assert shown(name, message) == wanted
 
 
-def test_what_reads_as_on_or_off_is_what_the_channel_takes_for_it():
+def test_what_reads_as_on_is_what_the_channel_takes():
     for channel in channels().values():
         if channel["kind"] == "switch" and channel["transformationPattern"].startswith("JSONPATH"):
             assert (channel["on"], channel["off"]) == ("true", "false")

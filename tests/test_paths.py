@@ -45,7 +45,7 @@ def test_the_environment_says_where_state_is(environment, folder):
     assert state_folder(environment) == Path(folder)
 
 
-def test_a_user_without_a_home_gets_folders_that_cannot_be_made(homeless):
+def test_a_user_without_a_home_gets_impossible_folders(homeless):
     assert state_folder({}) == Path("/dev/null/XDG_STATE_HOME is not set")
     assert cache_folder({"XDG_STATE_HOME": "/b"}) == Path("/dev/null/XDG_CACHE_HOME is not set")
     with pytest.raises(NotADirectoryError):
@@ -83,7 +83,7 @@ def test_a_download_without_a_home_says_what_to_set():
     )
 
 
-def test_the_daemon_keeps_its_state_in_memory_and_says_so_once(tmp_path: Path, settings: dict[str, Any]):
+def test_the_daemon_keeps_state_in_memory_and_says_so(tmp_path: Path, settings: dict[str, Any]):
     settings["camera"] |= {"loop": False}
     settings["mqtt"] |= {"port": free_port()}
     config = tmp_path / "posed.yaml"

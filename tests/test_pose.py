@@ -37,7 +37,7 @@ def test_a_mirror_exchanges_left_and_right():
     assert [MIRRORED[index] for index in MIRRORED] == list(range(KEYPOINT_COUNT))
 
 
-def test_a_mirrored_pose_has_its_names_exchanged_and_its_points_kept():
+def test_a_mirrored_pose_exchanges_names_and_keeps_points():
     points = np.arange(34, dtype=float).reshape(17, 2)
     pose = Pose(points, np.linspace(0, 1, 17), 0.5).mirrored()
     assert (pose.points[LEFT_EAR] == points[RIGHT_EAR]).all()

@@ -74,7 +74,7 @@ def test_nobody_who_listens_is_no_error(environment):
     Notifier(environment | {"WATCHDOG_USEC": "1000000"}).progressed()
 
 
-def test_the_watchdog_is_fed_upon_progress_four_times_per_interval_and_never_by_itself(tmp_path):
+def test_the_watchdog_is_fed_by_progress_four_times_per_interval(tmp_path):
     def tell(notifier: Notifier, clock: Clock) -> None:
         for _ in range(81):  # eight seconds
             notifier.progressed()
@@ -93,7 +93,7 @@ def test_a_watchdog_that_is_not_ours_is_not_fed(tmp_path, variables):
         assert _after_the_last(systemd) == []
 
 
-def test_the_watchdog_can_be_asked_for_patience_and_then_is_as_it_was(tmp_path):
+def test_patience_of_the_watchdog_ends_as_it_was_before(tmp_path):
     def tell(notifier: Notifier, _clock: Clock) -> None:
         notifier.feed_within(60)
         notifier.feed_within(None)
@@ -101,7 +101,7 @@ def test_the_watchdog_can_be_asked_for_patience_and_then_is_as_it_was(tmp_path):
     assert heard(tmp_path, tell, watchdog_s=4) == ["WATCHDOG_USEC=60000000", "WATCHDOG_USEC=4000000"]
 
 
-def test_the_status_follows_its_condition_at_once_and_figures_now_and_then(tmp_path):
+def test_the_status_follows_conditions_at_once_and_figures_at_times(tmp_path):
     def tell(notifier: Notifier, clock: Clock) -> None:
         notifier.status("waiting for the camera: gone\nfor good", "0 fps")
         notifier.status("waiting for the camera: gone\nfor good", "1 fps")
@@ -133,7 +133,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_it_is_ready_feeds_the_watchdog_and_says_how_it_does(tmp_path, settings):
+def test_it_gets_ready_feeds_the_watchdog_and_reports_its_status(tmp_path, settings):
     """With the broker away, which stops none of it."""
     with (
         Listener(tmp_path, watchdog_s=1) as systemd,
@@ -204,7 +204,7 @@ def test_sighup_takes_over_a_good_file(tmp_path, settings):
         (None, "posed.yaml: must be a readable YAML file"),
     ],
 )
-def test_sighup_refuses_a_bad_file_with_its_problems_and_goes_on_as_before(tmp_path, settings, text, problem):
+def test_sighup_refuses_a_bad_file_and_goes_on_as_before(tmp_path, settings, text, problem):
     with Listener(tmp_path) as systemd, Daemon(tmp_path, settings, systemd.environment()) as daemon:
         eventually(lambda: systemd.said("READY=1"), 60)
         if text is None:

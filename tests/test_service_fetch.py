@@ -177,7 +177,7 @@ def settings() -> dict[str, Any]:
     }
 
 
-def test_a_network_that_is_not_there_yet_holds_nothing_up_and_is_waited_for(tmp_path: Path):
+def test_a_network_not_there_yet_is_waited_for_without_delay(tmp_path: Path):
     away = {"https_proxy": f"http://127.0.0.1:{free_port()}"}
     with (
         Listener(tmp_path, watchdog_s=30) as systemd,

@@ -87,7 +87,7 @@ def test_a_standing_figure_has_human_proportions() -> None:
     assert 0.42 < heights["left_wrist"] < 0.55
 
 
-def test_a_figure_that_faces_the_viewer_has_its_left_at_the_viewers_right() -> None:
+def test_a_figure_that_faces_us_has_left_at_our_right() -> None:
     points = keypoints(posture())
 
     for name in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"):
@@ -116,7 +116,7 @@ def test_no_action_leaves_the_joint_limits(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_elbows_and_knees_bend_only_their_own_way_whatever_is_asked(seed: int) -> None:
+def test_elbows_and_knees_bend_only_their_own_way(seed: int) -> None:
     wild = np.random.default_rng(seed).uniform(-400, 400, len(CHANNELS))
     points = keypoints(wild)
 
@@ -172,7 +172,7 @@ def test_keypoints_lie_on_the_drawn_body(name: str, heading: float) -> None:
         assert grown[y - 2 : y + 3, x - 2 : x + 3].any(), KEYPOINTS[index]
 
 
-def test_from_behind_the_face_is_hidden_and_from_the_front_it_is_not() -> None:
+def test_the_face_is_hidden_from_behind_and_not_in_front() -> None:
     scene = Scene(1, SIZE, script=[Part((Act("stand", 0, 9),), (0, 3), heading, 1) for heading in (0, 180)])
     front = Scene(1, SIZE, script=[Part((Act("stand", 0, 9),), (0, 3), 0)]).render(0).people[0]
     back = Scene(1, SIZE, script=[Part((Act("stand", 0, 9),), (0, 3), 180)]).render(0).people[0]
@@ -197,7 +197,7 @@ def test_a_person_behind_another_is_not_visible() -> None:
     assert not far.self_hidden[5:7].any()
 
 
-def test_the_area_of_a_person_is_what_the_picture_shows_of_it() -> None:
+def test_a_persons_area_is_what_the_picture_shows() -> None:
     image = np.zeros((400, 400, 3), np.uint8)
     view = View.of((400, 400), 450, np.array([0.0, 1.2, 4.0]), 5)
     painter = Painter(image, view, Light((0, 0), 0.9, 0))
@@ -254,7 +254,7 @@ def test_another_process_draws_the_same() -> None:
     assert hashlib.sha256(ours).hexdigest() == theirs
 
 
-def test_stills_have_every_count_of_people_and_every_size_and_posture() -> None:
+def test_stills_have_every_count_size_and_posture_of_people() -> None:
     stills = [random_still(seed, SIZE) for seed in range(400)]
     people = [person for still in stills for person in still.people]
     heights = np.array([person.box[3] / SIZE[1] for person in people if person.posture == "standing"])
@@ -346,7 +346,7 @@ def test_nobody_jumps_from_frame_to_frame() -> None:
         before = now
 
 
-def test_in_an_endless_scene_people_come_and_go_under_new_ids() -> None:
+def test_endless_scenes_have_people_come_and_go_anew() -> None:
     scene = Scene(5, (96, 72), people=2)
     seen = [{person.id for person in scene.render(float(time_s)).people} for time_s in range(0, 200, 2)]
 
@@ -358,7 +358,7 @@ def test_in_an_endless_scene_people_come_and_go_under_new_ids() -> None:
         assert sum(a != b for a, b in zip([False, *there], [*there, False], strict=True)) == 2
 
 
-def test_in_an_endless_scene_people_do_all_there_is_and_nobody_leaves_lying() -> None:
+def test_endless_scenes_have_every_act_and_nobody_leaves_lying() -> None:
     scene = Scene(0, (32, 24), people=2)
     seen: dict[int, list[tuple[str, str]]] = {}
     for time_s in np.arange(0, 900, 0.5):
@@ -392,7 +392,7 @@ def test_an_empty_scene_has_nobody() -> None:
     assert Scene(2, SIZE, actions=["empty"]).render(3).people == []
 
 
-def test_held_acts_keep_the_pose_and_a_person_is_gone_in_time() -> None:
+def test_held_acts_keep_the_pose_and_end_in_time() -> None:
     acts = (Act("sit_down", 1, 1.8), Act("hold", 4, 5))
     scene = Scene(2, SIZE, script=[Part(acts, (0, 3.5), until_s=9)])
 

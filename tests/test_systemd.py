@@ -49,7 +49,7 @@ def test_an_unknown_key_would_be_found(tmp_path):
     assert "Nonsense" in run("systemd-analyze", "verify", "--man=no", unit).stderr
 
 
-def test_it_is_started_again_but_for_what_somebody_must_change_first():
+def test_it_restarts_but_for_what_somebody_must_change_first():
     settings = dict(line.split("=", 1) for line in UNIT.read_text().splitlines() if re.match(r"\w+=", line))
     assert (settings["Restart"], settings["RestartSec"], settings["StartLimitIntervalSec"]) == (
         "always",
@@ -76,7 +76,7 @@ def test_sysusers_makes_the_user_in_the_groups_of_its_devices(tmp_path):
     }
 
 
-def test_the_rules_know_both_ids_of_the_accelerator_and_the_pcie_one():
+def test_the_rules_know_all_ids_of_the_accelerators():
     rules = (ROOT / "systemd/60-posed.rules").read_text()
     lines = [line for line in rules.splitlines() if line and not line.startswith("#")]
     assert [re.findall(r'ATTRS\{id\w+\}=="(\w+)"', line) for line in lines] == [

@@ -57,7 +57,7 @@ def test_what_is_taken_is_due_once_per_interval() -> None:
     assert taken == [True, False, False, True, False, False, True]
 
 
-def test_so_many_are_granted_at_once_and_so_many_per_second() -> None:
+def test_so_many_are_granted_at_once_and_per_second() -> None:
     limiter = RateLimiter(3, 2, clock := Clock())
     assert [limiter.grants() for _ in range(5)] == [True, True, True, False, False]
     clock.time += 1

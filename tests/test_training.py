@@ -87,7 +87,7 @@ def test_a_picture_without_people_wants_nothing() -> None:
     assert not any(array.any() for array in (targets.heat, targets.short_weight, targets.mid_weight))
 
 
-def test_a_hidden_keypoint_is_no_part_of_the_heatmap_but_offsets_lead_to_it() -> None:
+def test_a_hidden_keypoint_has_offsets_but_no_heatmap() -> None:
     one = sample(PEOPLE[:1])
     one.states[0, LEFT_WRIST] = HIDDEN
     targets = targets_of(one, 16)
@@ -182,7 +182,7 @@ def test_a_keypoint_is_right_within_a_fifth_of_the_torso() -> None:
         assert figures.summary()["pck"] == pytest.approx(right, abs=1e-4)
 
 
-def test_somebody_of_whom_little_shows_need_not_be_found_and_is_not_false() -> None:
+def test_somebody_of_whom_little_shows_counts_neither_way() -> None:
     one = sample(PEOPLE[:1])
     one.states[0, 4:] = 0
     figures = Figures()
@@ -209,7 +209,7 @@ def test_similarity_is_by_the_area_that_shows_the_person() -> None:
     assert similarity_of(points, 8, 2500) < wanted < similarity_of(points, 8, 10000)
 
 
-def test_where_nobody_knows_the_area_the_box_around_the_keypoints_says_it() -> None:
+def test_an_unknown_area_is_that_of_the_keypoints_box() -> None:
     points = person((130, 170), 200)
     height, width = points.max(axis=0) - points.min(axis=0)
     boxed = similarity_of(points, 8, float("nan"))
@@ -363,7 +363,7 @@ def network_with_statistics() -> Any:
     return model.eval()
 
 
-def test_stride_8_says_at_every_second_cell_what_stride_16_says() -> None:
+def test_stride_8_says_at_every_second_cell_what_16_does() -> None:
     model = network_with_statistics()
     from scripts.training.posenet import infer
 

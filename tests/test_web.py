@@ -87,7 +87,7 @@ def test_an_address_that_others_reach_demands_a_token():
     assert load(None, {"POSED_WEB__ENABLED": "true", "POSED_WEB__HOST": "::1"}).web.is_local
 
 
-def test_a_token_that_can_be_guessed_is_refused_and_not_shown():
+def test_a_token_that_can_be_guessed_is_refused_and_hidden():
     assert problems(token="hall2026") == (
         "web.token: must be 16 to 256 letters, digits and signs without spaces, "
         "as `openssl rand -hex 16` gives, got str (set by POSED_WEB__TOKEN)"
@@ -204,7 +204,7 @@ def test_this_machine_s_names_and_addresses_are_known(site, host):
     assert site.get("/", Host=host)[0] == 200
 
 
-def test_where_others_reach_it_addresses_and_its_own_names_are_known(guarded):
+def test_a_site_for_others_knows_addresses_and_its_own_names(guarded):
     name = socket.gethostname().lower().partition(".")[0]
     for host in ("192.168.1.7:8460", name, f"{name}.local", "posed.example.org"):
         assert guarded.get("/", Host=host, Authorization=f"Bearer {TOKEN}")[0] == 200
@@ -226,7 +226,7 @@ def test_another_page_reaches_nothing(site, origin):
     assert site.visit(work) == (403, 403)
 
 
-def test_a_websocket_and_a_change_must_say_where_they_come_from(site):
+def test_a_websocket_and_a_change_must_name_their_origin(site):
     async def work(client):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await client.ws_connect("/live")
@@ -281,7 +281,7 @@ def test_without_the_token_there_is_a_form_and_nothing_else(guarded):
     assert guarded.visit(work) == (401, 401)
 
 
-def test_the_token_in_the_form_gives_a_cookie_that_scripts_and_other_sites_do_not_get(guarded):
+def test_the_token_in_the_form_gives_a_strict_cookie(guarded):
     async def work(client):
         form = {"data": {"token": TOKEN}, "headers": {"Origin": guarded.url}, "allow_redirects": False}
         async with client.post("/login", **form) as answer:
@@ -297,7 +297,7 @@ def test_the_token_in_the_form_gives_a_cookie_that_scripts_and_other_sites_do_no
     assert guarded.visit(work)["device"] == "hall"
 
 
-def test_the_token_in_the_address_is_taken_once_and_goes_out_of_it(guarded):
+def test_the_token_in_the_address_is_taken_once_and_removed(guarded):
     async def work(client):
         async with client.get("/", params={"token": TOKEN, "a": "1"}, allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (303, "/?a=1")
@@ -336,7 +336,7 @@ def test_a_cookie_outlives_a_restart_and_not_its_time(guarded):
         assert guarded.get("/", Cookie=f"{name}={bad}")[0] == 401
 
 
-def test_wrong_tokens_are_counted_and_then_the_right_one_has_to_wait_too(guarded, caplog):
+def test_after_wrong_tokens_the_right_one_has_to_wait_too(guarded, caplog):
     for _ in range(TRIES_AT_ONCE):
         assert guarded.get("/", Authorization="Bearer wrong")[0] == 401
     status, headers, text = guarded.get("/", Authorization=f"Bearer {TOKEN}")
@@ -360,7 +360,7 @@ def test_links_of_others_lock_neither_programs_nor_the_form_out(guarded, browser
     assert log_in(guarded, TOKEN) == 303
 
 
-def test_links_that_the_browser_calls_foreign_do_not_use_up_the_owners_own(guarded):
+def test_foreign_links_do_not_use_up_the_owners_own(guarded):
     link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
     for _ in range(TRIES_AT_ONCE + 1):
         guarded.get("/?token=wrong", **link)
@@ -381,7 +381,7 @@ def test_wrong_tokens_in_the_form_are_counted(guarded):
     assert log_in(guarded, TOKEN) == 429
 
 
-def test_a_wrong_token_opens_nothing_in_versions_of_aiohttp_whose_answers_are_false(guarded, monkeypatch):
+def test_a_wrong_token_opens_nothing_in_older_aiohttp_either(guarded, monkeypatch):
     monkeypatch.setattr(aiohttp.web.Response, "__bool__", lambda _: False, raising=False)
     assert guarded.get("/", Authorization="Bearer wrong")[0] == 401
     assert guarded.get("/?token=wrong")[0] == 401
@@ -401,7 +401,7 @@ def log_in(site: Site, token: str, origin: str | None = None) -> int:
     return site.visit(work)
 
 
-def test_who_has_the_cookie_does_not_wait_for_any_wrong_token(guarded):
+def test_the_cookie_does_not_wait_for_any_wrong_token(guarded):
     async def work(client):
         await client.get("/", params={"token": TOKEN})
         for _ in range(TRIES_AT_ONCE + 1):
@@ -416,7 +416,7 @@ def test_who_has_the_cookie_does_not_wait_for_any_wrong_token(guarded):
     assert guarded.visit(work) == (200, 200, f"{guarded.url}/")
 
 
-def test_the_right_token_can_be_shown_as_often_as_one_likes(guarded):
+def test_the_right_token_works_as_often_as_one_likes(guarded):
     shown = [guarded.get("/", Authorization=f"Bearer {TOKEN}")[0] for _ in range(2 * TRIES_AT_ONCE)]
     assert set(shown) == {200}
 
@@ -490,7 +490,7 @@ def test_full_sends_the_picture(tmp_path):
     assert np.abs(image.astype(int) - smooth).mean() < 6
 
 
-def test_a_large_picture_is_made_smaller_and_places_stay_those_of_the_frame(site):
+def test_a_large_picture_is_reduced_and_places_stay_the_frames(site):
     async def work(client):
         async with site.view(client) as viewer:
             return await viewer.shown(np.zeros((1080, 1920, 3), np.uint8))
@@ -511,7 +511,7 @@ def test_the_state_comes_at_once_and_again(site):
     assert second["time"] > first["time"]
 
 
-def test_events_come_as_they_happen_and_the_last_ones_to_who_comes_later(site):
+def test_events_come_as_they_happen_and_to_later_viewers(site):
     async def work(client):
         async with site.view(client) as viewer:
             await viewer.hear("state")
@@ -645,7 +645,7 @@ def test_ten_viewers_share_one_encoding(site):
     assert site.server.stream.encoded == 1
 
 
-def test_who_takes_no_frames_gets_no_more_of_them_and_then_the_newest(site):
+def test_a_viewer_that_stopped_taking_frames_gets_the_newest_next(site):
     async def work(client):
         async with site.view(client) as slow, site.view(client) as quick:
             await slow.hear("hello")

@@ -91,7 +91,7 @@ def in_loop(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], Non
 
 
 @in_loop
-async def test_connections_up_to_the_limit_are_let_in_and_no_more() -> None:
+async def test_connections_are_let_in_up_to_the_limit() -> None:
     visitors = Visitors()
     let_in = [visitors.is_let_in(f"10.0.0.{number}") for number in range(LIMITS.connections + 3)]
     assert let_in == [True] * LIMITS.connections + [False] * 3

@@ -107,7 +107,7 @@ def test_what_happens_is_counted(tmp_path, broker):
     assert second["process_start_time_seconds", ""] == pytest.approx(time.time(), abs=300)
 
 
-def test_a_daemon_without_mishap_is_green_and_a_pause_stays_so(tmp_path, broker):
+def test_a_daemon_without_mishap_is_green_in_a_pause_too(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Watched(tmp_path, broker) as watched:
         eventually(lambda: watched.health()[0] == 200, 60)
         _, said = watched.health()
@@ -160,7 +160,7 @@ def test_who_has_no_token_learns_nothing(tmp_path, path):
     assert "posed_" in text or "frames" in text
 
 
-def test_it_is_red_before_the_first_frame_and_once_none_has_come_for_a_while(tmp_path):
+def test_it_is_red_before_the_first_frame_and_without_newer(tmp_path):
     with Site(tmp_path) as site:
         assert site.get("/healthz")[0] == 503
         for thread in (site.daemon.pipeline.feeds[CAMERA].capture, site.daemon.pipeline.inference):
