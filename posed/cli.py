@@ -210,7 +210,7 @@ def bench(
     fps: Annotated[
         float | None,
         typer.Option(
-            min=0, max=240, help="Film drawn people at this rate, from 1 on; 0: as fast as the engine."
+            min=0, max=240, help="Film drawn people at this rate, 1 or more; 0: as fast as the engine."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
@@ -362,7 +362,8 @@ def replay(
         ),
     ] = None,
     publish: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="Publish it all, too, as a new device of this name.")
+        str | None,
+        typer.Option(metavar="DEVICE", help="Also publish everything, as a new device of this name."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per event.")] = False,
 ) -> None:

@@ -135,7 +135,7 @@ def test_a_stream_is_read_whatever_is_between_its_jpegs(
     with caplog.at_level(logging.INFO), open_video(config(server.url(), timeout_s=5)) as camera:
         until(lambda: number_of(read(camera).image) >= 20)
     sender.join()
-    said = f"camera {server.url()}: the headers of its JPEGs are no standard; read without them"
+    said = f"camera {server.url()}: its JPEGs have non-standard headers; reading them without"
     assert [record.getMessage() for record in caplog.records] == ([] if is_standard else [said])
 
 

@@ -145,7 +145,7 @@ def test_an_edge_tpu_that_can_never_work_ends_the_search(
     caplog.clear()
     with FallbackEngine(cpu, refuse, Backoff(0.01, 0.01, lambda: 1.0)):
         eventually(lambda: not is_searching())
-    assert caplog.messages == ["the Edge TPU is not looked for any more: they do not fit together"]
+    assert caplog.messages == ["no longer searching for the Edge TPU: they do not fit together"]
 
 
 @pytest.mark.usefixtures("unplugged")

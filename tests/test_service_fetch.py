@@ -184,7 +184,7 @@ def test_a_network_not_there_yet_is_waited_for_without_delay(tmp_path: Path):
         Daemon(tmp_path, settings(), systemd.environment() | away) as daemon,
     ):
         eventually(lambda: systemd.said("READY=1"), 60)
-        eventually(lambda: "; tried again in " in daemon.log())
+        eventually(lambda: "; trying again in " in daemon.log())
         eventually(lambda: any(line.endswith(": Connection refused") for line in systemd.said("STATUS=")))
         assert daemon.stop() == 0
     assert "Traceback" not in daemon.log()

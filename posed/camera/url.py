@@ -120,7 +120,7 @@ class UrlSource:
 
     def _read_as_jpegs(self) -> None:
         self._as_jpegs, self._frames = True, 0
-        log.info("%s: the headers of its JPEGs are no standard; read without them", self._name)
+        log.info("%s: its JPEGs have non-standard headers; reading them without", self._name)
 
     def next(self) -> Grabbed | None:
         """The next frame; None if a packet, or an ask for a picture, gave none.

@@ -41,5 +41,5 @@ def run(path: Path | None, environment: Mapping[str, str]) -> bool:
         sign(config.device)
         set_level(config.log.level)
         if names:
-            log.info("%s, changed by requests, goes before the file: %s", overlay, ", ".join(names))
+            log.info("%s, changed by requests, overrides the file: %s", overlay, ", ".join(names))
         return daemon.run(config, read_config, environment)

@@ -89,7 +89,7 @@ class FallbackEngine:
             except EngineLost:
                 continue
             except EngineError as error:
-                log.warning("the Edge TPU is not looked for any more: %s", error)
+                log.warning("no longer searching for the Edge TPU: %s", error)
                 return
             with self._lock:
                 if not self._closing.is_set():

@@ -82,7 +82,7 @@ def _download(name: str, systemd: Notifier, wait: Callable[[float], object]) -> 
             return pull_entry(name)
         except DownloadError as error:
             wait_s = backoff.next_s()
-            log.warning("waiting for the model: %s; tried again in %.0f s", error, wait_s)
+            log.warning("waiting for the model: %s; trying again in %.0f s", error, wait_s)
             systemd.status(f"waiting for the model: {error}", "")
             systemd.progressed()
             wait(wait_s)

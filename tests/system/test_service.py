@@ -187,7 +187,7 @@ def model_away(machine: Machine) -> str:
     since, began_at = machine.now(), time.monotonic()
     machine.do("systemctl restart posed", START_S)
     took_s = time.monotonic() - began_at
-    wait_for("a second attempt", lambda: machine.log(since).count("; tried again in ") >= 2, 60)
+    wait_for("a second attempt", lambda: machine.log(since).count("; trying again in ") >= 2, 60)
     status = machine.show("StatusText")
     assert status.startswith("waiting for the model: "), f"status: {status}"
     assert runs(machine), "it was started again"
