@@ -15,19 +15,7 @@ from posed.camera.images import SUFFIXES, Images, find_images, open_images, read
 from posed.camera.playback_clock import MAX_LAG_S, PlaybackClock
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost, ImageError
-
-
-class FakeClock:
-    """Time that passes only by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+from tests.clock import Clock
 
 
 def config(source: Path | str, **settings: object) -> CameraConfig:
@@ -281,7 +269,7 @@ def test_a_looping_folder_starts_again_and_its_time_goes_on(tmp_path: Path) -> N
 
 def test_in_real_time_pictures_come_at_fps(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.png", n) for n in range(3)]
-    clock = FakeClock()
+    clock = Clock()
     camera = Images(config(tmp_path, realtime=True, fps=4), paths, PlaybackClock(clock, clock.sleep))
     frames = [camera.read(1) for _ in range(3)]
     assert [frame.captured_at for frame in frames if frame] == [1000, 1000.25, 1000.5]
@@ -289,24 +277,24 @@ def test_in_real_time_pictures_come_at_fps(tmp_path: Path) -> None:
 
 def test_a_picture_due_after_the_wait_is_none(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.png", n) for n in range(2)]
-    clock = FakeClock()
+    clock = Clock()
     camera = Images(config(tmp_path, realtime=True, fps=1), paths, PlaybackClock(clock, clock.sleep))
     camera.read(0)
     assert camera.read(0.4) is None
-    assert clock.now == pytest.approx(1000.4)
+    assert clock.now_s == pytest.approx(1000.4)
     assert levels(camera, 1) == []
-    clock.now = 1001
+    clock.now_s = 1001
     assert levels(camera, 1) == [1]
 
 
 def test_a_reader_that_is_late_still_gets_every_picture(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.png", n) for n in range(4)]
-    clock = FakeClock()
+    clock = Clock()
     camera = Images(config(tmp_path, realtime=True, fps=10), paths, PlaybackClock(clock, clock.sleep))
     camera.read(0)
-    clock.now += MAX_LAG_S * 5
+    clock.now_s += MAX_LAG_S * 5
     assert levels(camera, 1) == [1]
-    clock.now += 0.3
+    clock.now_s += 0.3
     assert levels(camera, 2) == [2, 3]
 
 

@@ -13,19 +13,7 @@ from posed.errors import CameraError
 from posed.frame import Frame
 from posed.pose import LEFT_SHOULDER
 from posed.synthetic.scene import RenderedPerson
-
-
-class Clock:
-    """Time that passes only where somebody waits for it."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pause(self, seconds: float) -> None:
-        self.now += seconds
+from tests.clock import Clock
 
 
 def config(**settings: Any) -> CameraConfig:
@@ -34,7 +22,7 @@ def config(**settings: Any) -> CameraConfig:
 
 
 def camera(clock: Clock, **settings: Any) -> SyntheticCamera:
-    return SyntheticCamera(config(**settings), clock, clock.pause)
+    return SyntheticCamera(config(**settings), clock, clock.sleep)
 
 
 def read(source: SyntheticCamera) -> Frame:
@@ -53,7 +41,7 @@ def with_people(source: SyntheticCamera) -> tuple[Frame, list[RenderedPerson]]:
 
 
 def test_frames_come_at_the_configured_rate() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     source = camera(clock)
     frames = [read(source) for _ in range(5)]
 
@@ -63,10 +51,10 @@ def test_frames_come_at_the_configured_rate() -> None:
 
 
 def test_frames_nobody_read_are_left_out_and_the_newest_comes() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     source = camera(clock)
     read(source)
-    clock.pause(6.03)
+    clock.sleep(6.03)
     late = read(source)
 
     assert late.sequence == 60
@@ -74,39 +62,39 @@ def test_frames_nobody_read_are_left_out_and_the_newest_comes() -> None:
 
 
 def _frame_number(number: int) -> object:
-    every = camera(Clock(), realtime=False)
+    every = camera(Clock(100.0), realtime=False)
     return [read(every) for _ in range(number + 1)][-1].image
 
 
 def test_no_frame_within_the_wait_is_none() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     source = camera(clock, fps=2.0)
     read(source)
 
     assert source.read(0.1) is None
-    assert round(clock.now, 6) == 100.1
+    assert round(clock.now_s, 6) == 100.1
     assert source.read(0.5) is not None
 
 
 def test_without_realtime_frames_come_at_once_with_media_time() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     source = camera(clock, realtime=False, fps=20.0)
     frames = [read(source) for _ in range(4)]
 
     assert not source.live
-    assert clock.now == 100
+    assert clock.now_s == 100
     assert [frame.time_s for frame in frames] == pytest.approx([0, 0.05, 0.1, 0.15])
 
 
 def test_the_same_seed_shows_the_same_and_another_does_not() -> None:
-    first, again, other = (read(camera(Clock(), source=source)) for source in ("7", "7", "8"))
+    first, again, other = (read(camera(Clock(100.0), source=source)) for source in ("7", "7", "8"))
 
     assert np.array_equal(first.image, again.image)
     assert not np.array_equal(first.image, other.image)
 
 
 def test_no_seed_is_seed_0() -> None:
-    assert np.array_equal(read(camera(Clock())).image, read(camera(Clock(), source="0")).image)
+    assert np.array_equal(read(camera(Clock(100.0))).image, read(camera(Clock(100.0), source="0")).image)
 
 
 @pytest.mark.parametrize("source", ["-1", "video.mp4", "1.5", "²"])
@@ -125,8 +113,8 @@ def test_without_a_size_it_is_640_by_480() -> None:
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
 def test_the_truth_is_turned_with_the_picture(rotate: int, mirror: bool) -> None:
-    plain = camera(Clock(), realtime=False)
-    turned = camera(Clock(), realtime=False, rotate=rotate, mirror=mirror)
+    plain = camera(Clock(100.0), realtime=False)
+    turned = camera(Clock(100.0), realtime=False, rotate=rotate, mirror=mirror)
     frame, people = with_people(plain)
     same_frame, same_people = with_people(turned)
 
@@ -148,10 +136,10 @@ def test_the_truth_is_turned_with_the_picture(rotate: int, mirror: bool) -> None
 
 
 def test_a_frame_has_the_scenes_number_for_other_cameras_too() -> None:
-    clock = Clock()
-    playing, another = camera(clock), camera(Clock())
+    clock = Clock(100.0)
+    playing, another = camera(clock), camera(Clock(100.0))
     read(playing)
-    clock.pause(1.05)  # nobody reads meanwhile
+    clock.sleep(1.05)  # nobody reads meanwhile
     frame = read(playing)
 
     assert frame.sequence > 1

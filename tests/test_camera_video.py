@@ -22,23 +22,11 @@ from posed.camera.video import LiveVideo, VideoFile, open_video
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost
 from posed.frame import Frame, Image
+from tests.clock import Clock
 from tests.films import transport_stream, varying_rate
 from tests.http_camera import SIZE, MjpegServer, jpeg, number_of, picture, until
 
 FPS = 10
-
-
-class FakeClock:
-    """Time that passes only by sleeping."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def numbers(frames: list[Frame]) -> list[int]:
@@ -73,8 +61,8 @@ def read_all(camera: VideoFile, wait_s: float = 0) -> list[Frame]:
         return frames
 
 
-def play(path: Path, **settings: object) -> tuple[VideoFile, FakeClock]:
-    clock = FakeClock()
+def play(path: Path, **settings: object) -> tuple[VideoFile, Clock]:
+    clock = Clock()
     return VideoFile(config(path, **settings), PlaybackClock(clock, clock.sleep)), clock
 
 
@@ -269,24 +257,24 @@ def test_a_file_plays_at_its_own_rate(tmp_path: Path) -> None:
     frames = read_all(camera, 0.06)
     assert numbers(frames) == list(range(12))
     assert [frame.captured_at for frame in frames] == pytest.approx([1000 + n / FPS for n in range(12)])
-    assert clock.now == pytest.approx(1001.1)
+    assert clock.now_s == pytest.approx(1001.1)
 
 
 def test_a_frame_due_after_the_wait_is_none(tmp_path: Path) -> None:
     camera, clock = play(write(tmp_path / "a.mp4"))
     camera.read(0)
     assert camera.read(0.04) is None
-    assert clock.now == pytest.approx(1000.04)
+    assert clock.now_s == pytest.approx(1000.04)
     frame = camera.read(0.07)
     assert frame is not None
     assert number_of(frame.image) == 1
-    assert clock.now == pytest.approx(1000.1)
+    assert clock.now_s == pytest.approx(1000.1)
 
 
 def test_a_late_reader_of_a_file_gets_the_newest_frame(tmp_path: Path) -> None:
     camera, clock = play(write(tmp_path / "a.mp4"))
     camera.read(0)
-    clock.now += 0.75
+    clock.now_s += 0.75
     frame = camera.read(0)
     assert frame is not None
     assert number_of(frame.image) == 7
@@ -297,10 +285,10 @@ def test_a_late_reader_of_a_file_gets_the_newest_frame(tmp_path: Path) -> None:
 def test_a_file_unread_for_long_goes_on_there(tmp_path: Path) -> None:
     camera, clock = play(write(tmp_path / "a.mp4"))
     camera.read(0)
-    clock.now += 3600
+    clock.now_s += 3600
     frames = [frame for _ in range(2) if (frame := camera.read(0.1))]
     assert numbers(frames) == [1, 2]
-    assert frames[0].captured_at >= clock.now - MAX_LAG_S
+    assert frames[0].captured_at >= clock.now_s - MAX_LAG_S
 
 
 def test_a_looping_file_keeps_its_rate_over_the_seam(tmp_path: Path) -> None:
@@ -316,7 +304,7 @@ def test_a_real_recording_at_5_hz_is_seen_whole(shared: Path) -> None:
     try:
         while frame := camera.read(0.2):
             frames.append(frame)
-            clock.now += 0.2
+            clock.now_s += 0.2
     except CameraEnded:
         pass
     assert len(frames) == pytest.approx(100, abs=2)

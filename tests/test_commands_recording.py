@@ -25,6 +25,7 @@ from posed.messages.structs import (
 from posed.mqtt.raw_poses import EXPIRY_S, RawPosePublisher
 from posed.pose import Pose
 from tests.broker_fake import FakeBroker
+from tests.clock import Clock
 
 TOPIC = "posed/hall/recording"
 KEYPOINT = [1.5, 2.5, 0.5]
@@ -158,13 +159,6 @@ def test_a_last_line_without_its_newline_is_a_line(caplog):
 
 
 # The daemon's side
-
-
-class Clock:
-    now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def a_frame() -> Frame:

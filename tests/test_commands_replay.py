@@ -19,6 +19,7 @@ from posed.config import Config
 from posed.errors import RecordingError
 from posed.messages.structs import RecordedFrame, RecordingLine, encode
 from tests.brokers import Mosquitto, Subscriber, eventually
+from tests.clock import Clock
 from tests.run_posed import environment, posed
 from tests.test_commands_recording import frame, start
 from tests.test_pipeline_scene import FPS, fall, upright
@@ -80,18 +81,6 @@ def test_a_fall_that_was_recorded_in_the_dark_is_none():
     assert "fall" not in dict(told(recording))
 
 
-class Clock:
-    """Passes while somebody sleeps."""
-
-    now_s = 50.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
 def played(times_s: Sequence[float]) -> Iterator[Played]:
     recording = [start(), *(frame(number, time_s=time_s) for number, time_s in enumerate(times_s))]
     return replay(recording, Config(), Numbered(), as_recorded=True)
@@ -99,13 +88,13 @@ def played(times_s: Sequence[float]) -> Iterator[Played]:
 
 @pytest.mark.parametrize(("speed", "expected"), [(0, 0), (1, 1.5), (3, 0.5), (0.5, 3)])
 def test_the_speed_is_that_of_the_frames_times(speed, expected):
-    clock = Clock()
+    clock = Clock(50.0)
     assert len(list(paced(played([10, 10.5, 11.5]), speed, clock, clock.sleep))) == 3
     assert clock.now_s - 50 == pytest.approx(expected)
 
 
 def test_pauses_are_cut_short_and_leaps_back_not_waited_for():
-    clock = Clock()
+    clock = Clock(50.0)
     list(paced(played([10, 5000, 20, 20.5]), 1, clock, clock.sleep))
     assert clock.now_s - 50 == pytest.approx(LONGEST_WAIT_S + 0.5)
 

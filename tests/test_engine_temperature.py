@@ -7,13 +7,7 @@ from pathlib import Path
 import pytest
 
 from posed.engine.temperature import INTERVAL_S, Thermometer, processor_c
-
-
-class Clock:
-    now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.clock import Clock
 
 
 @pytest.fixture
@@ -40,7 +34,7 @@ def test_modules_on_pcie_tell_and_nothing_else_does(folder, kind, device, expect
 
 
 def test_it_is_looked_at_now_and_then(folder):
-    clock = Clock()
+    clock = Clock(0.0)
     thermometer = Thermometer(folder, clock)
     assert thermometer.read("edgetpu", "pci") == 42.05
     (folder / "apex_0" / "temp").write_text("50000\n")

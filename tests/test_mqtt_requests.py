@@ -29,6 +29,7 @@ from posed.mqtt.connection import Timing
 from posed.mqtt.requests import MAX_AT_ONCE, MAX_BYTES, MAX_WAITING, Requests, Verb
 from tests.broker_fake import FakeBroker
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually
+from tests.clock import Clock
 
 TOPICS = Topics("posed/test")
 QUICK = Timing(connect_timeout_s=4, probe_timeout_s=0.3, backoff_min_s=0.02, backoff_max_s=0.1)
@@ -49,16 +50,6 @@ def greet(request: Greet) -> EventSent:
     if request.times < 1:
         raise ConfigError(["times: must be at least 1"])
     return EventSent(f"hello {request.name}")
-
-
-class Clock:
-    """Monotonic time, as the test has it."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 class Asker:

@@ -20,23 +20,16 @@ from posed.config import Config
 from posed.service.notify import STATUS_INTERVAL_S, Notifier
 from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
+from tests.clock import Clock
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, environment
 from tests.standin import built
 from tests.systemd import Listener
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def heard(tmp_path: Path, tell: Callable[[Notifier, Clock], object], watchdog_s: float = 0) -> list[str]:
     """The lines that a Notifier sends."""
-    clock = Clock()
+    clock = Clock(100.0)
     with Listener(tmp_path, watchdog_s) as systemd:
         tell(Notifier(systemd.environment(), clock), clock)
         return _after_the_last(systemd)
@@ -78,8 +71,8 @@ def test_the_watchdog_is_fed_by_progress_four_times_per_interval(tmp_path):
     def tell(notifier: Notifier, clock: Clock) -> None:
         for _ in range(81):  # eight seconds
             notifier.progressed()
-            clock.now += 0.1
-        clock.now += 60
+            clock.now_s += 0.1
+        clock.now_s += 60
 
     assert heard(tmp_path, tell, watchdog_s=4) == ["WATCHDOG=1"] * 8
 
@@ -107,7 +100,7 @@ def test_the_status_follows_conditions_at_once_and_figures_at_times(tmp_path):
         notifier.status("waiting for the camera: gone\nfor good", "1 fps")
         notifier.status("", "2 fps")
         notifier.status("", "3 fps")
-        clock.now += STATUS_INTERVAL_S
+        clock.now_s += STATUS_INTERVAL_S
         notifier.status("", "4 fps")
 
     assert heard(tmp_path, tell) == [

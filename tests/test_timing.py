@@ -7,16 +7,7 @@ import math
 import pytest
 
 from posed.timing import Backoff, NotBefore, RateLimiter
-
-
-class Clock:
-    """Stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
+from tests.clock import Clock
 
 
 def test_at_first_it_may_happen_at_once() -> None:
@@ -28,9 +19,9 @@ def test_at_first_it_may_happen_at_once() -> None:
 def test_what_is_put_off_is_due_in_so_many_seconds() -> None:
     not_before = NotBefore(clock := Clock())
     not_before.put_off(5)
-    clock.time += 4.9
+    clock.now_s += 4.9
     assert (not_before.is_due, not_before.is_set) == (False, True)
-    clock.time += 0.1
+    clock.now_s += 0.1
     assert not_before.is_due
 
 
@@ -44,7 +35,7 @@ def test_what_is_reset_is_due_at_once() -> None:
 def test_what_is_put_off_for_ever_is_never_due() -> None:
     not_before = NotBefore(clock := Clock())
     not_before.put_off(math.inf)
-    clock.time = 1e12
+    clock.now_s = 1e12
     assert not not_before.is_due
 
 
@@ -53,20 +44,20 @@ def test_what_is_taken_is_due_once_per_interval() -> None:
     taken = []
     for _ in range(7):
         taken.append(not_before.take(3))
-        clock.time += 1
+        clock.now_s += 1
     assert taken == [True, False, False, True, False, False, True]
 
 
 def test_so_many_are_granted_at_once_and_per_second() -> None:
     limiter = RateLimiter(3, 2, clock := Clock())
     assert [limiter.grants() for _ in range(5)] == [True, True, True, False, False]
-    clock.time += 1
+    clock.now_s += 1
     assert [limiter.grants() for _ in range(4)] == [True, True, False, False]
 
 
 def test_no_more_is_saved_up_than_at_once() -> None:
     limiter = RateLimiter(3, 2, clock := Clock())
-    clock.time += 1000
+    clock.now_s += 1000
     assert limiter.left == 3
 
 
@@ -75,7 +66,7 @@ def test_a_rate_tells_in_how_long_there_is_one() -> None:
     assert limiter.wait_s == 0
     assert limiter.grants()
     assert limiter.wait_s == 0.5
-    clock.time += 0.2
+    clock.now_s += 0.2
     assert limiter.wait_s == pytest.approx(0.3)
 
 
