@@ -45,13 +45,14 @@ def number_of(image: Image) -> int:
 
 
 class MjpegServer:
-    """An IP camera on 127.0.0.1 that sends what it is told to send.
+    """An IP camera on 127.0.0.1 that sends what a test wants.
 
     Attributes:
         parts: the JPEGs of the stream `/video`; None ends it.
         part: what it sends before each of them; `{length}` is the JPEG's, in bytes.
         still: the JPEG at `/snap.jpg`, and at `/unsized.jpg` without a Content-Length.
         login: `user:password` that it wants; nothing if empty.
+        served: released with each still that was sent.
     """
 
     def __init__(self) -> None:
@@ -106,6 +107,7 @@ class _MjpegHandler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(self.camera.still)))
         self.end_headers()
         self.wfile.write(self.camera.still)
+        self.camera.served.release()
 
     def _send_video(self) -> None:
         self.send_response(200)

@@ -95,7 +95,10 @@ def test_a_still_picture_that_fails_at_times_is_retried(
     with open_video(config(server.url(path), timeout_s=5, fps=10)) as camera:
         read(camera)
         server.still = broken
-        time.sleep(0.3)
+        while server.served.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            assert server.served.acquire(timeout=10)
         server.still = jpeg(2)
         until(lambda: number_of(read(camera).image) == 2)
 
