@@ -1,4 +1,4 @@
-"""`posed record` against a real daemon: the recording gives the very events that the daemon told."""
+"""`posed record` against a real daemon: the recording gives the very events that the daemon reported."""
 
 from __future__ import annotations
 
@@ -87,11 +87,12 @@ def test_a_recording_gives_the_very_events_of_the_run(tmp_path, broker):
         assert again.returncode == 0, again.stderr
         eventually(lambda: len(events(subscriber, "trial")) >= len(live))
         assert events(subscriber, "trial") == live
-    assert {"entered", "zone_entered", "posture", "fall"} <= {one["type"] for one in live}
+    assert {"entered", "zone_entered", "posture", "fall"} <= {event["type"] for event in live}
     as_recorded = posed(tmp_path, "replay", recorder.out, "--json")
-    told = [json.loads(line) for line in as_recorded.stdout.splitlines()]
+    replayed = [json.loads(line) for line in as_recorded.stdout.splitlines()]
     keys = ("type", "time", "person", "zone", "detail")
-    assert [[one[key] for key in keys] for one in told] == [[one[key] for key in keys] for one in live]
+    facts, lived = ([[event[key] for key in keys] for event in events] for events in (replayed, live))
+    assert facts == lived
 
 
 def test_a_recording_begins_with_what_is_needed_and_nothing_secret(tmp_path, broker):

@@ -31,7 +31,7 @@ def lines(poses: Sequence[Any], first: int = 0, **changes: Any) -> list[Recordin
     return [start(**changes), *(frame(first + number, tuple(one)) for number, one in enumerate(poses))]
 
 
-def told(recording: Sequence[RecordingLine], config: Config | None = None) -> list[tuple[str, Any]]:
+def reported(recording: Sequence[RecordingLine], config: Config | None = None) -> list[tuple[str, Any]]:
     """(type, person) of every event; with the recorded settings unless there are others."""
     numbered = Numbered()
     for _ in replay(recording, config or Config(), numbered, as_recorded=config is None):
@@ -41,9 +41,9 @@ def told(recording: Sequence[RecordingLine], config: Config | None = None) -> li
 
 def test_the_recorded_settings_apply_unless_others_are_given():
     recording = lines([[upright()]] * FPS, settings={"people.zones": {"room": EVERYWHERE}})
-    assert ("zone_entered", 1) in told(recording)
-    assert "zone_entered" not in dict(told(recording, Config()))
-    assert told(recording, Config(people={"presence": False, "postures": False})) == []
+    assert ("zone_entered", 1) in reported(recording)
+    assert "zone_entered" not in dict(reported(recording, Config()))
+    assert reported(recording, Config(people={"presence": False, "postures": False})) == []
 
 
 def test_settings_that_change_in_a_recording_apply_from_there_on():
@@ -51,19 +51,22 @@ def test_settings_that_change_in_a_recording_apply_from_there_on():
     everybody = [[upright(160)]] * 20
     more = [[upright(160), upright(480)]] * 20
     recording = lines(everybody, settings=off | {"people.presence": True}) + lines(more, 20, settings=off)
-    assert told(recording) == [("entered", 1)]
+    assert reported(recording) == [("entered", 1)]
 
 
 def test_a_daemon_that_was_started_anew_counts_people_anew():
     recording = lines([[upright()]] * 20, run="1") + lines([[upright()]] * 20, 20, run="2")
-    assert [one for one in told(recording) if one[0] == "entered"] == [("entered", 1), ("entered", 1)]
+    assert [event for event in reported(recording) if event[0] == "entered"] == [
+        ("entered", 1),
+        ("entered", 1),
+    ]
 
 
 def test_settings_of_another_version_are_said():
     with pytest.raises(
         RecordingError, match=r"recorded by posed '9\.0' with settings .* people\.telepathy: must"
     ):
-        told([start(version="9.0", settings={"people.telepathy": True})])
+        reported([start(version="9.0", settings={"people.telepathy": True})])
 
 
 def test_a_fall_that_is_over_names_its_event():
@@ -73,12 +76,12 @@ def test_a_fall_that_is_over_names_its_event():
         pass
     events = dict(numbered.take())
     number = next(number for number, one in events.items() if one.type == "fall")
-    assert next(one for one in events.values() if one.type == "fall_cleared").detail["fall"] == number
+    assert next(event for event in events.values() if event.type == "fall_cleared").detail["fall"] == number
 
 
 def test_a_fall_that_was_recorded_in_the_dark_is_none():
     recording = [replace(one, dark=True) if isinstance(one, RecordedFrame) else one for one in lines(fall())]
-    assert "fall" not in dict(told(recording))
+    assert "fall" not in dict(reported(recording))
 
 
 def played(times_s: Sequence[float]) -> Iterator[Played]:
@@ -194,16 +197,18 @@ def test_it_is_published_as_its_own_device_without_remains(tmp_path, broker, rec
         assert (done.returncode, done.stderr) == (0, f"{recorded}: 170 frames, 16.9 s\n")
         eventually(lambda: subscriber.payloads("posed/trial/availability")[-1:] == [b""])
         assert len(subscriber.payloads("posed/trial/poses")) == 170
-        events = [json.loads(one) for one in subscriber.payloads("posed/trial/events")]
-        falls = [json.loads(one)["fallen"] for one in subscriber.payloads("posed/trial/fall") if one]
-        states = [json.loads(one) for one in subscriber.payloads("posed/trial/state") if one]
-    assert [one["type"] for one in events] == [line.split()[2] for line in done.stdout.splitlines()]
+        events = [json.loads(payload) for payload in subscriber.payloads("posed/trial/events")]
+        falls = [
+            json.loads(payload)["fallen"] for payload in subscriber.payloads("posed/trial/fall") if payload
+        ]
+        states = [json.loads(payload) for payload in subscriber.payloads("posed/trial/state") if payload]
+    assert [event["type"] for event in events] == [line.split()[2] for line in done.stdout.splitlines()]
     assert falls[-1] is True
     assert states[0]["camera"]["kind"] == "replay"
     with Subscriber(broker.port) as late:
         late.publish("the/end", b"")
         late.wait_for("the/end", b"")
-        assert [one.topic for one in late.messages] == ["the/end"]
+        assert [message.topic for message in late.messages] == ["the/end"]
     assert not (tmp_path / "state").exists()
 
 

@@ -406,7 +406,7 @@ def test_the_broker_is_told_to_forget_what_comes_too_late(mosquitto, file):
         device.add("gesture")
         device.add("fall")
         eventually(lambda: len(ids(seen)) == 2)
-        first, second = (one for one in seen.messages if one.topic == TOPICS.events)
+        first, second = (message for message in seen.messages if message.topic == TOPICS.events)
     assert first.properties.MessageExpiryInterval in {9, 10}
     assert not hasattr(second.properties, "MessageExpiryInterval")
 

@@ -18,8 +18,8 @@ from tests.disks import Disk
 FALL = Fall("01A", 12.5, "8f3a", 7, None)
 
 
-def event(one: str, payload: bytes = b"{}") -> StoredEvent:
-    return StoredEvent(one, lasts=True, added=Moment("boot", 1.5, 2.5), payload=payload)
+def event(event_id: str, payload: bytes = b"{}") -> StoredEvent:
+    return StoredEvent(event_id, lasts=True, added=Moment("boot", 1.5, 2.5), payload=payload)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def read(file: Path) -> Contents:
 
 def ids(contents: Contents | None) -> list[str]:
     assert contents is not None
-    return [one.id for one in contents.events]
+    return [event.id for event in contents.events]
 
 
 def test_what_was_written_is_read_again_in_its_order(file):

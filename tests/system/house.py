@@ -221,12 +221,14 @@ class House:
 
     def name_of(self, entity: str) -> str | None:
         """The name that its owner gave an entity."""
-        entries = {one["entity_id"]: one for one in self.home.ask("config/entity_registry/list")}
+        entries = {entry["entity_id"]: entry for entry in self.home.ask("config/entity_registry/list")}
         return entries[entity]["name"]
 
     def reported(self) -> Messages:
         """The last message of each topic."""
-        last = {one.topic.removeprefix(f"{BASE}/"): one.payload for one in list(self.watcher.messages)}
+        last = {
+            message.topic.removeprefix(f"{BASE}/"): message.payload for message in list(self.watcher.messages)
+        }
         names = [name for name in last if name in {"state", "fall"} or name.startswith("zones/")]
         return {name: json.loads(last[name] or b"null") for name in names}
 

@@ -248,7 +248,7 @@ def retained(trial: Trial, *topics: str) -> None:
     for topic in topics:
         with trial.subscriber(topic) as late:
             wanted = {f"{BASE}/state", f"{BASE}/availability"} if topic.endswith("+") else {topic}
-            eventually(lambda: wanted <= {one.topic for one in list(late.messages) if one.retain}, 5)  # noqa: B023
+            eventually(lambda: wanted <= {kept.topic for kept in list(late.messages) if kept.retain}, 5)  # noqa: B023
 
 
 def answered(watcher: Subscriber, verb: str, **arguments: Any) -> dict[str, Any]:
@@ -265,7 +265,9 @@ def event_comes(watcher: Subscriber) -> None:
     """The one that was asked for."""
     wanted = answered(watcher, "test_event", type="gesture")["event"]
     events = f"{BASE}/events"
-    eventually(lambda: any(json.loads(one)["id"] == wanted for one in watcher.payloads(events)), PATIENCE_S)
+    eventually(
+        lambda: any(json.loads(payload)["id"] == wanted for payload in watcher.payloads(events)), PATIENCE_S
+    )
 
 
 def comes_back(trial: Trial, watcher: Subscriber) -> None:

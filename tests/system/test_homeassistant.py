@@ -54,20 +54,22 @@ def test_home_assistant_starts_and_takes_mqtt(house: House, row: Row) -> None:
 
 def test_every_entity_is_there(house: House, row: Row) -> None:
     house.wait(lambda: not house.missing(), "missing: {}", house.missing)
-    entries = [one for one in house.home.ask("config/entity_registry/list") if one["platform"] == "mqtt"]
-    more = {one["entity_id"] for one in entries} - ENTITIES.keys()
+    entries = [
+        entry for entry in house.home.ask("config/entity_registry/list") if entry["platform"] == "mqtt"
+    ]
+    more = {entry["entity_id"] for entry in entries} - ENTITIES.keys()
     assert not more, f"not expected: {sorted(more)}"
     devices = {one["device_id"] for one in entries}
     assert len(devices) == 1, f"they belong to {len(devices)} devices"
     ids = [one["unique_id"] for one in entries]
-    assert all(one.startswith("posed_hall_") for one in ids), ids
+    assert all(unique_id.startswith("posed_hall_") for unique_id in ids), ids
     row.report(f"{len(entries)}")
 
 
 def test_names_classes_units_and_categories(house: House, row: Row) -> None:
     (device,) = (one for one in house.home.ask("config/device_registry/list") if one["name"] == "hall")
     assert (device["manufacturer"], device["sw_version"]) == ("posed", __version__), device
-    entries = {one["entity_id"]: one for one in house.home.ask("config/entity_registry/list")}
+    entries = {entry["entity_id"]: entry for entry in house.home.ask("config/entity_registry/list")}
     states = house.home.states()
     bare = [
         entity
@@ -102,7 +104,11 @@ def test_names_classes_units_and_categories(house: House, row: Row) -> None:
 def test_every_value_is_right(house: House, row: Row) -> None:
     house.wait(lambda: not house.wrong(), "wrong: {}", house.wrong)
     states = house.home.states()
-    row.report(", ".join(f"{one.partition('hall_')[2]} {states[one]['state']}" for one in list(ENTITIES)[:4]))
+    row.report(
+        ", ".join(
+            f"{entity.partition('hall_')[2]} {states[entity]['state']}" for entity in list(ENTITIES)[:4]
+        )
+    )
 
 
 def test_values_follow(house: House, row: Row) -> None:
@@ -233,7 +239,7 @@ def test_the_killed_daemon_is_unavailable(house: House, row: Row) -> None:
 
     def left() -> list[str]:
         states = house.home.states()
-        return [one for one in ENTITIES if states[one]["state"] != "unavailable"]
+        return [entity for entity in ENTITIES if states[entity]["state"] != "unavailable"]
 
     house.wait(lambda: not left(), "still available: {}", left)
     row.report(f"all {len(ENTITIES)}, within {time.monotonic() - began_at:.1f} s")
@@ -272,10 +278,10 @@ def test_all_returns_after_home_assistant(house: House, row: Row) -> None:
 
 
 def test_a_zone_less_is_entities_less(house: House, row: Row) -> None:
-    zone = {one for one in ENTITIES if "zone_left" in one}
+    zone = {entity for entity in ENTITIES if "zone_left" in entity}
     with house.configured(house.settings | {"people": {"fall_confirm_s": 300}}):
         house.wait(lambda: not zone & house.home.states().keys(), "they are still there")
-        entries = {one["entity_id"] for one in house.home.ask("config/entity_registry/list")}
+        entries = {entry["entity_id"] for entry in house.home.ask("config/entity_registry/list")}
         assert not zone & entries, "they are still in the registry"
     house.all_right()
     row.report("and back again")
@@ -305,7 +311,7 @@ def test_forgotten_is_gone(house: House, row: Row) -> None:
     assert "hall" not in devices, "the device is still there"
     with Subscriber(house.broker.port) as late:
         time.sleep(2)
-        left = [one.topic for one in late.messages if "hall" in one.topic]
+        left = [message.topic for message in late.messages if "hall" in message.topic]
     assert not left, f"the broker still keeps {left}"
     row.report("entities, the device, and all that the broker kept")
 

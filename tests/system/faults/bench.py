@@ -231,7 +231,7 @@ class Bench:
             for one, at in self.watcher.granted().items()
             if not any(0 <= kill - at < YOUNG_S for kill in kills)
         }
-        lost: Counter[tuple[object, ...]] = Counter((one,) for one in granted.keys() - ids)
+        lost: Counter[tuple[object, ...]] = Counter((event_id,) for event_id in granted.keys() - ids)
         told = Counter(
             (event["type"], event["person"]) for event in unique(arrived) if "test" not in event["detail"]
         )
