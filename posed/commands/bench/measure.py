@@ -77,14 +77,9 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
         camera = _opener(config, pair.model.size, fps)
         memory.note("camera")
         watch = _Watch(seconds * (1 - 2 * BARE_SHARE))
-        local = {
-            "mqtt": config.mqtt.model_copy(update=_LOCAL | {"port": port}),
-            "web": config.web.model_copy(update={"enabled": False}),
-            "camera": config.camera.model_copy(update={} if fps is None else {"kind": "synthetic"}),
-        }
         kept = _Kept(engine)
         daemon = Daemon(
-            config.model_copy(update=local),
+            _kept_local(config, port, drawn=fps is not None),
             open_camera=_once(camera, CameraLost, CameraError),
             open_engine=_once(lambda: kept, EngineLost, EngineError),
             on_processed=watch.note,
@@ -116,6 +111,16 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
 
 _LOCAL: Final = {"host": "127.0.0.1", "protocol": "5", "tls": None, "username": None, "password": None,
                  "password_file": None}  # fmt: skip
+
+
+def _kept_local(config: Config, port: int, *, drawn: bool) -> Config:
+    """The configuration of a daemon that publishes to a port of this machine alone, and has no live view."""
+    local = {
+        "mqtt": config.mqtt.model_copy(update=_LOCAL | {"port": port}),
+        "web": config.web.model_copy(update={"enabled": False}),
+        "camera": config.camera.model_copy(update={"kind": "synthetic"} if drawn else {}),
+    }
+    return config.model_copy(update=local)
 
 
 def _opener(config: Config, size: tuple[int, int], fps: float | None) -> Callable[[], Camera]:
