@@ -152,7 +152,7 @@ class Control:
         return FallsCleared(events)
 
     def send_test_event(self, request: TestEventRequest) -> EventSent:
-        """Tell an event that did not happen, to see it arrive."""
+        """Report an event that did not happen, to see it arrive."""
         return EventSent(self._parts.spool.add(Occurrence(request.type, time.time(), test=True)))
 
     def pause(self, request: PauseRequest) -> Paused:

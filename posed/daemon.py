@@ -239,9 +239,9 @@ class Daemon:
         with stages.time("follow"):
             people = scene.update(poses, frame, dark=inferred.dark)
         # Who is only seen in rotated crops is there in the frames between them, too.
-        feed.idle_gate.heed(max(len(poses), len(scene.people)), frame.captured_at)
+        feed.idle_gate.count_people(max(len(poses), len(scene.people)), frame.captured_at)
         now = time.monotonic()
-        took = scene.figures.count(now, stages.wall_s["invoke"], now - frame.captured_at)
+        took = scene.frame_rate.count(now, stages.wall_s["invoke"], now - frame.captured_at)
         if scene.poses_filter.wants(len(people), now):
             self.reporter.poses(frame, people, scene.keypoint_threshold, took, stages)
         with stages.time("look"):  # which rotated crop is next; no message waits for that

@@ -114,7 +114,7 @@ class Controlling:
         """As if a frame had been processed just now."""
         for thread in (self.feed.capture, self.pipeline.inference):
             thread.device.status = OK
-        self.scene.figures.count(time.monotonic(), 0.01, 0.02)
+        self.scene.frame_rate.count(time.monotonic(), 0.01, 0.02)
         self.scene.newest = image, [TrackedPerson(one, "standing", 1.0, ()) for one in people]
 
     def again(self) -> Controlling:

@@ -105,7 +105,7 @@ def watched(
     config: PeopleConfig | None = None,
     spoil: Callable[[float, Person], Person | None] = lambda _, person: person,
     lost_after_s: float = 2,
-    observer: EventDetector | None = None,
+    detector: EventDetector | None = None,
     *,
     dark: Callable[[float], bool] = lambda _: False,
 ) -> list[Event]:
@@ -115,7 +115,7 @@ def watched(
         spoil: what becomes of a person in a frame; None: not found.
         dark: when it is.
     """
-    observer = observer or EventDetector(config or PeopleConfig())
+    detector = detector or EventDetector(config or PeopleConfig())
     tracks: dict[int, tuple[Person, float]] = {}
     aliases: dict[int, int] = {}
     events: list[Event] = []
@@ -142,7 +142,7 @@ def watched(
                 ended.append(Ended(last, side))
             elif seen_s < time_s:
                 people.append(unseen(last))
-        events += observer.update(people, ended, time_s, SIZE, dark=dark(time_s))
+        events += detector.update(people, ended, time_s, SIZE, dark=dark(time_s))
     return events
 
 

@@ -23,7 +23,7 @@ from tests.performers import posing
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Controlling]:
+def controls(tmp_path: Path) -> Iterator[Controlling]:
     level = logging.getLogger().level
     yield Controlling(tmp_path)
     logging.getLogger().setLevel(level)
@@ -32,132 +32,135 @@ def desk(tmp_path: Path) -> Iterator[Controlling]:
 # Settings
 
 
-def test_a_setting_is_changed_and_said(desk):
-    data = desk.ask("set", settings={"decode.score_threshold": 0.5, "people.smoothing_hz": 1})
+def test_a_setting_is_changed_and_said(controls):
+    data = controls.ask("set", settings={"decode.score_threshold": 0.5, "people.smoothing_hz": 1})
     assert data == {
         "settings": {"decode.score_threshold": 0.5, "people.smoothing_hz": 1.0},
         "persisted": False,
     }
-    assert desk.live.config.decode.score_threshold == 0.5
-    assert desk.status.state().settings["decode.score_threshold"] == 0.5
-    assert not (desk.state / "overlay.yaml").exists()
+    assert controls.live.config.decode.score_threshold == 0.5
+    assert controls.status.state().settings["decode.score_threshold"] == 0.5
+    assert not (controls.state / "overlay.yaml").exists()
 
 
-def test_a_setting_that_is_to_last_is_in_the_overlay(desk):
-    desk.ask("set", settings={"decode.score_threshold": 0.5}, persist=True)
-    desk.ask("set", settings={"decode.max_people": 3}, persist=True)
-    assert yaml.safe_load((desk.state / "overlay.yaml").read_text()) == {
+def test_a_setting_that_is_to_last_is_in_the_overlay(controls):
+    controls.ask("set", settings={"decode.score_threshold": 0.5}, persist=True)
+    controls.ask("set", settings={"decode.max_people": 3}, persist=True)
+    assert yaml.safe_load((controls.state / "overlay.yaml").read_text()) == {
         "decode": {"score_threshold": 0.5, "max_people": 3}
     }
-    assert load(None, {}, overlay=desk.state / "overlay.yaml").decode.max_people == 3
+    assert load(None, {}, overlay=controls.state / "overlay.yaml").decode.max_people == 3
 
 
-def test_nothing_is_changed_where_one_value_is_bad(desk):
-    error = desk.ask("set", settings={"decode.max_people": 3, "decode.score_threshold": 7}, persist=True)
+def test_nothing_is_changed_where_one_value_is_bad(controls):
+    error = controls.ask("set", settings={"decode.max_people": 3, "decode.score_threshold": 7}, persist=True)
     assert error == "decode.score_threshold: must be less than 1, got 7"
-    assert desk.live.config.decode.max_people == 10
-    assert not (desk.state / "overlay.yaml").exists()
+    assert controls.live.config.decode.max_people == 10
+    assert not (controls.state / "overlay.yaml").exists()
 
 
-def test_a_disk_that_does_not_take_it_is_said(desk):
-    desk.state.write_text("a file")
-    error = desk.ask("set", settings={"decode.max_people": 3}, persist=True)
+def test_a_disk_that_does_not_take_it_is_said(controls):
+    controls.state.write_text("a file")
+    error = controls.ask("set", settings={"decode.max_people": 3}, persist=True)
     assert error.startswith("persist: changed, but not kept: ")
-    assert desk.live.config.decode.max_people == 3
+    assert controls.live.config.decode.max_people == 3
 
 
 def test_what_the_environment_goes_before_is_said(tmp_path):
-    desk = Controlling(tmp_path, {"POSED_DECODE__MAX_PEOPLE": "5"})
-    error = desk.ask("set", settings={"decode.max_people": 3}, persist=True)
+    controls = Controlling(tmp_path, {"POSED_DECODE__MAX_PEOPLE": "5"})
+    error = controls.ask("set", settings={"decode.max_people": 3}, persist=True)
     assert error == (
         "persist: changed and kept, but a restart takes POSED_DECODE__MAX_PEOPLE from the environment"
     )
-    assert desk.live.config.decode.max_people == 3
-    assert desk.ask("set", settings={"log.level": "info"}, persist=True)["persisted"]
+    assert controls.live.config.decode.max_people == 3
+    assert controls.ask("set", settings={"log.level": "info"}, persist=True)["persisted"]
 
 
-def test_zones_can_be_drawn_at_run_time(desk):
+def test_zones_can_be_drawn_at_run_time(controls):
     zones = {"bed": {"polygon": [[0, 0], [1, 0], [1, 1]], "kind": "resting"}}
-    desk.ask("set", settings={"people.zones": zones})
-    desk.reporter.zones(desk.status.zone_counts())
-    assert json.loads(desk.published["posed/hall/zones/bed"])["people"] is None
+    controls.ask("set", settings={"people.zones": zones})
+    controls.reporter.zones(controls.status.zone_counts())
+    assert json.loads(controls.published["posed/hall/zones/bed"])["people"] is None
 
 
 @pytest.mark.parametrize("setting", ["privacy.pictures", "mqtt.host", "device", "camera.source", "web.host"])
-def test_what_only_the_file_can_say_is_refused(desk, setting):
-    error = desk.ask("set", settings={setting: "full"}, persist=True)
+def test_what_only_the_file_can_say_is_refused(controls, setting):
+    error = controls.ask("set", settings={setting: "full"}, persist=True)
     assert error.startswith(f"{setting}: must be a setting that can be changed at run time")
 
 
-def test_the_log_level_is_a_request_of_its_own(desk):
-    assert desk.ask("log_level", level="error")["settings"] == {"log.level": "error"}
+def test_the_log_level_is_a_request_of_its_own(controls):
+    assert controls.ask("log_level", level="error")["settings"] == {"log.level": "error"}
     assert logging.getLogger().level == logging.ERROR
-    assert "level" in desk.ask("log_level", level="loud")
+    assert "level" in controls.ask("log_level", level="loud")
 
 
 # The rest
 
 
-def test_a_pause_lasts_across_restarts_until_it_is_ended(desk):
-    assert desk.ask("pause") == {"paused": True}
-    assert desk.status.state().paused
-    assert desk.again().status.state().paused
-    assert desk.ask("resume") == {"paused": False}
-    assert not desk.again().status.state().paused
+def test_a_pause_lasts_across_restarts_until_it_is_ended(controls):
+    assert controls.ask("pause") == {"paused": True}
+    assert controls.status.state().paused
+    assert controls.again().status.state().paused
+    assert controls.ask("resume") == {"paused": False}
+    assert not controls.again().status.state().paused
 
 
-def test_a_switch_pauses_and_resumes_with_one_verb(desk):
-    assert desk.ask("pause", paused=True) == {"paused": True}
-    assert desk.ask("pause", paused=False) == {"paused": False}
+def test_a_switch_pauses_and_resumes_with_one_verb(controls):
+    assert controls.ask("pause", paused=True) == {"paused": True}
+    assert controls.ask("pause", paused=False) == {"paused": False}
 
 
-def test_a_restart_ends_the_daemon_in_order_to_start_again(desk):
-    assert desk.ask("restart")["run"] == desk.run
-    assert desk.restarts == ["restarting on request"]
+def test_a_restart_ends_the_daemon_in_order_to_start_again(controls):
+    assert controls.ask("restart")["run"] == controls.run
+    assert controls.restarts == ["restarting on request"]
 
 
 # Pictures
 
 
-def snapshot(desk: Controlling) -> Any:
-    return desk.ask("snapshot")
+def snapshot(controls: Controlling) -> Any:
+    return controls.ask("snapshot")
 
 
-def test_no_picture_is_given_unless_the_file_allows_it(desk):
-    desk.see(np.zeros((48, 64, 3), np.uint8))
-    assert snapshot(desk) == "snapshot: privacy.pictures is off, which only the configuration file can change"
-    assert "posed/hall/snapshot" not in desk.published
+def test_no_picture_is_given_unless_the_file_allows_it(controls):
+    controls.see(np.zeros((48, 64, 3), np.uint8))
+    assert (
+        snapshot(controls)
+        == "snapshot: privacy.pictures is off, which only the configuration file can change"
+    )
+    assert "posed/hall/snapshot" not in controls.published
 
 
 @pytest.mark.parametrize("pictures", ["skeleton", "blurred", "full"])
 def test_a_picture_shows_what_the_file_allows(tmp_path, pictures):
-    desk = Controlling(tmp_path, privacy={"pictures": pictures})
+    controls = Controlling(tmp_path, privacy={"pictures": pictures})
     red = np.full((480, 640, 3), (255, 0, 0), np.uint8)
-    desk.see(red, posing("stand", 0.5))
-    data = snapshot(desk)
+    controls.see(red, posing("stand", 0.5))
+    data = snapshot(controls)
     assert (data["pictures"], data["width"], data["height"]) == (pictures, 640, 480)
-    picture = desk.published["posed/hall/snapshot"]
+    picture = controls.published["posed/hall/snapshot"]
     assert picture.startswith(b"\xff\xd8")
     assert len(picture) == data["bytes"]
 
 
 def test_no_picture_of_before_is_given(tmp_path):
-    desk = Controlling(tmp_path, privacy={"pictures": "full"})
-    assert "no picture of now" in snapshot(desk)
-    desk.see(np.zeros((48, 64, 3), np.uint8))
-    desk.ask("pause")
-    assert snapshot(desk) == "snapshot: paused"
-    desk.ask("resume")
-    assert "no picture of now" in snapshot(desk)
-    desk.see(np.zeros((48, 64, 3), np.uint8))
-    desk.feed.capture.device.status = DeviceStatus("waiting", "gone")
-    assert "no picture of now" in snapshot(desk)
+    controls = Controlling(tmp_path, privacy={"pictures": "full"})
+    assert "no picture of now" in snapshot(controls)
+    controls.see(np.zeros((48, 64, 3), np.uint8))
+    controls.ask("pause")
+    assert snapshot(controls) == "snapshot: paused"
+    controls.ask("resume")
+    assert "no picture of now" in snapshot(controls)
+    controls.see(np.zeros((48, 64, 3), np.uint8))
+    controls.feed.capture.device.status = DeviceStatus("waiting", "gone")
+    assert "no picture of now" in snapshot(controls)
 
 
 # Whatever a request holds
 
-DESK = Controlling(Path(tempfile.mkdtemp(prefix="posed-fuzz-")), privacy={"pictures": "blurred"})
-VERBS = st.sampled_from(sorted(DESK.control.requests.verbs))
+CONTROLS = Controlling(Path(tempfile.mkdtemp(prefix="posed-fuzz-")), privacy={"pictures": "blurred"})
+VERBS = st.sampled_from(sorted(CONTROLS.control.requests.verbs))
 SETTINGS = st.sampled_from([*live_settings(), "privacy.pictures", "decode", "", "a.b.c", "people.zones.a"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 JSON = st.recursive(
@@ -236,20 +239,20 @@ def _quiet() -> Iterator[None]:
 
 def _is_answered(verb: str, payload: bytes) -> None:
     """In a way that the contract allows, and without another end than the one that was asked for."""
-    response = DESK.answer(verb, payload)
+    response = CONTROLS.answer(verb, payload)
     assert ("data" in response) != ("error" in response)
-    assert bool(DESK.restarts) == (verb == "restart" and response["status"] == "ok")
-    DESK.restarts.clear()
+    assert bool(CONTROLS.restarts) == (verb == "restart" and response["status"] == "ok")
+    CONTROLS.restarts.clear()
 
 
 def _is_well() -> None:
     """The daemon goes on with a configuration that is good, and which the file alone can make show more."""
-    config = DESK.live.config
+    config = CONTROLS.live.config
     assert Config.model_validate(config.model_dump()) == config
     assert config.privacy.pictures == "blurred"
-    assert set(DESK.status.state().settings) == set(live_settings())
-    DESK.reporter.state(DESK.status.state)
-    DESK.reporter.zones(DESK.status.zone_counts())
+    assert set(CONTROLS.status.state().settings) == set(live_settings())
+    CONTROLS.reporter.state(CONTROLS.status.state)
+    CONTROLS.reporter.zones(CONTROLS.status.zone_counts())
 
 
 @MANY
@@ -270,13 +273,13 @@ def test_any_settings_have_an_answer(values):
 @given(st.integers(0, 2**32))
 def test_tens_of_thousands_of_damaged_requests_have_an_answer(seed):
     chance = random.Random(seed)
-    verbs = sorted(DESK.control.requests.verbs)
+    verbs = sorted(CONTROLS.control.requests.verbs)
     for _ in range(EACH):
         _is_answered(chance.choice([*verbs, "set", "explode"]), _damaged(chance))
     _is_well()
 
 
 def test_what_was_kept_of_all_that_can_be_loaded():
-    overlay = DESK.state / "overlay.yaml"
-    DESK.ask("set", settings={"log.level": "info"}, persist=True)
+    overlay = CONTROLS.state / "overlay.yaml"
+    CONTROLS.ask("set", settings={"log.level": "info"}, persist=True)
     assert load(None, {}, overlay=overlay).log.level == "info"

@@ -12,7 +12,7 @@ from posed.messages.structs import Sender
 from posed.messages.topics import Topics
 from posed.mqtt.reporter import POSES_EXPIRY_S, Reporter
 from posed.people.events import TrackedPerson
-from posed.pipeline.frame_figures import Took
+from posed.pipeline.frame_rate import Took
 from posed.pipeline.stage_timings import StageTimings
 from tests.broker_fake import FakeBroker, Published
 from tests.performers import posing

@@ -143,7 +143,7 @@ def test_a_bad_state_is_reported_and_replaced_without_other_loss(file, caplog, s
         spool.commit({}, {"camera": state})
     with spool_at(file) as spool:
         scene = scene_in(spool)
-        assert "who was down before is not known" in caplog.text
+        assert "cannot read who was down before" in caplog.text
         assert spool.falls == (fallen,)
         play(scene, fall())
         assert len(spool.falls) == 2
@@ -176,7 +176,7 @@ def test_a_file_of_another_process_still_lets_falls_be_reported(file, caplog):
             with pytest.raises(JournalError, match="database is locked"):
                 SceneJournal(spool, "camera").read()
             scene = scene_in(spool)
-            assert "who was down before is not known" in caplog.text
+            assert "cannot read who was down before" in caplog.text
             assert "database is locked" in caplog.text
             play(scene, fall())
             (ours,) = spool.falls

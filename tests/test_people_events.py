@@ -122,23 +122,23 @@ def test_time_that_jumps_back_tells_nothing_twice():
 
 
 def test_who_is_not_seen_is_still_there_with_posture_and_zones():
-    observer = EventDetector(PeopleConfig(zones={"all": zone(*EVERYWHERE)}))
+    detector = EventDetector(PeopleConfig(zones={"all": zone(*EVERYWHERE)}))
     standing = posing("stand", 0.5)
     for frame in range(20):
-        observer.update([standing], [], frame / 10, SIZE)
-    observer.update([unseen(standing)], [], 2, SIZE)
-    (observed,) = observer.people
-    assert (observed.posture, observed.zones, observer.zone_counts()) == ("standing", ("all",), {"all": 1})
+        detector.update([standing], [], frame / 10, SIZE)
+    detector.update([unseen(standing)], [], 2, SIZE)
+    (observed,) = detector.people
+    assert (observed.posture, observed.zones, detector.zone_counts()) == ("standing", ("all",), {"all": 1})
     assert observed.confidence > 0.8
-    observer.update([], [Ended(standing)], 2.1, SIZE)
-    assert (observer.people, observer.zone_counts()) == ([], {"all": 0})
+    detector.update([], [Ended(standing)], 2.1, SIZE)
+    assert (detector.people, detector.zone_counts()) == ([], {"all": 0})
 
 
 @pytest.mark.parametrize(("cut", "how"), [(False, "border"), (True, "lost")])
 def test_who_is_cut_off_at_the_border_was_not_seen_leaving(cut, how):
-    observer, standing = EventDetector(PeopleConfig()), posing("stand", 0.5)
-    observer.update([standing], [], 0.0, SIZE)
-    (left,) = told(observer.update([], [Ended(standing, "left", cut)], 0.1, SIZE), "left")
+    detector, standing = EventDetector(PeopleConfig()), posing("stand", 0.5)
+    detector.update([standing], [], 0.0, SIZE)
+    (left,) = told(detector.update([], [Ended(standing, "left", cut)], 0.1, SIZE), "left")
     assert left.detail["how"] == how
 
 
@@ -161,7 +161,7 @@ def test_a_fall_tells_how_long_ago_they_went_down():
 
 def test_who_fell_before_a_restart_can_be_cleared_after_it():
     before, after = EventDetector(PeopleConfig()), EventDetector(PeopleConfig())
-    watched(performed(FALL, 20), observer=before)
+    watched(performed(FALL, 20), detector=before)
     after.restore(before.dump())
     assert [down.number for down in after.falls.fallen] == [1]
     assert lines(after.clear_falls(1)) == [("fall_cleared", 1, None, (("fall", 1), ("by", "request")), 0)]
@@ -180,6 +180,6 @@ def test_who_bends_into_an_excluded_zone_has_not_fallen():
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_pitch_is_learned_in_the_light_only(dark):
-    observer = EventDetector(PeopleConfig())
-    watched(performed([part(lasting("stand", 4))], 4), observer=observer, dark=lambda _: dark)
-    assert (observer.pitch.learned_s > 0) != dark
+    detector = EventDetector(PeopleConfig())
+    watched(performed([part(lasting("stand", 4))], 4), detector=detector, dark=lambda _: dark)
+    assert (detector.pitch.learned_s > 0) != dark

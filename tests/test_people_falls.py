@@ -233,15 +233,15 @@ def test_a_helper_who_comes_late_clears_nothing_while_somebody_is_seen_lying(eve
 
 
 def test_falls_that_are_off_for_a_while_know_nothing_of_before():
-    observer = EventDetector(PeopleConfig())
+    detector = EventDetector(PeopleConfig())
     frames = list(performed([falling("tie_shoes")], 40))
     bent = [one for one in frames if one[0] < FALLS_AT_S + 1]
-    watched(bent, observer=observer)
-    observer.configure(PeopleConfig(falls=False))
+    watched(bent, detector=detector)
+    detector.configure(PeopleConfig(falls=False))
     empty = [(at, []) for at, _ in frames if FALLS_AT_S + 1 <= at < 10]
-    watched(empty, observer=observer)
-    observer.configure(PeopleConfig())
-    assert kinds(watched([(at, []) for at, _ in frames if at >= 10], observer=observer)) == []
+    watched(empty, detector=detector)
+    detector.configure(PeopleConfig())
+    assert kinds(watched([(at, []) for at, _ in frames if at >= 10], detector=detector)) == []
 
 
 def test_who_is_seen_leaving_is_cleared():
@@ -258,16 +258,16 @@ def test_who_is_seen_leaving_is_cleared():
 
 
 def test_a_request_clears_one_fall_or_all():
-    observer = EventDetector(PeopleConfig())
+    detector = EventDetector(PeopleConfig())
     two = [falling(place=(-1, 4)), falling(place=(1.2, 4), number=2, seed=9)]
-    events = watched(performed(two, 20), observer=observer)
+    events = watched(performed(two, 20), detector=detector)
     first, second = told(events, "fall")
     assert {first.person, second.person} == {1, 2}
-    (cleared,) = observer.clear_falls(second.detail["fall"])
+    (cleared,) = detector.clear_falls(second.detail["fall"])
     assert (cleared.type, cleared.person, cleared.detail["by"]) == ("fall_cleared", second.person, "request")
-    assert [down.number for down in observer.falls.fallen] == [first.detail["fall"]]
-    assert [event.person for event in observer.clear_falls()] == [first.person]
-    assert observer.clear_falls() == []
+    assert [down.number for down in detector.falls.fallen] == [first.detail["fall"]]
+    assert [event.person for event in detector.clear_falls()] == [first.person]
+    assert detector.clear_falls() == []
 
 
 def test_several_people_fall_and_each_gets_up():
@@ -284,38 +284,38 @@ def test_several_people_fall_and_each_gets_up():
     ]
 
 
-def restarted(observer: EventDetector) -> EventDetector:
-    """What the daemon does: keep what was dumped as JSON, and give it to a new observer."""
+def restarted(detector: EventDetector) -> EventDetector:
+    """What the daemon does: keep what was dumped as JSON, and give it to a new detector."""
     new = EventDetector(PeopleConfig())
-    new.restore(json.loads(json.dumps(observer.dump())))
+    new.restore(json.loads(json.dumps(detector.dump())))
     return new
 
 
 def test_a_fall_survives_a_restart_and_is_told_once():
     scene = falling("fall_backwards", lasting("hold", 14), "get_up")
     frames = list(performed([scene], 30))
-    observer = EventDetector(PeopleConfig())
-    before = watched(frames[:150], observer=observer)
-    after = watched(frames[150:], observer=restarted(observer))
+    detector = EventDetector(PeopleConfig())
+    before = watched(frames[:150], detector=detector)
+    after = watched(frames[150:], detector=restarted(detector))
     assert (kinds(before), kinds(after)) == (["fall"], ["fall_cleared"])
     assert told(before, "fall")[0].detail["fall"] == told(after, "fall_cleared")[0].detail["fall"]
 
 
 def test_somebody_who_is_down_and_not_confirmed_survives_a_restart():
     frames = list(performed([falling()], 25))
-    observer = EventDetector(PeopleConfig())
-    before = watched(frames[:60], observer=observer)
-    after = watched(frames[60:], observer=restarted(observer))
+    detector = EventDetector(PeopleConfig())
+    before = watched(frames[:60], detector=detector)
+    after = watched(frames[60:], detector=restarted(detector))
     assert (kinds(before), kinds(after)) == ([], ["fall"])
     # A second or two may be lost with the frames between, none is gained.
     assert told(after, "fall")[0].time_s == pytest.approx(FALLS_AT_S + 0.8 + 10, abs=1)
 
 
 def test_a_restart_finds_nobody_and_the_fall_stays():
-    observer = EventDetector(PeopleConfig())
-    watched(performed([falling()], 16), observer=observer)
-    new = restarted(observer)
-    assert watched(((at / 10, []) for at in range(600)), observer=new) == []
+    detector = EventDetector(PeopleConfig())
+    watched(performed([falling()], 16), detector=detector)
+    new = restarted(detector)
+    assert watched(((at / 10, []) for at in range(600)), detector=new) == []
     assert len(new.falls.fallen) == 1
 
 
@@ -334,9 +334,9 @@ def test_nobody_stays_down_while_no_frames_come():
 
 
 def test_a_fall_in_mid_track_is_known_where_to_look_for():
-    observer = EventDetector(PeopleConfig())
-    watched(performed([falling()], 6), observer=observer)
-    (down,) = observer.falls.down
+    detector = EventDetector(PeopleConfig())
+    watched(performed([falling()], 6), detector=detector)
+    (down,) = detector.falls.down
     assert not down.confirmed
     assert 0 < down.place.x < 1
     assert SIZE[1] * down.place.size > 40
@@ -345,14 +345,14 @@ def test_a_fall_in_mid_track_is_known_where_to_look_for():
 def followed_in_two_sizes(parts, until_s: float, changes_at_s: float, hidden_from_s: float) -> list[Event]:
     """What is told of people in a stream that doubles its size on the way, who are hidden before that."""
     config, events = PeopleConfig(), []
-    tracker, observer = Tracker(config, 0.2), EventDetector(config)
+    tracker, detector = Tracker(config, 0.2), EventDetector(config)
     for time_s, truth in performed(parts, until_s):
         scale = 1 + (time_s >= changes_at_s)
         size = SIZE[0] * scale, SIZE[1] * scale
         hidden = hidden_from_s <= time_s < changes_at_s
         poses = [] if hidden else [replace(one.pose, points=one.pose.points * scale) for one in truth]
         people = tracker.update(poses, time_s, size)
-        events += observer.update(people, tracker.ended, time_s, size)
+        events += detector.update(people, tracker.ended, time_s, size)
     return events
 
 

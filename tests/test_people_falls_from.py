@@ -97,7 +97,7 @@ def falling(*after, action="fall_sideways", **where):
 
 
 def run(
-    observer: EventDetector, frames, lost_at_s: float, ends: Ended | None = None, ends_after_s: float = 1.0
+    detector: EventDetector, frames, lost_at_s: float, ends: Ended | None = None, ends_after_s: float = 1.0
 ) -> list[Event]:
     """Events of somebody who is lost at a time, and whose track ends like that a while later."""
     events = []
@@ -105,7 +105,7 @@ def run(
     for at, people in frames:
         shown = people if at < lost_at_s else []
         over = [ends] if ends is not None and ended_s - 0.05 < at < ended_s + 0.05 else []
-        events += observer.update(shown, over, at, SIZE)
+        events += detector.update(shown, over, at, SIZE)
     return events
 
 
@@ -229,10 +229,10 @@ def test_a_recording_that_begins_anew_drops_who_had_vanished():
 
 def test_a_recording_that_begins_anew_keeps_who_was_told():
     frames = list(performed([part(lasting("stand", FALLS_AT_S), "fall_sideways")], 40))
-    observer = EventDetector(PeopleConfig())
+    detector = EventDetector(PeopleConfig())
     last = [people[0] for at, people in frames if at < LOST_AT_S][-1]
-    assert kinds(run(observer, frames, LOST_AT_S, Ended(last, None, cut=True), ends_after_s=20)) == ["fall"]
-    assert len(observer.falls.fallen) == 1
+    assert kinds(run(detector, frames, LOST_AT_S, Ended(last, None, cut=True), ends_after_s=20)) == ["fall"]
+    assert len(detector.falls.fallen) == 1
 
 
 # Who is found there
@@ -277,10 +277,10 @@ def test_a_fall_shows_them_as_last_seen_not_up():
 
 def test_who_sits_up_elsewhere_went_down_where_they_lay():
     sitting = moved(posing("sit", 0.5), right_px=30)
-    observer = EventDetector(PeopleConfig())
+    detector = EventDetector(PeopleConfig())
     frames = moving((2, STANDING), (2.5, LYING), (15, LYING), (15.01, sitting), until_s=20)
-    watched(frames, observer=observer)
-    (down,) = observer.falls.fallen
+    watched(frames, detector=detector)
+    (down,) = detector.falls.fallen
     x_px = LYING.pose.points[[LEFT_HIP, RIGHT_HIP], 1].mean()
     assert down.place.x * SIZE[0] == pytest.approx(x_px)
 
@@ -293,9 +293,9 @@ def test_who_sits_up_elsewhere_went_down_where_they_lay():
     [{"before": "flying"}, {"confirmed": 1}, {"place": [3, 0, 1]}, {"place": [0, 0, 0]}, {"ago_s": "nan"}],
 )
 def test_a_restart_refuses_what_nobody_who_is_down_can_be(change):
-    observer = EventDetector(PeopleConfig())
-    watched(falling(), observer=observer)
-    data = observer.dump()
+    detector = EventDetector(PeopleConfig())
+    watched(falling(), detector=detector)
+    data = detector.dump()
     data["downs"][0] |= change
     with pytest.raises(ValueError, match="falls: must be what dump gave"):
         EventDetector(PeopleConfig()).restore(data)
@@ -303,10 +303,10 @@ def test_a_restart_refuses_what_nobody_who_is_down_can_be(change):
 
 def test_a_restart_keeps_floor_posture_and_speed():
     scene = part(lasting("sit", FALLS_AT_S), lasting("lie_on_side", 20))
-    observer, again = EventDetector(PeopleConfig()), EventDetector(PeopleConfig())
-    watched(performed([scene], 8), observer=observer)
-    again.restore(json.loads(json.dumps(observer.dump())))
-    (before,), (after,) = observer.falls.down, again.falls.down
+    detector, again = EventDetector(PeopleConfig()), EventDetector(PeopleConfig())
+    watched(performed([scene], 8), detector=detector)
+    again.restore(json.loads(json.dumps(detector.dump())))
+    (before,), (after,) = detector.falls.down, again.falls.down
     assert (after.before, after.seen, after.floor_y) == ("sitting", "lying", before.floor_y)
     assert 0 < after.floor_y < 1
     assert after.speed == pytest.approx(before.speed, abs=0.001) != 0
@@ -315,9 +315,9 @@ def test_a_restart_keeps_floor_posture_and_speed():
 
 
 def test_a_restart_keeps_a_floor_that_is_not_known():
-    observer = EventDetector(PeopleConfig())
-    watched(falling(), observer=observer)
-    data = json.loads(json.dumps(observer.dump()))
+    detector = EventDetector(PeopleConfig())
+    watched(falling(), detector=detector)
+    data = json.loads(json.dumps(detector.dump()))
     data["downs"][0]["floor"] = None
     again = EventDetector(PeopleConfig())
     again.restore(data)

@@ -217,9 +217,9 @@ def test_what_is_no_pitch_is_refused(data):
 
 def test_too_steep_a_view_tells_no_posture():
     person = posing("stand", 0.5)
-    observer = EventDetector(PeopleConfig(pitch_deg=TOO_STEEP_DEG))
-    events = [event for frame in range(50) for event in observer.update([person], [], frame / FPS, SIZE)]
-    assert (told(events, "posture"), observer.people[0].posture) == ([], "unknown")
-    observer.configure(PeopleConfig(pitch_deg=10))
-    events = [event for frame in range(50, 80) for event in observer.update([person], [], frame / FPS, SIZE)]
+    detector = EventDetector(PeopleConfig(pitch_deg=TOO_STEEP_DEG))
+    events = [event for frame in range(50) for event in detector.update([person], [], frame / FPS, SIZE)]
+    assert (told(events, "posture"), detector.people[0].posture) == ([], "unknown")
+    detector.configure(PeopleConfig(pitch_deg=10))
+    events = [event for frame in range(50, 80) for event in detector.update([person], [], frame / FPS, SIZE)]
     assert [event.detail["posture"] for event in told(events, "posture")] == ["standing"]

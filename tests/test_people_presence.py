@@ -44,13 +44,13 @@ def wandering(person: Person, statures: float):
         yield frame / 10, [person_at(person.pose.points + aside, person.size_px)]
 
 
-def watch(frames, observer: EventDetector | None = None):
+def watch(frames, detector: EventDetector | None = None):
     """The events of these frames, and how many people there were in each."""
-    observer = observer or EventDetector(PeopleConfig())
+    detector = detector or EventDetector(PeopleConfig())
     events, counts = [], []
     for at, people in frames:
-        events += observer.update(people, [], at, SIZE)
-        counts.append(len(observer.people))
+        events += detector.update(people, [], at, SIZE)
+        counts.append(len(detector.people))
     return events, counts
 
 
@@ -142,9 +142,9 @@ def test_somebody_stays_somebody_while_hidden():
 
 
 def test_a_thing_that_is_lost_tells_nothing():
-    observer = EventDetector(PeopleConfig())
-    watch(still(COAT, 5), observer)
-    assert observer.update([], [Ended(COAT)], 5.0, SIZE) == []
+    detector = EventDetector(PeopleConfig())
+    watch(still(COAT, 5), detector)
+    assert detector.update([], [Ended(COAT)], 5.0, SIZE) == []
 
 
 def test_a_track_that_ended_is_nobody_again():

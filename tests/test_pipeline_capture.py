@@ -75,7 +75,7 @@ def idle_scene(*, live: bool) -> tuple[TimedCamera, IdleGate]:
     """Ten seconds at 10 frames per second, of which the last eight are idle at 1."""
     image = np.full((17, 33, 3), 100, np.uint8)
     idle_gate = IdleGate(idle_fps=1)
-    idle_gate.heed(0, 0.0)
+    idle_gate.count_people(0, 0.0)
     return TimedCamera([still(n / 10, image, n) for n in range(100)], live=live), idle_gate
 
 

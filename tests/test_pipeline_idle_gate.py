@@ -31,7 +31,7 @@ def with_somebody(image: Image) -> Image:
 
 def calm(idle_gate: IdleGate) -> float:
     """Let the scene be empty for long enough, with a frame just processed; gives the time."""
-    idle_gate.heed(0, 0.0)
+    idle_gate.count_people(0, 0.0)
     time_s = CALM_S + 1
     assert idle_gate.wants(ROOM, time_s)
     return time_s
@@ -45,7 +45,7 @@ def wanted(idle_gate: IdleGate, begin_s: float, seconds: float) -> int:
 
 def test_without_an_idle_rate_every_frame_is_wanted():
     idle_gate = IdleGate(idle_fps=0)
-    idle_gate.heed(0, 0.0)
+    idle_gate.count_people(0, 0.0)
     assert wanted(idle_gate, 100.0, seconds=1) == FPS
 
 
@@ -61,8 +61,8 @@ def test_an_empty_scene_is_looked_at_at_the_idle_rate(idle_fps):
 
 def test_a_scene_that_was_empty_only_for_a_moment_is_not_idle():
     idle_gate = IdleGate(idle_fps=1)
-    idle_gate.heed(1, 10.0)
-    idle_gate.heed(0, 10.1)
+    idle_gate.count_people(1, 10.0)
+    idle_gate.count_people(0, 10.1)
     assert wanted(idle_gate, 10.1, seconds=CALM_S - 0.2) == round((CALM_S - 0.2) * FPS)
 
 
@@ -76,7 +76,7 @@ def test_a_frame_with_somebody_new_in_it_is_wanted_at_once():
 def test_once_somebody_is_found_every_frame_is_wanted():
     idle_gate = IdleGate(idle_fps=1)
     now = calm(idle_gate)
-    idle_gate.heed(1, now)
+    idle_gate.count_people(1, now)
     assert wanted(idle_gate, now, seconds=1) == FPS
 
 

@@ -235,7 +235,7 @@ def test_a_bad_state_is_said_once_and_falls_are_told(
     journal = MemoryJournal(reports)
     journal.commit(state)
     play(restarted(config, journal), fall())
-    assert "who was down before is not known, so falls from before do not end by themselves" in caplog.text
+    assert "cannot read who was down before, so falls from before end on request only" in caplog.text
     assert len(reports.of("fall")) == 1
     caplog.clear()
     restarted(config, journal)

@@ -105,7 +105,7 @@ def test_the_daemon_shows_no_secret(tmp_path, broker, settings):
     shown += (daemon.log() + "\n".join(systemd.messages)).encode()
     assert b"waiting for the camera" in shown
     assert b"live view: a wrong token from 127.0.0.1" in shown
-    assert b"new after a restart only: mqtt.password" in shown
+    assert b"needs a restart: mqtt.password" in shown
     assert CANARY.encode() not in shown
 
 

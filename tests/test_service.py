@@ -177,7 +177,7 @@ def test_sighup_takes_over_a_good_file(tmp_path, settings):
             daemon, settings | {"decode": {"score_threshold": 0.5}, "camera": {"kind": "synthetic", "fps": 5}}
         )
         eventually(lambda: "reloaded: decode.score_threshold\n" in daemon.log())
-        eventually(lambda: "new after a restart only: camera.fps\n" in daemon.log())
+        eventually(lambda: "needs a restart: camera.fps\n" in daemon.log())
         eventually(lambda: systemd.messages.count("READY=1") == 2)
         change(daemon, settings | {"log": {"level": "debug"}})
         eventually(lambda: " DEBUG frame " in daemon.log())

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from posed.people.events import EventType
 from posed.pipeline.device import OK
-from posed.pipeline.frame_figures import FrameFigures
+from posed.pipeline.frame_rate import FrameRate
 from posed.pipeline.opening import CAMERA
 from posed.web.metrics import STAGES, Metrics
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
@@ -166,10 +166,10 @@ def test_it_is_red_before_the_first_frame_and_without_newer(tmp_path):
         for thread in (site.daemon.pipeline.feeds[CAMERA].capture, site.daemon.pipeline.inference):
             thread.device.status = OK
         scene = site.daemon.scenes[CAMERA]
-        scene.figures.count(time.monotonic(), 0.01, 0.02)
+        scene.frame_rate.count(time.monotonic(), 0.01, 0.02)
         assert site.get("/healthz")[0] == 200
-        scene.figures = FrameFigures()
-        scene.figures.count(time.monotonic() - 5.1, 0.01, 0.02)
+        scene.frame_rate = FrameRate()
+        scene.frame_rate.count(time.monotonic() - 5.1, 0.01, 0.02)
         assert site.get("/healthz")[0] == 503
 
 

@@ -22,7 +22,7 @@ from posed.mqtt.reporter import Reporter
 from posed.mqtt.spool import Spool
 from posed.paths import spool_file
 from posed.pipeline.device import DeviceStatus
-from posed.pipeline.frame_figures import Took
+from posed.pipeline.frame_rate import Took
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.stage_timings import StageTimings
 

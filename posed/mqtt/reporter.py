@@ -16,7 +16,7 @@ from posed.mqtt.broker import Broker, PublishResult
 from posed.mqtt.client import ONLINE
 from posed.mqtt.retained import RetainedPublisher
 from posed.people.events import TrackedPerson
-from posed.pipeline.frame_figures import Took
+from posed.pipeline.frame_rate import Took
 from posed.pipeline.stage_timings import StageTimings
 
 STATE_SPACING_S: Final = 1.0

@@ -22,7 +22,7 @@ class Network(Protocol):
 
         Args:
             outputs: as an engine gave them for this model.
-            view: fitted a frame, or a turned part of it, into the model's input.
+            view: fitted a frame, or a rotated crop of it, into the model's input.
             settings: thresholds and limits.
 
         Returns:

@@ -214,7 +214,7 @@ class Down:
         shape, floor = self._shape(seeing, place), self.floor(frame_height)
         return lying_evidence(shape, seeing.joints, floor, self.before)[0] > 0
 
-    def look_at(self, seeing: Seeing, place: Place, frame_height: int) -> Sighting | None:
+    def sighting_of(self, seeing: Seeing, place: Place, frame_height: int) -> Sighting | None:
         """How they are seen in a frame; None where that must be somebody else, who is small and up."""
         floor, shape = self.floor(frame_height), self._shape(seeing, place)
         height, weight = floor.head_height(seeing.joints), belief(seeing.person.pose.score)

@@ -253,7 +253,7 @@ class Falls:
 
     def _is_up(self, down: Down, watched: Watched, seeing: Seeing, step_s: float) -> bool:
         """Take how somebody is seen who is down; returns whether they are so no more."""
-        sighting = down.look_at(seeing, watched.place, self._frame_size[1])
+        sighting = down.sighting_of(seeing, watched.place, self._frame_size[1])
         if sighting is None:
             return False
         if watched.has_sat_down(seeing, step_s):

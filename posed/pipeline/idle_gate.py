@@ -41,7 +41,7 @@ class IdleGate:
         self._due_at = 0.0
         self._processed: NDArray[np.float32] | None = None
 
-    def heed(self, people: int, time_s: float) -> None:
+    def count_people(self, people: int, time_s: float) -> None:
         """Take note of how many people were in the frame of that time; from any thread."""
         if people or self._occupied_at is None:
             self._occupied_at = time_s
@@ -51,7 +51,7 @@ class IdleGate:
 
         Args:
             image: RGB uint8, (height, width, 3).
-            time_s: when it was captured, s, on the same clock as `heed`'s.
+            time_s: when it was captured, s, on the same clock as `count_people`'s.
         """
         if not self._idle_fps:
             return True

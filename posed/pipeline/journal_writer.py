@@ -36,7 +36,7 @@ class JournalWriter:
                 self._restore(state)
         except (JournalError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning(
-                "who was down before is not known, so falls from before do not end by themselves: %s", error
+                "cannot read who was down before, so falls from before end on request only: %s", error
             )
             self._journal.commit(self._state())
         self._falls_before = frozenset(down.number for down in self._detector.falls.down)

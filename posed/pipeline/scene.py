@@ -15,7 +15,7 @@ from posed.people.pitch import Pitch
 from posed.people.rotated_crops import RotatedCropScheduler
 from posed.people.tracker import Ended, Tracker
 from posed.pipeline.detection import poses_of
-from posed.pipeline.frame_figures import FrameFigures
+from posed.pipeline.frame_rate import FrameRate
 from posed.pipeline.inferred import Inferred
 from posed.pipeline.journal import Journal
 from posed.pipeline.journal_writer import JournalWriter
@@ -48,7 +48,7 @@ class Scene:
 
     Attributes:
         poses_filter: which frames' poses are worth publishing.
-        figures: how often frames come, and how long the newest took; whoever processes them counts them.
+        frame_rate: how often frames come, and how long the newest took; whoever processes them counts them.
         newest: the newest frame's picture and everybody visible in it; None where there is none of now.
     """
 
@@ -70,7 +70,7 @@ class Scene:
         self._kept_pitch = KeptPitch(self.pitch, pitch_file)
         self._recorder = recorder
         self.poses_filter = PosesFilter(config.mqtt.poses)
-        self.figures = FrameFigures()
+        self.frame_rate = FrameRate()
         self.newest: tuple[Image, Sequence[TrackedPerson]] | None = None
 
     def restore(self) -> None:

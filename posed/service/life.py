@@ -85,13 +85,13 @@ class Life:
         if self._failure is not None:
             raise self._failure
 
-    def report(self, pipeline: Pipeline, broker: str | None, figures: Callable[[], str]) -> None:
+    def report(self, pipeline: Pipeline, broker: str | None, line: Callable[[], str]) -> None:
         """Tell systemd that the daemon is ready, once each device is opened or waited for; and how it does.
 
         Args:
             pipeline: has the devices.
             broker: what the broker is being waited for; None where it is not.
-            figures: makes the line of how the daemon does.
+            line: makes the line of how the daemon does.
         """
         if not self.systemd.listens:
             return
@@ -105,7 +105,7 @@ class Life:
         conditions = [f"waiting for the {part}: {why}" for part, why in waiting if why]
         if all(feed.paused for feed in pipeline.feeds.values()):
             conditions.append("paused on request")
-        self.systemd.status("; ".join([*self._refused, *conditions]), figures())
+        self.systemd.status("; ".join([*self._refused, *conditions]), line())
 
     def reload_if_asked(self) -> None:
         """Take over what applies at once; a configuration that is not good changes nothing."""
@@ -136,7 +136,7 @@ class Life:
         self._live.take_over(done.config)
         log.info("reloaded: %s", ", ".join(done.applied) or "nothing new that applies at once")
         if done.waiting:
-            log.warning("new after a restart only: %s", ", ".join(done.waiting))
+            log.warning("needs a restart: %s", ", ".join(done.waiting))
 
     def _refuse(self, problems: Sequence[str]) -> None:
         for problem in (*problems, "not reloaded: the configuration stays as it was"):

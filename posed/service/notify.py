@@ -40,7 +40,7 @@ class Notifier:
         self._feed_every_s = self._watchdog_s / FEEDS_PER_INTERVAL
         self._next_feed = NotBefore(clock)
         self._status = ("", "")
-        self._next_figures = NotBefore(clock)
+        self._next_line = NotBefore(clock)
 
     @property
     def listens(self) -> bool:
@@ -69,20 +69,20 @@ class Notifier:
         if self._feed_every_s and self._next_feed.take(self._feed_every_s):
             self._send("WATCHDOG=1")
 
-    def status(self, condition: str, figures: str) -> None:
+    def status(self, condition: str, line: str) -> None:
         """One line for `systemctl status`, sent at once when the condition changes, and else now and then.
 
         Args:
             condition: what is being waited for; empty when everything runs.
-            figures: how it does.
+            line: how it does.
         """
-        status = condition, figures
+        status = condition, line
         if status == self._status or (
-            condition == self._status[0] and self._status[1] and not self._next_figures.is_due
+            condition == self._status[0] and self._status[1] and not self._next_line.is_due
         ):
             return
         self._status = status
-        self._next_figures.put_off(STATUS_INTERVAL_S)
+        self._next_line.put_off(STATUS_INTERVAL_S)
         line = "; ".join(filter(None, status))
         self._send(f"STATUS={' '.join(line.split())}")
 

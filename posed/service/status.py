@@ -111,7 +111,7 @@ class Status:
         """Whether the newest frame is of now."""
         parts, feed = self._parts, self._parts.feed
         works = feed.status.status == "ok" and parts.pipeline.engine.status == "ok"
-        return works and parts.scene.figures.are_of_now and not feed.paused and not self.stopped
+        return works and parts.scene.frame_rate.are_of_now and not feed.paused and not self.stopped
 
     @property
     def sees(self) -> bool:
@@ -126,14 +126,14 @@ class Status:
         return {zone: count if sees else None for zone, count in counts.items()}
 
     def state(self) -> State:
-        """How everything does, as the topic `state` tells it."""
-        parts, took = self._parts, self._parts.scene.figures.newest
+        """How everything does, as the topic `state` has it."""
+        parts, took = self._parts, self._parts.scene.frame_rate.newest
         return state_message(
             parts.sender,
             uptime_s=self.uptime_s,
             people=parts.scene.people if self.sees else None,
             paused=parts.feed.paused,
-            fps=parts.scene.figures.fps(),
+            fps=parts.scene.frame_rate.fps(),
             latency_ms=took.latency_ms if took else None,
             camera=self._camera(),
             engine=self._engine(),
@@ -215,13 +215,17 @@ class Status:
     def line(self) -> str:
         """How everything does, in a line for people."""
         parts = self._parts
-        people, engine, fps = len(parts.scene.people), parts.pipeline.opened_engine, parts.scene.figures.fps()
+        people, engine, fps = (
+            len(parts.scene.people),
+            parts.pipeline.opened_engine,
+            parts.scene.frame_rate.fps(),
+        )
         return f"{fps:{'.0f' if fps >= 1 else 'g'}} fps, {people} {'person' if people == 1 else 'people'}" + (
             f", {engine.kind} {engine.device}" if engine else ""
         )
 
     def temperature_c(self) -> float | None:
-        """Of the accelerator, °C; None where there is none, or it tells none."""
+        """Of the accelerator, °C; None where there is none, or none is known."""
         engine = self._parts.pipeline.opened_engine
         return self._thermometer.read(engine.kind, engine.device) if engine else None
 
@@ -233,7 +237,7 @@ class Status:
 
     def _engine(self) -> EngineState:
         device, engine = self._parts.pipeline.engine, self._parts.pipeline.opened_engine
-        took = self._parts.scene.figures.newest
+        took = self._parts.scene.frame_rate.newest
         return EngineState(
             status=device.status,
             kind=engine.kind if engine else self._parts.live.config.engine.kind,

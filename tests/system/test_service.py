@@ -211,7 +211,7 @@ def reload_good(machine: Machine) -> str:
     machine.do("systemctl reload posed")
     wait_for("reloading", lambda: "reloaded: decode.score_threshold" in machine.log(since), 30)
     wait_for("ready again", lambda: runs(machine), 10)
-    assert "new after a restart only: camera.fps" in machine.log(since), "does not say what waits"
+    assert "needs a restart: camera.fps" in machine.log(since), "does not say what waits"
     assert machine.pid() == pid, "another process"
     return "decode.score_threshold applies at once; camera.fps waits for a restart, and that is said"
 

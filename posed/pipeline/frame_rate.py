@@ -18,7 +18,7 @@ class Took(NamedTuple):
     latency_ms: float
 
 
-class FrameFigures:
+class FrameRate:
     """Counts the frames of one camera, from one thread.
 
     Args:
