@@ -513,7 +513,7 @@ def test_a_slow_reader_of_a_live_source_gets_the_newest(server: MjpegServer) -> 
     assert frame.sequence == 1
 
 
-def test_no_more_frames_are_read_of_a_live_source_than_asked_for(server: MjpegServer) -> None:
+def test_a_live_source_is_read_no_faster_than_asked_for(server: MjpegServer) -> None:
     with opened(server, fps=10) as camera:
         sending = threading.Thread(target=lambda: [server.send(number % 200) for number in paced(1.0)])
         sending.start()

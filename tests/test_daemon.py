@@ -87,7 +87,7 @@ def test_state_says_what_runs(tmp_path, broker, settings):
     assert state["dropped"] == {"camera": 0, "mqtt": state["dropped"]["mqtt"]}
 
 
-def test_state_warns_of_a_model_of_drawings_before_a_real_camera(tmp_path, broker, settings):
+def test_state_warns_of_a_drawings_model_before_a_real_camera(tmp_path, broker, settings):
     settings["model"] = {"name": "drawings-257x353-16"}
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
         eventually(lambda: messages(subscriber, "state"), 20)
@@ -121,7 +121,7 @@ def test_a_model_of_drawings_is_right_for_drawn_people(tmp_path, broker, setting
 DISCOVERY = "homeassistant/device/posed_hall/config"
 
 
-def test_it_is_announced_to_home_assistant_and_again_when_that_starts(tmp_path, broker, settings):
+def test_it_is_announced_to_home_assistant_when_either_starts(tmp_path, broker, settings):
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
         eventually(lambda: subscriber.payloads(DISCOVERY), 20)
         eventually(lambda: messages(subscriber, "state"))
@@ -184,7 +184,7 @@ def test_somebody_who_comes_is_an_event_and_occupies_a_zone(tmp_path, broker, se
     assert "posture" in state
 
 
-def test_a_fall_of_an_earlier_run_and_its_event_are_published(tmp_path, broker, settings):
+def test_an_earlier_runs_fall_and_its_event_are_published(tmp_path, broker, settings):
     settings["people"] = {"presence": False, "postures": False}  # no other events
     store = Store(spool_file(environment(tmp_path)))
     store.open()
@@ -199,7 +199,7 @@ def test_a_fall_of_an_earlier_run_and_its_event_are_published(tmp_path, broker, 
     assert (fall["event"], fall["zone"]) == ("01A", "kitchen")
 
 
-def test_who_is_down_is_on_disk_with_the_fall_when_the_daemon_is_killed(tmp_path, broker, settings):
+def test_a_fall_and_who_is_down_survive_a_killed_daemon(tmp_path, broker, settings):
     path = film(tmp_path / "fall.avi", falling(), 9)
     settings |= {
         "camera": {"kind": "video", "source": str(path), "realtime": False},
@@ -244,7 +244,7 @@ def test_info_says_what_runs(tmp_path, broker, settings):
         ]
 
 
-def test_clear_fall_ends_every_fall_or_the_one_that_is_named(tmp_path, broker, settings):
+def test_clear_fall_ends_every_fall_or_the_one_named(tmp_path, broker, settings):
     settings["people"] = {"presence": False, "postures": False}  # no other events
     store = Store(spool_file(environment(tmp_path)))
     store.open()
@@ -303,7 +303,7 @@ def test_a_storm_of_signals_ends_it_as_well_as_one(tmp_path, broker, settings):
         eventually(lambda: subscriber.payloads(f"{TOPIC}/availability")[-1] == b"offline")
 
 
-def test_a_state_folder_that_cannot_be_used_is_said_and_survived(tmp_path, broker, settings):
+def test_an_unusable_state_folder_is_said_and_survived(tmp_path, broker, settings):
     (tmp_path / "state").write_text("a file")
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
         eventually(lambda: messages(subscriber, "state"), 20)
@@ -314,7 +314,7 @@ def test_a_state_folder_that_cannot_be_used_is_said_and_survived(tmp_path, broke
     assert "events are kept in memory only" in daemon.log()
 
 
-def test_a_pause_closes_the_camera_and_settings_change_while_it_runs(tmp_path, broker, settings):
+def test_a_running_daemon_gives_a_picture_pauses_and_takes_settings(tmp_path, broker, settings):
     settings["privacy"] = {"pictures": "full"}
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
         eventually(lambda: any(state["people"] for state in messages(subscriber, "state")), 20)
@@ -440,7 +440,7 @@ def test_a_wrong_password_is_said_and_survived(tmp_path, settings):
     assert "wr0ng-c4nary" not in daemon.log()
 
 
-def test_a_recording_that_ends_ends_the_daemon_after_its_last_frame(tmp_path, broker, settings):
+def test_the_daemon_ends_after_the_last_frame_of_a_recording(tmp_path, broker, settings):
     path = tmp_path / "red.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (130, 98))
     for _ in range(25):
@@ -506,7 +506,7 @@ def test_an_empty_scene_is_processed_at_the_idle_rate(tmp_path, broker, settings
         assert len(messages(subscriber, "poses")) in expected
 
 
-def test_who_steps_into_an_empty_scene_is_seen_in_every_frame(tmp_path, broker, settings):
+def test_who_enters_an_idle_scene_is_seen_in_every_frame(tmp_path, broker, settings):
     """Four seconds of nothing at 10 frames per second, the last two of them idle; then two of somebody."""
     path = tmp_path / "enters.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (130, 98))
@@ -522,7 +522,7 @@ def test_who_steps_into_an_empty_scene_is_seen_in_every_frame(tmp_path, broker, 
     assert occupied.count(True) >= 12
 
 
-def test_a_camera_that_is_not_there_is_waited_for_and_said(tmp_path, broker, settings):
+def test_a_missing_camera_is_waited_for_and_said_in_state(tmp_path, broker, settings):
     settings["camera"] = {"kind": "video", "source": "/dev/video77"}
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)) as daemon:
         eventually(lambda: any("why" in state["camera"] for state in messages(subscriber, "state")), 20)
@@ -545,7 +545,7 @@ def test_a_camera_that_is_not_there_is_waited_for_and_said(tmp_path, broker, set
         ({"camera": {"fps": 0}}, 2, "camera.fps: must be at least 1, got 0"),
     ],
 )
-def test_what_can_never_work_ends_it_with_one_line_and_a_status(tmp_path, settings, change, status, line):
+def test_what_can_never_work_ends_with_one_line_and_status(tmp_path, settings, change, status, line):
     with Daemon(tmp_path, settings | change | {"log": {"level": "error"}}) as daemon:
         assert daemon.wait() == status
     (said,) = daemon.log().splitlines()

@@ -68,7 +68,7 @@ def test_who_vanishes_on_the_way_down_has_fallen(action):
     assert fall.detail["seen"] == "vanished"
 
 
-def test_who_lies_along_the_view_and_so_looks_small_is_down_still():
+def test_who_lies_along_the_view_stays_down_though_looking_small():
     def shrinking(at, one):
         return replace(one, size_px=one.size_px * float(np.interp(at, [FALLS_AT_S + 1, 8], [1, 0.45])))
 
@@ -80,7 +80,7 @@ def test_who_vanishes_upright_has_not_fallen():
     assert kinds(watched(performed([falling("stand")], 20), spoil=vanishing(4))) == []
 
 
-def test_who_vanishes_going_down_and_is_found_upright_has_not_fallen():
+def test_who_vanishes_bending_and_is_found_upright_has_not_fallen():
     events = watched(
         performed([falling("tie_shoes")], 25),
         spoil=lambda at, one: None if FALLS_AT_S + 0.8 < at < FALLS_AT_S + 5.5 else one,
@@ -129,7 +129,7 @@ def test_nobody_goes_down_in_the_dark(action, after_s):
 
 
 @pytest.mark.parametrize("action", FALLS)
-def test_who_vanishes_leaning_as_the_light_goes_out_has_not_fallen(action):
+def test_who_leans_as_the_light_goes_out_has_not_fallen(action):
     out_s = FALLS_AT_S + 0.7
     events = watched(performed([falling(action)], 20), spoil=vanishing(out_s), dark=since(out_s + 0.2))
     assert kinds(events) == []
@@ -200,7 +200,7 @@ def test_losing_the_track_clears_nothing():
     assert told(events, "left") != []
 
 
-def test_who_is_lost_and_found_upright_at_the_place_is_cleared():
+def test_who_is_found_upright_where_they_fell_is_cleared():
     events = watched(
         performed([falling("fall_backwards", lasting("hold", 14), "get_up")], 35),
         spoil=lambda at, one: None if 4 < at < 24 else one,
@@ -220,7 +220,7 @@ def test_a_helper_clears_nothing():
 
 
 @pytest.mark.parametrize("every_s", [1.2, 1.8])
-def test_a_helper_who_comes_late_clears_nothing_while_somebody_is_seen_lying(every_s):
+def test_a_late_helper_clears_nothing_while_somebody_is_seen_lying(every_s):
     helper = part(lasting("stand", 60), place=(0.3, 4.0), number=2)
     events = watched(
         performed([falling(), helper], 60),
@@ -232,7 +232,7 @@ def test_a_helper_who_comes_late_clears_nothing_while_somebody_is_seen_lying(eve
     assert kinds(events) == ["fall"]
 
 
-def test_falls_that_are_off_for_a_while_know_nothing_of_before():
+def test_falls_switched_on_again_know_nothing_of_before():
     detector = EventDetector(PeopleConfig())
     frames = list(performed([falling("tie_shoes")], 40))
     bent = [one for one in frames if one[0] < FALLS_AT_S + 1]
@@ -333,7 +333,7 @@ def test_nobody_stays_down_while_no_frames_come():
     assert kinds(watched(frames + gap)) == []
 
 
-def test_a_fall_in_mid_track_is_known_where_to_look_for():
+def test_the_place_of_an_unconfirmed_fall_is_known():
     detector = EventDetector(PeopleConfig())
     watched(performed([falling()], 6), detector=detector)
     (down,) = detector.falls.down

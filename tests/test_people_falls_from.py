@@ -187,7 +187,7 @@ def test_crouching_with_a_bowed_head_is_no_fall():
 # Lost on the way down
 
 
-def test_who_sits_still_on_the_floor_and_is_lost_has_not_fallen():
+def test_who_is_lost_sitting_on_the_floor_has_not_fallen():
     frames = moving((2, STANDING), (2.8, ON_FLOOR), (3.5, ON_FLOOR), until_s=25)
     assert kinds(watched(without(frames, 3.5, 25))) == []
 

@@ -201,7 +201,7 @@ def test_who_lies_or_bends_down_raises_no_hand(action, heading):
     assert True not in hands_raised(posing(action, 0.5, heading))
 
 
-def test_a_hand_that_is_not_seen_is_neither_up_nor_down():
+def test_an_unseen_hand_is_neither_up_nor_down():
     assert hands_raised(hide(posing("raise_left_hand", 0.5), "left_wrist")) == (None, False)
 
 
@@ -234,7 +234,7 @@ def test_a_second_hand_makes_it_both():
     assert gestures([LEFT] * 10 + [BOTH] * 10) == ["left_hand_raised", "both_hands_raised"]
 
 
-def test_a_hand_that_is_not_seen_for_a_moment_stays_up():
+def test_a_hand_unseen_for_a_moment_stays_up():
     unclear = (None, False)
     assert gestures([LEFT] * 3 + [unclear] * 3 + [LEFT] * 10) == ["left_hand_raised"]
     assert gestures([LEFT] * 10 + [unclear] * 20 + [LEFT] * 10) == ["left_hand_raised"]

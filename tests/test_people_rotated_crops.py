@@ -73,7 +73,7 @@ def regions(looks: list[tuple[float, RotatedCrop]]) -> set[Region]:
     return {look.region for _, look in looks}
 
 
-def test_the_whole_frame_is_looked_at_both_ways_every_so_often():
+def test_the_whole_frame_is_regularly_looked_at_both_ways():
     looks = looked(PeopleConfig(look_turned_s=10), 20)
     assert regions(looks) == {WHOLE}
     assert [look.turn_deg for _, look in looks] == [90, 90, 90, 90, -90, -90, -90, -90] * 2
@@ -81,12 +81,12 @@ def test_the_whole_frame_is_looked_at_both_ways_every_so_often():
     assert begun_s[2] - begun_s[0] == pytest.approx(10, abs=1)
 
 
-def test_who_is_found_by_looks_is_looked_at_in_as_many_frames_in_a_row_as_make_a_person():
+def test_looks_last_as_many_frames_as_make_a_person():
     times_s = [time_s for time_s, _ in looked(PeopleConfig(confirm_frames=5), 1)]
     assert times_s[:6] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]
 
 
-def test_where_somebody_was_lost_inside_the_frame_is_looked_at_for_a_while():
+def test_where_somebody_was_lost_is_searched_for_a_while():
     looks = looked(PeopleConfig(look_turned_s=3600), 60, ended={20.0: [Ended(somebody(0))]})
     (region,) = regions(looks) - {WHOLE}
     times_s = [time_s for time_s, look in looks if look.region == region]
@@ -95,7 +95,7 @@ def test_where_somebody_was_lost_inside_the_frame_is_looked_at_for_a_while():
     assert {look.turn_deg for _, look in looks if look.region == region} == set(SEARCH_TURNS)
 
 
-def test_the_place_of_somebody_lost_holds_whoever_fell_to_either_side():
+def test_the_searched_region_holds_whoever_fell_to_either_side():
     looks = looked(PeopleConfig(look_turned_s=3600), 10, ended={0.0: [Ended(somebody(0))]})
     (region,) = regions(looks) - {WHOLE}
     feet_y, x = figure(MIDDLE, 200.0)[15:17].mean(0)
@@ -121,14 +121,14 @@ def test_who_left_is_not_looked_for(ended, zones):
     assert regions(looked(PeopleConfig(zones=zones), 20, ended={0.0: [ended]})) == {WHOLE}
 
 
-def test_where_somebody_is_down_is_looked_at_as_long_as_they_are():
+def test_where_somebody_is_down_is_looked_at_all_the_while():
     down = Down(1, 1, Place(0.5, 0.6, 0.4), at_s=0.0)
     looks = [time_s for time_s, look in looked(PeopleConfig(), 120, down=[down]) if look.region != WHOLE]
     assert max(looks) > 110
     assert np.diff(looks).max() < 10
 
 
-def test_somebody_who_leans_is_looked_at_again_and_again_by_the_turn_that_brings_them_upright():
+def test_who_leans_is_looked_at_turned_upright_again_and_again():
     looks = looked(PeopleConfig(), 20, people=[somebody(-85)])
     theirs = [(time_s, look) for time_s, look in looks if look.region != WHOLE]
     assert {look.turn_deg for _, look in theirs} == {90}
@@ -139,7 +139,7 @@ def test_somebody_who_leans_is_looked_at_again_and_again_by_the_turn_that_brings
 @pytest.mark.parametrize(
     ("angle_deg", "turn_deg"), [(50, -45), (-50, 45), (130, -135), (175, -180), (92, -90)]
 )
-def test_the_turn_of_who_leans_is_to_the_nearest_half_quarter(angle_deg, turn_deg):
+def test_who_leans_is_turned_by_the_nearest_half_quarter(angle_deg, turn_deg):
     looks = looked(PeopleConfig(look_turned_s=3600), 5, people=[somebody(angle_deg)])
     assert {look.turn_deg for _, look in looks if look.region != WHOLE} == {turn_deg}
 
@@ -157,7 +157,7 @@ def test_who_is_upright_is_not_looked_at():
     assert regions(looked(PeopleConfig(), 20, people=[somebody(20)])) == {WHOLE}
 
 
-def test_who_leaned_and_is_hidden_is_looked_at_where_they_were():
+def test_where_somebody_leaned_is_looked_at_when_they_are_hidden():
     looks = RotatedCropScheduler(PeopleConfig(look_turned_s=3600))
     looks.next([somebody(90)], (), (), 0.0, SIZE)
     later = [looks.next([somebody(0, seen=False)], (), (), frame / FPS, SIZE) for frame in range(1, 20)]
@@ -166,7 +166,7 @@ def test_who_leaned_and_is_hidden_is_looked_at_where_they_were():
 
 @pytest.mark.parametrize("later", [1, 3])
 @pytest.mark.parametrize("fps", [5, 10, 30])
-def test_somebody_who_is_found_only_by_looks_becomes_one_person_and_stays_so(fps, later):
+def test_somebody_found_only_by_looks_is_and_stays_one_person(fps, later):
     """`later` frames after it is asked for a look is made: 1 live, 3 of a recording."""
     config = PeopleConfig()
     looks, tracker, lying = RotatedCropScheduler(config), Tracker(config, 0.2), pose(-90, 0.6)
@@ -224,7 +224,7 @@ def looked_hidden(person: Person, seconds: float, **settings) -> list[tuple[floa
     return found
 
 
-def test_who_is_hidden_inside_the_frame_is_searched_for_by_every_turn():
+def test_who_is_hidden_is_searched_for_by_every_turn():
     looks = looked_hidden(somebody(0), SEARCH_FOR_S)
     assert HIDDEN_S - 2 / FPS < min(time_s for time_s, _ in looks) < HIDDEN_S + 2 / FPS
     assert {look.turn_deg for _, look in looks} == set(SEARCH_TURNS)
@@ -233,7 +233,7 @@ def test_who_is_hidden_inside_the_frame_is_searched_for_by_every_turn():
 @pytest.mark.parametrize(
     ("middle", "zones"), [((240, 30), {}), ((240, 610), {}), ((95, 320), {}), (MIDDLE, DOOR)]
 )
-def test_who_is_hidden_where_they_may_leave_is_not_searched_for(middle, zones):
+def test_nobody_hidden_where_they_may_leave_is_searched_for(middle, zones):
     assert looked_hidden(somebody(0, middle=middle), SEARCH_FOR_S, zones=zones) == []
 
 
@@ -242,7 +242,7 @@ def test_nobody_is_searched_for_of_whom_nothing_is_visible():
 
 
 @pytest.mark.parametrize("middle", [(445, 320), (240, 80), (240, 560)])
-def test_who_is_hidden_at_the_bottom_or_near_a_side_is_searched_for(middle):
+def test_somebody_hidden_low_or_near_a_side_is_searched_for(middle):
     assert looked_hidden(somebody(0, middle=middle), SEARCH_FOR_S) != []
 
 
@@ -275,7 +275,7 @@ def test_who_is_found_only_turned_is_added():
 
 
 @pytest.mark.parametrize(("upright_score", "turned_score"), [(0.3, 0.7), (0.7, 0.3)])
-def test_who_is_found_both_ways_is_there_once_with_the_better_score(upright_score, turned_score):
+def test_of_somebody_found_both_ways_the_better_score_is_kept(upright_score, turned_score):
     one, other = pose(-90, upright_score), pose(-88, turned_score)
     (kept,) = merge_detections([one], [other], 90, 0.2)
     assert kept.score == 0.7
@@ -286,12 +286,12 @@ def test_who_is_hardly_seen_is_nobody_found_again():
     assert merge_detections([faint], [lying], 90, 0.2) == [lying, faint]
 
 
-def test_somebody_upright_who_is_seen_wrongly_as_lying_is_there_once():
+def test_somebody_upright_wrongly_seen_lying_too_is_there_once():
     upright, within = pose(0, 0.8), pose(-90, 0.4, height_px=40.0)
     assert merge_detections([upright], [within], 90, 0.2) == [upright]
 
 
-def test_a_pose_that_is_not_upright_in_the_turned_picture_is_nobody():
+def test_a_pose_not_upright_in_the_turned_picture_is_nobody():
     assert merge_detections([], [pose(0)], 90, 0.2) == []
     assert merge_detections([], [pose(90)], 90, 0.2) == []
 
@@ -302,7 +302,7 @@ def test_the_best_comes_first():
 
 
 @pytest.mark.parametrize("turn_deg", [90, -90])
-def test_people_in_a_picture_on_its_side_are_found_only_turned(shared, turn_deg):
+def test_people_lying_in_a_photograph_are_found_only_turned(shared, turn_deg):
     path = shared / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
     photograph = cv2.cvtColor(cv2.imread(str(shared / "testdata" / "couple_640x480.bmp")), cv2.COLOR_BGR2RGB)
     lying = np.rot90(photograph, 1 if turn_deg == 90 else -1).copy()

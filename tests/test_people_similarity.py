@@ -40,7 +40,7 @@ def test_slack_forgives_a_distance():
         (pose(400), [NOBODY], False),
     ],
 )
-def test_a_person_is_the_same_where_keypoints_that_are_seen_agree(first, others, same):
+def test_a_person_is_the_same_where_seen_keypoints_agree(first, others, same):
     assert is_same(first, others, THRESHOLD) is same
 
 

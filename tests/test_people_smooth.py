@@ -123,7 +123,7 @@ def test_a_frame_that_comes_twice_at_one_time_changes_nothing() -> None:
     np.testing.assert_array_equal(one.points, PLACE)
 
 
-def test_a_keypoint_that_is_hidden_goes_with_the_body_and_is_not_visible_later() -> None:
+def test_a_hidden_keypoint_goes_with_the_body_then_becomes_invisible() -> None:
     one, scores = smoother(keypoint_hold_s=0.3), SURE.copy()
     one.update(PLACE, scores, 0.0, SIZE_PX, STILL)
     scores[LEFT_WRIST] = 0.05

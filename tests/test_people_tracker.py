@@ -93,7 +93,7 @@ def test_who_vanishes_for_long_comes_back_as_somebody_new() -> None:
     assert ids(people[-1]) == [2]
 
 
-def test_somebody_hidden_is_told_as_hidden_and_shows_nothing_after_a_moment() -> None:
+def test_somebody_hidden_is_marked_so_and_soon_shows_nothing() -> None:
     people = play(tracker(keypoint_hold_s=0.25), [[pose(400)]] * 5 + [[]] * 5)
     hidden = [there[0] for there in people[5:]]
 
@@ -103,7 +103,7 @@ def test_somebody_hidden_is_told_as_hidden_and_shows_nothing_after_a_moment() ->
     assert not hidden[-1].pose.scores.any()
 
 
-def test_people_who_cross_keep_their_ids_though_one_is_hidden_meanwhile() -> None:
+def test_people_crossing_keep_their_ids_though_one_is_hidden() -> None:
     frames = []
     for number in range(60):
         left_to_right, right_to_left = 300 + 10 * number, 890 - 10 * number
@@ -232,7 +232,7 @@ def test_sizes_and_middles_of_all_are_those_of_each(seed: int, count: int) -> No
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 5)), min_size=1, max_size=20))
-def test_a_weighted_quantile_is_that_of_values_that_come_as_often(pairs: list[tuple[int, int]]) -> None:
+def test_a_weight_counts_in_a_quantile_as_so_many_values(pairs: list[tuple[int, int]]) -> None:
     values, weights = np.array(pairs, np.float64).T
     often = sorted(value for value, weight in pairs for _ in range(weight))
     expected = often[(len(often) + 1) // 2 - 1] if often else np.inf
@@ -323,7 +323,7 @@ def test_who_walks_out_ended_at_that_border(
     assert [ended.border for ended in one.ended] == [border]
 
 
-def test_who_is_out_of_the_frame_for_a_moment_keeps_the_id() -> None:
+def test_who_leaves_the_frame_for_a_moment_keeps_the_id() -> None:
     out = [200 - 20 * number for number in range(12)]
     frames = [[pose(x)] for x in out] + [[]] * 10 + [[pose(x)] for x in reversed(out)]
     people = play(tracker(), frames)
@@ -331,7 +331,7 @@ def test_who_is_out_of_the_frame_for_a_moment_keeps_the_id() -> None:
     assert {number for there in people for number in ids(there)} == {1}
 
 
-def test_fewer_frames_to_be_a_person_count_from_the_next_sight_on() -> None:
+def test_a_lower_confirm_frames_counts_from_the_next_sight_on() -> None:
     one = tracker(confirm_frames=3)
     assert not one.update([pose(600)], 0.0, FRAME)
     assert not one.update([pose(600)], 0.1, FRAME)
@@ -363,14 +363,14 @@ def test_the_size_is_that_of_somebody_upright_whatever_they_do(action: str, head
 
 
 @pytest.mark.parametrize("action", ["lie", "lie_on_front", "lie_on_side", "lie_stretched"])
-def test_the_size_of_somebody_lying_across_the_picture_is_that_of_them_upright(action: str) -> None:
+def test_somebody_lying_across_the_picture_is_as_large_as_upright(action: str) -> None:
     across = 0.0 if action in ("lie_on_side", "lie_stretched") else 90.0
     size_px, _ = body_size(figure(action, across), np.ones(17, np.bool_))
 
     assert size_px == pytest.approx(HEIGHT_PX, rel=0.25)
 
 
-def test_the_size_of_somebody_who_looks_smaller_for_a_moment_stays() -> None:
+def test_who_looks_smaller_for_a_moment_keeps_their_size() -> None:
     smaller = STANDING * 0.8
     people = play(tracker(), [[pose(400)]] * 20 + [[pose(400, shape=smaller)]] * 5)
 
@@ -392,7 +392,7 @@ def test_who_falls_keeps_the_id(action: str, heading: float, fps: int) -> None:
 @pytest.mark.parametrize(
     "missing", ["hip knee ankle", "knee ankle", "nose eye ear", "nose eye ear shoulder elbow"]
 )
-def test_the_size_of_somebody_cut_off_is_that_of_all_of_them(missing: str) -> None:
+def test_somebody_cut_off_is_measured_as_if_whole(missing: str) -> None:
     seen = np.array([name.split("_")[-1] not in missing.split() for name in KEYPOINTS])
     size_px, trust = body_size(np.where(seen[:, None], STANDING, 0.0), seen)
 

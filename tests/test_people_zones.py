@@ -105,7 +105,7 @@ def test_who_is_inside_too_shortly_has_not_entered():
     assert told(events, "zone_entered") == []
 
 
-def test_who_is_not_seen_for_a_moment_stays_in_the_zone():
+def test_who_is_hidden_for_a_moment_stays_in_the_zone():
     standing = posing("stand", 0.5)
     frames = [(at / 10, [standing if at < 20 else unseen(standing)]) for at in range(30)]
     events = watched(frames, PeopleConfig(zones={"floor": zone(*LOWER_HALF)}))
@@ -128,7 +128,7 @@ def test_nobody_in_an_excluded_zone_is_reported():
     assert watched(performed([part("raise_left_hand")], 3), PeopleConfig(zones={"tv": television})) == []
 
 
-def test_who_was_last_seen_in_an_excluded_zone_is_not_reported_while_hidden():
+def test_somebody_hidden_in_an_excluded_zone_is_not_reported():
     television = zone(*EVERYWHERE, kind="exclude")
     zones = Zones(PeopleConfig(zones={"tv": television}))
     there, elsewhere = posing("stand", 0.5), replace(posing("stand", 0.5), id=2)
@@ -171,7 +171,7 @@ def test_slanted_sides_part_what_is_near_them():
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20))
-def test_every_point_of_the_frame_is_in_exactly_one_of_two_halves(points):
+def test_every_point_is_in_exactly_one_of_two_halves(points):
     inside = np.array([(x, y) for x, y in points if abs(x - y) > 1e-9 and x < 1 and y < 1] or [(0.5, 0.25)])
     upper = contains(np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)]), inside)
     lower = contains(np.array([(0.0, 0.0), (1.0, 1.0), (0.0, 1.0)]), inside)

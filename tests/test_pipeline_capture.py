@@ -79,14 +79,14 @@ def idle_scene(*, live: bool) -> tuple[TimedCamera, IdleGate]:
     return TimedCamera([still(n / 10, image, n) for n in range(100)], live=live), idle_gate
 
 
-def test_an_empty_scene_of_a_live_camera_is_captured_at_its_own_rate(started):
+def test_a_live_camera_captures_an_empty_scene_at_idle_rate(started):
     camera, idle_gate = idle_scene(live=True)
     _, source = started(camera, idle_gate=idle_gate)
     eventually(lambda: source.counts.captured + source.counts.idle == 100)
     assert source.counts.captured == pytest.approx(20 + 8, abs=1)
 
 
-def test_every_frame_of_an_empty_scene_in_a_recording_is_captured(started, captured):
+def test_a_recording_is_captured_whole_though_its_scene_is_empty(started, captured):
     camera, idle_gate = idle_scene(live=False)
     _, source = started(camera, idle_gate=idle_gate)
     assert [captured.take(5)[1].frame.sequence for _ in range(100)] == list(range(100))

@@ -60,7 +60,7 @@ def test_left_and_right_change_places_in_a_mirrored_frame() -> None:
     np.testing.assert_array_equal(mirrored.points, true.points[list(MIRRORED)])
 
 
-def test_who_is_found_only_in_a_turned_part_is_there_too() -> None:
+def test_somebody_found_only_in_a_turned_part_is_there_too() -> None:
     view = RotatedLetterbox(RotatedCrop(Region.whole(SIZE), 90), SIZE)
     rotated = RotatedInference(view, outputs_of(person((240, 320), 300)))
     given = replace(inferred(), outputs=outputs_of(), rotated=rotated)

@@ -27,7 +27,7 @@ def test_a_device_is_starting_at_first(device):
     assert (device.status, device.errors, device.reopened) == (STARTING, 0, 0)
 
 
-def test_a_device_that_fails_soon_after_opening_is_opened_ever_more_slowly(device, clock):
+def test_the_wait_grows_each_time_a_device_soon_fails_again(device, clock):
     delays_s = []
     for _ in range(5):
         device.begin_opening()
@@ -39,7 +39,7 @@ def test_a_device_that_fails_soon_after_opening_is_opened_ever_more_slowly(devic
     assert device.lost(GONE) == 0.5
 
 
-def test_a_device_that_was_lost_is_counted_when_it_is_open_again(device):
+def test_a_lost_device_counts_as_reopened_once_it_is_open(device):
     device.begin_opening()
     device.opened()
     device.lost(GONE)

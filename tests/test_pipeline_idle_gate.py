@@ -59,14 +59,14 @@ def test_an_empty_scene_is_looked_at_at_the_idle_rate(idle_fps):
     assert wanted(idle_gate, calm(idle_gate), seconds=4) == pytest.approx(4 * idle_fps, abs=1)
 
 
-def test_a_scene_that_was_empty_only_for_a_moment_is_not_idle():
+def test_a_scene_empty_only_for_a_moment_is_not_idle():
     idle_gate = IdleGate(idle_fps=1)
     idle_gate.count_people(1, 10.0)
     idle_gate.count_people(0, 10.1)
     assert wanted(idle_gate, 10.1, seconds=CALM_S - 0.2) == round((CALM_S - 0.2) * FPS)
 
 
-def test_a_frame_with_somebody_new_in_it_is_wanted_at_once():
+def test_a_frame_with_somebody_new_is_wanted_at_once():
     idle_gate = IdleGate(idle_fps=1)
     now = calm(idle_gate)
     assert not idle_gate.wants(noisy(ROOM, 1), now + 1 / FPS)

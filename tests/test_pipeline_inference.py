@@ -71,7 +71,7 @@ def test_a_fast_camera_leaves_a_slow_one_its_turn(running, engines):
     assert turns == ["hall", "hall", "bedroom", "hall", "bedroom", "hall"]
 
 
-def test_a_rotated_crop_is_inferred_in_a_frame_of_its_own_camera(running):
+def test_a_rotated_crop_is_inferred_for_its_own_camera_only(running):
     running.bedroom.crops.add(CROP, captured(0).frame)
     for source in (running.hall, running.bedroom):
         running.captured.put(source, captured(1))

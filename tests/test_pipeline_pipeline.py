@@ -65,7 +65,7 @@ def test_every_frame_of_a_recording_comes_through_before_its_end(started):
     assert feed_of(pipeline).counts.dropped == 0
 
 
-def test_a_slow_engine_gets_the_newest_frame_of_a_live_camera(started):
+def test_a_slow_engine_gets_a_live_cameras_newest_frame(started):
     held = threading.Event()
     pipeline = started([FakeCamera([20], live=True)], [FakeEngine(held=held)])
     eventually(lambda: feed_of(pipeline).counts.dropped >= 18)
@@ -79,7 +79,7 @@ def test_a_slow_engine_gets_the_newest_frame_of_a_live_camera(started):
     assert len(numbers) <= 2
 
 
-def test_whatever_comes_while_the_engine_works_the_newest_frame_is_the_next(started):
+def test_the_next_frame_is_the_newest_however_many_came_meanwhile(started):
     camera, engine = LedCamera(burst=5), StepEngine()
     pipeline = started([camera], [engine])
     camera._burst = 1
@@ -129,7 +129,7 @@ def test_a_camera_that_is_absent_at_start_is_waited_for(started):
     assert pipeline.next(5) is not None
 
 
-def test_a_camera_that_delivers_nothing_in_time_is_named_and_opened_again(started):
+def test_a_camera_that_delivers_nothing_is_named_and_opened_again(started):
     pipeline = started([FakeCamera([], live=True), FakeCamera([1], live=True)], timeout_s=0.2)
     eventually(lambda: "within 0.2 s" in feed_of(pipeline).status.why)
     assert feed_of(pipeline).status.why == "camera fake: must deliver a frame within 0.2 s, got none"
@@ -149,7 +149,7 @@ def test_an_absent_engine_is_waited_for(started):
     assert pipeline.engine.status == "ok"
 
 
-def test_an_engine_that_fails_is_opened_again_and_its_frame_counted_as_dropped(started):
+def test_a_failed_engine_is_opened_again_and_drops_one_frame(started):
     failing = FakeEngine(fail_at=1)
     pipeline = started([FakeCamera([3, CameraEnded("over")], live=False)], [failing, FakeEngine()])
     assert work(pipeline) == [0, 2]
@@ -164,7 +164,7 @@ def test_an_engine_that_can_never_work_is_raised(started):
         work(pipeline)
 
 
-def test_an_engine_that_can_never_work_is_raised_though_the_recording_has_ended(started):
+def test_an_engines_fatal_error_is_raised_after_the_recording_ended(started):
     pipeline = started([FakeCamera([1, CameraEnded("over")], live=False)], [EngineError("library missing")])
     eventually(lambda: feed_of(pipeline).capture.failure)
     with pytest.raises(EngineError, match="library missing"):
@@ -176,7 +176,7 @@ def test_frames_are_numbered_on_when_the_camera_is_opened_again(started):
     assert work(started(cameras)) == [0, 1, 2, 3, 4]
 
 
-def test_a_bug_in_a_thread_is_raised_in_the_main_loop(started):
+def test_a_threads_bug_is_raised_in_the_main_loop(started):
     pipeline = started([FakeCamera([ZeroDivisionError("a bug")], live=True)])
     with pytest.raises(ZeroDivisionError):
         work(pipeline)
@@ -222,7 +222,7 @@ def test_a_recording_that_has_ended_does_not_hang(started):
     assert work(pipeline) == [0]
 
 
-def test_there_is_nothing_to_do_while_the_camera_has_no_frame_or_a_device_is_away(started):
+def test_the_pipeline_waits_without_a_frame_or_a_device(started):
     frames = started([FakeCamera([3], live=True)])
     assert work_once(frames)
     eventually(lambda: frames.waits)
@@ -275,7 +275,7 @@ def test_a_recording_has_no_health(started):
 CROP = RotatedCrop(Region(0, 0, 33, 17), 90)
 
 
-def test_a_recording_infers_a_crop_a_fixed_number_of_frames_later(started):
+def test_a_recording_infers_crops_a_fixed_number_of_frames_later(started):
     engine = FakeEngine()
     pipeline = started([FakeCamera([20, CameraEnded("over")], live=False)], [engine])
     requested, rotated = {4, 5, 12}, set()
@@ -293,7 +293,7 @@ def test_a_recording_infers_a_crop_a_fixed_number_of_frames_later(started):
     assert rotated == {number + CROP_DELAY_FRAMES for number in requested}
 
 
-def test_a_live_camera_infers_a_crop_once_in_the_next_frame(started):
+def test_a_live_crop_is_inferred_once_in_the_next_frame(started):
     camera, engine = LedCamera(burst=1), FakeEngine()
     pipeline = started([camera], [engine])
     rotated = []
@@ -319,7 +319,7 @@ def test_a_crop_of_frames_of_another_size_is_dropped(started):
     assert engine.inputs == 2
 
 
-def test_a_crop_gives_outputs_of_its_region_in_its_own_stage(started):
+def test_a_crop_has_outputs_and_a_stage_of_its_own(started):
     camera = LedCamera(burst=1)
     pipeline = started([camera], [RememberingEngine()])
     camera.told.release()
@@ -335,7 +335,7 @@ def test_a_crop_gives_outputs_of_its_region_in_its_own_stage(started):
     assert (turned != upright).any()
 
 
-def test_an_engine_that_is_lost_at_a_crop_costs_one_frame(started):
+def test_an_engine_lost_at_a_crop_costs_one_frame(started):
     cameras = [FakeCamera([8, CameraEnded("over")], live=False)]
     pipeline = started(cameras, [FakeEngine(fail_at=CROP_DELAY_FRAMES + 1), FakeEngine()])
     first = pipeline.next(5)
@@ -379,7 +379,7 @@ def test_a_pause_closes_the_camera_and_resuming_opens_it_again(started):
     assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 0, "engine": 0}
 
 
-def test_a_pause_ends_the_wait_for_a_camera_that_is_away(started):
+def test_a_pause_ends_the_wait_for_a_lost_camera(started):
     feed = feed_of(started([CameraLost("gone")]))
     eventually(lambda: feed.status.why == "gone")
     feed.pause()

@@ -36,7 +36,7 @@ def test_a_frame_gets_one_crop_in_the_order_of_requests(crops):
     assert [crops.take(frame(number), live=True) for number in (2, 3)] == [FIRST, SECOND]
 
 
-def test_a_recording_infers_each_crop_the_same_number_of_frames_later(crops):
+def test_every_crop_of_a_recording_waits_equally_many_frames(crops):
     due = []
     for number in range(12):
         if crops.take(frame(number), live=False) is not None:
@@ -46,7 +46,7 @@ def test_a_recording_infers_each_crop_the_same_number_of_frames_later(crops):
     assert due == [number + CROP_DELAY_FRAMES for number in (2, 3, 7)]
 
 
-def test_a_lost_frame_delays_the_crops_of_a_recording_by_one(crops):
+def test_a_lost_frame_delays_a_recordings_crops_by_one(crops):
     crops.add(FIRST, frame(0))
     crops.add(SECOND, frame(1))
     after = CROP_DELAY_FRAMES + 1
@@ -58,7 +58,7 @@ def test_a_crop_of_frames_of_another_size_is_dropped(crops):
     assert [crops.take(frame(number), live=True) for number in (1, 2)] == [None, None]
 
 
-def test_a_recording_in_which_frames_get_lost_keeps_the_newest_requests(crops):
+def test_the_newest_crops_are_kept_when_frames_get_lost(crops):
     for number in range(CROP_DELAY_FRAMES + 2):
         crops.add(RotatedCrop(Region(0, 0, 33, 17), number), frame(number))
     taken = [crops.take(frame(100), live=False) for _ in range(CROP_DELAY_FRAMES + 2)]

@@ -149,7 +149,7 @@ class Commits:
         return state
 
 
-def test_a_fall_and_its_end_are_committed_with_the_state_that_knows_them(config: Config) -> None:
+def test_a_fall_and_its_end_are_committed_with_their_state(config: Config) -> None:
     commits = Commits()
     play(Scene(config, commits), [*fall(), *[[upright()]] * (4 * FPS)])
 

@@ -67,7 +67,7 @@ def turns(slots: Slots[str, int], count: int, *sources: str) -> list[str]:
     return taken
 
 
-def test_who_took_more_than_a_turn_lets_the_others_go_first_once(slots):
+def test_who_owes_a_turn_lets_others_go_first_once(slots):
     slots.put("hall", 1)
     slots.put("bath", 1)
     slots.indebt("hall")
@@ -106,7 +106,7 @@ def test_who_waits_for_an_item_gets_it_when_it_comes(slots):
     assert taken == [("hall", 1)]
 
 
-def test_who_waits_for_a_place_gets_it_when_it_is_free(slots):
+def test_who_waits_for_a_place_gets_it_once_free(slots):
     slots.put("hall", 1)
     left = []
     thread = threading.Thread(target=lambda: left.append(slots.put_if_free("hall", 2, 5)))

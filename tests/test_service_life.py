@@ -60,7 +60,7 @@ def test_a_bug_in_a_thread_is_raised(life):
         life.raise_failure()
 
 
-def test_it_is_ready_once_each_device_is_opened_or_waited_for(tmp_path, config, pipeline):
+def test_it_is_ready_once_devices_are_open_or_waited_for(tmp_path, config, pipeline):
     with Listener(tmp_path) as systemd:
         life = Life(systemd.environment(), LiveConfig(config))
         life.report(pipeline, None, lambda: "0 fps")
