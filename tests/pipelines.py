@@ -81,13 +81,13 @@ class FakeEngine:
 
 
 class LedCamera(FakeCamera):
-    """A live camera that gives a burst of frames each time it is told to."""
+    """A live camera that gives a burst of so many frames each time it is told to."""
 
     def __init__(self, burst: int) -> None:
         super().__init__([], live=True)
         self.told = threading.Semaphore(0)
         self.idle = threading.Event()
-        self._burst = burst
+        self.burst = burst
         self._left = 0
         self._in_burst = False
 
@@ -98,7 +98,7 @@ class LedCamera(FakeCamera):
                 self.idle.set()
             if not self.told.acquire(timeout=wait_s):
                 return None
-            self._in_burst, self._left = True, self._burst
+            self._in_burst, self._left = True, self.burst
         self._left -= 1
         return self._maker.make(np.full((17, 33, 3), 100, np.uint8), time.monotonic())
 

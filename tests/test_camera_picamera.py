@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,19 @@ SIZE = (64, 48)
 
 
 @pytest.fixture
-def hardware(monkeypatch: pytest.MonkeyPatch) -> Hardware:
+def hardware(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hardware]:
     hardware = Hardware()
     for name, module in modules(hardware).items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(picamera, "_closing", {})
-    return hardware
+    yield hardware
+    hardware.healthy.set()
+    for thread in closing():
+        thread.join(5)
+
+
+def closing() -> list[threading.Thread]:
+    """The threads in which a camera is still being closed."""
+    return [thread for thread in threading.enumerate() if thread.name == "close Pi camera 0"]
 
 
 class Clocks:
@@ -447,9 +455,9 @@ def test_a_camera_that_hangs_is_given_up_and_freed_later(
         opened()
     assert not isinstance(error.value, CameraLost), "only a new process helps"
     assert str(error.value) == "Pi camera 0: must have closed to be opened again, but closing it hangs"
-    [closing] = [thread for thread in threading.enumerate() if thread.name == "close Pi camera 0"]
+    [thread] = closing()
     hardware.healthy.set()
-    closing.join(5)
+    thread.join(5)
     with opened():
         assert hardware.devices[-1].started
 

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from posed.camera import video
+from posed.camera.base import Grabbed
 from posed.camera.decoder import Decoder
 from posed.camera.playback_clock import MAX_LAG_S, PlaybackClock
+from posed.camera.url import UrlSource
 from posed.camera.video import LiveVideo, VideoFile, open_video
 from posed.config import CameraConfig
 from posed.errors import CameraEnded, CameraError, CameraLost
@@ -503,11 +505,32 @@ def test_a_live_frame_has_the_time_of_its_capture(server: MjpegServer) -> None:
     assert frame.time_s == frame.captured_at
 
 
+class NotingSource(UrlSource):
+    """Notes the number of the newest frame that the camera has taken: it came back for another."""
+
+    taken = came = 0
+
+    def next(self) -> Grabbed | None:
+        self.taken = self.came
+        grabbed = super().next()
+        if grabbed is not None:
+            self.came = number_of(grabbed.to_rgb())
+        return grabbed
+
+
 def test_a_slow_reader_of_a_live_source_gets_the_newest(server: MjpegServer) -> None:
-    with opened(server) as camera:
+    server.send(1)
+    settings = config(server.url(), timeout_s=5)
+    sources: list[NotingSource] = []
+
+    def open_source() -> NotingSource:
+        sources.append(NotingSource(settings))
+        return sources[0]
+
+    with LiveVideo(settings, "camera", open_source) as camera:
         read_live(camera)
         server.send(*range(2, 101))
-        until(lambda: camera._newest is not None and number_of(camera._newest.to_rgb()) == 100)
+        until(lambda: sources[0].taken == 100)
         frame = read_live(camera)
     assert number_of(frame.image) == 100
     assert frame.sequence == 1
@@ -668,20 +691,40 @@ def test_a_device_that_is_no_camera_is_camera_lost(capfd: pytest.CaptureFixture[
 
 
 class AskedDevice:
-    """Notes what it is asked for."""
+    """Stands in for OpenCV's device: notes what it is asked for, and gives no frame."""
 
     def __init__(self) -> None:
         self.asked: dict[int, float] = {}
+
+    def isOpened(self) -> bool:  # noqa: N802 OpenCV's name
+        return True
+
+    def grab(self) -> bool:
+        return False
+
+    def release(self) -> None:
+        pass
 
     def set(self, setting: int, value: float) -> bool:
         self.asked[setting] = value
         return True
 
 
-@pytest.mark.parametrize(("size", "mjpeg"), [((640, 480), False), ((1280, 720), True)])
-def test_a_device_is_asked_for_size_rate_and_large_mjpeg(size: tuple[int, int], mjpeg: bool) -> None:
+@pytest.fixture
+def asked_device(monkeypatch: pytest.MonkeyPatch) -> AskedDevice:
+    """What every device is, among them `/dev/null`, which is there everywhere."""
     device = AskedDevice()
-    video._ask_for(device, config("0", size=size, fps=15))  # type: ignore[arg-type]
+    monkeypatch.setattr(video.cv2, "VideoCapture", lambda *_: device)
+    return device
+
+
+@pytest.mark.parametrize(("size", "mjpeg"), [((640, 480), False), ((1280, 720), True)])
+def test_a_device_is_asked_for_size_rate_and_large_mjpeg(
+    asked_device: AskedDevice, size: tuple[int, int], mjpeg: bool
+) -> None:
+    device = asked_device
+    with open_video(config("/dev/null", size=size, fps=15)):
+        pass
     fourcc = device.asked.pop(cv2.CAP_PROP_FOURCC, None)
     assert fourcc == (cv2.VideoWriter.fourcc(*"MJPG") if mjpeg else None)
     assert device.asked == {
@@ -691,7 +734,7 @@ def test_a_device_is_asked_for_size_rate_and_large_mjpeg(size: tuple[int, int], 
     }
 
 
-def test_without_a_wanted_size_the_device_keeps_its_own() -> None:
-    device = AskedDevice()
-    video._ask_for(device, config("0"))  # type: ignore[arg-type]
-    assert device.asked == {cv2.CAP_PROP_FPS: 30}
+def test_without_a_wanted_size_the_device_keeps_its_own(asked_device: AskedDevice) -> None:
+    with open_video(config("/dev/null")):
+        pass
+    assert asked_device.asked == {cv2.CAP_PROP_FPS: 30}

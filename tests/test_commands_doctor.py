@@ -130,16 +130,19 @@ def test_a_device_of_another_group_says_which_group_may(bus, monkeypatch):
     ("owner", "mode", "may"),
     [((0, 0), 0o660, False), ((0, 0), 0o666, True), ((0, None), 0o660, True), ((None, 0), 0o600, True)],
 )
-def test_root_asks_whether_the_services_user_may_open_it(tmp_path, owner, mode, may):
+def test_root_asks_whether_the_services_user_may_open_it(bus, monkeypatch, owner, mode, may):
     """Who stands in for that user here is nobody."""
     nobody = pwd.getpwnam("nobody")
-    node = tmp_path / "apex_0"
-    node.touch()
+    users = {checks.SERVICE_USER: nobody}
+    monkeypatch.setattr(checks.pwd, "getpwnam", users.__getitem__)
+    bus.insert("30000")
+    node = bus.folders["dev"] / "apex_0"
     uid, gid = owner
     os.chown(node, nobody.pw_uid if uid is None else uid, nobody.pw_gid if gid is None else gid)
     node.chmod(mode)
-    assert checks._may_open(node, "nobody") == may
-    assert checks._may_open(node, "nobody-of-this-name")
+    assert first(bus).status == ("ok" if may else "failed")
+    users.clear()
+    assert first(bus).status == "ok", "no such user here"
 
 
 def test_a_pcie_one_without_its_driver_is_a_failure(bus):

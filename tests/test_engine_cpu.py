@@ -16,7 +16,7 @@ from posed.engine import open_engine
 from posed.engine.tflite import TfliteEngine, find_runtime, open_cpu
 from posed.errors import EngineError, ModelError
 from posed.frame import Image
-from posed.model.tflite import _File, parse_model, read_model
+from posed.model.tflite import parse_model, read_model
 from posed.networks.posenet import Heads, PoseNet
 from tests.make_tflite import (
     BACKWARD,
@@ -28,6 +28,7 @@ from tests.make_tflite import (
     SHORT_OFFSETS,
     HeadSpec,
     make_tflite,
+    schema,
 )
 
 DTYPES = ["uint8", "int8", "float32"]
@@ -84,9 +85,12 @@ def test_heads_come_out_right(dtype: str, sigmoid: bool, specs: Sequence[HeadSpe
 )
 def test_every_pixel_is_written_in_the_models_own_type(dtype: str, expected: np.ndarray) -> None:
     image = np.resize(np.arange(256, dtype=np.uint8), (49, 65, 3))
-    with opened(make_tflite(dtype=dtype)) as engine:
-        engine.infer(image)
-        written = engine._interpreter.get_tensor(engine._model.input.index)[0]
+    content = make_tflite(dtype=dtype)
+    model = parse_model(content, Path("pose.tflite"))
+    interpreter = find_runtime().module.Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    TfliteEngine(model, interpreter, kind="cpu", device="this one", why="a test").infer(image)
+    written = interpreter.get_tensor(model.input.index)[0]
     assert written.dtype == expected.dtype
     np.testing.assert_array_equal(written, expected[image])
 
@@ -202,9 +206,10 @@ def test_a_model_without_its_weights_is_refused_when_opened(shared: Path) -> Non
 
 
 def _largest_buffer(content: bytes) -> int:
-    file = _File(content)
-    starts = [file._vector_at(buffer, 0) for buffer in file._tables(file._u32(0), 4)]
-    return max((start for start in starts if start is not None), key=file._u32)
+    """Where the length of the largest buffer is, which stands before its bytes."""
+    model = schema.Model.GetRootAs(content)
+    buffers = [model.Buffers(index).DataAsNumpy() for index in range(model.BuffersLength())]
+    return content.index(max(buffers, key=np.size).tobytes()) - 4
 
 
 def test_no_model_at_all_is_one_line() -> None:

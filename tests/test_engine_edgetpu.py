@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posed.engine.compatibility import Delegate, _pair
+from posed.engine.compatibility import Delegate
 from posed.engine.edgetpu import open_edgetpu
 from posed.engine.tflite import TfliteEngine, open_cpu
 from posed.errors import EngineError, EngineLost
@@ -350,11 +350,12 @@ def test_a_device_that_hangs_is_given_up_and_not_remembered(
 
 @pytest.mark.parametrize("damage", ["{", '{"crash": ""}'])
 def test_a_damaged_result_is_as_none(damage: str, model: Model, untried: Delegate, log: Path) -> None:
-    untried.cache.mkdir()
-    file = _pair(untried.library).result_file(untried.cache)
+    opened(model, untried).close()
+    tries = counted(log, "invoke")
+    [file] = untried.cache.iterdir()
     file.write_text(damage)
     opened(model, untried).close()
-    assert counted(log, "invoke") == 1
+    assert counted(log, "invoke") == 2 * tries == 2
     assert json.loads(file.read_text())["pair"]["library"] == untried.library
 
 

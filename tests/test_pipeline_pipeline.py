@@ -82,11 +82,11 @@ def test_a_slow_engine_gets_a_live_cameras_newest_frame(started):
 def test_the_next_frame_is_the_newest_however_many_came_meanwhile(started):
     camera, engine = LedCamera(burst=5), StepEngine()
     pipeline = started([camera], [engine])
-    camera._burst = 1
+    camera.burst = 1
     camera.told.release()
     assert engine.began.acquire(timeout=5)
     assert camera.idle.wait(5)
-    camera._burst = 5
+    camera.burst = 5
     for turn in range(1, 9):
         camera.idle.clear()
         camera.told.release()  # five frames while the engine is at work on one before

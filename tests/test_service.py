@@ -36,7 +36,8 @@ def heard(tmp_path: Path, tell: Callable[[Notifier, Clock], object], watchdog_s:
 
 
 def _after_the_last(systemd: Listener) -> list[str]:
-    Notifier(systemd.environment())._send("LAST=1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+        last.sendto(b"LAST=1", systemd.environment()["NOTIFY_SOCKET"])
     eventually(lambda: systemd.said("LAST=1"))
     return systemd.messages[:-1]
 

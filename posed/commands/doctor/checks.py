@@ -277,12 +277,12 @@ _NO_PERMISSION: Final = (
 )
 
 
-def _may_open(node: Path, user: str = SERVICE_USER) -> bool:
+def _may_open(node: Path) -> bool:
     """Whether we may read and write a device; for root, who always may, whether the service may."""
     if not os.access(node, os.R_OK | os.W_OK):
         return False
     try:
-        service = pwd.getpwnam(user)
+        service = pwd.getpwnam(SERVICE_USER)
     except KeyError:
         return True
     if os.geteuid() != 0:
@@ -290,7 +290,7 @@ def _may_open(node: Path, user: str = SERVICE_USER) -> bool:
     status = node.stat()
     if status.st_uid == service.pw_uid:
         bits = 0o600
-    elif status.st_gid in os.getgrouplist(user, service.pw_gid):
+    elif status.st_gid in os.getgrouplist(SERVICE_USER, service.pw_gid):
         bits = 0o060
     else:
         bits = 0o006

@@ -25,7 +25,7 @@ from posed.model.catalogue import CATALOGUE, find
 from posed.model.pair import load_pair
 from posed.paths import expanded
 
-_SERVICE_FILE: Final = Path("/etc/posed/posed.yaml")
+SERVICE_FILE: Final = Path("/etc/posed/posed.yaml")
 _STRIDE_OF_DEMO: Final = 16
 _KINDS: Final = get_args(CameraConfig.model_fields["kind"].annotation)
 
@@ -51,12 +51,12 @@ def setup(path: Path | None, given: Given) -> None:
     say(f"{path}: written")
     dialog.say_what_is_missing()
     run = f"posed run --config {shlex.quote(str(path))}"
-    say(f"next: {'systemctl restart posed' if path == _SERVICE_FILE else run}")
+    say(f"next: {'systemctl restart posed' if path == SERVICE_FILE else run}")
 
 
 def _default_path() -> Path:
-    writable = _SERVICE_FILE.exists() and os.access(_SERVICE_FILE, os.W_OK)
-    return _SERVICE_FILE if writable else Path("posed.yaml")
+    writable = SERVICE_FILE.exists() and os.access(SERVICE_FILE, os.W_OK)
+    return SERVICE_FILE if writable else Path("posed.yaml")
 
 
 class _Dialog:
