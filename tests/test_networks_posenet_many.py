@@ -79,7 +79,7 @@ def test_everybody_is_found_within_half_a_pixel(stride: int, count: int) -> None
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
-def test_a_keypoint_is_refined_to_its_place_when_the_edge_only_led_near(stride: int) -> None:
+def test_a_keypoint_is_refined_where_the_edge_only_led_near(stride: int) -> None:
     people = row_of(2)
     heads = heads_of(people, SIZE, stride)
     mid = OutputTensor(heads.mid_offsets.data + np.float32(9))
@@ -114,7 +114,7 @@ def test_samples_are_bilinear() -> None:
     assert pose.scores[NOSE] == pytest.approx(1 / (1 + np.exp(-nose)))
 
 
-def test_no_more_than_max_people_are_found_and_those_with_the_best_roots() -> None:
+def test_at_most_max_people_are_found_by_the_best_roots() -> None:
     people = row_of(5)
     heads = heads_of(people, SIZE, 16)
 
@@ -138,7 +138,7 @@ def test_the_best_comes_first() -> None:
 
 
 @pytest.mark.parametrize("offset", [-700.0, 700.0])
-def test_points_stay_within_the_grid_where_offsets_lead_out_of_it(offset: float) -> None:
+def test_points_stay_within_the_grid_though_offsets_lead_out(offset: float) -> None:
     heads = with_logits(heads_of([], SIZE, 16), lambda logits: logits.fill(0.0))
     short = OutputTensor(heads.short_offsets.data + np.float32(offset))
     poses = poses_of(replace(heads, short_offsets=short))
@@ -175,7 +175,7 @@ def test_each_direction_of_each_edge_reads_its_own_two_channels(edge: int, backw
     np.testing.assert_allclose(pose.points[target], points[target], atol=0.5)
 
 
-def test_the_way_from_the_left_eye_to_the_nose_reads_channels_32_and_48() -> None:
+def test_left_eye_to_nose_reads_channels_32_and_48() -> None:
     # Google's own decoder read two channels of other edges here until July 2021.
     heads = Heads(
         OutputTensor(np.full((10, 10, 17), logit_of(0.29), np.float32)),
@@ -195,12 +195,12 @@ SHARED = [index for index, name in enumerate(KEYPOINTS) if name.split("_")[-1] i
 """What two people may share without a way from one into the other: the ends of the tree."""
 
 
-def test_a_second_root_of_the_same_person_makes_no_second_pose() -> None:
+def test_a_persons_second_root_makes_no_second_pose() -> None:
     heads = heads_of(row_of(1), SIZE, 8)
     assert len(poses_of(heads, threshold=0.01)) == 1
 
 
-def test_a_root_within_the_radius_of_an_earlier_pose_is_skipped() -> None:
+def test_a_root_within_an_earlier_poses_radius_is_skipped() -> None:
     first = person((240, 300), 300)
     people = [first, first + np.array((0, 60))]
     heads = heads_of(people, SIZE, 8)
@@ -222,7 +222,7 @@ def test_a_pose_that_shares_keypoints_is_scored_without_them() -> None:
     assert poses[1].score == pytest.approx(np.delete(poses[1].scores, SHARED).sum() / KEYPOINT_COUNT)
 
 
-def test_a_pose_whose_own_keypoints_are_too_few_is_dropped_after_suppression() -> None:
+def test_a_pose_with_few_keypoints_of_its_own_is_dropped() -> None:
     better, other = person((240, 200), 300), person((240, 380), 300)
     other[SHARED] = better[SHARED]
     heads = heads_of([better, other], SIZE, 8)
@@ -240,7 +240,7 @@ def test_nobody_is_found_where_no_root_reaches_the_threshold() -> None:
     assert poses_of(heads, threshold=1 / (1 + np.exp(-best - 0.01))) == []
 
 
-def test_a_pose_below_the_threshold_is_dropped_though_its_root_is_strong() -> None:
+def test_a_weak_pose_is_dropped_though_its_root_is_strong() -> None:
     heads = with_only_root(heads_of([scattered(SIZE)], SIZE, 16), root=0, other_score=0.2)
     [pose] = poses_of(heads, threshold=0.19)
     assert pose.scores.max() > 0.9

@@ -32,7 +32,7 @@ CELLS = [(keypoint % 4, 1 + keypoint % 4) for keypoint in range(17)]
 LOGITS = [keypoint / 4 - 1 for keypoint in range(17)]
 
 
-def test_a_keypoint_is_the_best_cell_times_the_stride_plus_its_offset() -> None:
+def test_a_keypoint_is_at_its_best_cell_plus_its_offset() -> None:
     pose = decode_one(a_head_with(CELLS, LOGITS))
     moves = np.array([(keypoint / 4, -keypoint / 4) for keypoint in range(17)])
     np.testing.assert_allclose(pose.points, np.clip(np.array(CELLS) * 16 + moves, 0, (48, 64)))
@@ -75,7 +75,7 @@ def test_heatmaps_after_the_sigmoid_give_the_same_as_logits() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("sigmoid", [False, True])
-def test_what_is_no_number_ends_in_a_finite_pose_within_the_input(value: float, sigmoid: bool) -> None:
+def test_what_is_no_number_gives_a_pose_within_input(value: float, sigmoid: bool) -> None:
     hopeless = [OutputTensor(np.full((4, 5, channels), value, np.float32)) for channels in (17, 34, 64)]
     heads = Heads(hopeless[0], hopeless[1], hopeless[2], 16, sigmoid)
     pose = decode_one(heads)
