@@ -70,6 +70,16 @@ def test_no_module_imports_more_than_25_of_ours():
         assert len(modules) <= 25, path
 
 
+def test_no_test_has_a_name_of_over_ten_words():
+    names = {
+        node.name
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    }
+    assert not [name for name in names if len(name.removeprefix("test_").split("_")) > 10]
+
+
 def methods_of(node: ast.ClassDef) -> list[str]:
     return [inner.name for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)]
 
