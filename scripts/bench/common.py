@@ -7,7 +7,10 @@ import os
 import time
 from pathlib import Path
 
-from posed.model.tflite import read_model
+import numpy as np
+from numpy.typing import NDArray
+
+from posed.model.tflite import Model, read_model
 from scripts.standins.edgetpu import write_heads
 from scripts.standins.heads import heads_of, in_steps, person
 
@@ -23,13 +26,17 @@ def compiled(options: argparse.Namespace) -> Path:
 def five_people(options: argparse.Namespace, folder: Path) -> Path:
     """The heads of five people, as the compiled model gives them."""
     model = read_model(compiled(options))
-    width, height = model.size
-    people = [
-        person(((0.5 + 0.03 * (turn % 2)) * height, (turn + 0.65) / 5.3 * width), 0.55 * height)
-        for turn in range(5)
-    ]
-    heads = in_steps(heads_of(people, model.size, model.stride), model)
+    heads = in_steps(heads_of(row_of_people(model, 5), model.size, model.stride), model)
     return write_heads(folder / "heads", heads)
+
+
+def row_of_people(model: Model, count: int) -> list[NDArray[np.float64]]:
+    """Up to five people beside each other, each (17, 2) px of the model's input, y first."""
+    width, height = model.size
+    return [
+        person(((0.5 + 0.03 * (turn % 2)) * height, (turn + 0.65) / 5.3 * width), 0.55 * height)
+        for turn in range(count)
+    ]
 
 
 class Stolen:
