@@ -1,4 +1,4 @@
-"""Compiles the decoder where there is a C compiler; everything else is in pyproject.toml."""
+"""Compiles decoder and tracker where there is a C compiler; everything else is in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -14,36 +14,44 @@ try:
 except ImportError:  # without build isolation
     cythonize = None
 
-SOURCE = Path("posed/networks/posenet/many.py")
+SOURCES = [Path("posed/networks/posenet/many.py"), Path("posed/people/bodies.py")]
 
 
-def fingerprint() -> str:
+def fingerprint(source: Path, name: str) -> str:
     """A C file that says which source was compiled, so that a test can tell a stale one; its path."""
-    path = Path("build/fingerprint.c")
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()
-    text = f'const char posed_networks_posenet_many_source[] = "sha256:{digest}";\n'
+    path = Path(f"build/fingerprint_{source.stem}.c")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    text = f'const char {name.replace(".", "_")}_source[] = "sha256:{digest}";\n'
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return str(path)
 
 
-def extensions() -> list[Extension]:
-    """The decoder; where it cannot be compiled the build says so and goes on, and many.py runs as it is."""
-    if cythonize is None:
-        print("posed: Cython is missing, so the decoder stays uncompiled", file=sys.stderr)
-        return []
+def extension(source: Path) -> Extension:
+    """One file, as it is to be compiled."""
     # Contracted multiply-adds, gcc's choice on aarch64, would round unlike the uncompiled file. Python's own
     # flags ask for debugging symbols, six times the size.
     flags = ["-O3", "-ffp-contract=off", "-g0"]
-    many = Extension("posed.networks.posenet.many", [str(SOURCE), fingerprint()], extra_compile_args=flags)
-    try:
-        compiled = cythonize([many], build_dir="build", language_level=3)
-    except CompileError:  # without build isolation, too: Debian 12 has 0.29
-        print("posed: this Cython cannot compile the decoder (3.1 can): it stays uncompiled", file=sys.stderr)
+    name = ".".join(source.with_suffix("").parts)
+    return Extension(name, [str(source), fingerprint(source, name)], extra_compile_args=flags)
+
+
+def extensions() -> list[Extension]:
+    """What is compiled; where that is not possible the build says so and goes on, and they run as they are."""
+    if cythonize is None:
+        print("posed: Cython is missing, so decoder and tracker stay uncompiled", file=sys.stderr)
         return []
-    for extension in compiled:
-        extension.optional = True
+    try:
+        compiled = cythonize([extension(source) for source in SOURCES], build_dir="build", language_level=3)
+    except CompileError:  # without build isolation, too: Debian 12 has 0.29
+        print(
+            "posed: this Cython cannot compile decoder and tracker (3.1 can): they stay uncompiled",
+            file=sys.stderr,
+        )
+        return []
+    for one in compiled:
+        one.optional = True
     return list(compiled)
 
 

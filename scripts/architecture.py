@@ -20,7 +20,7 @@ POSED: Final = Path(__file__).resolve().parent.parent / "posed"
 VOCABULARY: Final = "the vocabulary"
 
 PACKAGES: Final = {
-    VOCABULARY: "errors, pose, frame, paths, log, files, timing: leaves that know nothing else",
+    VOCABULARY: "errors, pose, frame, paths, log, files, timing, uncompiled: leaves that know nothing else",
     "config": "sections, loading, overlay, problems in words",
     "synthetic": "drawn people with known keypoints",
     "camera": "opens a source and yields frames",

@@ -85,7 +85,7 @@ make_venv() {
     # The Pi camera's library comes from apt, and so does the numpy that it was built for.
     system=()
     if "$python" -c 'import picamera2' 2>/dev/null; then system=(--system-site-packages); fi
-    wanted="$("$python" -c 'import sys; print(sys.executable, sys.version)') ${system[*]} $(cat "$ROOT/pyproject.toml" "$ROOT/setup.py" "$ROOT/posed/networks/posenet/many.py" | cksum)"
+    wanted="$("$python" -c 'import sys; print(sys.executable, sys.version)') ${system[*]} $(cat "$ROOT/pyproject.toml" "$ROOT/setup.py" "$ROOT/posed/networks/posenet/many.py" "$ROOT/posed/people/bodies.py" | cksum)"
     stamp="$ROOT/.venv/.installed-$extra"
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x "$ROOT/.venv/bin/posed" ]; then return 0; fi
     say "setting up .venv for $extra (about a minute the first time)"

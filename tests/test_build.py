@@ -19,15 +19,15 @@ FAILING = "def cythonize(*_, **__): raise CompileError"
 TRANSLATING = """
 def cythonize(modules, **_):
     for module in modules:
-        module.sources = ["build/fingerprint.c"]
+        module.sources = module.sources[1:]
     return modules
 """
 
 
 def build(folder: Path, cython: str, *, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
-    """Build the extension in a folder, with this as `Cython.Build`, and only programs of this path."""
-    (folder / "posed/networks/posenet").mkdir(parents=True)
-    for file in ("setup.py", "posed/networks/posenet/many.py"):
+    """Build the extensions in a folder, with this as `Cython.Build`, and only programs of this path."""
+    for file in ("setup.py", "posed/networks/posenet/many.py", "posed/people/bodies.py"):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, folder / file)
     errors = "class CompileError(Exception): pass\n"
     for name, text in (
@@ -54,8 +54,8 @@ def build(folder: Path, cython: str, *, path: str = os.environ["PATH"]) -> subpr
 @pytest.mark.parametrize(
     ("cython", "said"),
     [
-        (HIDDEN, "posed: Cython is missing, so the decoder stays uncompiled"),
-        (FAILING, "posed: this Cython cannot compile the decoder (3.1 can): it stays uncompiled"),
+        (HIDDEN, "posed: Cython is missing, so decoder and tracker stay uncompiled"),
+        (FAILING, "posed: this Cython cannot compile decoder and tracker (3.1 can): they stay uncompiled"),
     ],
 )
 def test_a_build_without_a_cython_that_can_goes_on(tmp_path: Path, cython: str, said: str) -> None:
@@ -67,4 +67,5 @@ def test_a_build_without_a_cython_that_can_goes_on(tmp_path: Path, cython: str, 
 def test_a_build_without_a_compiler_goes_on(tmp_path: Path) -> None:
     done = build(tmp_path, TRANSLATING, path="/nowhere")
     assert done.returncode == 0, done.stderr
-    assert 'building extension "posed.networks.posenet.many" failed' in done.stdout + done.stderr
+    for name in ("posed.networks.posenet.many", "posed.people.bodies"):
+        assert f'building extension "{name}" failed' in done.stdout + done.stderr

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import shutil
-import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -24,42 +18,19 @@ from posed.networks.posenet import many as compiled
 from posed.networks.posenet.heads import Heads
 from posed.pose import Pose
 from scripts.standins.heads import heads_of, person, quantised
+from tests.compiled import is_of, load_source, need_compiled
 from tests.test_networks_posenet_many import any_heads, row_of
 
 SOURCE = Path(__file__).parent.parent / "posed/networks/posenet/many.py"
 WITHIN_PX = 1e-4
 
 
-def load_source(name: str) -> ModuleType:
-    """The file itself, whatever was compiled from it."""
-    spec = importlib.util.spec_from_file_location(name, SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plain = load_source("uncompiled_many")
-
-
-def can_compile(folder: Path) -> bool:
-    """Whether there is a C compiler that finds Python's headers."""
-    compiler = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0]) or shutil.which("cc")
-    if compiler is None:
-        return False
-    (folder / "try.c").write_text("#include <Python.h>\n")
-    command = [compiler, "-I", sysconfig.get_path("include"), "-c", "try.c", "-o", "try.o"]
-    return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+plain = load_source(SOURCE, "uncompiled_many")
 
 
 @pytest.fixture(autouse=True)
-def _is_compiled(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    if compiled.COMPILED:
-        return
-    if can_compile(tmp_path):
-        pytest.fail("there is a compiler, but the decoder is not compiled: pip install --editable .")
-    pytest.skip("no C compiler here, so nothing is compiled")
+def _is_compiled(tmp_path: Path) -> None:
+    need_compiled(compiled, tmp_path)
 
 
 def assert_same(heads: Heads, max_people: int = 50, threshold: float = 0.3, radius_px: float = 20.0) -> None:
@@ -79,15 +50,13 @@ def test_the_source_runs_uncompiled_and_says_so() -> None:
 
 
 def test_what_was_compiled_is_this_source() -> None:
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()
-    built = Path(compiled.__file__).read_bytes()
-    assert f"sha256:{digest}".encode() in built, f"{SOURCE.name} has changed: compile it again"
+    assert is_of(compiled, SOURCE), f"{SOURCE.name} has changed: compile it again"
 
 
 def test_the_source_runs_without_the_package_cython(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cython", None)
-    alone = load_source("many_without_cython")
-    assert alone.cython.__name__ == "posed.networks.posenet.uncompiled"
+    alone = load_source(SOURCE, "many_without_cython")
+    assert alone.cython.__name__ == "posed.uncompiled"
     heads = heads_of(row_of(2), (641, 481), 16)
     [one, other] = alone.decode_many(heads, 10, 0.3, 20.0)
     expected = plain.decode_many(heads, 10, 0.3, 20.0)

@@ -9,22 +9,14 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from posed.people.bodies import liken, view
 from posed.people.size import body_size
-from posed.pose import SIGMAS, Pose
+from posed.pose import Pose
 
 Floats = NDArray[np.float64]
 
-_AREA: Final = 0.2
-"""A person upright covers this share of their height squared: half of a box 0.4 times as wide as high."""
-
-_VARIANCES: Final = (2 * np.array(SIGMAS)) ** 2 * _AREA
-"""Each of the 17 keypoints may be off by this, in (px / size px)². Source: COCO's k = 2 sigma, s² = area."""
-
 _SAME: Final = 0.5
 """Two poses of one frame that are more alike are one person's."""
-
-_DOUBT: Final = 0.5
-"""Two poses with fewer keypoints in common than this are hardly alike."""
 
 
 class Crowd(Struct, frozen=True, eq=False, gc=False):
@@ -65,13 +57,17 @@ def similarity(crowd: Crowd, sizes_px: Floats, others: Crowd, slack: Floats) -> 
 
     Source: COCO's keypoint evaluation, cocodataset.org; weighting by scores is ours.
     """
-    offsets = (crowd.points[:, None] - others.points) / sizes_px[:, None, None, None]
-    y, x = offsets[..., 0], offsets[..., 1]
-    distances = y * y + x * x
-    variances = _VARIANCES + (slack**2)[:, None]
-    weights = np.sqrt(crowd.scores[:, None] * others.scores[None])
-    alike = np.exp(-distances / (2 * variances[:, None])) * weights
-    return np.asarray(alike.sum(axis=2) / (weights.sum(axis=2) + _DOUBT))
+    alike = np.empty((len(crowd.points), len(others.points)))
+    liken(
+        view(crowd.points),
+        view(crowd.scores),
+        view(sizes_px),
+        view(others.points),
+        view(others.scores),
+        view(slack),
+        view(alike),
+    )
+    return alike
 
 
 def is_same(pose: Pose, others: Sequence[Pose], threshold: float) -> bool:

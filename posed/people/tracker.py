@@ -13,12 +13,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from posed.config import PeopleConfig
+from posed.people.bodies import find_middles, find_ways, remember, room_for, view
 from posed.people.person import Person
 from posed.people.posture import LEFT_OF_PAIRS
 from posed.people.similarity import Crowd, is_same, similarity
-from posed.people.size import body_sizes, weighted_quantiles
+from posed.people.size import body_sizes
 from posed.people.smooth import FILTERS, Floats, Records, Smoother, filters
-from posed.pose import KEYPOINT_COUNT, SIGMAS, Pose
+from posed.pose import KEYPOINT_COUNT, Pose
 
 Border = Literal["left", "right", "top", "bottom"]
 
@@ -78,8 +79,6 @@ _LEVEL: Final = 0.15
 
 _SAME_PLACE: Final = 0.7
 """Who is found so near somebody who lies and is not seen is them, in statures, however they are turned."""
-
-_SPREADS: Final = np.array(SIGMAS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,11 +165,16 @@ def _see(
     sizes_px = _measure(tracks, believed_s, detected, elapsed_s)
     moved = way - tracks["gone"]
     smoother.update(tracks["filters"], points, scores, seen, time_s, tracks["size_px"], moved)
-    known, weights, hits = tracks["points"], tracks["scores"], tracks["hits"]
-    known += way[:, None]
-    np.copyto(known, points, where=seen[:, :, None])
-    weights *= _fading(elapsed_s)
-    np.copyto(weights, scores, where=seen)
+    known, hits = tracks["points"], tracks["hits"]
+    remember(
+        view(known),
+        view(tracks["scores"]),
+        view(points),
+        view(scores),
+        view(seen.view(np.uint8)),
+        view(way),
+        view(_fading(elapsed_s)),
+    )
     tracks["middle"] = _middles(known, seen)
     tracks["lies"] = [trunk <= _LEVEL * size for trunk, size in zip(trunks_px, sizes_px, strict=True)]
     tracks["frame"] = frame_size[1], frame_size[0]
@@ -216,8 +220,8 @@ def _elapsed_s(tracks: Records, time_s: float) -> list[float]:
 
 
 def _fading(elapsed_s: Sequence[float]) -> Floats:
-    """(N, 1): what keypoints that have not been seen for so long still count for."""
-    return np.array([math.exp(-seconds / _FORGET_S) for seconds in elapsed_s])[:, None]
+    """(N,): what keypoints that have not been seen for so long still count for."""
+    return np.array([math.exp(-seconds / _FORGET_S) for seconds in elapsed_s])
 
 
 def _ways(tracks: Records, time_s: float) -> Floats:
@@ -235,11 +239,11 @@ def _ways(tracks: Records, time_s: float) -> Floats:
 
 def _ways_to(tracks: Records, points: Floats, scores: Floats, time_s: float) -> Floats:
     """(N, 2) px from where they were last seen to poses; what most keypoints say, as some may be wrong."""
-    ways = (points - tracks["points"]).swapaxes(1, 2).reshape(-1, KEYPOINT_COUNT)
-    weights = np.sqrt(tracks["scores"] * scores) / _SPREADS
-    chosen = weighted_quantiles(ways, weights.repeat(2, axis=0), 0.5).reshape(-1, 2)
-    lost = ~weights.any(axis=1)
-    return np.where(lost[:, None], _ways(tracks, time_s), chosen) if lost.any() else chosen
+    ways = np.empty((len(points), 2))
+    before, counts = view(tracks["points"]), view(tracks["scores"])
+    find_ways(before, counts, view(points), view(scores), view(ways), room_for(KEYPOINT_COUNT))
+    lost = ways == math.inf
+    return np.where(lost, _ways(tracks, time_s), ways) if lost.any() else ways
 
 
 def _quicken(tracks: Records, way: Floats, elapsed_s: Sequence[float]) -> None:
@@ -322,11 +326,9 @@ def _shrinking_s(thighs_px: float, shins_px: float) -> float:
 
 def _middles(points: Floats, seen: NDArray[np.bool_]) -> Floats:
     """(N, 2) px: the medians of the keypoints that are seen, the means of all where none is."""
-    ranked = np.where(seen[:, None], points.swapaxes(1, 2), np.inf)
-    ranked.sort(axis=2)
-    rows, counts = np.arange(len(points)), seen.sum(axis=1)
-    medians: Floats = (ranked[rows, :, (counts - 1) // 2] + ranked[rows, :, counts // 2]) / 2
-    return medians if counts.all() else np.where(counts[:, None] > 0, medians, points.mean(axis=1))
+    middles = np.empty((len(points), 2))
+    find_middles(view(points), view(seen.view(np.uint8)), view(middles), room_for(KEYPOINT_COUNT))
+    return middles
 
 
 class Tracker:
@@ -540,7 +542,7 @@ def _assign(tracks: Records, ways: Floats, detected: _Detected, time_s: float) -
         time_s: of the frame.
     """
     hidden_s, sizes_px = _elapsed_s(tracks, time_s), detected.sizes_px
-    expected = Crowd(tracks["points"] + ways[:, None], tracks["scores"] * _fading(hidden_s))
+    expected = Crowd(tracks["points"] + ways[:, None], tracks["scores"] * _fading(hidden_s)[:, None])
     slack = np.array([min(_SUDDEN_PER_S * seconds, _SLACK + _SLACK_PER_S * seconds) for seconds in hidden_s])
     alike = similarity(expected, tracks["size_px"], detected.crowd, slack)
     if sizes_px.max() > _OUTGROWN * tracks["size_px"].min():

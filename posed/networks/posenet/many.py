@@ -27,7 +27,7 @@ from posed.pose import EDGES, KEYPOINT_COUNT, Pose
 try:
     import cython
 except ImportError:
-    from posed.networks.posenet import uncompiled as cython
+    from posed import uncompiled as cython
 
 if cython.compiled:
     from cython.cimports.libc.math import exp, log

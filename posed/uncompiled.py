@@ -1,4 +1,4 @@
-"""What `many` needs of the package `cython` where that is not installed: names that do nothing.
+"""What files that are compiled need of the package `cython` where that is missing: names that do nothing.
 
 The compiler replaces them all. Cython's own stand-in is part of the whole compiler, which a device that runs
 posed has no other use for.
