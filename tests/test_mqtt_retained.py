@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posed.messages.structs import ZoneMessage
-from posed.mqtt.retained import INTERVAL_S, RetainedPublisher
+from posed.mqtt.retained import INTERVAL_S, LOOK_S, RetainedPublisher
 from tests.broker_fake import FakeBroker, Published
 
 TOPIC = "posed/hall/zones/bed"
@@ -60,6 +60,28 @@ def test_a_change_waits_for_the_spacing(publisher):
     publisher.now_s += 0.1
     publisher.publish(3, 1)
     assert publisher.published == [1, 3]
+
+
+def test_a_message_that_has_a_spacing_is_not_made_for_every_frame(publisher):
+    made = []
+
+    def make() -> ZoneMessage:
+        made.append(publisher.now_s)
+        return ZoneMessage(device="hall", time="", zone="bed", occupied=None, people=1)
+
+    for _ in range(400):
+        publisher.retained.publish(TOPIC, make, 1)
+        publisher.now_s += 0.01
+    assert 40 <= len(made) <= 1 + 3 / LOOK_S
+
+
+def test_a_broker_that_lost_its_memory_gets_it_again_before_the_next_look(publisher):
+    publisher.publish(1, 1)
+    publisher.now_s += 2
+    publisher.publish(1, 1)
+    publisher.retained.again()
+    publisher.publish(1, 1)
+    assert publisher.published == [1, 1]
 
 
 def test_what_was_not_taken_is_published_once_it_can_be(publisher):

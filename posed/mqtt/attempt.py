@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from paho.mqtt.client import MQTTMessage
-from paho.mqtt.enums import LogLevel
 from paho.mqtt.reasoncodes import ReasonCode
 
 from posed.config import TlsConfig
@@ -90,6 +91,8 @@ class Notes:
         self.unsubscribed: str | None = None
         self.limits = BrokerLimits()
         self.connack: ReasonCode | None = None
+        # Not paho's `on_log`, for which it writes out every message that is published.
+        self.log = _ErrorLog(self._on_error)
 
     @property
     def answered(self) -> bool:
@@ -144,10 +147,22 @@ class Notes:
         with suppress(UnicodeDecodeError):
             self.messages.append(Received(message.topic, bytes(message.payload), message.retain))
 
-    def on_log(self, _client: Any, _data: Any, level: int, text: str) -> None:
+    def _on_error(self, text: str) -> None:
         """Take note of a socket's error, whose text paho only logs."""
-        if level == LogLevel.MQTT_LOG_ERR and not self.ended:
+        if not self.ended:
             self.error = _plain(text.rpartition("on socket: ")[2])
+
+
+class _ErrorLog(logging.Logger):
+    """Hands on the text of every error, and writes out nothing else."""
+
+    def __init__(self, hand_on: Callable[[str], None]) -> None:
+        super().__init__("paho", logging.ERROR)
+        self._hand_on = hand_on
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Hand it on."""
+        self._hand_on(record.getMessage())
 
 
 def tls_context(config: TlsConfig) -> ssl.SSLContext:

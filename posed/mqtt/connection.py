@@ -214,7 +214,7 @@ class Connector:
         client.on_publish = notes.on_publish
         client.on_subscribe = notes.on_subscribe
         client.on_message = notes.on_message
-        client.on_log = notes.on_log
+        client.enable_logger(notes.log)
         return Connection(client, notes, self._config, self._timing, self.limits)
 
     def _new_client(self, version: Version) -> Client:

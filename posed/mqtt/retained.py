@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable
 from typing import Final, Protocol
@@ -11,6 +12,10 @@ from posed.mqtt.broker import Broker, PublishResult
 
 INTERVAL_S: Final = 30.0
 """Each message is published at least this often, s."""
+
+LOOK_S: Final = 0.05
+"""Whether a message that has a spacing says something new is looked at this often at most, s: making it takes
+as long as a part of a frame, of which several cameras give many."""
 
 
 class RetainedMessage(Protocol):
@@ -33,6 +38,7 @@ class RetainedPublisher:
         self._broker = broker
         self._clock = clock
         self._published: dict[str, tuple[Hashable, float]] = {}
+        self._looked_at: dict[str, float] = {}
 
     def publish(self, topic: str, make: Callable[[], RetainedMessage], spacing_s: float = 0) -> bool:
         """Publish a message if it says something new, or is due again.
@@ -47,8 +53,10 @@ class RetainedPublisher:
         """
         essence, published_at = self._published.get(topic, (None, None))
         now = self._clock()
-        if published_at is not None and now - published_at < spacing_s:
-            return True
+        if published_at is not None and spacing_s > 0:
+            if now - published_at < spacing_s or now - self._looked_at.get(topic, -math.inf) < LOOK_S:
+                return True
+            self._looked_at[topic] = now
         message = make()
         if published_at is not None and now - published_at < INTERVAL_S and essence == message.essence:
             return True
