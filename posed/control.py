@@ -14,7 +14,6 @@ from msgspec import Struct
 from posed.config import LiveConfig, changed, keep, overriding
 from posed.drawing.privacy import picture
 from posed.errors import ConfigError, RequestError
-from posed.files import replace_file
 from posed.messages.structs import (
     VERBS,
     ClearFallRequest,
@@ -44,7 +43,7 @@ from posed.mqtt.raw_poses import RawPosePublisher
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.requests import Requests, Verb
 from posed.mqtt.spool import Spool
-from posed.paths import overlay_file, paused_file
+from posed.paths import overlay_file, paused_file, replace_file
 from posed.pipeline.feed import Feed
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.scene import Scene

@@ -16,7 +16,7 @@ from posed.config.tree import merge, nest, value_at
 from posed.config.wording import reason
 from posed.config.yaml_file import MOST_BYTES
 from posed.errors import ConfigError
-from posed.files import replace_file
+from posed.paths import replace_file
 
 log = logging.getLogger(__name__)
 

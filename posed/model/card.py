@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from posed.errors import one_line
-from posed.files import read_file
+from posed.paths import read_file
 
 CARD: Final = "card.json"
 """The file of this name maps `all`, and the name of each model file it is about, to facts by name."""

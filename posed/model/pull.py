@@ -19,8 +19,8 @@ from urllib.request import BaseHandler, Request, build_opener
 
 from posed import __version__
 from posed.errors import DownloadError, one_line
-from posed.files import replace_file
 from posed.model.catalogue import ModelFile
+from posed.paths import replace_file
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.errors import ModelError, one_line
-from posed.files import read_file
 from posed.model.architecture import HEADS, Architecture
+from posed.paths import read_file
 
 _MANIFEST: Final = "model-stride*.json"
 _TYPES: Final = {"float32": "<f4", "int32": "<i4", "uint8": "u1", "uint16": "<u2"}

@@ -18,7 +18,7 @@ from typing import Final
 from flatbuffers import flexbuffers
 
 from posed.errors import ModelError
-from posed.files import read_file
+from posed.paths import read_file
 
 STRIDES: Final = (8, 16, 32)
 """PoseNet is trained for these output strides, px."""

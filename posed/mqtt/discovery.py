@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
-from posed.files import replace_file
 from posed.mqtt.broker import Broker, DeliveryResult, PublishResult
 from posed.mqtt.homeassistant import MIGRATE, Announcement, key_of
+from posed.paths import replace_file
 from posed.timing import NotBefore
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Final
 
-from posed.files import replace_file
+from posed.paths import replace_file
 from posed.people.pitch import Pitch, PitchState
 
 log = logging.getLogger(__name__)
