@@ -62,7 +62,7 @@ def test_a_change_waits_for_the_spacing(publisher):
     assert publisher.published == [1, 3]
 
 
-def test_a_message_that_has_a_spacing_is_not_made_for_every_frame(publisher):
+def test_a_message_with_a_spacing_is_not_made_every_frame(publisher):
     made = []
 
     def make() -> ZoneMessage:
@@ -75,7 +75,7 @@ def test_a_message_that_has_a_spacing_is_not_made_for_every_frame(publisher):
     assert 40 <= len(made) <= 1 + 3 / LOOK_S
 
 
-def test_a_broker_that_lost_its_memory_gets_it_again_before_the_next_look(publisher):
+def test_a_broker_without_memory_gets_it_again_at_once(publisher):
     publisher.publish(1, 1)
     publisher.now_s += 2
     publisher.publish(1, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posed.config import PeopleConfig
 from posed.people import bodies as compiled
+from posed.people.tracker import Tracker
+from posed.pose import Pose
 from tests.compiled import is_of, load_source, need_compiled
 
 SOURCE = Path(__file__).parent.parent / "posed/people/bodies.py"
@@ -121,3 +126,33 @@ def test_both_give_the_same(work: Callable[[Any, Crowd], Results], count: int, s
     crowd = Crowd(count, seed)
     for got, expected in zip(work(compiled, crowd), work(plain, crowd), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-9)
+
+
+def followed() -> list[list[float]]:
+    """Where a tracker has the keypoints of two people in each of ten frames."""
+    tracker, random = Tracker(PeopleConfig(), 0.2), np.random.default_rng(3)
+    bodies = random.uniform(0, 200, (2, 17, 2)) + np.array([[[100, 100]], [[100, 400]]])
+    places = []
+    for number in range(10):
+        poses = [Pose(body + random.normal(0, 1, (17, 2)), np.full(17, 0.9), 0.9) for body in bodies]
+        people = tracker.update(poses, number / 10, (640, 480))
+        places.append(np.concatenate([person.pose.points.ravel() for person in people] or [[]]).tolist())
+    return places
+
+
+WITHOUT = """
+import json, sys
+from pathlib import Path
+from tests.compiled import load_source
+sys.modules["posed.people.bodies"] = load_source(Path(sys.argv[1]), "posed.people.bodies")
+from tests.test_people_compiled import followed
+print(json.dumps(followed()))
+"""
+
+
+def test_people_are_followed_uncompiled_as_compiled() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT, SOURCE], stdout=subprocess.PIPE, check=True)
+    alone, places = json.loads(done.stdout), followed()
+    assert len(places[-1]) == 2 * 17 * 2
+    for got, expected in zip(alone, places, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-9)

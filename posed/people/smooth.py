@@ -23,7 +23,8 @@ FILTERS: Final = np.dtype(
         ("raw", np.float64, (KEYPOINT_COUNT, 2)),
         ("velocity", np.float64, (KEYPOINT_COUNT, 2)),
         ("seen_at", np.float64, KEYPOINT_COUNT),
-    ]
+    ],
+    align=True,  # some ARM processors read no double from elsewhere, and a memoryview neither
 )
 """The filters of one person's keypoints. What they give: `points`, px, which say nothing of keypoints that
 are not visible; `scores` from when the keypoint was last seen, 0 when it is not visible; `visible`. What they

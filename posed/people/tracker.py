@@ -115,7 +115,8 @@ _TRACKS: Final = np.dtype(
         ("gone", np.float64, 2),
         ("frame", np.float64, 2),
         ("filters", FILTERS),
-    ]
+    ],
+    align=True,  # see `posed.people.smooth.FILTERS`
 )
 """Somebody, perhaps, and all that is known of them: `id`, 0 until they are a person; in how many frames they
 were seen, and not seen since; when they were last seen, s. As of then: keypoints, px, and what they count
