@@ -12,8 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-pytest.importorskip("setuptools", reason="needs setuptools, which Python 3.12 and later come without")
-
 HIDDEN = "raise ImportError"
 FAILING = "def cythonize(*_, **__): raise CompileError"
 TRANSLATING = """
