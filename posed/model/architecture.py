@@ -28,7 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.errors import ModelError
-from posed.model.tflite import DISPLACEMENT_CHANNELS, HEATMAP_CHANNELS, SHORT_OFFSET_CHANNELS, STRIDES
+
+STRIDES: Final = (8, 16, 32)
+"""PoseNet is trained for these output strides, px."""
+
+HEATMAP_CHANNELS: Final = 17
+SHORT_OFFSET_CHANNELS: Final = 34
+DISPLACEMENT_CHANNELS: Final = 32
+MID_OFFSET_CHANNELS: Final = 2 * DISPLACEMENT_CHANNELS
 
 Weights = Mapping[str, NDArray[np.float32]]
 """The weights of a network have `NAME/weights` and `NAME/bias` for every layer."""

@@ -18,15 +18,14 @@ from typing import Final
 from flatbuffers import flexbuffers
 
 from posed.errors import ModelError
+from posed.model.architecture import (
+    DISPLACEMENT_CHANNELS,
+    HEATMAP_CHANNELS,
+    MID_OFFSET_CHANNELS,
+    SHORT_OFFSET_CHANNELS,
+    STRIDES,
+)
 from posed.paths import read_file
-
-STRIDES: Final = (8, 16, 32)
-"""PoseNet is trained for these output strides, px."""
-
-HEATMAP_CHANNELS: Final = 17
-SHORT_OFFSET_CHANNELS: Final = 34
-MID_OFFSET_CHANNELS: Final = 64
-DISPLACEMENT_CHANNELS: Final = 32
 
 DECODER_OP: Final = "PosenetDecoderOp"
 EDGETPU_OP: Final = "edgetpu-custom-op"
