@@ -61,11 +61,13 @@ class Export:
 
     Args:
         network: the network that was asked for.
+        stride: the output stride that was asked for, px of the input.
         model: the file, read back.
         operators: the model's operators, and what the Edge TPU does with each.
     """
 
     network: Architecture
+    stride: int
     model: Model
     operators: tuple[Operator, ...]
 
@@ -73,7 +75,7 @@ class Export:
         """What there is to say about the model, line by line."""
         (width, height), path = self.model.size, self.model.path
         yield (
-            f"{path}: {self.network.name}, {height}×{width} at stride {self.model.stride}, "
+            f"{path}: {self.network.name}, {height}×{width} at stride {self.stride}, "
             f"{self.model.input.dtype}, {len(self.model.content) / 1e6:.2f} MB"
         )
         yield from compiler_lines(self.operators, path)
@@ -194,7 +196,7 @@ def export(  # noqa: PLR0913 each is a decision of the caller's
     content = bytearray(_converted(weights, network.layers(stride), size, pictures))
     _finish(content, size, stride)
     _write(out, bytes(content))
-    return Export(network, read_model(out), operators_of(bytes(content)))
+    return Export(network, stride, read_model(out), operators_of(bytes(content)))
 
 
 def _check_out(out: Path) -> None:
