@@ -265,7 +265,7 @@ def model_info(
     """Show what a model holds."""
     _end_with_reader()
     from posed.commands import report
-    from posed.model.pair import load_pair
+    from posed.networks.pair import load_pair
 
     report.show_model(load_pair(model))
 

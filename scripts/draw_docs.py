@@ -24,7 +24,7 @@ from posed.drawing.privacy import jpeg
 from posed.drawing.skeletons import draw_poses
 from posed.engine import open_engine
 from posed.frame import Image, Letterbox
-from posed.model.pair import load_pair
+from posed.networks.pair import load_pair
 from posed.networks.posenet import PoseNet, decode_frame
 from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.logits import logits_of

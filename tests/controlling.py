@@ -17,12 +17,12 @@ from posed.control import Control, Controlled
 from posed.log import set_level
 from posed.messages.structs import Response, Sender, encode
 from posed.messages.topics import Topics
-from posed.model.pair import load_pair
 from posed.mqtt.client import MqttClient
 from posed.mqtt.raw_poses import RawPosePublisher
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.scene_journal import SceneJournal
 from posed.mqtt.spool import Spool
+from posed.networks.pair import load_pair
 from posed.paths import spool_file
 from posed.people.events import TrackedPerson
 from posed.people.person import Person

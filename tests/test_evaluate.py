@@ -12,8 +12,8 @@ from posed import engine
 from posed.camera.video import VideoFile
 from posed.config import CameraConfig, Config, EngineConfig
 from posed.errors import CameraEnded
-from posed.model.pair import load_pair
 from posed.networks import network_of
+from posed.networks.pair import load_pair
 from posed.pipeline.feed import CameraSetup
 from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.occurrence import Occurrence

@@ -10,7 +10,7 @@ import pytest
 
 from posed.commands.report import pull_with_progress
 from posed.errors import ModelError
-from posed.model import catalogue, pair
+from posed.model import catalogue
 from posed.model.catalogue import (
     BUNDLED_FOLDER,
     CATALOGUE,
@@ -23,7 +23,8 @@ from posed.model.catalogue import (
     models_folder,
     unknown,
 )
-from posed.model.pair import load_pair
+from posed.networks import pair
+from posed.networks.pair import load_pair
 
 FILES = [file for known in (*CATALOGUE, *WEIGHTS) for file in known.files]
 PUBLISHED = [file for file in FILES if file.url]

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from posed.config import DecodeConfig, EngineConfig, PeopleConfig, ZoneConfig
 from posed.engine import open_engine
 from posed.frame import Letterbox, Region, RotatedCrop, RotatedLetterbox
-from posed.model.pair import load_pair
 from posed.networks import network_of
+from posed.networks.pair import load_pair
 from posed.people.down import Down, Place
 from posed.people.person import Person
 from posed.people.rotated_crops import (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from posed.config import Config, LiveConfig, changed
-from posed.model.pair import load_pair
+from posed.networks.pair import load_pair
 from posed.pipeline.device import OK, DeviceStatus
 from posed.pipeline.opening import CAMERA, pipeline_of
 from posed.pipeline.pipeline import Pipeline

@@ -18,9 +18,9 @@ from posed.errors import ImageError
 from posed.frame import Frame, Image
 from posed.messages.reports import poses_message
 from posed.messages.structs import Poses, Sender, people_messages
-from posed.model.pair import load_pair
 from posed.model.tflite import Model
 from posed.networks import network_of
+from posed.networks.pair import load_pair
 from posed.pipeline.detection import infer, poses_of
 from posed.pose import Pose
 

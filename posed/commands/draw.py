@@ -16,8 +16,8 @@ from posed.config import CameraConfig, Config
 from posed.drawing.skeletons import draw_people
 from posed.errors import CameraEnded, ImageError
 from posed.frame import Image, Letterbox
-from posed.model.pair import load_pair
 from posed.networks import Network, network_of
+from posed.networks.pair import load_pair
 from posed.pipeline.feed import CameraSetup
 from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.pipeline import Pipeline

@@ -43,9 +43,9 @@ from posed.model.catalogue import (
     models_folder,
     unknown,
 )
-from posed.model.pair import Pair
 from posed.model.pull import is_whole, pull
 from posed.model.tflite import Model, Tensor
+from posed.networks.pair import Pair
 from posed.pose import KEYPOINTS
 
 if TYPE_CHECKING:

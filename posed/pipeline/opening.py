@@ -9,7 +9,7 @@ from posed import camera, engine
 from posed.camera.base import Camera
 from posed.config import Config
 from posed.engine.base import Engine
-from posed.model.pair import Pair
+from posed.networks.pair import Pair
 from posed.pipeline.feed import CameraSetup
 from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.pipeline import Pipeline

@@ -12,7 +12,7 @@ from posed.camera import check_source
 from posed.config import CameraConfig, ModelConfig
 from posed.errors import DownloadError, ModelError
 from posed.model.catalogue import is_published
-from posed.model.pair import Pair, load_pair, pull_entry
+from posed.networks.pair import Pair, load_pair, pull_entry
 from posed.service.notify import Notifier
 from posed.timing import Backoff
 

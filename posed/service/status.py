@@ -27,10 +27,10 @@ from posed.messages.structs import (
     State,
 )
 from posed.model.card import DRAWN, PEOPLE, card_of
-from posed.model.pair import Pair
 from posed.mqtt.client import MqttClient
 from posed.mqtt.spool import Spool
 from posed.networks import network_of
+from posed.networks.pair import Pair
 from posed.pipeline.device import DeviceStatus
 from posed.pipeline.feed import Feed
 from posed.pipeline.pipeline import Pipeline

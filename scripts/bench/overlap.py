@@ -35,7 +35,7 @@ from posed.errors import PosedError
 from posed.frame import Image
 from posed.log import start_log
 from posed.model.outputs import Outputs
-from posed.model.pair import load_pair
+from posed.networks.pair import load_pair
 from scripts.bench.common import NO_CROPS, Stolen, compiled, five_people
 from scripts.bench.options import seconds
 from scripts.paths import CORAL_353X481

@@ -45,12 +45,12 @@ from posed.log import start_log
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
 from posed.model.outputs import Outputs, OutputTensor
-from posed.model.pair import load_pair
 from posed.model.tflite import Model
 from posed.mqtt.broker import PublishResult
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.scene_journal import SceneJournal
 from posed.networks import network_of
+from posed.networks.pair import load_pair
 from posed.pipeline.feed import CameraSetup
 from posed.pipeline.inferred import Inferred
 from posed.pipeline.journal import MemoryJournal

@@ -24,8 +24,8 @@ from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.engine.tflite import find_runtime
-from posed.model.pair import load_pair
 from posed.model.tflite import Model
+from posed.networks.pair import load_pair
 from posed.networks.posenet import PoseNet
 from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.logits import logits_of

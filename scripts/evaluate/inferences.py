@@ -24,8 +24,8 @@ from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
-from posed.model.pair import Pair, load_pair
 from posed.networks import network_of
+from posed.networks.pair import Pair, load_pair
 from posed.pose import Pose
 from scripts.evaluate.clips import Clip, Frames
 

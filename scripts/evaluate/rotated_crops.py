@@ -27,9 +27,9 @@ from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import PADDING, Image, Letterbox, Region, RotatedCrop, RotatedLetterbox
-from posed.model.pair import load_pair
 from posed.model.tflite import Model
 from posed.networks import network_of
+from posed.networks.pair import load_pair
 from posed.people.rotated_crops import FRAME_TURNS, SEARCH_TURNS, merge_detections
 from posed.people.similarity import Crowd, similarity
 from posed.people.size import body_size

@@ -65,7 +65,7 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
     memory.note("TFLite runtime")
     from posed.engine import open_engine
     from posed.engine.temperature import processor_c
-    from posed.model.pair import load_pair
+    from posed.networks.pair import load_pair
 
     pair = load_pair(config.model.name, pull_missing=config.model.pull)
     with (

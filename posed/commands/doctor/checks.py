@@ -26,7 +26,7 @@ from posed.engine.tflite import find_runtime
 from posed.errors import CameraError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import is_published
-from posed.model.pair import Pair, load_pair
+from posed.networks.pair import Pair, load_pair
 from posed.paths import cache_folder
 from posed.people.pitch import Pitch
 from posed.service.notify import STATUS_INTERVAL_S

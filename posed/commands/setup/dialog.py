@@ -22,7 +22,7 @@ from posed.commands.setup.write import Secret, write
 from posed.config import CameraConfig, WebConfig, default_device, load
 from posed.errors import CameraError, ConfigError, LoginRefused, ModelError
 from posed.model.catalogue import CATALOGUE, find
-from posed.model.pair import load_pair
+from posed.networks.pair import load_pair
 from posed.paths import expanded
 
 SERVICE_FILE: Final = Path("/etc/posed/posed.yaml")
