@@ -28,7 +28,6 @@ from posed.mqtt.raw_poses import RawPosePublisher
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.scene_journal import SceneJournal, delete_old_falls
 from posed.mqtt.spool import Spool
-from posed.networks import network_of
 from posed.paths import announced_file, pitch_file, spool_file, state_folder
 from posed.pipeline.inferred import Inferred
 from posed.pipeline.opening import CAMERA, pipeline_of
@@ -98,7 +97,7 @@ class Daemon:
         self.live = LiveConfig(config)
         self.life = Life(environment, self.live, read_config)
         pair = wait_for_model(config.model, self.life.systemd, camera=None if open_camera else config.camera)
-        self._network = network_of(pair.model)
+        self._network = pair.network
         topics, sender = Topics.of(config), Sender.start(config.device)
         self._inbox = self._open_inbox(config, topics, sender)
         self.mqtt = self._open_mqtt(config, topics)

@@ -36,6 +36,7 @@ from posed.model.architecture import check_size
 from posed.model.card import CARD, DRAWN, PEOPLE
 from posed.model.export import export, parsed_size
 from posed.model.tflite import Model, read_model
+from posed.networks import network_of
 from posed.networks.posenet.heads import Heads, heads_of
 from posed.pose import Pose
 from scripts.paths import CACHE
@@ -373,9 +374,9 @@ def photographs_text(path: Path, pictures: Sequence[Path], reference: Path) -> s
 
 def poses_in(path: Path, pictures: Sequence[Path]) -> list[list[Pose]]:
     """What a model finds in each picture, on the CPU."""
-    model = read_model(path)
-    with open_engine(EngineConfig(kind="cpu"), model, None) as engine:
-        found = list(detect(pictures, engine, model, DecodeConfig()))
+    network = network_of(read_model(path))
+    with open_engine(EngineConfig(kind="cpu"), network.model, None) as engine:
+        found = list(detect(pictures, engine, network, DecodeConfig()))
     for one in found:
         if isinstance(one, PosedError):
             raise one

@@ -25,7 +25,7 @@ from posed.commands.bench.camera import PEOPLE, SIZE, DrawnCamera
 from posed.commands.bench.measure import percentiles_ms
 from posed.commands.bench.show import BAR_CELLS, bar
 from posed.config import DecodeConfig
-from posed.networks.posenet import PoseNet
+from posed.networks.pair import load_pair
 from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.make_tflite import UPRIGHT, make_tflite
@@ -131,7 +131,8 @@ def test_people_read_a_table_with_a_bar_per_stage(tmp_path, model):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[1] == "red.tflite: 49×65 px, stride 16, uint8"
-    assert lines[3] == f"decoder {PoseNet(16).describe(DecodeConfig())}"
+    described = load_pair("drawings-257x353-16").network.describe(DecodeConfig())
+    assert lines[3] == f"decoder {described}"
     rows = {line.split()[0]: line for line in lines if line.strip()}
     for stage in STAGES:
         assert len(rows[stage].split()) >= 6

@@ -22,7 +22,7 @@ from posed.frame import Frame, Letterbox
 from posed.messages.structs import Info
 from posed.mqtt.client import MqttClient
 from posed.mqtt.store import Fall, Moment, Store, StoredEvent
-from posed.networks.posenet import PoseNet
+from posed.networks.pair import load_pair
 from posed.paths import spool_file
 from posed.pipeline.inferred import Inferred
 from posed.pipeline.opening import CAMERA
@@ -63,7 +63,8 @@ def test_pictures_become_poses_on_the_broker(tmp_path, broker, settings):
 def test_the_log_says_which_decoder_runs(tmp_path, broker, settings):
     with Daemon(tmp_path, at(broker, settings)) as daemon:
         eventually(lambda: "decoder: " in daemon.log(), 20)
-        assert f"decoder: {PoseNet(16).describe(DecodeConfig())}\n" in daemon.log()
+        described = load_pair("drawings-257x353-16").network.describe(DecodeConfig())
+        assert f"decoder: {described}\n" in daemon.log()
 
 
 def test_state_says_what_runs(tmp_path, broker, settings):

@@ -12,7 +12,6 @@ from posed import engine
 from posed.camera.video import VideoFile
 from posed.config import CameraConfig, Config, EngineConfig
 from posed.errors import CameraEnded
-from posed.networks import network_of
 from posed.networks.pair import load_pair
 from posed.pipeline.feed import CameraSetup
 from posed.pipeline.journal import MemoryJournal
@@ -291,7 +290,7 @@ def reported_by_posed(
             frame = inferred.frame
             first_s = frame.time_s if first_s is None else first_s
             now_s = frame.time_s - first_s
-            scene.update(scene.decode(inferred, network_of(pair.model)), frame, dark=inferred.dark)
+            scene.update(scene.decode(inferred, pair.network), frame, dark=inferred.dark)
             if (crop := scene.next_crop()) is not None:
                 pipeline.feeds["clip"].request_crop(crop, frame)
     finally:

@@ -90,7 +90,7 @@ def test_a_bundled_file_is_the_one_in_the_catalogue(file) -> None:
 @pytest.mark.parametrize("entry", [e for e in CATALOGUE if e.source == "posed"], ids=lambda entry: entry.name)
 def test_a_bundled_model_is_what_the_catalogue_says(entry: Entry) -> None:
     pair = load_pair(entry.name)
-    assert (pair.model.size, pair.model.stride, pair.entry) == (entry.size, entry.stride, entry)
+    assert (pair.model.size, pair.network.stride, pair.entry) == (entry.size, entry.stride, entry)
 
 
 def test_what_comes_with_posed_is_small() -> None:

@@ -12,6 +12,7 @@ from posed.frame import Letterbox
 from posed.model.outputs import Outputs
 from posed.model.tflite import parse_model
 from posed.networks import network_of
+from posed.networks.pair import load_pair
 from posed.networks.posenet import PoseNet
 from scripts.standins.heads import heads_of, person
 from tests.make_tflite import make_tflite
@@ -34,12 +35,14 @@ def outputs_of(*, displacements: bool) -> Outputs:
 @pytest.mark.parametrize("sigmoid", [False, True])
 def test_a_file_with_posenets_heads_is_a_posenet(stride: int, sigmoid: bool) -> None:
     content = make_tflite(stride=stride, sigmoid=sigmoid)
-    assert network_of(parse_model(content, Path("pose.tflite"))) == PoseNet(stride, sigmoid)
+    model = parse_model(content, Path("pose.tflite"))
+    assert network_of(model) == PoseNet(model, stride, sigmoid)
 
 
 @pytest.mark.parametrize("displacements", [False, True])
 def test_poses_are_in_pixels_of_the_source_frame(displacements: bool) -> None:
     view = Letterbox((1282, 962), SIZE)
-    [pose] = PoseNet(16).poses(outputs_of(displacements=displacements), view, SETTINGS)
+    network = load_pair("drawings-257x353-16").network
+    [pose] = network.poses(outputs_of(displacements=displacements), view, SETTINGS)
     expected = view.to_source(person((240, 320), 300))
     np.testing.assert_allclose(pose.points, expected, atol=1)

@@ -22,6 +22,7 @@ from posed.engine import open_engine
 from posed.frame import Image, Letterbox
 from posed.model.outputs import OutputTensor
 from posed.model.tflite import read_model
+from posed.networks.pair import load_pair
 from posed.networks.posenet import PoseNet, decode, decode_many
 from posed.networks.posenet.heads import Heads
 from posed.networks.posenet.logits import logit_of
@@ -425,7 +426,7 @@ def test_the_decoder_is_described(
     monkeypatch: pytest.MonkeyPatch, people: Literal["one", "many"], is_compiled: bool, said: str
 ) -> None:
     monkeypatch.setattr("posed.networks.posenet.COMPILED", is_compiled)
-    assert PoseNet(16).describe(DecodeConfig(people=people)) == said
+    assert load_pair("drawings-257x353-16").network.describe(DecodeConfig(people=people)) == said
 
 
 # Real models

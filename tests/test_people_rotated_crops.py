@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from posed.config import DecodeConfig, EngineConfig, PeopleConfig, ZoneConfig
 from posed.engine import open_engine
 from posed.frame import Letterbox, Region, RotatedCrop, RotatedLetterbox
-from posed.networks import network_of
 from posed.networks.pair import load_pair
 from posed.people.down import Down, Place
 from posed.people.person import Person
@@ -310,12 +309,11 @@ def test_people_lying_in_a_photograph_are_found_only_turned(shared, turn_deg):
     size = lying.shape[1], lying.shape[0]
     view = RotatedLetterbox(RotatedCrop(Region.whole(size), turn_deg), pair.model.size)
     letterbox = Letterbox(size, pair.model.size)
-    network = network_of(pair.model)
     with open_engine(EngineConfig(kind="cpu"), pair.cpu, pair.edgetpu) as engine:
-        as_it_is = network.poses(engine.infer(letterbox.apply(lying)), letterbox, settings)
-        turned = network.poses(engine.infer(view.apply(lying)), view, settings)
+        as_it_is = pair.network.poses(engine.infer(letterbox.apply(lying)), letterbox, settings)
+        turned = pair.network.poses(engine.infer(view.apply(lying)), view, settings)
         upright_box = Letterbox((640, 480), pair.model.size)
-        upright = network.poses(engine.infer(upright_box.apply(photograph)), upright_box, settings)
+        upright = pair.network.poses(engine.infer(upright_box.apply(photograph)), upright_box, settings)
     people = merge_detections(as_it_is, turned, turn_deg, settings.keypoint_threshold)
     assert as_it_is == []
     assert len(people) == len(upright) == 2

@@ -9,7 +9,7 @@ import numpy as np
 from posed.config import DecodeConfig
 from posed.frame import Frame, Region, RotatedCrop, RotatedLetterbox
 from posed.model.outputs import Outputs
-from posed.networks.posenet import PoseNet
+from posed.networks.pair import load_pair
 from posed.pipeline.detection import infer, poses_of
 from posed.pipeline.inferred import Inferred, RotatedInference
 from posed.pose import MIRRORED
@@ -17,7 +17,7 @@ from scripts.standins.heads import heads_of, person
 
 SIZE = (641, 481)
 SETTINGS = DecodeConfig()
-NETWORK = PoseNet(16)
+NETWORK = load_pair("drawings-257x353-16").network
 TRUE = person((240, 200), 300)
 
 

@@ -18,8 +18,7 @@ from posed.errors import ImageError
 from posed.frame import Frame, Image
 from posed.messages.reports import poses_message
 from posed.messages.structs import Poses, Sender, people_messages
-from posed.model.tflite import Model
-from posed.networks import network_of
+from posed.networks import Network
 from posed.networks.pair import load_pair
 from posed.pipeline.detection import infer, poses_of
 from posed.pose import Pose
@@ -69,18 +68,18 @@ def detect_in(paths: Sequence[Path], config: Config) -> Iterator[Detection | Ima
     """
     pair = load_pair(config.model.name)
     with open_engine(config.engine, pair.cpu, pair.edgetpu) as engine:
-        yield from detect(paths, engine, pair.model, config.decode)
+        yield from detect(paths, engine, pair.network, config.decode)
 
 
 def detect(
-    paths: Sequence[Path], engine: Engine, model: Model, settings: DecodeConfig
+    paths: Sequence[Path], engine: Engine, network: Network, settings: DecodeConfig
 ) -> Iterator[Detection | ImageError]:
     """What is in each picture, in order; one that cannot be read gives its error instead.
 
     Args:
         paths: the pictures' files.
         engine: an engine that is open.
-        model: the model that the engine has opened.
+        network: of the model that the engine has opened.
         settings: thresholds and limits.
     """
     for path in paths:
@@ -89,14 +88,16 @@ def detect(
         except ImageError as error:
             yield error
         else:
-            yield _detect_one(path, image, engine, model, settings)
+            yield _detect_one(path, image, engine, network, settings)
 
 
-def _detect_one(path: Path, image: Image, engine: Engine, model: Model, settings: DecodeConfig) -> Detection:
+def _detect_one(
+    path: Path, image: Image, engine: Engine, network: Network, settings: DecodeConfig
+) -> Detection:
     began = time.perf_counter()
     frame = Frame(image, sequence=0, captured_at=time.monotonic(), time_s=0.0, time=time.time())
-    inferred = infer(frame, engine, model.size)
-    poses = poses_of(inferred, network_of(model), settings)
+    inferred = infer(frame, engine, network.model.size)
+    poses = poses_of(inferred, network, settings)
     return Detection(path, image, poses, inferred.stages.wall_s["invoke"], time.perf_counter() - began)
 
 

@@ -16,7 +16,7 @@ from posed.config import CameraConfig, Config
 from posed.drawing.skeletons import draw_people
 from posed.errors import CameraEnded, ImageError
 from posed.frame import Image, Letterbox
-from posed.networks import Network, network_of
+from posed.networks import Network
 from posed.networks.pair import load_pair
 from posed.pipeline.feed import CameraSetup
 from posed.pipeline.journal import MemoryJournal
@@ -85,9 +85,7 @@ def draw_video(video: Path, out: Path, config: Config, show: Callable[[Progress]
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
         with _Writer(part, out, fps) as writer:
-            _draw(
-                pipeline, network_of(pair.model), config, writer, lambda: show(Progress(writer.taken, total))
-            )
+            _draw(pipeline, pair.network, config, writer, lambda: show(Progress(writer.taken, total)))
         writer.check()
         part.replace(out)
     finally:

@@ -15,6 +15,16 @@ from posed.pose import Pose
 class Network(Protocol):
     """Reads the output tensors of one model."""
 
+    @property
+    def model(self) -> Model:
+        """The file that holds it."""
+        ...
+
+    @property
+    def stride(self) -> int:
+        """Output stride: px of the model input from cell to cell."""
+        ...
+
     def poses(
         self, outputs: Outputs, view: Letterbox | RotatedLetterbox, settings: DecodeConfig
     ) -> list[Pose]:

@@ -10,6 +10,7 @@ from posed.errors import ModelError
 from posed.model.catalogue import Entry, find, is_published, locate, models_folder
 from posed.model.pull import pull
 from posed.model.tflite import Model, read_model
+from posed.networks import Network, network_of
 
 log = logging.getLogger(__name__)
 
@@ -20,22 +21,22 @@ class Pair:
 
     Args:
         name: the catalogue's, or the file's without its extension.
+        network: what the files hold.
         cpu: the plain model.
         edgetpu: the same model compiled for the Edge TPU.
         entry: what the catalogue says of the network; None for a file of one's own.
     """
 
     name: str
+    network: Network
     cpu: Model | None
     edgetpu: Model | None
     entry: Entry | None = None
 
     @property
     def model(self) -> Model:
-        """The plain one where there is one: only its operators show whether heatmaps are scores."""
-        model = self.cpu or self.edgetpu
-        assert model is not None
-        return model
+        """The file that the network was read from: the plain one where there is one."""
+        return self.network.model
 
     @property
     def is_whole(self) -> bool:
@@ -83,7 +84,10 @@ def _read_pair(name: str) -> Pair:
             f"{edgetpu.path}: must have the size and grid of {cpu.path.name} beside it ({_shape(cpu)}), "
             f"got {_shape(edgetpu)}"
         )
-    return Pair(name if entry else Path(name).stem, cpu, edgetpu, entry)
+    # The plain one where there is one: only its operators show whether heatmaps are scores.
+    model = cpu or edgetpu
+    assert model is not None
+    return Pair(name if entry else Path(name).stem, network_of(model), cpu, edgetpu, entry)
 
 
 def pull_entry(name: str) -> None:

@@ -29,7 +29,6 @@ from posed.messages.structs import (
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.mqtt.client import MqttClient
 from posed.mqtt.spool import Spool
-from posed.networks import network_of
 from posed.networks.pair import Pair
 from posed.pipeline.device import DeviceStatus
 from posed.pipeline.feed import Feed
@@ -81,7 +80,7 @@ class Status:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._decoder = network_of(parts.pair.model).describe
+        self._decoder = parts.pair.network.describe
         self._thermometer = Thermometer()
         self._model = _model_state(parts.pair, parts.live.config.camera.kind)
         self._began_at = time.monotonic()
@@ -250,7 +249,8 @@ class Status:
 
 def _model_state(pair: Pair, camera_kind: str) -> ModelState:
     width, height = pair.model.size
-    return ModelState(pair.name, pair.model.stride, width, height, model_warning(pair, camera_kind) or UNSET)
+    warning = model_warning(pair, camera_kind) or UNSET
+    return ModelState(pair.name, pair.network.stride, width, height, warning)
 
 
 def model_warning(pair: Pair, camera_kind: str) -> str:

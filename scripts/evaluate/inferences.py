@@ -24,7 +24,6 @@ from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
-from posed.networks import network_of
 from posed.networks.pair import Pair, load_pair
 from posed.pose import Pose
 from scripts.evaluate.clips import Clip, Frames
@@ -64,7 +63,7 @@ class PoseFinder:
             if crop is None
             else RotatedLetterbox(crop, size)
         )
-        return network_of(self.pair.model).poses(self._engine.infer(view.apply(image)), view, self.decode)
+        return self.pair.network.poses(self._engine.infer(view.apply(image)), view, self.decode)
 
     def brightness(self, image: Image) -> float:
         """Of a frame, as the daemon's pipeline measures it."""

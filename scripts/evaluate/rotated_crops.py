@@ -27,8 +27,7 @@ from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import PADDING, Image, Letterbox, Region, RotatedCrop, RotatedLetterbox
-from posed.model.tflite import Model
-from posed.networks import network_of
+from posed.networks import Network
 from posed.networks.pair import load_pair
 from posed.people.rotated_crops import FRAME_TURNS, SEARCH_TURNS, merge_detections
 from posed.people.similarity import Crowd, similarity
@@ -96,13 +95,13 @@ class Eyes:
 
     Args:
         engine: opened.
-        model: that the engine has opened.
+        network: of the model that the engine has opened.
     """
 
-    def __init__(self, engine: Engine, model: Model) -> None:
+    def __init__(self, engine: Engine, network: Network) -> None:
         self._engine = engine
-        self._input_size = model.size
-        self._network = network_of(model)
+        self._input_size = network.model.size
+        self._network = network
         self._settings = DecodeConfig()
 
     def see(self, image: Image) -> list[Pose]:
@@ -217,7 +216,7 @@ def main() -> int:
     options = parse_options()
     pair = load_pair(str(options.model), pull_missing=False)
     with open_engine(EngineConfig(kind="cpu", threads=options.threads), pair.cpu, pair.edgetpu) as engine:
-        eyes = Eyes(engine, pair.model)
+        eyes = Eyes(engine, pair.network)
         images = list(pictures(options))
         crops = [crop for image in images for crop in crops_of(eyes, image, eyes.see(image))]
         empty = np.median(np.stack(images[len(PICTURES) :]), axis=0).astype(np.uint8)

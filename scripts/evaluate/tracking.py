@@ -326,13 +326,13 @@ def report_walkers(name: str, frames: Sequence[Frame], follow: Follow) -> None:
 
 def frames_of(video: Path, model: Path) -> tuple[list[Frame], tuple[int, int]]:
     """The poses of a video as a real network finds them, once for all trackers, and its frame size."""
-    network = read_model(model)
+    network = network_of(read_model(model))
     frames: list[Frame] = []
     size = (0, 0)
     config = CameraConfig(kind="video", source=str(video), realtime=False)
     with (
-        open_camera(config, network.size) as camera,
-        open_engine(EngineConfig(kind="cpu"), network, None) as engine,
+        open_camera(config, network.model.size) as camera,
+        open_engine(EngineConfig(kind="cpu"), network.model, None) as engine,
     ):
         while True:
             try:
@@ -341,9 +341,9 @@ def frames_of(video: Path, model: Path) -> tuple[list[Frame], tuple[int, int]]:
                 return frames, size
             if frame is not None:
                 size = (frame.image.shape[1], frame.image.shape[0])
-                letterbox = Letterbox(size, network.size)
+                letterbox = Letterbox(size, network.model.size)
                 outputs = engine.infer(letterbox.apply(frame.image))
-                poses = network_of(network).poses(outputs, letterbox, CONFIG.decode)
+                poses = network.poses(outputs, letterbox, CONFIG.decode)
                 frames.append(Frame(frame.time_s, [], [], poses))
 
 

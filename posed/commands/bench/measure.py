@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from posed.frame import Image
     from posed.model.outputs import Outputs
     from posed.model.tflite import Model
+    from posed.networks.pair import Pair
     from posed.pipeline.inferred import Inferred
 
 T = TypeVar("T")
@@ -55,7 +56,6 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
 
     memory.note("numpy and OpenCV")
     from posed.daemon import Daemon
-    from posed.networks import network_of
     from posed.pipeline.hang_detector import HANG_S
 
     memory.note("posed and MQTT")
@@ -98,8 +98,8 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
             "machine": machine.processor(),
             "runtime": runtime,
             "engine": {"kind": engine.kind, "device": engine.device, "threads": config.engine.threads},
-            "model": _model_facts(pair.name, used),
-            "decoder": network_of(used).describe(config.decode),
+            "model": _model_facts(pair, used),
+            "decoder": pair.network.describe(config.decode),
             "camera": "drawn" if fps is not None else config.camera.kind,
             **watch.figures(bare),
             "dropped": {"camera": daemon.dropped.camera, "mqtt": daemon.dropped.mqtt},
@@ -307,7 +307,7 @@ def percentiles_ms(spans_s: Sequence[float]) -> dict[str, float]:
     return {f"p{rank}_ms": round(ordered[round(last * rank / 100)] * 1000, 3) for rank in PERCENTILES}
 
 
-def _model_facts(name: str, model: Model) -> dict[str, Any]:
+def _model_facts(pair: Pair, model: Model) -> dict[str, Any]:
     width, height = model.size
-    return {"name": name, "file": model.path.name, "width": width, "height": height,
-            "stride": model.stride, "type": model.input.dtype}  # fmt: skip
+    return {"name": pair.name, "file": model.path.name, "width": width, "height": height,
+            "stride": pair.network.stride, "type": model.input.dtype}  # fmt: skip

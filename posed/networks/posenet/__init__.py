@@ -19,17 +19,19 @@ class PoseNet:
     """The network `posed.networks.Network` of a model file that holds a PoseNet.
 
     Args:
+        model: the file.
         stride: output stride, px of the model input.
         sigmoid: whether the heatmaps have been through the sigmoid already.
     """
 
+    model: Model
     stride: int
     sigmoid: bool = False
 
     @classmethod
     def of(cls, model: Model) -> PoseNet:
         """The PoseNet that a model file holds."""
-        return cls(model.stride, model.sigmoid)
+        return cls(model, model.stride, model.sigmoid)
 
     def heads(self, outputs: Outputs) -> Heads:
         """The heads among the output tensors, as an engine gave them for this model."""
