@@ -36,8 +36,8 @@ from posed.model.architecture import check_size
 from posed.model.card import CARD, DRAWN, PEOPLE
 from posed.model.export import export, parsed_size
 from posed.model.tflite import Model, read_model
-from posed.networks import network_of
-from posed.networks.posenet.heads import Heads, heads_of
+from posed.networks import network_of, posenet
+from posed.networks.posenet.heads import Heads
 from posed.pose import Pose
 from scripts.paths import CACHE
 from scripts.training import learn
@@ -392,10 +392,10 @@ def float_heads(model: PoseNet, pool: Pool, stride: int) -> Iterator[tuple[Sampl
 
 def file_heads(model: Model, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Heads]]:
     """What a file says of every picture, on the CPU."""
-    with open_engine(EngineConfig(kind="cpu", threads=1), model, None) as engine:
+    network = posenet.PoseNet.of(model)
+    with open_engine(EngineConfig(kind="cpu", threads=1), network.model, None) as engine:
         for sample in samples:
-            outputs = engine.infer(sample.image)
-            yield sample, heads_of(outputs, model.stride, sigmoid=model.sigmoid)
+            yield sample, network.heads(engine.infer(sample.image))
 
 
 if __name__ == "__main__":

@@ -408,11 +408,11 @@ def test_the_couple_is_found_as_by_google_through_the_delegate(tmp_path, shared,
     from posed.networks.posenet import PoseNet
 
     stem = f"posenet_mobilenet_v1_075_{size}_16_quant_decoder"
-    plain = read_model(shared / "models" / f"{stem}.tflite")
+    network = PoseNet.of(read_model(shared / "models" / f"{stem}.tflite"))
     couple = shared / "testdata" / "couple_640x480.bmp"
-    with open_engine(EngineConfig(kind="cpu"), plain, None) as engine:
-        image = Letterbox((640, 480), plain.size).apply(read_image(couple))
-        heads = PoseNet.of(plain).heads(engine.infer(image))
+    with open_engine(EngineConfig(kind="cpu"), network.model, None) as engine:
+        image = Letterbox((640, 480), network.model.size).apply(read_image(couple))
+        heads = network.heads(engine.infer(image))
     handed = write_heads(tmp_path / "heads", heads)
     log = tmp_path / "standin.log"
     compiled = shared / "models" / f"{stem}_edgetpu.tflite"

@@ -47,8 +47,9 @@ def picture(size: tuple[int, int], *marks: tuple[int, int]) -> Image:
 
 
 def heads_of(content: bytes, image: Image) -> Heads:
-    with opened(content) as engine:
-        return PoseNet.of(parse_model(content, Path("pose.tflite"))).heads(engine.infer(image))
+    network = PoseNet.of(parse_model(content, Path("pose.tflite")))
+    with open_cpu(network.model, threads=1, why="a test") as engine:
+        return network.heads(engine.infer(image))
 
 
 def check_offsets(heads: Heads) -> None:
@@ -268,10 +269,11 @@ def test_a_runtime_that_does_not_load_is_passed_over(tmp_path: Path, monkeypatch
     ],
 )
 def test_a_published_model_sees_noses_in_a_picture(shared: Path, name: str, stride: int) -> None:
-    model = read_model(shared / f"models/{name}.tflite")
+    network = PoseNet.of(read_model(shared / f"models/{name}.tflite"))
     image = cv2.cvtColor(cv2.imread(str(shared / "testdata/couple_640x480.bmp")), cv2.COLOR_BGR2RGB)
-    with open_cpu(model, threads=2, why="a test") as engine:
-        heads = PoseNet.of(model).heads(engine.infer(np.asarray(cv2.resize(image, model.size), np.uint8)))
+    resized = np.asarray(cv2.resize(image, network.model.size), np.uint8)
+    with open_cpu(network.model, threads=2, why="a test") as engine:
+        heads = network.heads(engine.infer(resized))
     assert heads.stride == stride
     assert heads.mid_offsets.data.shape[2] == 64
     noses = heads.heatmaps.values()[..., 0]

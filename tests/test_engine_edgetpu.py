@@ -93,9 +93,9 @@ def counted(log: Path, what: str) -> int:
 
 
 def random_heads(seed: int) -> Heads:
-    plain = parse_model(make_tflite(), Path("pose.tflite"))
-    with open_cpu(plain, 1, "a test") as engine:
-        heads = PoseNet.of(plain).heads(engine.infer(BLACK))
+    plain = PoseNet.of(parse_model(make_tflite(), Path("pose.tflite")))
+    with open_cpu(plain.model, 1, "a test") as engine:
+        heads = plain.heads(engine.infer(BLACK))
     random = np.random.default_rng(seed)
     return replace(
         heads,
@@ -121,14 +121,15 @@ def test_published_compiled_models_give_the_heads_of_the_plain_ones(
     size: str, shared: Path, delegate: Delegate, behave: Behave, tmp_path: Path
 ) -> None:
     stem = f"models/posenet_mobilenet_v1_075_{size}_16_quant_decoder"
-    plain, compiled = (read_model(shared / f"{stem}{suffix}.tflite") for suffix in ("", "_edgetpu"))
+    paths = (shared / f"{stem}{suffix}.tflite" for suffix in ("", "_edgetpu"))
+    plain, compiled = (PoseNet.of(read_model(path)) for path in paths)
     image = cv2.cvtColor(cv2.imread(str(shared / "testdata/couple_640x480.bmp")), cv2.COLOR_BGR2RGB)
-    picture = np.asarray(cv2.resize(image, plain.size), np.uint8)
-    with open_cpu(plain, 2, "a test") as engine:
-        expected = PoseNet.of(plain).heads(engine.infer(picture))
+    picture = np.asarray(cv2.resize(image, plain.model.size), np.uint8)
+    with open_cpu(plain.model, 2, "a test") as engine:
+        expected = plain.heads(engine.infer(picture))
     behave(Behaviour(heads=write_heads(tmp_path / "heads", expected)))
-    with opened(compiled, delegate) as engine:
-        check_same(PoseNet.of(compiled).heads(engine.infer(picture)), expected)
+    with opened(compiled.model, delegate) as engine:
+        check_same(compiled.heads(engine.infer(picture)), expected)
 
 
 def test_records_of_heads_are_played_in_turn(

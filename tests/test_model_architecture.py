@@ -131,11 +131,12 @@ def test_a_finer_stride_says_the_same_at_coarser_cells(fine, coarse):
 
 def test_googles_weights_through_this_architecture_say_what_googles_file_says(shared: Path):
     weights, network = read_tfjs(shared / "models" / "tfjs-float-100-stride16")
-    model = read_model(shared / "models/float/posenet_mobilenet_v1_100_257_257_32_float.tflite")
+    path = shared / "models/float/posenet_mobilenet_v1_100_257_257_32_float.tflite"
+    googles = PoseNet.of(read_model(path))
     image = np.random.default_rng(3).integers(0, 256, (257, 257, 3), np.uint8)
     ours = forward(network, weights, image, 32)
-    with open_engine(EngineConfig(kind="cpu"), model, None) as engine:
-        theirs = PoseNet.of(model).heads(engine.infer(image))
+    with open_engine(EngineConfig(kind="cpu"), googles.model, None) as engine:
+        theirs = googles.heads(engine.infer(image))
     mid = np.concatenate([ours["displacement_fwd"], ours["displacement_bwd"]], axis=2)
     np.testing.assert_allclose(ours["heatmap"], theirs.heatmaps.values(), atol=0.01)
     np.testing.assert_allclose(ours["offset"], theirs.short_offsets.values(), atol=0.05)

@@ -182,9 +182,7 @@ def test_outputs_are_named_for_their_content_byte_for_byte():
     assert len(content) == len(before)
     model = parse_model(bytes(content), Path("out.tflite"))
     assert model.input.name == "image"
-    assert model.heatmaps.name == "heatmaps"
-    assert model.short_offsets.name == "short_offsets"
-    assert [tensor.name for tensor in model.mid_offsets] == ["mid_offsets"]
+    assert [tensor.name for tensor in model.outputs] == ["heatmaps", "short_offsets", "mid_offsets"]
 
 
 def test_a_full_temporary_folder_is_named():

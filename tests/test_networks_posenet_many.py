@@ -440,10 +440,10 @@ def couple(shared: Path) -> Image:
 
 def poses_in(picture: Image, model_file: Path, config: DecodeConfig = CONFIG) -> list[Pose]:
     """Poses in px of the picture, which is fitted into the model's input as the daemon does it."""
-    model = read_model(model_file)
-    letterbox = Letterbox((picture.shape[1], picture.shape[0]), model.size)
-    with open_engine(EngineConfig(kind="cpu", threads=1), model, None) as engine:
-        poses = decode(PoseNet.of(model).heads(engine.infer(letterbox.apply(picture))), config)
+    network = PoseNet.of(read_model(model_file))
+    letterbox = Letterbox((picture.shape[1], picture.shape[0]), network.model.size)
+    with open_engine(EngineConfig(kind="cpu", threads=1), network.model, None) as engine:
+        poses = decode(network.heads(engine.infer(letterbox.apply(picture))), config)
     return [Pose(letterbox.to_source(pose.points), pose.scores, pose.score) for pose in poses]
 
 

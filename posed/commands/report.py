@@ -44,7 +44,8 @@ from posed.model.catalogue import (
     unknown,
 )
 from posed.model.pull import is_whole, pull
-from posed.model.tflite import Model, Tensor
+from posed.model.tflite import Model
+from posed.networks import network_of
 from posed.networks.pair import Pair
 from posed.pose import KEYPOINTS
 
@@ -217,30 +218,17 @@ def show_model(pair: Pair) -> None:
 
 def _facts(model: Model) -> list[tuple[str, str]]:
     width, height = model.size
-    cells_high, cells_wide = model.grid
-    mid_names = ("mid offsets",) if len(model.mid_offsets) == 1 else ("forward displacements", "backward …")
-    heads = [("heatmaps", model.heatmaps), ("short offsets", model.short_offsets)]
-    heads += list(zip(mid_names, model.mid_offsets, strict=True))
     decoder = "none"
     if model.decoder is not None:
         shown = {one_line(name): value for name, value in model.decoder.items() if not name.startswith("_")}
         options = ", ".join(f"{name} {value:g}" for name, value in shown.items())
         decoder = f"PosenetDecoderOp, not used ({options})"
     return [
-        ("input", f"{height}×{width} px, {_tensor(model.input)}"),
-        ("output stride", f"{model.stride} px"),
-        ("grid", f"{cells_high}×{cells_wide} cells"),
-        *((name, f"{tensor.shape[3]} channels, {_tensor(tensor)}") for name, tensor in heads),
-        ("heatmap values", "scores (after the sigmoid)" if model.sigmoid else "logits"),
+        ("input", f"{height}×{width} px, {model.input.describe()}"),
+        *network_of(model).facts(),
         ("compiled for the Edge TPU", "yes" if model.edgetpu else "no"),
         ("decoder in the file", decoder),
     ]
-
-
-def _tensor(tensor: Tensor) -> str:
-    if not tensor.scale:
-        return tensor.dtype
-    return f"{tensor.dtype}, scale {tensor.scale:.6g}, zero point {tensor.zero_point}"
 
 
 def pull_with_progress(name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a .tflite holds: the input, PoseNet's heads, the output stride; and its decoder op, removed.
+"""What a .tflite holds, whatever its network: input, outputs, operators; and its decoder op, removed.
 
 Only the few fields that posed needs are read, straight from the flatbuffer, every offset checked: a model is
 input like any other.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,13 +17,6 @@ from typing import Final
 from flatbuffers import flexbuffers
 
 from posed.errors import ModelError
-from posed.model.architecture import (
-    DISPLACEMENT_CHANNELS,
-    HEATMAP_CHANNELS,
-    MID_OFFSET_CHANNELS,
-    SHORT_OFFSET_CHANNELS,
-    STRIDES,
-)
 from posed.paths import read_file
 
 DECODER_OP: Final = "PosenetDecoderOp"
@@ -35,9 +27,7 @@ _TYPES: Final = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string", 6: "bool", 7: "int16",
     8: "complex64", 9: "int8",
 }  # fmt: skip
-_HEAD_TYPES: Final = ("uint8", "int8", "float32")
-_LOGISTIC: Final = 14
-_DEQUANTIZE, _QUANTIZE, _RESHAPE = 6, 114, 22
+_INPUT_TYPES: Final = ("uint8", "int8", "float32")
 _DECODER_OPTIONS_LIMIT: Final = 4096
 _LARGEST_SIDE_PX: Final = 8192
 _LIMIT_BYTES: Final = 200_000_000
@@ -62,20 +52,39 @@ class Tensor:
     scale: float
     zero_point: int
 
+    def describe(self) -> str:
+        """Its type and quantisation; a few words for people."""
+        if not self.scale:
+            return self.dtype
+        return f"{self.dtype}, scale {self.scale:.6g}, zero point {self.zero_point}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator at its place in the graph.
+
+    Args:
+        builtin_code: which operator, as the schema numbers them.
+        inputs: the tensors' numbers in the file.
+        outputs: as `inputs`.
+    """
+
+    builtin_code: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A PoseNet, ready for an interpreter.
+    """A model, ready for an interpreter.
 
     Args:
         path: where it was read.
         content: the flatbuffer, without its decoder op.
         input: (1, height, width, 3).
-        heatmaps: 17 channels.
-        short_offsets: 34 channels.
-        mid_offsets: one tensor of 64 channels, or displacement_fwd and displacement_bwd of 32 each.
-        stride: output stride, px of the input.
-        sigmoid: whether the heatmaps have been through the sigmoid already.
+        outputs: the tensors that an engine reads after each run, in this order: as read, all that the file
+            gives, or that its decoder op takes.
+        nodes: the operators but for the decoder op, in the order they run.
         edgetpu: whether the model is compiled for the Edge TPU.
         decoder: options of the decoder op that was removed; None where there was none.
     """
@@ -83,11 +92,8 @@ class Model:
     path: Path
     content: bytes
     input: Tensor
-    heatmaps: Tensor
-    short_offsets: Tensor
-    mid_offsets: tuple[Tensor, ...]
-    stride: int
-    sigmoid: bool
+    outputs: tuple[Tensor, ...]
+    nodes: tuple[Node, ...]
     edgetpu: bool
     decoder: dict[str, float] | None
 
@@ -96,22 +102,12 @@ class Model:
         """(width, height) of the input, px."""
         return self.input.shape[2], self.input.shape[1]
 
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        """The output tensors that the network's decoder reads: heatmaps, short offsets, mid offsets."""
-        return (self.heatmaps, self.short_offsets, *self.mid_offsets)
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(height, width) of the heads, cells."""
-        return self.heatmaps.shape[1], self.heatmaps.shape[2]
-
 
 def read_model(path: Path) -> Model:
-    """Read a PoseNet from a file.
+    """Read a model from a file.
 
     Raises:
-        ModelError: the file is missing, damaged, or holds no PoseNet.
+        ModelError: the file is missing or damaged, or its model takes no picture.
     """
     try:
         content = read_file(path, _LIMIT_BYTES)
@@ -126,31 +122,26 @@ def read_model(path: Path) -> Model:
 
 
 def parse_model(content: bytes, path: Path) -> Model:
-    """Read a PoseNet from a flatbuffer.
+    """Read a model from a flatbuffer.
 
     Raises:
-        ModelError: it is damaged or no PoseNet; the message does not name the file.
+        ModelError: it is damaged, or takes no picture; the message does not name the file.
     """
     file = _File(content)
     decoder_options = None
-    outputs = file.outputs
+    outputs, operators = file.outputs, file.operators
     decoder = next((op for op in file.operators if op.custom_code == DECODER_OP), None)
     if decoder is not None:
         decoder_options = _decoder_options(decoder)
-        outputs = decoder.inputs
+        outputs, operators = decoder.inputs, operators[:-1]
         content = _without_decoder(file, decoder)
-    heatmaps, short_offsets, mid_offsets = _find_heads([file.tensor(index) for index in outputs])
-    image = _input(file)
     return Model(
         path=path,
         content=content,
-        input=image,
-        heatmaps=heatmaps,
-        short_offsets=short_offsets,
-        mid_offsets=mid_offsets,
-        stride=_stride(image, [heatmaps, short_offsets, *mid_offsets], (decoder_options or {}).get("stride")),
-        sigmoid=_is_sigmoid(file, heatmaps),
-        edgetpu=any(op.custom_code == EDGETPU_OP for op in file.operators),
+        outputs=tuple(file.tensor(index) for index in outputs),
+        input=_input(file),
+        nodes=tuple(Node(op.builtin_code, op.inputs, op.outputs) for op in operators),
+        edgetpu=any(op.custom_code == EDGETPU_OP for op in operators),
         decoder=decoder_options,
     )
 
@@ -163,118 +154,9 @@ def _input(file: _File) -> Tensor:
         raise ModelError(f"input: must be (1, height, width, 3), got {image.shape}")
     if not all(1 <= side <= _LARGEST_SIDE_PX for side in image.shape[1:3]):
         raise ModelError(f"input: sides must be 1 to {_LARGEST_SIDE_PX} px, got {image.shape}")
-    if image.dtype not in _HEAD_TYPES:
+    if image.dtype not in _INPUT_TYPES:
         raise ModelError(f"input: must be uint8, int8 or float32, got {image.dtype}")
     return image
-
-
-def _find_heads(outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Heatmaps, short offsets and mid offsets by channel count and name, in any order."""
-    heatmaps = _the_head(outputs, HEATMAP_CHANNELS, "heatmap", unlike=("part",))
-    short_offsets = _the_head(outputs, SHORT_OFFSET_CHANNELS, "short offset", unlike=("long",))
-    if _with_channels(outputs, MID_OFFSET_CHANNELS):
-        return heatmaps, short_offsets, (_the_head(outputs, MID_OFFSET_CHANNELS, "mid offset"),)
-    pair = _with_channels(outputs, DISPLACEMENT_CHANNELS)
-    if not pair:
-        raise ModelError(
-            f"heads: must include mid offsets ({MID_OFFSET_CHANNELS} channels) or displacement_fwd and "
-            f"displacement_bwd ({DISPLACEMENT_CHANNELS} each), got {_listed(outputs)}"
-        )
-    forward = [tensor for tensor in pair if _has_word(tensor, ("fwd", "forward"))]
-    backward = [tensor for tensor in pair if _has_word(tensor, ("bwd", "backward"))]
-    if len(forward) != 1 or len(backward) != 1 or forward == backward:
-        raise ModelError(
-            f"heads: the two with {DISPLACEMENT_CHANNELS} channels must have fwd and bwd in their names, "
-            f"got {_listed(pair)}"
-        )
-    return heatmaps, short_offsets, (forward[0], backward[0])
-
-
-def _the_head(outputs: Sequence[Tensor], channels: int, what: str, unlike: tuple[str, ...] = ()) -> Tensor:
-    found = _with_channels(outputs, channels)
-    if len(found) > 1:
-        found = [tensor for tensor in found if not _has_word(tensor, unlike)]
-    if len(found) > 1:
-        found = [tensor for tensor in found if _has_word(tensor, (what.replace(" ", "_"),))]
-    if len(found) != 1:
-        raise ModelError(f"heads: must include one {what} head ({channels} channels), got {_listed(outputs)}")
-    return found[0]
-
-
-def _with_channels(outputs: Iterable[Tensor], channels: int) -> list[Tensor]:
-    return [tensor for tensor in outputs if len(tensor.shape) == 4 and tensor.shape[3] == channels]
-
-
-def _has_word(tensor: Tensor, words: tuple[str, ...]) -> bool:
-    return any(word in tensor.name.lower() for word in words)
-
-
-def _listed(tensors: Sequence[Tensor]) -> str:
-    shown = [f"{tensor.name[:60]!r} {tensor.shape}" for tensor in tensors[:8]]
-    return ", ".join(shown + ["…"] * (len(tensors) > len(shown))) or "no outputs"
-
-
-def _stride(image: Tensor, heads: Sequence[Tensor], named: float | None) -> int:
-    """The output stride that fits the grid, px; one that the decoder op names decides among several.
-
-    Models that pad their own input by a pixel, as Coral's BodyPix and ResNets do, have one cell more along a
-    side that is a multiple of the stride.
-    """
-    _, height, width, _ = image.shape
-    grid = _grid(heads)
-    plain, padded = (_strides_of(grid, (height, width), padding) for padding in (0, 1))
-    if named in plain + padded:
-        return int(named)
-    for fits in (plain, padded):
-        if len(fits) == 1:
-            return fits[0]
-    raise ModelError(
-        "output stride: must be one of 8, 16, 32 with cells = ceil(side / stride), or ceil((side - 1) / "
-        f"stride) + 1 where the model pads its input, got an input of {height}×{width} px and a grid of "
-        f"{grid[0]}×{grid[1]} cells"
-    )
-
-
-def _strides_of(grid: tuple[int, ...], sides: tuple[int, int], padding: int) -> list[int]:
-    """Each stride that makes this grid of the input, which the model pads by so many pixels, 0 or 1."""
-    return [
-        stride
-        for stride in STRIDES
-        if grid == tuple(math.ceil((side - padding) / stride) + padding for side in sides)
-    ]
-
-
-def _grid(heads: Sequence[Tensor]) -> tuple[int, ...]:
-    """(height, width) of all heads, cells; their types and scales are checked, too."""
-    grids = {head.shape[:3] for head in heads}
-    if len(grids) != 1 or next(iter(grids))[0] != 1:
-        raise ModelError(f"heads: must share one grid (1, height, width), got {_listed(heads)}")
-    for head in heads:
-        if head.dtype not in _HEAD_TYPES:
-            raise ModelError(f"heads: must be uint8, int8 or float32, got {head.dtype} in {head.name!r}")
-        if head.dtype != "float32" and head.scale <= 0:
-            raise ModelError(f"heads: {head.dtype} needs a scale, got none in {head.name!r}")
-    return next(iter(grids))[1:]
-
-
-def _is_sigmoid(file: _File, heatmaps: Tensor) -> bool:
-    """Whether a sigmoid made the heatmaps, or their quantisation can only hold 0 to 1."""
-    index = heatmaps.index
-    producers = {output: op for op in file.operators for output in op.outputs}
-    for _ in range(4):  # the sigmoid itself, or up to three conversions behind it
-        op = producers.get(index)
-        if op is None or op.builtin_code not in (_LOGISTIC, _DEQUANTIZE, _QUANTIZE, _RESHAPE):
-            break
-        if op.builtin_code == _LOGISTIC:
-            return True
-        if not op.inputs:
-            break
-        index = op.inputs[0]
-    if heatmaps.dtype == "float32":
-        return "sigmoid" in heatmaps.name.lower()
-    lowest = 0 if heatmaps.dtype == "uint8" else -128
-    low, high = ((q - heatmaps.zero_point) * heatmaps.scale for q in (lowest, lowest + 255))
-    return low >= -heatmaps.scale and high <= 1 + heatmaps.scale
 
 
 def _decoder_options(op: _Operator) -> dict[str, float]:

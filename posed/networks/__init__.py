@@ -1,10 +1,14 @@
-"""What the arrays of a network mean: pure functions of them, no device and no clock."""
+"""What the arrays of a network mean: pure functions of them, no device and no clock.
+
+Only `posed.networks.pair` reads files: those that hold one network.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from posed.config import DecodeConfig
+from posed.errors import ModelError
 from posed.frame import Letterbox, RotatedLetterbox
 from posed.model.outputs import Outputs
 from posed.model.tflite import Model
@@ -17,12 +21,17 @@ class Network(Protocol):
 
     @property
     def model(self) -> Model:
-        """The file that holds it."""
+        """The file that holds it; its outputs are those that the network reads, in the order it does."""
         ...
 
     @property
     def stride(self) -> int:
         """Output stride: px of the model input from cell to cell."""
+        ...
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(height, width) of the outputs, cells."""
         ...
 
     def poses(
@@ -44,7 +53,25 @@ class Network(Protocol):
         """Which decoder the settings choose; a few words for people."""
         ...
 
+    def facts(self) -> list[tuple[str, str]]:
+        """What the file says of its network, for people: a name and a few words each."""
+        ...
+
+
+NETWORKS: Final = (PoseNet,)
+"""A file is held against these in turn."""
+
 
 def network_of(model: Model) -> Network:
-    """The network that a model file holds."""
-    return PoseNet.of(model)
+    """The network that a model file holds.
+
+    Raises:
+        ModelError: it holds none that posed knows.
+    """
+    problems = []
+    for network in NETWORKS:
+        try:
+            return network.of(model)
+        except ModelError as error:
+            problems.append(str(error))
+    raise ModelError(f"{model.path}: {'; '.join(problems)}")

@@ -56,7 +56,8 @@ def load_pair(name: str, *, pull_missing: bool = False) -> Pair:
         pull_missing: download a catalogue model of which nothing is there, or something damaged.
 
     Raises:
-        ModelError: nothing is there, a file is damaged or no PoseNet, or the two do not belong together.
+        ModelError: nothing is there, a file is damaged or holds no network that posed knows, or the two do
+            not belong together.
     """
     try:
         return _read_pair(name)
@@ -71,23 +72,29 @@ def _read_pair(name: str) -> Pair:
     files = locate(name)
     entry = find(name)
     try:
-        models = [read_model(path) for path in (files.cpu, files.edgetpu) if path is not None]
+        networks = [network_of(read_model(path)) for path in (files.cpu, files.edgetpu) if path is not None]
     except ModelError as error:
         if entry is None:
             raise
         how = f"get it again with: posed model pull {name}" if entry.is_published else "install posed again"
         raise ModelError(f"{error}; {how}") from None
-    cpu = next((model for model in models if not model.edgetpu), None)
-    edgetpu = next((model for model in models if model.edgetpu), None)
-    if cpu and edgetpu and (cpu.size, cpu.grid) != (edgetpu.size, edgetpu.grid):
+    cpu = next((network for network in networks if not network.model.edgetpu), None)
+    edgetpu = next((network for network in networks if network.model.edgetpu), None)
+    if cpu and edgetpu and _shape(cpu) != _shape(edgetpu):
         raise ModelError(
-            f"{edgetpu.path}: must have the size and grid of {cpu.path.name} beside it ({_shape(cpu)}), "
-            f"got {_shape(edgetpu)}"
+            f"{edgetpu.model.path}: must have the size and grid of {cpu.model.path.name} beside it "
+            f"({_shape(cpu)}), got {_shape(edgetpu)}"
         )
-    # The plain one where there is one: only its operators show whether heatmaps are scores.
-    model = cpu or edgetpu
-    assert model is not None
-    return Pair(name if entry else Path(name).stem, network_of(model), cpu, edgetpu, entry)
+    # That of the plain file where there is one: only its operators show whether heatmaps are scores.
+    network = cpu or edgetpu
+    assert network is not None
+    return Pair(
+        name if entry else Path(name).stem,
+        network,
+        None if cpu is None else cpu.model,
+        None if edgetpu is None else edgetpu.model,
+        entry,
+    )
 
 
 def pull_entry(name: str) -> None:
@@ -101,6 +108,6 @@ def pull_entry(name: str) -> None:
         pull(file, models_folder())
 
 
-def _shape(model: Model) -> str:
-    (width, height), (cells_high, cells_wide) = model.size, model.grid
+def _shape(network: Network) -> str:
+    (width, height), (cells_high, cells_wide) = network.model.size, network.grid
     return f"{height}×{width} px, {cells_high}×{cells_wide} cells"

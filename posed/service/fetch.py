@@ -44,7 +44,7 @@ def wait_for_model(
 
     Raises:
         CameraError: the camera's file is missing.
-        ModelError: it is missing and not to be downloaded, damaged, or no PoseNet.
+        ModelError: it is missing and not to be downloaded, damaged, or no network that posed knows.
     """
     pair = None
     try:

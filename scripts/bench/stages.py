@@ -45,11 +45,10 @@ from posed.log import start_log
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
 from posed.model.outputs import Outputs, OutputTensor
-from posed.model.tflite import Model
 from posed.mqtt.broker import PublishResult
 from posed.mqtt.reporter import Reporter
 from posed.mqtt.scene_journal import SceneJournal
-from posed.networks import network_of
+from posed.networks import Network
 from posed.networks.pair import load_pair
 from posed.pipeline.feed import CameraSetup
 from posed.pipeline.inferred import Inferred
@@ -124,9 +123,9 @@ def at_work(options: argparse.Namespace, people: int) -> Table:
     """What a frame costs in the daemon, us by stage."""
     with sink.running() as port, tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
         config = config_of(options, {"mqtt.port": port, "mqtt.host": "127.0.0.1"})
-        model = load_pair(config.model.name).model
+        network = load_pair(config.model.name).network
         watch = Watch(options.seconds)
-        engine = Swaying(model, people)
+        engine = Swaying(network, people)
         daemon = Daemon(
             config,
             open_engine=lambda: engine,
@@ -134,7 +133,7 @@ def at_work(options: argparse.Namespace, people: int) -> Table:
             environment={"STATE_DIRECTORY": folder},
         )
         watch.on_enough = daemon.stop
-        give_rooms(daemon, config, engine, model.size, options)
+        give_rooms(daemon, config, engine, network.model.size, options)
         daemon.run()
     return watch.table()
 
@@ -176,14 +175,14 @@ class Swaying:
     """An engine that holds its thread as the Edge TPU's does, and sees people who stand and sway.
 
     Args:
-        model: whose heads it gives.
+        network: whose heads it gives.
         people: how many.
     """
 
     kind, device, why = "edgetpu", "made up", "it is measured without"
 
-    def __init__(self, model: Model, people: int) -> None:
-        self._answers = list(swaying(model, people))
+    def __init__(self, network: Network, people: int) -> None:
+        self._answers = list(swaying(network, people))
         self._next = 0
 
     def infer(self, _: Image) -> Outputs:
@@ -204,21 +203,20 @@ class Swaying:
         pass
 
 
-def swaying(model: Model, people: int) -> Iterator[Outputs]:
+def swaying(network: Network, people: int) -> Iterator[Outputs]:
     """The answers of one time to and fro."""
-    random = np.random.default_rng(people)
-    tensors = (model.heatmaps, model.short_offsets, *model.mid_offsets)
+    random, model = np.random.default_rng(people), network.model
     for number in range(SWAYS):
         sway_px = 0.02 * model.size[1] * math.sin(2 * math.pi * number / SWAYS)
         shown = [
             np.add(one, (0, sway_px)) + random.normal(0, 0.7, one.shape)
             for one in row_of_people(model, people)
         ]
-        heads = in_steps(heads_of(shown, model.size, model.stride), model)
+        heads = in_steps(heads_of(shown, model.size, network.stride), network)
         arrays = (heads.heatmaps, heads.short_offsets, heads.mid_offsets)
         yield tuple(
             OutputTensor(head.data, tensor.scale, tensor.zero_point)
-            for head, tensor in zip(arrays, tensors, strict=True)
+            for head, tensor in zip(arrays, model.outputs, strict=True)
         )
 
 
@@ -301,12 +299,12 @@ class Nobody:
 def alone(options: argparse.Namespace, people: int) -> Table:
     """What each stage takes when it runs again and again, us: the fastest; the median beside it."""
     config = config_of(options, {})
-    model = load_pair(config.model.name).model
-    network, letterbox = network_of(model), Letterbox(SIZE, model.size)
+    network = load_pair(config.model.name).network
+    letterbox = Letterbox(SIZE, network.model.size)
     scene, stages = Scene(config, MemoryJournal()), StageTimings()
     reporter = Reporter(Sender.start("bench"), Topics.of(config), Nobody())
     image = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
-    answers = list(swaying(model, people))
+    answers = list(swaying(network, people))
     spans: dict[str, list[float]] = {column: [] for column in STAGES}
     gc.collect()
     gc.disable()

@@ -24,7 +24,6 @@ from posed.config import DecodeConfig, EngineConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.engine.tflite import find_runtime
-from posed.model.tflite import Model
 from posed.networks.pair import load_pair
 from posed.networks.posenet import PoseNet
 from posed.networks.posenet.heads import Heads
@@ -54,7 +53,7 @@ def main() -> int:
     for stride in (32, 16, 8):
         pair = load_pair(f"drawings-257x353-{stride}")
         with open_engine(EngineConfig(kind="cpu", threads=options.threads), pair.cpu, None) as engine:
-            print(row(engine, pair.model, options.pictures), flush=True)
+            print(row(engine, PoseNet.of(pair.model), options.pictures), flush=True)
     return 0
 
 
@@ -70,16 +69,16 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def row(engine: Engine, model: Model, pictures: int) -> str:
+def row(engine: Engine, network: PoseNet, pictures: int) -> str:
     """One line of the table."""
-    settings, network = DecodeConfig(), PoseNet.of(model)
+    settings, size = DecodeConfig(), network.model.size
     cell_px: list[Floats] = []
     one_px: list[Floats] = []
     many_px: list[Floats] = []
     times: list[tuple[float, float, float]] = []
     shape: tuple[int, ...] = ()
     for seed in range(FIRST_SEED, FIRST_SEED + pictures):
-        drawing = random_still(seed, model.size, 1, tame=True)
+        drawing = random_still(seed, size, 1, tame=True)
         if not drawing.people:
             continue
         truth = drawing.people[0]
@@ -99,7 +98,7 @@ def row(engine: Engine, model: Model, pictures: int) -> str:
             many_px.append(distances(many[0], truth))
     invoke_s, one_s, many_s = np.min(times, axis=0)
     return (
-        f"| {model.stride} | {shape[0]}×{shape[1]} "
+        f"| {network.stride} | {shape[0]}×{shape[1]} "
         f"| {spread(cell_px)} | {spread(one_px)} | {spread(many_px)} "
         f"| {invoke_s * 1e3:.1f} | {one_s * 1e6:.0f} | {many_s * 1e6:.0f} |"
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.model.outputs import OutputTensor
-from posed.model.tflite import Model
+from posed.networks import Network
 from posed.networks.posenet.heads import Heads
 from posed.pose import EDGES, KEYPOINT_COUNT
 
@@ -65,16 +65,15 @@ def _nearest(
     return distances.argmin(axis=-1), distances.min(axis=-1)
 
 
-def in_steps(heads: Heads, model: Model) -> Heads:
+def in_steps(heads: Heads, network: Network) -> Heads:
     """Float heads as a quantised model gives them, in its own steps."""
-    tensors = (model.heatmaps, model.short_offsets, *model.mid_offsets)
     steps = [
         OutputTensor(np.clip(np.rint(head.data / tensor.scale) + tensor.zero_point, 0, 255).astype(np.uint8))
         for head, tensor in zip(
-            (heads.heatmaps, heads.short_offsets, heads.mid_offsets), tensors, strict=True
+            (heads.heatmaps, heads.short_offsets, heads.mid_offsets), network.model.outputs, strict=True
         )
     ]
-    return Heads(*steps, stride=model.stride)
+    return Heads(*steps, stride=network.stride)
 
 
 def person(centre_yx: tuple[float, float], height_px: float) -> NDArray[np.float64]:

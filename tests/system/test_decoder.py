@@ -191,12 +191,12 @@ def with_false_keypoints(heatmaps: OutputTensor, random: np.random.Generator) ->
 
 def model_heads(path: Path) -> Iterator[Heads]:
     """What a model says of the pictures in ../shared."""
-    model = read_model(path)
-    with open_engine(EngineConfig(kind="cpu", threads=1), model, None) as engine:
+    network = PoseNet.of(read_model(path))
+    with open_engine(EngineConfig(kind="cpu", threads=1), network.model, None) as engine:
         for picture in pictures(SHARED / "testdata"):
             image = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
-            letterbox = Letterbox((image.shape[1], image.shape[0]), model.size)
-            yield PoseNet.of(model).heads(engine.infer(letterbox.apply(image)))
+            letterbox = Letterbox((image.shape[1], image.shape[0]), network.model.size)
+            yield network.heads(engine.infer(letterbox.apply(image)))
 
 
 def pictures(folder: Path) -> Iterator[NDArray[Any]]:

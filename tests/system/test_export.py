@@ -294,11 +294,12 @@ def measure(path: Path, images: Sequence[Image]) -> Measured:
 
 def infer(path: Path, images: Sequence[Image]) -> tuple[list[Heads], float]:
     """Heads of all pictures, and the time of the fastest inference, s."""
-    model = read_model(path)
-    inputs = [Letterbox((image.shape[1], image.shape[0]), model.size).apply(image) for image in images]
+    network = PoseNet.of(read_model(path))
+    size = network.model.size
+    inputs = [Letterbox((image.shape[1], image.shape[0]), size).apply(image) for image in images]
     times = []
-    with open_engine(EngineConfig(kind="cpu", threads=2), model, None) as engine:
-        heads = [PoseNet.of(model).heads(engine.infer(each)) for each in inputs]
+    with open_engine(EngineConfig(kind="cpu", threads=2), network.model, None) as engine:
+        heads = [network.heads(engine.infer(each)) for each in inputs]
         for _ in range(RUNS):
             for each in inputs[:4]:
                 began = time.perf_counter()

@@ -28,7 +28,8 @@ import numpy as np
 import pytest
 import yaml
 
-from posed.model.tflite import Model, parse_model
+from posed.model.tflite import parse_model
+from posed.networks import Network, network_of
 from posed.networks.posenet.heads import Heads
 from scripts.paths import ROOT
 from scripts.standins.edgetpu import Behaviour, write_heads
@@ -102,13 +103,13 @@ def write_clip(path: Path) -> None:
     writer.release()
 
 
-def write_walk(path: Path, model: Model) -> None:
+def write_walk(path: Path, network: Network) -> None:
     """Heads of a minute in which somebody walks by once."""
 
     def record(people: Sequence[Any]) -> Heads:
-        return in_steps(heads_of(people, model.size, model.stride), model)
+        return in_steps(heads_of(people, network.model.size, network.stride), network)
 
-    width, height = model.size
+    width, height = network.model.size
     walk = [
         record([person((height / 2, (number + 0.5) / WALK_FRAMES * width), 0.6 * height)])
         for number in range(WALK_FRAMES)
@@ -134,7 +135,7 @@ def start(folder: Path, port: int, stack: ExitStack) -> subprocess.Popen[bytes]:
     content = make_tflite(edgetpu=True)
     (folder / "walk_edgetpu.tflite").write_bytes(content)
     write_clip(folder / "clip.avi")
-    write_walk(folder / "heads", parse_model(content, folder))
+    write_walk(folder / "heads", network_of(parse_model(content, folder)))
     (folder / "edge-tpu").touch()
     (folder / "posed.yaml").write_text(yaml.safe_dump(settings(folder, port)), encoding="utf-8")
     behaviour = Behaviour(heads=folder / "heads", device=folder / "edge-tpu")

@@ -207,7 +207,7 @@ def check_numpy() -> Check:
 
 
 def check_model(config: Config) -> tuple[Check, Pair | None]:
-    """Whether the model is there and a PoseNet."""
+    """Whether the model is there and holds a network that posed knows."""
     try:
         pair = load_pair(config.model.name)
     except ModelError as error:

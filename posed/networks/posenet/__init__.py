@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posed.config import DecodeConfig
 from posed.frame import Letterbox, RotatedLetterbox
@@ -10,6 +10,7 @@ from posed.model.outputs import Outputs
 from posed.model.tflite import Model
 from posed.networks.posenet.heads import Heads, heads_of
 from posed.networks.posenet.many import COMPILED, decode_many
+from posed.networks.posenet.model_file import find_heads, is_sigmoid, stride_of
 from posed.networks.posenet.one import decode_one
 from posed.pose import Pose
 
@@ -19,7 +20,7 @@ class PoseNet:
     """The network `posed.networks.Network` of a model file that holds a PoseNet.
 
     Args:
-        model: the file.
+        model: the file; its outputs are the heads, in the order of `find_heads`.
         stride: output stride, px of the model input.
         sigmoid: whether the heatmaps have been through the sigmoid already.
     """
@@ -30,8 +31,34 @@ class PoseNet:
 
     @classmethod
     def of(cls, model: Model) -> PoseNet:
-        """The PoseNet that a model file holds."""
-        return cls(model, model.stride, model.sigmoid)
+        """The PoseNet that a model file holds.
+
+        Raises:
+            ModelError: it holds none; the message does not name the file.
+        """
+        heads = find_heads(model.outputs)
+        stride = stride_of(model, heads)
+        return cls(replace(model, outputs=heads), stride, is_sigmoid(model.nodes, heads[0]))
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(height, width) of the heads, cells."""
+        heatmaps = self.model.outputs[0]
+        return heatmaps.shape[1], heatmaps.shape[2]
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What the file says of its PoseNet, as pairs of a name and a few words."""
+        cells_high, cells_wide = self.grid
+        heatmaps, short_offsets, *mid_offsets = self.model.outputs
+        mid_names = ("mid offsets",) if len(mid_offsets) == 1 else ("forward displacements", "backward …")
+        heads = [("heatmaps", heatmaps), ("short offsets", short_offsets)]
+        heads += list(zip(mid_names, mid_offsets, strict=True))
+        return [
+            ("output stride", f"{self.stride} px"),
+            ("grid", f"{cells_high}×{cells_wide} cells"),
+            *((name, f"{head.shape[3]} channels, {head.describe()}") for name, head in heads),
+            ("heatmap values", "scores (after the sigmoid)" if self.sigmoid else "logits"),
+        ]
 
     def heads(self, outputs: Outputs) -> Heads:
         """The heads among the output tensors, as an engine gave them for this model."""
