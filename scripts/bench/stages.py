@@ -33,7 +33,6 @@ from collections.abc import Callable, Iterator
 from typing import Final, Self
 
 import numpy as np
-from posed.pipeline.frame_figures import Took
 
 from posed.commands.bench import sink
 from posed.commands.bench.camera import SIZE, DrawnCamera
@@ -51,6 +50,7 @@ from posed.mqtt.scene_journal import SceneJournal
 from posed.networks import Network
 from posed.networks.pair import load_pair
 from posed.pipeline.feed import CameraSetup
+from posed.pipeline.frame_rate import Took
 from posed.pipeline.inferred import Inferred
 from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.opening import CAMERA
