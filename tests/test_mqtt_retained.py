@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posed.messages.structs import ZoneMessage
-from posed.mqtt.retained import INTERVAL_S, LOOK_S, RetainedPublisher
+from posed.mqtt.retained import CHECK_S, INTERVAL_S, RetainedPublisher
 from tests.broker_fake import FakeBroker, Published
 
 TOPIC = "posed/hall/zones/bed"
@@ -72,7 +72,7 @@ def test_a_message_with_a_spacing_is_not_made_every_frame(publisher):
     for _ in range(400):
         publisher.retained.publish(TOPIC, make, 1)
         publisher.now_s += 0.01
-    assert 40 <= len(made) <= 1 + 3 / LOOK_S
+    assert 40 <= len(made) <= 1 + 3 / CHECK_S
 
 
 def test_a_broker_without_memory_gets_it_again_at_once(publisher):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
 from posed.messages.structs import encode
 from posed.mqtt.broker import Broker, PublishResult
+from posed.timing import NotBefore
 
 INTERVAL_S: Final = 30.0
 """Each message is published at least this often, s."""
 
-LOOK_S: Final = 0.05
-"""Whether a message that has a spacing says something new is looked at this often at most, s: making it takes
-as long as a part of a frame, of which several cameras give many."""
+CHECK_S: Final = 0.05
+"""A message that has a spacing is made again this often at most, s, to see whether it says something new:
+that takes as long as a part of a frame, of which several cameras give many."""
 
 
 class RetainedMessage(Protocol):
@@ -38,7 +39,7 @@ class RetainedPublisher:
         self._broker = broker
         self._clock = clock
         self._published: dict[str, tuple[Hashable, float]] = {}
-        self._looked_at: dict[str, float] = {}
+        self._next_checks: defaultdict[str, NotBefore] = defaultdict(lambda: NotBefore(clock))
 
     def publish(self, topic: str, make: Callable[[], RetainedMessage], spacing_s: float = 0) -> bool:
         """Publish a message if it says something new, or is due again.
@@ -53,10 +54,8 @@ class RetainedPublisher:
         """
         essence, published_at = self._published.get(topic, (None, None))
         now = self._clock()
-        if published_at is not None and spacing_s > 0:
-            if now - published_at < spacing_s or now - self._looked_at.get(topic, -math.inf) < LOOK_S:
-                return True
-            self._looked_at[topic] = now
+        if published_at is not None and self._is_too_soon(topic, now - published_at, spacing_s):
+            return True
         message = make()
         if published_at is not None and now - published_at < INTERVAL_S and essence == message.essence:
             return True
@@ -65,6 +64,10 @@ class RetainedPublisher:
             return False
         self._published[topic] = message.essence, now
         return True
+
+    def _is_too_soon(self, topic: str, since_s: float, spacing_s: float) -> bool:
+        """Whether a message that has a spacing is not to be made again yet."""
+        return spacing_s > 0 and (since_s < spacing_s or not self._next_checks[topic].take(CHECK_S))
 
     def again(self) -> None:
         """Let everything be published again; any thread may call this."""
