@@ -126,9 +126,11 @@ def serving(files: Sequence[Path]) -> Iterator[list[str]]:
 
 def cpu_share(urls: Sequence[str], taken_per_s: int, length_s: float) -> float:
     """CPU time of a stream, as a share of one core."""
-    cameras = [open_video(CameraConfig(kind="video", source=url)) for url in urls]
+    fps = taken_per_s or FPS
+    cameras = [open_video(CameraConfig(kind="video", source=url, fps=fps)) for url in urls]
     stopping = threading.Event()
-    readers = [threading.Thread(target=take, args=(camera, taken_per_s, stopping)) for camera in cameras]
+    taken = cameras if taken_per_s else []
+    readers = [threading.Thread(target=take_all, args=(camera, stopping)) for camera in taken]
     for reader in readers:
         reader.start()
     time.sleep(1)
@@ -136,20 +138,17 @@ def cpu_share(urls: Sequence[str], taken_per_s: int, length_s: float) -> float:
     time.sleep(length_s)
     share = (time.process_time() - began) / (time.monotonic() - began_at) / len(cameras)
     stopping.set()
-    for reader, camera in zip(readers, cameras, strict=True):
+    for reader in readers:
         reader.join()
+    for camera in cameras:
         camera.__exit__(None, None, None)
     return share
 
 
-def take(camera: Camera, per_s: int, stopping: threading.Event) -> None:
-    """Take so many frames per second of a camera."""
-    next_at = time.monotonic()
+def take_all(camera: Camera, stopping: threading.Event) -> None:
+    """Take the frames of a camera, as many per second as it is configured for."""
     while not stopping.is_set():
-        if per_s:
-            camera.read(0.5)
-        next_at = max(time.monotonic(), next_at + 1 / (per_s or 1)) if per_s < FPS else time.monotonic()
-        stopping.wait(next_at - time.monotonic())
+        camera.read(0.5)
 
 
 if __name__ == "__main__":
