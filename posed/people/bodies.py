@@ -63,7 +63,7 @@ BONES: Final = (
     ("nose", "left_ear", 0.089),
     ("nose", "right_ear", 0.089),
 )
-"""(from, to, length as a share of the height): of the drawn figure, whose limbs are those of
+"""Each bone is (from, to, length as a share of the height), of the drawn figure, whose limbs are those of
 Drillis and Contini, Body segment parameters, 1966; two names mean the middle between them."""
 
 
@@ -82,25 +82,26 @@ _SHARES = cython.declare(cython.double[::1], view(np.array([share for _, _, shar
 _ALL_SHARES = cython.declare(cython.double, sum(share for _, _, share in BONES))
 
 _QUANTILE = cython.declare(cython.double, 0.7)
-"""Bones that point at the camera look short, none looks long; but keypoints are off, so not the longest."""
+"""This quantile of the bones gives the size: bones that point at the camera look short and none looks long,
+but keypoints are off, so it is not the longest."""
 
 _AREA: Final = 0.2
-"""Of a person upright, as a share of their height squared: half of a box 0.4 times as wide as high."""
+"""A person upright covers this share of their height squared: half of a box 0.4 times as wide as high."""
 
 _SPREADS = cython.declare(cython.double[::1], view(np.array(SIGMAS)))
 _VARIANCES = cython.declare(cython.double[::1], view((2 * np.array(SIGMAS)) ** 2 * _AREA))
-"""By which each keypoint may be off, in (px / size px)². Source: COCO's k = 2 sigma, s² = area."""
+"""Each of the 17 keypoints may be off by this, in (px / size px)². Source: COCO's k = 2 sigma, s² = area."""
 
 _DOUBT = cython.declare(cython.double, 0.5)
-"""Keypoints' worth of doubt: two poses with less than that in common are hardly alike."""
+"""Two poses with fewer keypoints in common than this are hardly alike."""
 
 _TURN = cython.declare(cython.double, 2 * np.pi)
 
 _SPEED_HZ = cython.declare(cython.double, 0.7)
-"""Cut-off of the speed's own filter; 1 in the paper, whose input is less noisy."""
+"""The speed's own filter has this cut-off, Hz; it is 1 in the paper, whose input is less noisy."""
 
 _STILL = cython.declare(cython.double, 0.08)
-"""Heights per second: as fast as keypoints that are off by 1 % of the height seem to move. It is taken from
+"""Keypoints that are off by 1 % of the height seem to move this fast, heights per second. It is taken from
 the speed, or that noise alone would open the filter."""
 
 
