@@ -11,8 +11,10 @@ from typing import Final
 
 from posed.errors import ConfigError
 
+SERVICE_CONFIG: Final = Path("/etc/posed/posed.yaml")
+SERVICE_STATE: Final = Path("/var/lib/posed")
 SERVICE_CACHE: Final = Path("/var/cache/posed")
-"""Made by the Debian package."""
+"""The Debian package makes these three for the service."""
 
 
 def _folder(environment: Mapping[str, str], service: str, user: str, default: str) -> Path:

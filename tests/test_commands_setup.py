@@ -508,7 +508,7 @@ def test_the_services_configuration_is_meant_where_it_is_there(
     service = home / "etc" / "posed.yaml"
     service.parent.mkdir()
     service.write_text("device: old\n")
-    monkeypatch.setattr("posed.commands.setup.dialog.SERVICE_FILE", service)
+    monkeypatch.setattr("posed.commands.setup.dialog.SERVICE_CONFIG", service)
     flags_only(mosquitto.port, force=True)
     assert load(service, {}).device == "hall"
     assert not (home / "posed.yaml").exists()

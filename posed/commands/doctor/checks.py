@@ -27,14 +27,13 @@ from posed.errors import CameraError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import is_published
 from posed.networks.pair import Pair, load_pair
-from posed.paths import cache_folder
+from posed.paths import SERVICE_STATE, cache_folder
 from posed.people.pitch import Pitch
 from posed.service.notify import STATUS_INTERVAL_S
 
 Status = Literal["ok", "warning", "failed", "unused"]
 
 SERVICE_USER: Final = "posed"
-SERVICE_STATE: Final = Path("/var/lib/posed")
 
 SYS: Final = Path("/sys")
 DEV: Final = Path("/dev")

@@ -16,7 +16,6 @@ from rich.text import Text
 from posed import __version__
 from posed.commands.doctor.broker import check_broker
 from posed.commands.doctor.checks import (
-    SERVICE_STATE,
     Check,
     ask_systemd,
     check_camera,
@@ -36,9 +35,7 @@ from posed.commands.doctor.checks import (
 )
 from posed.config import Config, load
 from posed.errors import ConfigError
-from posed.paths import overlay_file, pitch_file, state_folder
-
-SERVICE_CONFIG: Final = Path("/etc/posed/posed.yaml")
+from posed.paths import SERVICE_CONFIG, SERVICE_STATE, overlay_file, pitch_file, state_folder
 
 _EXIT: Final = {"ok": 0, "unused": 0, "warning": 1, "failed": 2}
 _STYLE: Final = {"ok": "green", "unused": "dim", "warning": "yellow", "failed": "bold red"}

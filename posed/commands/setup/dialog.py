@@ -23,9 +23,8 @@ from posed.config import CameraConfig, WebConfig, default_device, load
 from posed.errors import CameraError, ConfigError, LoginRefused, ModelError
 from posed.model.catalogue import CATALOGUE, find
 from posed.networks.pair import load_pair
-from posed.paths import expanded
+from posed.paths import SERVICE_CONFIG, expanded
 
-SERVICE_FILE: Final = Path("/etc/posed/posed.yaml")
 _STRIDE_OF_DEMO: Final = 16
 _KINDS: Final = get_args(CameraConfig.model_fields["kind"].annotation)
 
@@ -51,12 +50,12 @@ def setup(path: Path | None, given: Given) -> None:
     say(f"{path}: written")
     dialog.say_what_is_missing()
     run = f"posed run --config {shlex.quote(str(path))}"
-    say(f"next: {'systemctl restart posed' if path == SERVICE_FILE else run}")
+    say(f"next: {'systemctl restart posed' if path == SERVICE_CONFIG else run}")
 
 
 def _default_path() -> Path:
-    writable = SERVICE_FILE.exists() and os.access(SERVICE_FILE, os.W_OK)
-    return SERVICE_FILE if writable else Path("posed.yaml")
+    writable = SERVICE_CONFIG.exists() and os.access(SERVICE_CONFIG, os.W_OK)
+    return SERVICE_CONFIG if writable else Path("posed.yaml")
 
 
 class _Dialog:
