@@ -38,7 +38,7 @@ def extension(source: Path) -> Extension:
 
 
 def extensions() -> list[Extension]:
-    """What is compiled; where that is not possible the build says so and goes on, and they run as they are."""
+    """What is compiled; where that cannot be done the build says so and goes on, and they run as they are."""
     if cythonize is None:
         print("posed: Cython is missing, so decoder and tracker stay uncompiled", file=sys.stderr)
         return []

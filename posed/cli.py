@@ -33,6 +33,15 @@ app.add_typer(mqtt_app, name="mqtt")
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration file, YAML.", show_default=False)
 ]
+CameraOption = Annotated[
+    str | None,
+    typer.Option(
+        "--camera",
+        metavar="NAME",
+        help="The camera's name in the configuration; may be left out where that has one camera.",
+        show_default=False,
+    ),
+]
 StateOption = Annotated[
     Path | None,
     typer.Option(
@@ -107,8 +116,12 @@ def setup(
     ] = None,
     ca: Annotated[Path | None, typer.Option(help="The certificate authority to trust, a PEM file.")] = None,
     camera: Annotated[
-        str | None,
-        typer.Option(metavar="KIND[:SOURCE]", help="picamera2, video:/dev/video0, …, a file or a URL."),
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]KIND[:SOURCE]",
+            help="picamera2, video:/dev/video0, …, a file or a URL; once for each camera. Alone, it is added "
+            "to a configuration that is there, or changes the camera of that name.",
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
     web: Annotated[
@@ -119,7 +132,10 @@ def setup(
         bool, typer.Option("--force", help="Replace an existing file; keep answers that fail their test.")
     ] = False,
 ) -> None:
-    """Ask for broker, name and camera, test each answer, and write the configuration."""
+    """Ask for broker, name and cameras, test each answer, and write the configuration.
+
+    A configuration that is there is kept, and a camera added to it or changed; --force makes it anew.
+    """
     from posed.commands.setup.answers import Given
     from posed.commands.setup.dialog import setup as set_up
     from posed.log import start_log
@@ -127,7 +143,19 @@ def setup(
     start_log("error")
     set_up(
         config,
-        Given(device, broker, username, password_file, tls, ca, camera, model, web, yes=yes, force=force),
+        Given(
+            device=device,
+            broker=broker,
+            username=username,
+            password_file=password_file,
+            tls=tls,
+            ca=ca,
+            cameras=tuple(camera or ()),
+            model=model,
+            web=web,
+            yes=yes,
+            force=force,
+        ),
     )
 
 
@@ -203,6 +231,10 @@ def detect(
 @app.command()
 def bench(
     config: ConfigOption = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Measure this camera of --config alone.", show_default=False),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
     engine: Annotated[str | None, typer.Option(help="auto, edgetpu or cpu.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the CPU engine.")] = None,
@@ -217,7 +249,7 @@ def bench(
 ) -> None:
     """Measure every stage from camera to broker on this machine.
 
-    Uses the camera of --config, or drawn people; needs no broker and publishes to none.
+    Uses all cameras of --config, or drawn people; needs no broker and publishes to none.
     """
     _end_with_reader()
     _clean_up_when_ended()
@@ -243,7 +275,7 @@ def bench(
     from posed.commands.bench.measure import measure
 
     drawn_fps = 0.0 if config is None and fps is None else fps
-    figures = measure(settings, memory, seconds, drawn_fps)
+    figures = measure(settings, camera, memory, seconds, drawn_fps)
     from posed.commands.bench.show import show
 
     show(figures, as_json=as_json)
@@ -319,13 +351,14 @@ def model_export(
 def record(
     out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="The recording to write.")],
     config: ConfigOption = None,
+    camera: CameraOption = None,
     seconds: Annotated[
         float | None,
         typer.Option(min=0.1, help="How long to record, s. Default: until Ctrl-C.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Record the poses that a running daemon decodes, without pictures; asks it over MQTT.
+    """Record the poses that a running daemon decodes of one camera, without pictures; asks it over MQTT.
 
     They are raw: nobody is followed yet, no keypoint is smoothed. `posed replay` plays them.
     """
@@ -339,8 +372,11 @@ def record(
 
     settings = load(config)
     start_log("warning")
+    name = settings.chosen(camera)
     with report.record_progress() as show:
-        written = write(settings, out, seconds=seconds, replace=force, show=show, stopped=stopping.is_set)
+        written = write(
+            settings, name, out, seconds=seconds, replace=force, show=show, stopped=stopping.is_set
+        )
     if written is None:
         raise typer.Exit(_INTERRUPTED)
     report.show_recorded(out, written)
@@ -353,6 +389,15 @@ def replay(
         Path | None,
         typer.Option(
             "--config", "-c", help="Use this file instead of the recorded settings; it names the broker, too."
+        ),
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Take this camera's settings in --config. Default: those of the recorded one, or of the "
+            "only one.",
+            show_default=False,
         ),
     ] = None,
     speed: Annotated[
@@ -373,11 +418,13 @@ def replay(
     """
     _end_with_reader()
     _clean_up_when_ended()  # what was published is taken back
+    if camera is not None and config is None:
+        raise typer.BadParameter("needs --config, which has the cameras", param_hint="'--camera'")
     from contextlib import nullcontext
 
     from posed.commands import report
     from posed.commands.recording_file import lines_of, open_recording
-    from posed.commands.replay import Numbered, paced
+    from posed.commands.replay import Numbered, begin, paced
     from posed.commands.replay import replay as play
     from posed.commands.replay_publisher import ReplayPublisher
     from posed.config import load
@@ -385,20 +432,17 @@ def replay(
 
     settings = load(config, options={"device": ("--publish", publish)})
     start_log("warning")
-    with (
-        open_recording(file) as opened,
-        report.replay_progress(file, opened) as show,
-        ReplayPublisher(settings) if publish else nullcontext() as broker,
-    ):
-        numbered = Numbered(broker.report if broker else None)
-        lines = lines_of(opened, str(file))
-        frames = play(lines, settings, numbered, as_recorded=config is None)
-        for played in paced(frames, (1.0 if publish else 0.0) if speed is None else speed):
-            if broker:
-                broker.show(played)
-            for number, event in numbered.take():
-                report.show_event(number, event, played.since_s, as_json=as_json)
-            show(played)
+    with open_recording(file) as opened, report.replay_progress(file, opened) as show:
+        recording = begin(lines_of(opened, str(file)), settings, camera, as_recorded=config is None)
+        with ReplayPublisher(recording) if publish else nullcontext() as broker:
+            numbered = Numbered(broker.report if broker else None)
+            frames = play(recording, numbered)
+            for played in paced(frames, (1.0 if publish else 0.0) if speed is None else speed):
+                if broker:
+                    broker.show(played)
+                for number, event in numbered.take():
+                    report.show_event(number, event, played.since_s, as_json=as_json)
+                show(played)
 
 
 @app.command()
@@ -406,6 +450,7 @@ def draw(
     video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.mp4", help="The video to write.")],
     config: ConfigOption = None,
+    camera: CameraOption = None,
     model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
 ) -> None:
     """Write a video with skeletons, ids, postures and zones over it, without sound; needs no broker."""
@@ -418,8 +463,9 @@ def draw(
 
     settings = load(config, options={"model.name": ("--model", model)})
     start_log("warning")
+    name = settings.chosen(camera)
     with report.draw_progress(video) as show:
-        frames = draw_video(video, output, settings, show)
+        frames = draw_video(video, output, settings, name, show)
     report.print_line(f"{output}: {frames} frames")
 
 
@@ -427,7 +473,7 @@ def draw(
 def schema(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="poses, state, request/set, …; all if left out."),
+        typer.Argument(metavar="[NAME]", help="state, camera/poses, request/set, …; all if left out."),
     ] = None,
 ) -> None:
     """Print the JSON Schema of a message."""

@@ -6,16 +6,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
-from posed.config import LiveConfig, changed, keep, overriding
+from posed.config import LiveConfig, changed, keep, overriding, where_of_setting
 from posed.drawing.privacy import picture
 from posed.errors import ConfigError, RequestError
 from posed.messages.structs import (
     VERBS,
+    ByCamera,
     ClearFallRequest,
     EventSent,
     FallsCleared,
@@ -39,18 +39,19 @@ from posed.messages.structs import (
     TestEventRequest,
 )
 from posed.messages.topics import Topics
-from posed.mqtt.raw_poses import RawPosePublisher
-from posed.mqtt.reporter import Reporter
-from posed.mqtt.requests import Requests, Verb
+from posed.mqtt.requests import PartlyDone, Requests, Verb
 from posed.mqtt.spool import Spool
-from posed.paths import overlay_file, paused_file, replace_file
-from posed.pipeline.feed import Feed
+from posed.paths import overlay_file
 from posed.pipeline.occurrence import Occurrence
-from posed.pipeline.scene import Scene
+from posed.service.channel import Channel
 from posed.service.metrics_snapshot import METRICS_SNAPSHOT
+from posed.service.paused_cameras import PausedCameras
 from posed.service.status import Status
 
 log = logging.getLogger(__name__)
+
+
+D = TypeVar("D", bound=Struct)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,21 +61,17 @@ class Controlled:
     Args:
         live: the configuration of now.
         status: how everything does.
-        feed: the camera at work.
-        scene: the people whom the camera sees.
+        channels: the cameras, by name.
         spool: takes events.
-        reporter: publishes pictures.
-        raw_poses: publishes raw poses while somebody asks for them.
+        paused: which cameras are to stay closed.
         restart: ends the daemon in order to start it again, for the reason that it is given.
     """
 
     live: LiveConfig
     status: Status
-    feed: Feed
-    scene: Scene
+    channels: Mapping[str, Channel]
     spool: Spool
-    reporter: Reporter
-    raw_poses: RawPosePublisher
+    paused: PausedCameras
     restart: Callable[[str], object]
 
 
@@ -96,8 +93,7 @@ class Control:
         self._topics = topics
         self._run = run
         self._environment = environment
-        self._overlay, self._paused_file = overlay_file(environment), paused_file(environment)
-
+        self._overlay = overlay_file(environment)
         self.requests = Requests(topics, self._verbs())
 
     def _verbs(self) -> dict[str, Verb[Any]]:
@@ -127,10 +123,27 @@ class Control:
             return Response(status="ok", data=self._parts.status.metrics())
         return self.requests.answer(verb, payload)
 
-    def restore_pause(self) -> None:
-        """Pause where a pause of a run before goes on."""
-        if _is_there(self._paused_file):
-            self._parts.feed.pause()
+    def _by_camera(self, camera: str | None, work: Callable[[Channel], D]) -> ByCamera[D]:
+        """Do something for one camera, or for all of them: what fails for one is done for the others.
+
+        Raises:
+            RequestError: there is no such camera.
+            PartlyDone: it failed for one of them at least.
+        """
+        channels = self._parts.channels
+        if camera is not None and camera not in channels:
+            raise RequestError(f"camera: must be one of {', '.join(channels)}, got {camera!r}")
+        done: dict[str, D] = {}
+        errors: dict[str, str] = {}
+        for name in channels if camera is None else [camera]:
+            try:
+                done[name] = work(channels[name])
+            except RequestError as error:
+                errors[name] = str(error)
+        result = ByCamera(done, errors)
+        if errors:
+            raise PartlyDone("; ".join(f"{name}: {why}" for name, why in errors.items()), result)
+        return result
 
     def info(self, _request: InfoRequest) -> Info:
         """Say what runs here."""
@@ -140,65 +153,82 @@ class Control:
         """Say what does not work."""
         return self._parts.status.health()
 
-    def clear_fall(self, request: ClearFallRequest) -> FallsCleared:
+    def clear_fall(self, request: ClearFallRequest) -> ByCamera[FallsCleared]:
         """End a fall, or all of them: somebody looks after whoever fell."""
-        now, event_id = time.time(), request.event
-        # Of an earlier run the spool alone may know.
-        events = self._parts.scene.clear_falls(now, event_id) + self._parts.spool.clear_falls(now, event_id)
-        if event_id is not None and not events:
-            raise RequestError(f"event: must be that of a fall that is not over, got {event_id!r}")
-        log.info("falls cleared on request: %d", len(events))
-        return FallsCleared(events)
+        now, event_id, spool = time.time(), request.event, self._parts.spool
+        cleared = self._by_camera(
+            request.camera, lambda channel: FallsCleared(channel.scene.clear_falls(now, event_id))
+        ).cameras
+        # Of an earlier run, or of a camera that is no more, the spool alone may know.
+        for name, events in spool.clear_falls(now, event_id, request.camera).items():
+            known = cleared[name].events if name in cleared else []
+            cleared[name] = FallsCleared([*known, *events])
+        number = sum(len(falls.events) for falls in cleared.values())
+        if event_id is not None and not number:
+            of_camera = "" if request.camera is None else f" of {request.camera}"
+            raise RequestError(f"event: must be that of a fall{of_camera} that is not over, got {event_id!r}")
+        log.info("falls cleared on request: %d", number)
+        return ByCamera(cleared)
 
-    def send_test_event(self, request: TestEventRequest) -> EventSent:
+    def send_test_event(self, request: TestEventRequest) -> ByCamera[EventSent]:
         """Report an event that did not happen, to see it arrive."""
-        return EventSent(self._parts.spool.add(Occurrence(request.type, time.time(), test=True)))
 
-    def pause(self, request: PauseRequest) -> Paused:
-        """Close the camera, or open it again."""
-        return self._pause(paused=request.paused)
+        def send(channel: Channel) -> EventSent:
+            event = Occurrence(request.type, time.time(), test=True, camera=channel.name)
+            return EventSent(self._parts.spool.add(event))
 
-    def resume(self, _request: ResumeRequest) -> Paused:
-        """Open the camera again."""
-        return self._pause(paused=False)
+        return self._by_camera(request.camera, send)
 
-    def _pause(self, *, paused: bool) -> Paused:
+    def pause(self, request: PauseRequest) -> ByCamera[Paused]:
+        """Close cameras, or open them again."""
+        return self._pause(request.camera, paused=request.paused)
+
+    def resume(self, request: ResumeRequest) -> ByCamera[Paused]:
+        """Open cameras again."""
+        return self._pause(request.camera, paused=False)
+
+    def _pause(self, camera: str | None, *, paused: bool) -> ByCamera[Paused]:
         """A pause is a matter of privacy: no restart, and no power cut, opens the camera again."""
-        feed = self._parts.feed
-        if paused != feed.paused:
-            log.info("%s on request", "paused" if paused else "resumed")
-        try:
+
+        def pause(channel: Channel) -> Paused:
+            feed = channel.feed
+            if paused != feed.paused:
+                log.info("camera %s: %s on request", feed.name, "paused" if paused else "resumed")
             if paused:
-                replace_file(self._paused_file, "")
+                feed.pause()
             else:
-                self._paused_file.unlink(missing_ok=True)
-        except OSError as error:
-            log.warning("%s: %s: a restart forgets it", self._paused_file, error.strerror)
-        if paused:
-            feed.pause()
-        else:
-            feed.resume()
-        self._parts.scene.newest = None
-        return Paused(feed.paused)
+                feed.resume()
+            channel.scene.newest = None
+            return Paused(feed.paused)
+
+        done = self._by_camera(camera, pause)
+        self._parts.paused.change(camera, self._parts.channels, paused=paused)
+        return done
 
     def set(self, request: SetRequest) -> SettingsChanged:
-        """Change settings, and keep them where that is asked for."""
-        live, settings = self._parts.live, request.settings
-        live.take_over(changed(live.config, settings))
+        """Change settings, of one camera or of all, and keep them where that is asked for."""
+        live, settings, camera = self._parts.live, request.settings, request.camera
+        if camera is not None and camera not in live.config.cameras:
+            raise RequestError(f"camera: must be one of {', '.join(live.config.cameras)}, got {camera!r}")
+        live.take_over(changed(live.config, settings, camera))
         if request.persist:
-            self._keep(settings)
-        values = {name: live.values[name] for name in settings}
-        log.info("set on request: %s", ", ".join(sorted(values)))
-        return SettingsChanged(settings=values, persisted=request.persist)
+            self._keep(settings, camera)
+        now = live.values if camera is None else live.values_of[camera]
+        values = {name: now[name] for name in settings}
+        log.info("set on request: %s%s", f"{camera}: " if camera else "", ", ".join(sorted(values)))
+        return SettingsChanged(
+            settings=values, persisted=request.persist, camera=UNSET if camera is None else camera
+        )
 
-    def _keep(self, settings: Mapping[str, Any]) -> None:
+    def _keep(self, settings: Mapping[str, Any], camera: str | None) -> None:
         try:
-            keep(self._overlay, self._parts.live.config, settings)
+            keep(self._overlay, self._parts.live.config, settings, camera)
         except ConfigError as error:
             raise RequestError(f"persist: changed, but not kept: {error}") from None
         except OSError as error:
             raise RequestError(f"persist: changed, but not kept: {self._overlay}: {error.strerror}") from None
-        if variables := overriding(self._environment, settings):
+        names = [".".join(where_of_setting(name, camera)) for name in settings]
+        if variables := overriding(self._environment, self._parts.live.config, names):
             said = ", ".join(variables)
             raise RequestError(f"persist: changed and kept, but a restart takes {said} from the environment")
 
@@ -206,41 +236,34 @@ class Control:
         """Change how much is logged."""
         return self.set(SetRequest(settings={"log.level": request.level}))
 
-    def record(self, request: RecordRequest) -> RecordingStart:
+    def record(self, request: RecordRequest) -> ByCamera[RecordingStart]:
         """Publish raw poses for some seconds."""
-        return self._parts.raw_poses.ask(request)
+        return self._by_camera(request.camera, lambda channel: channel.raw_poses.ask(request))
 
-    def snapshot(self, _request: SnapshotRequest) -> SnapshotTaken:
-        """Publish a picture of now, as much of it as the configuration file allows."""
-        parts = self._parts
-        config, newest = parts.live.config, parts.scene.newest
+    def snapshot(self, request: SnapshotRequest) -> ByCamera[SnapshotTaken]:
+        """Publish pictures of now, as much of them as the configuration file allows."""
+        return self._by_camera(request.camera, self._take_snapshot)
+
+    def _take_snapshot(self, channel: Channel) -> SnapshotTaken:
+        config, newest = self._parts.live.config.cameras[channel.name], channel.scene.newest
         shows = config.privacy.pictures
         if shows == "off":
             raise RequestError(
                 "snapshot: privacy.pictures is off, which only the configuration file can change"
             )
-        if parts.feed.paused:
+        if channel.feed.paused:
             raise RequestError("snapshot: paused")
-        if newest is None or not parts.status.delivers:
+        if newest is None or not channel.delivers:
             raise RequestError("snapshot: no picture of now: the camera or the engine is being waited for")
         image, people = newest
         poses = [tracked.person.pose for tracked in people]
         shown = picture(image, poses, shows, config.decode.keypoint_threshold)
-        size_bytes = parts.reporter.picture(shown)
+        size_bytes = channel.reporter.picture(shown)
         height, width, _ = shown.shape
-        return SnapshotTaken(
-            topic=self._topics.snapshot, pictures=shows, width=width, height=height, bytes=size_bytes
-        )
+        topic = self._topics.camera(channel.name).snapshot
+        return SnapshotTaken(topic=topic, pictures=shows, width=width, height=height, bytes=size_bytes)
 
     def restart(self, _request: RestartRequest) -> Restarting:
         """End the daemon in order to start it again."""
         self._parts.restart("restarting on request")
         return Restarting(self._run)
-
-
-def _is_there(file: Path) -> bool:
-    """Whether a file exists; one in a folder that cannot be looked into does not."""
-    try:
-        return file.exists()
-    except OSError:
-        return False

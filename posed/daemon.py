@@ -18,23 +18,24 @@ from posed.control import Control, Controlled
 from posed.engine.base import Engine
 from posed.errors import CameraEnded
 from posed.log import set_level
-from posed.messages.structs import Dropped, EventMessage, Sender
+from posed.messages.structs import EventMessage, PageState, Sender
 from posed.messages.topics import Topics
 from posed.mqtt.client import MqttClient
 from posed.mqtt.discovered import DiscoveredDevice, remedies
 from posed.mqtt.duplicate_devices import DuplicateDeviceDetector
 from posed.mqtt.inbox import Inbox
-from posed.mqtt.raw_poses import RawPosePublisher
-from posed.mqtt.reporter import Reporter
-from posed.mqtt.scene_journal import SceneJournal, delete_old_falls
+from posed.mqtt.reporter import MachineReporter
+from posed.mqtt.scene_journal import delete_old_falls
 from posed.mqtt.spool import Spool
-from posed.paths import announced_file, pitch_file, spool_file, state_folder
+from posed.paths import announced_file, paused_file, spool_file, state_folder
 from posed.pipeline.inferred import Inferred
-from posed.pipeline.opening import CAMERA, pipeline_of
-from posed.pipeline.scene import Scene
+from posed.pipeline.opening import pipeline_of, setup_of
+from posed.service.channels import ChannelParts, Channels
 from posed.service.fetch import wait_for_model
 from posed.service.life import Life, live_with_signals
-from posed.service.status import Parts, Status
+from posed.service.paused_cameras import PausedCameras
+from posed.service.status import Parts, Status, model_state
+from posed.timing import NotBefore
 
 if TYPE_CHECKING:
     from posed.web.server import WebServer
@@ -50,6 +51,10 @@ SWITCH_INTERVAL_S: Final = 0.0002
 """How long a thread that is ready waits until the one that runs Python lets it in. With Python's own 5 ms
 an Edge TPU that has answered within 6 ms waited for as long again before it got the next frame."""
 
+REPORT_EVERY_S: Final = 0.05
+"""Cameras that have no frame are looked at this often while others have some, s: a pause, a camera that is
+lost and a picture that goes dark are told of soon, and not with every frame of all the others."""
+
 CAMERA_STOP_S: Final = 0.6
 BROKER_STOP_S: Final = 0.8
 EVENTS_STOP_S: Final = 0.2
@@ -58,11 +63,11 @@ WEB_STOP_S: Final = 0.1
 
 
 class Daemon:
-    """Camera to MQTT until it is stopped.
+    """Cameras to MQTT until it is stopped.
 
     Args:
         config: all settings.
-        open_camera, open_engine: other than the configured ones.
+        open_camera, open_engine: other than the configured ones; a camera is opened by its name.
         on_processed: called with each frame once it is published, and the number of people in it.
         read_config: reads the configuration again, for `life.ask_reload`.
         environment: says where the state folder is, and where systemd listens.
@@ -72,10 +77,10 @@ class Daemon:
         life: systemd, and when and why the daemon ends.
         mqtt: the way to the broker.
         spool: keeps events until the broker has them.
-        scenes: the people whom each camera sees, by the camera's name.
-        pipeline: camera and engine at work.
+        channels: the cameras, by name.
+        pipeline: cameras and engine at work.
         status: how everything does.
-        reporter: publishes what comes of the frames.
+        reporter: publishes how the machine does.
         control: what may be asked.
         web: the live view; None where it is off.
 
@@ -87,18 +92,20 @@ class Daemon:
         self,
         config: Config,
         *,
-        open_camera: Callable[[], Camera] | None = None,
+        open_camera: Callable[[str], Camera] | None = None,
         open_engine: Callable[[], Engine] | None = None,
         on_processed: Callable[[Inferred, int], object] = lambda *_: None,
         read_config: Callable[[], Config] | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._on_processed = on_processed
+        self._next_report = NotBefore()
         self.live = LiveConfig(config)
         self.life = Life(environment, self.live, read_config)
-        pair = wait_for_model(config.model, self.life.systemd, camera=None if open_camera else config.camera)
+        cameras = () if open_camera else tuple(config.cameras.values())
+        pair = wait_for_model(config.model, self.life.systemd, cameras=cameras)
         self._network = pair.network
-        topics, sender = Topics.of(config), Sender.start(config.device)
+        topics, sender, model = Topics.of(config), Sender.start(config.device), model_state(pair, config)
         self._inbox = self._open_inbox(config, topics, sender)
         self.mqtt = self._open_mqtt(config, topics)
         self.spool = Spool(
@@ -107,41 +114,39 @@ class Daemon:
             topics=topics,
             broker=self.mqtt,
             config=config.mqtt.events,
+            cameras=tuple(config.cameras),
             on_event=self._on_event,
         )
         delete_old_falls(state_folder(environment))
-        raw_poses = RawPosePublisher(
-            topics.recording,
-            self.mqtt,
-            lambda: self.status.recording_start(),  # noqa: PLW0108 - there is no status yet
-        )
-        scene = Scene(config, SceneJournal(self.spool, CAMERA), pitch_file(environment), raw_poses)
-        self.scenes = {CAMERA: scene}
         self.pipeline = pipeline_of(config, pair, open_camera, open_engine)
-        feed = self.pipeline.feeds[CAMERA]
-        self.status = Status(
-            Parts(sender, self.live, pair, self.pipeline, feed, scene, self.spool, self.mqtt)
+        paused = PausedCameras(paused_file(environment))
+        self.channels = Channels(
+            ChannelParts(
+                sender=sender,
+                topics=topics,
+                live=self.live,
+                pipeline=self.pipeline,
+                setup=lambda config, name: setup_of(config, name, pair.model.size, open_camera),
+                spool=self.spool,
+                broker=self.mqtt,
+                paused=paused,
+                model=model,
+                environment=environment,
+            )
         )
-        self.reporter = Reporter(sender, topics, self.mqtt)
+        self.status = Status(
+            Parts(sender, self.live, pair, model, self.pipeline, self.channels, self.spool, self.mqtt)
+        )
+        self.reporter = MachineReporter(topics, self.mqtt)
         self._discovered = DiscoveredDevice(
-            announced_file(environment), self.mqtt, topics, pair.name, self.status.temperature_c
+            announced_file(environment), self.mqtt, pair.name, self.status.temperature_c
         )
         self.control = Control(
-            Controlled(
-                live=self.live,
-                status=self.status,
-                feed=feed,
-                scene=scene,
-                spool=self.spool,
-                reporter=self.reporter,
-                raw_poses=raw_poses,
-                restart=self.life.restart,
-            ),
+            Controlled(self.live, self.status, self.channels, self.spool, paused, self.life.restart),
             topics,
             sender.run,
             environment,
         )
-        self.control.restore_pause()
         self.live.listen(self._configure)
         self.web = self._open_web(config)
 
@@ -174,7 +179,7 @@ class Daemon:
             return None
         from posed.web.server import WebServer
 
-        return WebServer(config, self.status.state, self.control.answer_page)
+        return WebServer(config, self._page_state, self.control.answer_page)
 
     def run(self) -> None:
         """Work until `stop`, or until a recording has been played to its end.
@@ -190,8 +195,7 @@ class Daemon:
         try:
             # Inside, since a signal that ends `posed bench` may come between any two of these.
             self.spool.start()
-            for scene in self.scenes.values():
-                scene.restore()
+            self.channels.restore()
             self.mqtt.start()
             self.pipeline.start()
             if self.web is not None:
@@ -208,11 +212,6 @@ class Daemon:
         """Make `run` return; safe in a signal handler and from any thread."""
         self.life.stop("stopping")
 
-    @property
-    def dropped(self) -> Dropped:
-        """Frames and messages that were lost since the start."""
-        return self.status.dropped
-
     def _step(self) -> None:
         self.life.raise_failure()
         inferred = self.pipeline.next(WAIT_S)
@@ -226,12 +225,13 @@ class Daemon:
         if self.web is not None:
             self.web.serve()
         if self.mqtt.connected:
-            self._report()
+            self._report(None if inferred is None else inferred.camera)
 
     def process(self, inferred: Inferred) -> None:
         """Find the people in a frame, and report them."""
         frame, stages = inferred.frame, inferred.stages
-        scene, feed = self.scenes[inferred.camera], self.pipeline.feeds[inferred.camera]
+        channel = self.channels[inferred.camera]
+        scene, feed = channel.scene, channel.feed
         with stages.time("decode"):
             poses = scene.decode(inferred, self._network)
         scene.record(frame, poses, dark=inferred.dark)
@@ -241,32 +241,40 @@ class Daemon:
         feed.idle_gate.count_people(max(len(poses), len(scene.people)), frame.captured_at)
         now = time.monotonic()
         took = scene.frame_rate.count(now, stages.wall_s["invoke"], now - frame.captured_at)
-        if scene.poses_filter.wants(len(people), now):
-            self.reporter.poses(frame, people, scene.keypoint_threshold, took, stages)
+        self.status.newest = took
+        channel.reporter.poses(frame, people, scene.keypoint_threshold, took, stages, now)
         with stages.time("look"):  # which rotated crop is next; no message waits for that
             if (crop := scene.next_crop()) is not None:
                 feed.request_crop(crop, frame)
             feed.hurry(urgent=scene.is_urgent)
-        log.debug("frame %d: %d people, %.1f ms", frame.sequence, len(people), took.latency_ms)
+        log.debug("%s: frame %d: %d people, %.1f ms", feed.name, frame.sequence, len(people), took.latency_ms)
         if self.web is not None:
-            self.web.show(frame, people, stages, scene.keypoint_threshold)
+            self.web.show(feed.name, frame, people, stages, scene.keypoint_threshold)
         self._on_processed(inferred, len(people))
 
-    def _report(self) -> None:
-        """Keep what the broker knows of us true."""
+    def _report(self, camera: str | None) -> None:
+        """Keep what the broker knows of us true.
+
+        Args:
+            camera: whose frame was just processed; None where there was none.
+        """
         if self._inbox.take_birth():  # Home Assistant needs everything again
             self.reporter.online()
             self._report_again()
-        zones, engine = self.scenes[CAMERA].zone_counts(), self.pipeline.opened_engine
-        if self._discovered.update(self.live.config, zones, engine_is_known=engine is not None):
-            self.reporter.again()
+        engine_is_known = self.pipeline.opened_engine is not None
+        for name in self._discovered.update(self.live.config, engine_is_known=engine_is_known):
+            self.channels[name].reporter.again()
         self._discovered.step()
-        self._report_people()
+        channel = None if camera is None else self.channels.get(camera)  # a reload may have removed it
+        if channel is None or self._next_report.take(REPORT_EVERY_S):
+            self._report_people()
+        else:
+            channel.report()
 
     def _report_people(self) -> bool:
-        """Publish state and zones; returns whether the broker's queue took all of it."""
-        taken = self.reporter.state(self.status.state)
-        return self.reporter.zones(self.status.zone_counts()) and taken
+        """Publish states and zones; returns whether the broker's queue took all of it."""
+        taken = [channel.report() for channel in self.channels.values()]
+        return self.reporter.state(self.status.state) and all(taken)
 
     def _report_people_at_last(self) -> None:
         """No count outlives the daemon, however many zones there are."""
@@ -275,10 +283,19 @@ class Daemon:
             time.sleep(_QUEUE_POLL_S)
 
     def _configure(self, config: Config) -> None:
-        """Go on with other settings, of those that can change at run time."""
-        for scene in self.scenes.values():
-            scene.configure(config)
+        """Go on with other settings, of those that can change at run time, and with other cameras."""
+        self.channels.configure(config)
+        if self.web is not None:
+            self.web.configure(config)
         set_level(config.log.level)
+
+    def _page_state(self) -> PageState:
+        """How everything does, as the live view shows it."""
+        return PageState(
+            self.status.state(),
+            {name: channel.state() for name, channel in self.channels.items()},
+            sorted({fall.camera for fall in self.spool.falls}),
+        )
 
     def _on_event(self, event: EventMessage) -> None:
         """An event was handed to the spool."""
@@ -292,17 +309,23 @@ class Daemon:
 
     def _report_again(self) -> None:
         """A broker may have lost its memory, so everything is published again."""
-        self.reporter.again()
+        self._publish_again()
         self._discovered.again()
         self.spool.publish_again()
 
+    def _publish_again(self) -> None:
+        """Publish every state and zone again; from any thread."""
+        self.reporter.again()
+        self.channels.publish_again()
+
     def _end(self) -> None:
-        self.status.stopped = True
+        for channel in self.channels.values():
+            channel.stopped = True
         self.life.end()
         if self.web is not None:
             self.web.leave()
         if self.mqtt.connected:
-            self.reporter.again()
+            self._publish_again()
             self._report_people_at_last()
             self.spool.drain(EVENTS_STOP_S)
         self.mqtt.stop(BROKER_STOP_S)

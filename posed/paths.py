@@ -84,13 +84,13 @@ def announced_file(environment: Mapping[str, str] = os.environ) -> Path:
     return state_folder(environment) / "announced.json"
 
 
-def pitch_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """How far the camera looks down, as it was learned."""
-    return state_folder(environment) / "pitch.json"
+def pitch_file(camera: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """How far a camera looks down, as it was learned."""
+    return state_folder(environment) / f"pitch_{camera}.json"
 
 
 def paused_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """It is there while the camera is to stay closed."""
+    """The names of the cameras that are to stay closed, a line each; every camera where it has none."""
     return state_folder(environment) / "paused"
 
 

@@ -32,6 +32,9 @@ from scripts.paths import CORAL_353X481, ROOT
 from scripts.ports import free_port
 
 CONFIG = ROOT / "config" / "demo.yaml"
+CAMERA = "POSED_CAMERAS__ROOM"
+"""The settings of the only camera begin with this."""
+
 MODEL_OF_REAL_PEOPLE = "coral-353x481"
 
 BROKER_START_S = 20.0
@@ -101,7 +104,7 @@ def daemon_settings(options: argparse.Namespace, port: int) -> dict[str, str]:
     settings = {"POSED_MQTT__HOST": "127.0.0.1", "POSED_MQTT__PORT": str(port)}
     source = source_of(options)
     if source is not None:
-        settings |= {"POSED_CAMERA__KIND": "video", "POSED_CAMERA__SOURCE": source}
+        settings |= {f"{CAMERA}__KIND": "video", f"{CAMERA}__SOURCE": source}
     if options.model is not None:
         settings["POSED_MODEL__NAME"] = options.model
     elif source is not None:
@@ -146,7 +149,7 @@ class Truth:
     """Where everybody really is: the scene is drawn from numbers, so a second camera knows them as well."""
 
     def __init__(self) -> None:
-        self._camera = SyntheticCamera(load(CONFIG, {}).camera)
+        self._camera = SyntheticCamera(load(CONFIG, {}).first)
 
     def error_px(self, sequence: int, person: dict[str, Any]) -> float | None:
         """The mean distance of a found person's keypoints from the drawn person's that is nearest, px.
@@ -184,7 +187,8 @@ class Subscriber:
             self.first.set()
             self._print_poses(msgspec.json.decode(message.payload))
         elif name == "state":
-            say(state_line(msgspec.json.decode(message.payload)))
+            state = msgspec.json.decode(message.payload)
+            say(camera_line(state) if "camera" in state else machine_line(state))
         else:
             say(f"{name:6s} {message.payload.decode()}")
 
@@ -199,15 +203,19 @@ class Subscriber:
             say(f"         {person_text(person)}{error_text(error_px)}")
 
 
-def state_line(state: dict[str, Any]) -> str:
-    """One line for a state: what runs, or what is waited for."""
-    camera, engine = (status_text(state[name]) for name in ("camera", "engine"))
-    people = "?" if state["people"] is None else state["people"]
+def machine_line(state: dict[str, Any]) -> str:
+    """One line for the machine: how its cameras and its engine do."""
+    cameras = ", ".join(f"{name} {status}" for name, status in state["cameras"].items())
     warning = state["model"].get("warning")
-    return (
-        f"state  people {people}, {state['fps']} fps, camera {camera}, engine {engine} "
-        f"({state['engine']['kind']})" + (f", model {state['model']['name']} {warning}" if warning else "")
+    return f"state  {cameras}, engine {status_text(state['engine'])} ({state['engine']['kind']})" + (
+        f", model {state['model']['name']} {warning}" if warning else ""
     )
+
+
+def camera_line(state: dict[str, Any]) -> str:
+    """One line for a camera: who is there, or what is waited for."""
+    people = "?" if state["people"] is None else state["people"]
+    return f"{state['camera']:6s} people {people}, {state['fps']} fps, {status_text(state)}"
 
 
 def status_text(device: dict[str, Any]) -> str:

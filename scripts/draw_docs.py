@@ -41,7 +41,7 @@ DOCS: Final = ROOT / "docs"
 DEMO_SEED: Final = 2
 DEMO_AT_S: Final = 36.0
 DEMO_SIZE: Final = (640, 480)
-"""What `camera: {kind: synthetic, source: 2}` sees after 36 s."""
+"""What a camera of `{kind: synthetic, source: 2}` sees after 36 s."""
 
 STILL_SEED: Final = 900399
 STILL_SIZE: Final = (353, 257)

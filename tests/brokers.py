@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -319,7 +320,8 @@ class Gate:
         while self._passing:
             client = self._passing.pop()
             client.sendall(last)
-            client.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # who has read the last packet may have left already
+                client.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:

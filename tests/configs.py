@@ -31,7 +31,7 @@ def names_of(section: type[BaseModel], path: str = "") -> set[str]:
     for name, field in section.model_fields.items():
         kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
         inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        # Zones have names of their owner's.
-        below = f"{path}{name}.NAME." if get_origin(field.annotation) is dict else f"{path}{name}."
+        # Cameras and zones have names of their owner's.
+        below = f"{path}{name}.name." if get_origin(field.annotation) is dict else f"{path}{name}."
         names |= names_of(inner[0], below) if inner else {f"{path}{name}"}
     return names

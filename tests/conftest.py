@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from posed.config import CAMERA
 from scripts.paths import SHARED
 from tests.brokers import Mosquitto
 
@@ -56,7 +57,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     cv2.imwrite(str(pictures / "1.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
     return {
         "device": "hall",
-        "camera": {"kind": "images", "source": str(pictures), "loop": True, "fps": 20},
+        "cameras": {CAMERA: {"kind": "images", "source": str(pictures), "loop": True, "fps": 20}},
         "model": {"name": str(tmp_path / "red.tflite")},
         "decode": {"max_people": 1},
         "mqtt": {"host": "127.0.0.1"},

@@ -18,18 +18,16 @@ from posed.log import set_level
 from posed.messages.structs import Response, Sender, encode
 from posed.messages.topics import Topics
 from posed.mqtt.client import MqttClient
-from posed.mqtt.raw_poses import RawPosePublisher
-from posed.mqtt.reporter import Reporter
-from posed.mqtt.scene_journal import SceneJournal
 from posed.mqtt.spool import Spool
 from posed.networks.pair import load_pair
-from posed.paths import spool_file
+from posed.paths import paused_file, spool_file
 from posed.people.events import TrackedPerson
 from posed.people.person import Person
 from posed.pipeline.device import OK
-from posed.pipeline.opening import CAMERA, pipeline_of
-from posed.pipeline.scene import Scene
-from posed.service.status import Parts, Status
+from posed.pipeline.opening import pipeline_of, setup_of
+from posed.service.channels import ChannelParts, Channels
+from posed.service.paused_cameras import PausedCameras
+from posed.service.status import Parts, Status, model_state
 from tests.broker_fake import FakeBroker
 from tests.make_tflite import make_tflite
 
@@ -63,34 +61,38 @@ class Controlling:
         )
         self.live = LiveConfig(config)
         self.spool = Spool(
-            spool_file(own), sender=sender, topics=topics, broker=mqtt, config=config.mqtt.events
+            spool_file(own),
+            sender=sender,
+            topics=topics,
+            broker=mqtt,
+            config=config.mqtt.events,
+            cameras=tuple(config.cameras),
         )
-        raw_poses = RawPosePublisher(
-            topics.recording,
-            self.broker,
-            lambda: self.status.recording_start(),  # noqa: PLW0108 - there is no status yet
-        )
-        self.scene = Scene(config, SceneJournal(self.spool, "camera"), recorder=raw_poses)
         self.pipeline = pipeline_of(config, pair)
-        self.feed = self.pipeline.feeds[CAMERA]
+        paused, model = PausedCameras(paused_file(own)), model_state(pair, config)
+        self.channels = Channels(
+            ChannelParts(
+                sender=sender,
+                topics=topics,
+                live=self.live,
+                pipeline=self.pipeline,
+                setup=lambda config, name: setup_of(config, name, pair.model.size),
+                spool=self.spool,
+                broker=self.broker,
+                paused=paused,
+                model=model,
+                environment=own,
+            )
+        )
+        self.channel = next(iter(self.channels.values()))
+        self.feed, self.scene, self.reporter = self.channel.feed, self.channel.scene, self.channel.reporter
         self.status = Status(
-            Parts(sender, self.live, pair, self.pipeline, self.feed, self.scene, self.spool, mqtt)
+            Parts(sender, self.live, pair, model, self.pipeline, self.channels, self.spool, mqtt)
         )
-        self.reporter = Reporter(sender, topics, self.broker)
-        parts = Controlled(
-            live=self.live,
-            status=self.status,
-            feed=self.feed,
-            scene=self.scene,
-            spool=self.spool,
-            reporter=self.reporter,
-            raw_poses=raw_poses,
-            restart=self.restarts.append,
-        )
-        self.live.listen(self.scene.configure)
+        parts = Controlled(self.live, self.status, self.channels, self.spool, paused, self.restarts.append)
+        self.live.listen(self.channels.configure)
         self.live.listen(lambda config: set_level(config.log.level))
         self.control = Control(parts, topics, sender.run, own)
-        self.control.restore_pause()
         self.run = sender.run
 
     @property
@@ -110,13 +112,14 @@ class Controlling:
         response = self.answer(verb, json.dumps(arguments).encode())
         return response["data"] if response["status"] == "ok" else response["error"]
 
-    def see(self, image: np.ndarray, *people: Person) -> None:
-        """As if a frame had been processed just now."""
-        for thread in (self.feed.capture, self.pipeline.inference):
+    def see(self, image: np.ndarray, *people: Person, camera: str | None = None) -> None:
+        """As if a frame of a camera, the first one if none is named, had been processed just now."""
+        channel = self.channel if camera is None else self.channels[camera]
+        for thread in (channel.feed.capture, self.pipeline.inference):
             thread.device.status = OK
-        self.scene.frame_rate.count(time.monotonic(), 0.01, 0.02)
-        self.scene.newest = image, [TrackedPerson(one, "standing", 1.0, ()) for one in people]
+        channel.scene.frame_rate.count(time.monotonic(), 0.01, 0.02)
+        channel.scene.newest = image, [TrackedPerson(one, "standing", 1.0, ()) for one in people]
 
-    def again(self) -> Controlling:
+    def again(self, **changes: Any) -> Controlling:
         """After a restart."""
-        return Controlling(self.state.parent)
+        return Controlling(self.state.parent, **changes)

@@ -18,16 +18,33 @@ def dashboard() -> dict[str, Any]:
     return loaded
 
 
+def queried() -> Iterator[dict[str, Any]]:
+    """Every panel that asks for something: all but the heads of rows."""
+    return (panel for panel in dashboard()["panels"] if panel["type"] != "row")
+
+
+def rows() -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The head of each row, and the panels below it."""
+    found: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    for panel in dashboard()["panels"]:
+        if panel["type"] == "row":
+            found.append((panel, []))
+        elif found:
+            found[-1][1].append(panel)
+    return found
+
+
 def expressions() -> Iterator[tuple[str, str]]:
     """(title of the panel, PromQL) of every query."""
-    for panel in dashboard()["panels"]:
+    for panel in queried():
         for target in panel["targets"]:
             yield panel["title"], target["expr"]
 
 
 def filled_in(expression: str, interval: str = "10s") -> str:
-    """An expression as Grafana sends it, for all devices."""
-    return expression.replace("$__rate_interval", interval).replace("$instance", ".*")
+    """An expression as Grafana sends it, for all devices and all cameras."""
+    filled = expression.replace("$__rate_interval", interval)
+    return filled.replace("$instance", ".*").replace("$camera", ".*")
 
 
 def names_in(expression: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from msgspec.structs import replace as changed
 from posed.config import PeopleConfig, ZoneConfig
 from posed.people.events import Event, EventDetector
 from posed.people.person import Person
+from posed.people.zones import NO_ZONES
 from posed.pose import KEYPOINTS, LEFT_ANKLE, LEFT_EYE, RIGHT_ANKLE, RIGHT_EYE, Pose
 from posed.synthetic.actions import ACTIONS
 from posed.synthetic.scene import Act, Part, Scene
@@ -107,15 +108,17 @@ def watched(
     lost_after_s: float = 2,
     detector: EventDetector | None = None,
     *,
+    zones: Mapping[str, ZoneConfig] = NO_ZONES,
     dark: Callable[[float], bool] = lambda _: False,
 ) -> list[Event]:
     """All events of a scene, in which people have tracks that end when they are not seen for long.
 
     Args:
         spoil: what becomes of a person in a frame; None: not found.
+        zones: the camera's.
         dark: when it is.
     """
-    detector = detector or EventDetector(config or PeopleConfig())
+    detector = detector or EventDetector(config or PeopleConfig(), zones)
     tracks: dict[int, tuple[Person, float]] = {}
     aliases: dict[int, int] = {}
     events: list[Event] = []

@@ -192,7 +192,7 @@ def test_a_password_that_ends_the_host_is_escaped(password: str) -> None:
         open_video(config(f"rtsp://me:{password}@127.0.0.1/stream"))
     assert str(caught.value) == (
         "camera rtsp://…: cannot be opened: FFmpeg does not take the URL "
-        f"({ESCAPES}, or set camera.username and camera.password)"
+        f"({ESCAPES}, or set the camera's username and password)"
     )
 
 

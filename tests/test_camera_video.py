@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import struct
@@ -160,6 +161,18 @@ def test_a_phones_video_is_turned_as_its_tag_says(
     part = {"left": image[:, : width // 3], "right": image[:, -width // 3 :], "top": image[: height // 3]}[at]
     assert part[..., 0].mean() > 180, "the red from the bottom"
     assert part[..., 2].mean() < 60
+
+
+def test_a_frame_that_was_read_is_freed_at_once(tmp_path: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoFile(recorded(write(tmp_path / "a.mp4"))) as camera:
+            read_all(camera)
+            # The newest one, and the one before it.
+            assert sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) <= 2
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -114,11 +114,11 @@ def test_check_looks_at_the_files_that_are_named(tmp_path, settings, problem):
 
 def test_check_lists_every_problem_and_is_status_2(tmp_path):
     config = tmp_path / "posed.yaml"
-    config.write_text("camera: {fps: 0}\nmqtt: {prot: 1}\n")
+    config.write_text("cameras: {hall: {fps: 0}}\nmqtt: {prot: 1}\n")
     done = posed(tmp_path, "check", "--config", config)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "camera.fps: must be at least 1, got 0",
+        "cameras.hall.fps: must be at least 1, got 0",
         "mqtt.prot: unknown key; did you mean port?",
     ]
 
@@ -126,17 +126,17 @@ def test_check_lists_every_problem_and_is_status_2(tmp_path):
 def test_check_looks_at_the_overlay_too(tmp_path):
     overlay = tmp_path / "state" / "posed" / "overlay.yaml"
     overlay.parent.mkdir(parents=True)
-    overlay.write_text("camera: {fps: 0}\n")
+    overlay.write_text("cameras: {camera: {fps: 0}}\n")
     done = posed(tmp_path, "check")
     assert done.returncode == 2
-    assert done.stderr == f"camera.fps: must be at least 1, got 0 (set by {overlay})\n"
+    assert done.stderr == f"cameras.camera.fps: must be at least 1, got 0 (set by {overlay})\n"
 
 
 def test_check_looks_at_the_overlay_of_another_state_folder(tmp_path):
-    (tmp_path / "overlay.yaml").write_text("camera: {fps: 0}\n")
+    (tmp_path / "overlay.yaml").write_text("cameras: {camera: {fps: 0}}\n")
     done = posed(tmp_path, "check", "--state", str(tmp_path))
     assert done.returncode == 2
-    assert done.stderr == f"camera.fps: must be at least 1, got 0 (set by {tmp_path}/overlay.yaml)\n"
+    assert done.stderr == f"cameras.camera.fps: must be at least 1, got 0 (set by {tmp_path}/overlay.yaml)\n"
 
 
 def test_detect_prints_one_message_per_picture_and_nothing_else(tmp_path, model):
@@ -144,7 +144,7 @@ def test_detect_prints_one_message_per_picture_and_nothing_else(tmp_path, model)
     done = posed(tmp_path, "detect", first, second, "--model", model, "--json")
     red, blue = (json.loads(line) for line in done.stdout.splitlines())
     assert done.returncode == 0
-    assert (red["schema"], red["sequence"], blue["sequence"]) == (1, 0, 1)
+    assert (red["schema"], red["camera"], red["sequence"], blue["sequence"]) == (2, "camera", 0, 1)
     assert red["image"] == str(first)
     assert red["people"]
     assert blue["people"] == []

@@ -32,6 +32,7 @@ from tests.make_tflite import UPRIGHT, make_tflite
 from tests.run_posed import environment, posed
 from tests.standin import built
 
+RED = {"kind": "images", "loop": True, "realtime": False}
 STAGES = ["capture", "letterbox", "invoke", "decode", "follow", "encode", "publish", "look"]
 
 
@@ -44,7 +45,7 @@ def model(tmp_path: Path) -> Path:
 
 def config(folder: Path, **settings: Any) -> Path:
     path = folder / "posed.yaml"
-    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return path
 
 
@@ -69,8 +70,8 @@ def test_every_stage_is_measured_in_the_order_of_the_way(tmp_path, model):
     assert figures["invokes_of_bare"] == pytest.approx(figures["of_bare"], abs=0.002)
     assert (figures["model"]["file"], figures["model"]["stride"]) == ("red.tflite", 16)
     assert figures["engine"]["kind"] == "cpu"
-    assert figures["dropped"]["camera"] == 0
-    assert figures["dropped"]["mqtt"] <= figures["fps"]  # frames before the connection stands
+    assert figures["dropped"]["frames"] == 0
+    assert figures["dropped"]["messages"] <= figures["fps"]  # frames before the connection stands
 
 
 def test_turned_looks_count_as_invokes_but_not_as_frames(tmp_path, model):
@@ -169,7 +170,7 @@ def test_the_configured_camera_is_measured_and_the_broker_hears_nothing(tmp_path
     with Mosquitto(folder) as broker, Subscriber(broker.port) as subscriber:
         path = config(
             tmp_path,
-            camera={"kind": "images", "source": str(tmp_path / "red.png"), "loop": True, "realtime": False},
+            cameras={"door": RED | {"source": str(tmp_path / "red.png")}},
             model={"name": str(model)},
             mqtt={"host": "127.0.0.1", "port": broker.port},
             web={"enabled": True, "port": broker.port},  # which is taken, so it would be waited for, and said
@@ -177,7 +178,7 @@ def test_the_configured_camera_is_measured_and_the_broker_hears_nothing(tmp_path
         figures = bench(tmp_path, "--config", path)
         assert subscriber.messages == []
     assert not list((tmp_path / "state").rglob("spool*"))
-    assert figures["camera"] == "images"
+    assert figures["cameras"]["door"]["kind"] == "images"
     assert figures["people"] > 0
 
 
@@ -198,7 +199,8 @@ def test_the_configured_camera_is_measured_and_the_broker_hears_nothing(tmp_path
 )
 def test_what_cannot_be_measured_is_one_line_and_a_status(tmp_path, arguments, camera, status, line):
     (tmp_path / "red.tflite").write_bytes(make_tflite(UPRIGHT))
-    path = config(tmp_path, camera=camera, model={"name": str(tmp_path / "red.tflite")})
+    cameras = {} if camera is None else {"cameras": {"door": camera}}
+    path = config(tmp_path, model={"name": str(tmp_path / "red.tflite")}, **cameras)
     done = posed(tmp_path, "bench", "--config", path, *arguments)
     assert (done.returncode, done.stdout) == (status, "")
     (said,) = done.stderr.splitlines()
@@ -207,10 +209,83 @@ def test_what_cannot_be_measured_is_one_line_and_a_status(tmp_path, arguments, c
 
 def test_a_recording_that_is_too_short_is_said(tmp_path, model):
     cv2.imwrite(str(tmp_path / "red.png"), np.zeros((98, 130, 3), np.uint8))
-    camera = {"kind": "images", "source": str(tmp_path / "red.png")}
-    done = posed(tmp_path, "bench", "--config", config(tmp_path, camera=camera, model={"name": str(model)}))
+    cameras = {"door": {"kind": "images", "source": str(tmp_path / "red.png")}}
+    done = posed(tmp_path, "bench", "--config", config(tmp_path, cameras=cameras, model={"name": str(model)}))
     assert done.returncode == 4
     assert done.stderr == "bench: must get frames for longer than its warm-up, got too few\n"
+
+
+@pytest.fixture
+def two(tmp_path: Path, model: Path) -> Path:
+    """A configuration of two cameras, the second slower than the first."""
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((98, 130, 3), (0, 0, 255), np.uint8))
+    live = {"kind": "images", "source": str(tmp_path / "red.png"), "loop": True}
+    return config(
+        tmp_path,
+        cameras={"hall": live | {"fps": 20}, "bath": live | {"fps": 5}},
+        model={"name": str(model)},
+        people={"look_turned_s": 0},
+    )
+
+
+def test_several_cameras_are_measured_at_once_each_for_itself(tmp_path, two):
+    figures = bench(tmp_path, "--config", two)
+    hall, bath = figures["cameras"]["hall"], figures["cameras"]["bath"]
+    assert hall["kind"] == bath["kind"] == "images"
+    assert hall["fps"] > 2 * bath["fps"] > 4
+    assert hall["frames"] + bath["frames"] == figures["frames"]
+    assert figures["fps"] == pytest.approx(hall["fps"] + bath["fps"], abs=0.02)
+    assert hall["dropped"] + bath["dropped"] == figures["dropped"]["frames"]
+    for camera in (hall, bath):
+        assert 0 < camera["latency"]["p50_ms"] <= camera["latency"]["p99_ms"]
+        assert camera["people"] > 0
+    assert figures["cpu_percent"]["capture"] + figures["cpu_percent"]["hand-over"] > 0
+
+
+def test_one_of_several_cameras_is_measured_alone(tmp_path, two):
+    figures = bench(tmp_path, "--config", two, "--camera", "bath")
+    assert list(figures["cameras"]) == ["bath"]
+    assert figures["fps"] == figures["cameras"]["bath"]["fps"] <= 7
+
+
+def test_drawn_people_take_the_place_of_each_camera(tmp_path, two):
+    figures = bench(tmp_path, "--config", two, "--fps", 10)
+    assert [camera["kind"] for camera in figures["cameras"].values()] == ["drawn", "drawn"]
+    assert all(camera["fps"] <= 13 for camera in figures["cameras"].values())
+
+
+def test_people_read_a_row_per_camera_where_there_are_several(tmp_path, two):
+    done = posed(tmp_path, "bench", "--config", two, "--seconds", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cameras hall (images), bath (images), " in done.stdout
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
+    assert rows["camera"] == ["camera", "frames/s", "p50", "ms", "p99", "ms", "dropped", "people"]
+    assert float(rows["hall"][1]) > float(rows["bath"][1]) > 2
+    assert len(rows["hall"]) == len(rows["bath"]) == 6
+
+
+def test_a_camera_that_is_not_configured_cannot_be_measured(tmp_path, two):
+    done = posed(tmp_path, "bench", "--config", two, "--camera", "attic")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "--camera: must be one of hall, bath, got 'attic'\n"
+
+
+def test_a_camera_that_fails_ends_it_though_others_work(tmp_path, model):
+    cameras = {"hall": {"kind": "synthetic", "fps": 10}, "bath": {"kind": "images", "source": "/nowhere"}}
+    done = posed(tmp_path, "bench", "--config", config(tmp_path, cameras=cameras, model={"name": str(model)}))
+    assert (done.returncode, done.stdout) == (4, "")
+    (said,) = done.stderr.splitlines()
+    assert "/nowhere" in said
+
+
+def test_a_recording_too_short_beside_a_camera_is_said(tmp_path, model):
+    cv2.imwrite(str(tmp_path / "red.png"), np.zeros((98, 130, 3), np.uint8))
+    short = {"kind": "images", "source": str(tmp_path / "red.png")}
+    cameras = {"hall": {"kind": "synthetic", "fps": 10}, "bath": short}
+    arguments = ["--config", config(tmp_path, cameras=cameras, model={"name": str(model)}), "--seconds", 3]
+    done = posed(tmp_path, "bench", *arguments)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == "bench: must get frames of bath for longer than its warm-up, got too few\n"
 
 
 def test_an_engine_that_is_lost_meanwhile_ends_it(tmp_path, shared):

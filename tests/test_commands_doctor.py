@@ -19,7 +19,7 @@ from posed.commands.doctor.broker import EVENT_BYTES, POSES_BYTES, check_broker
 from posed.commands.doctor.checks import (
     Check,
     Service,
-    check_camera,
+    check_cameras,
     check_disk,
     check_edgetpu,
     check_model,
@@ -33,6 +33,7 @@ from posed.commands.doctor.checks import (
 )
 from posed.commands.doctor.examine import show
 from posed.commands.setup import check
+from posed.commands.setup.find import FoundCamera
 from posed.config import Config, secrets
 from posed.messages.reports import poses_message
 from posed.messages.structs import EventMessage, Sender, encode, person_message
@@ -44,10 +45,18 @@ from tests.run_posed import posed
 
 STOPPED = Service()
 RUNNING = Service("loaded", "active", "30 fps, 1 person, cpu ai-edge-litert 2.3.0", "success", "0", "0")
+DRAWN = {"hall": {"kind": "synthetic"}}
+TWO = {"hall": {"kind": "synthetic"}, "bath": {"kind": "video", "source": "/dev/video77"}}
+GIVES = "camera synthetic:0: gives frames of 640×480 px"
 
 
 def config(**sections: dict[str, Any]) -> Config:
     return Config.model_validate({"device": "hall", **sections})
+
+
+def only_camera(config: Config, service: Service) -> Check:
+    (check,) = check_cameras(config, service)
+    return check
 
 
 @pytest.fixture
@@ -183,13 +192,58 @@ def test_a_model_that_nobody_publishes_is_not_to_be_pulled(name):
 def test_a_model_of_drawings_is_right_for_drawn_people_only():
     model = {"name": "drawings-257x353-16"}
     assert check_model(config(model=model))[0].status == "warning"
-    assert check_model(config(model=model, camera={"kind": "synthetic"}))[0].status == "ok"
+    assert check_model(config(model=model, cameras=DRAWN))[0].status == "ok"
+
+
+def test_a_model_of_drawings_is_wrong_beside_one_real_camera():
+    mixed = config(model={"name": "drawings-257x353-16"}, cameras=TWO)
+    assert check_model(mixed)[0].status == "warning"
 
 
 def test_a_camera_is_tried_unless_the_service_has_it():
-    drawn = config(camera={"kind": "synthetic"})
-    assert check_camera(drawn, STOPPED).found == "camera synthetic:0: gives frames of 640×480 px"
-    assert check_camera(drawn, RUNNING).found == "synthetic: in use by the service, 30 fps"
+    drawn = config(cameras=DRAWN)
+    assert only_camera(drawn, STOPPED) == Check("camera hall", "ok", GIVES)
+    assert only_camera(drawn, RUNNING).found == "synthetic: in use by the service, 30 fps"
+
+
+def test_a_broken_camera_does_not_hide_the_others():
+    found = {check.name: check for check in check_cameras(config(cameras=TWO), STOPPED)}
+    assert (found["camera hall"].status, found["camera bath"].status) == ("ok", "failed")
+    assert found["camera bath"].found == "camera /dev/video77: no such device"
+
+
+def test_the_service_is_asked_for_each_camera():
+    text = "waiting for camera bath: no such device; hall: 10 fps, 1 person, bath: 0 fps, 0 people, cpu x"
+    hall, bath = check_cameras(config(cameras=TWO), said(text))
+    assert (hall.status, hall.found) == ("ok", "synthetic: in use by the service, 10 fps")
+    assert (bath.status, bath.found) == ("failed", "no such device")
+
+
+def test_only_the_paused_camera_is_called_paused():
+    text = "bath paused on request; hall: 0 fps, 0 people, bath: 0 fps, 0 people, cpu x"
+    hall, bath = check_cameras(config(cameras=TWO), said(text))
+    assert (hall.status, hall.found) == ("warning", "synthetic: in use by the service, without frames")
+    assert (bath.status, bath.found) == ("ok", "video: in use by the service, paused on request")
+
+
+@pytest.mark.parametrize(
+    "text", ["30 fps, 1 person, cpu x", "hall: 30 fps, 1 person, attic: 2 fps, 0 people"]
+)
+def test_a_camera_unknown_to_the_service_needs_a_reload(text):
+    check = list(check_cameras(config(cameras=TWO), said(text)))[-1]
+    assert (check.name, check.status, check.remedy) == (
+        "camera bath",
+        "warning",
+        "sudo systemctl reload posed",
+    )
+
+
+def test_a_device_of_another_camera_is_no_remedy(monkeypatch):
+    there = [FoundCamera(f"video:/dev/video{number}", "C920") for number in (0, 2)]
+    monkeypatch.setattr(checks, "find_cameras", lambda: there)
+    cameras = {"hall": {"kind": "video", "source": 0}, "bath": {"kind": "video", "source": "/dev/video77"}}
+    bath = list(check_cameras(config(cameras=cameras), STOPPED))[-1]
+    assert bath.remedy == "there are: video:/dev/video2 (C920); sudo posed setup takes one"
 
 
 def said(text: str, **more: Any) -> Service:
@@ -203,12 +257,12 @@ def said(text: str, **more: Any) -> Service:
         ("0 fps, 0 people, cpu ai-edge-litert", "warning", ", without frames"),
         ("", "warning", ", without frames"),
         ("0.5 fps, 0 people, cpu ai-edge-litert", "ok", ", 0.5 fps"),
-        ("paused on request; 0 fps, 0 people", "ok", ", paused on request"),
+        ("hall paused on request; 0 fps, 0 people", "ok", ", paused on request"),
         ("waiting for the engine: no Edge TPU; 0 fps, 0 people", "ok", ", which waits for its engine"),
     ],
 )
 def test_a_service_without_frames_is_asked_why(text, status, found):
-    check = check_camera(config(camera={"kind": "synthetic"}), said(text))
+    check = only_camera(config(cameras=DRAWN), said(text))
     assert (check.status, check.found) == (status, f"synthetic: in use by the service{found}")
     assert bool(check.remedy) == (status == "warning")
 
@@ -217,34 +271,50 @@ def test_a_service_just_started_gets_time_to_count_frames(monkeypatch):
     monkeypatch.setattr(checks, "ASK_AGAIN_S", 0)
     answers = iter([said("0 fps, 0 people, cpu"), said("10 fps, 1 person, cpu")])
     started = said("0 fps, 0 people, cpu", of_this=False)
-    assert wait_for_figures(started, lambda: next(answers)) == said("10 fps, 1 person, cpu", of_this=False)
+    found = wait_for_figures(started, config(), lambda: next(answers))
+    assert found == said("10 fps, 1 person, cpu", of_this=False)
+
+
+def test_one_camera_of_several_gets_time_to_count_frames(monkeypatch):
+    monkeypatch.setattr(checks, "ASK_AGAIN_S", 0)
+    texts = ["hall: 10 fps, 1 person, bath: 0 fps, 0 people", "hall: 10 fps, 1 person, bath: 9 fps, 0 people"]
+    found = wait_for_figures(said(texts[0]), config(cameras=TWO), lambda: said(texts[1]))
+    assert found == said(texts[1])
 
 
 def test_a_service_without_frames_is_not_waited_for_forever(monkeypatch):
     monkeypatch.setattr(checks, "FIRST_FIGURES_S", 0.1)
     monkeypatch.setattr(checks, "ASK_AGAIN_S", 0.01)
     without = said("0 fps, 0 people, cpu")
-    assert wait_for_figures(without, lambda: without) == without
+    assert wait_for_figures(without, config(), lambda: without) == without
 
 
-@pytest.mark.parametrize("text", ["30 fps, 1 person, cpu", "paused on request; 0 fps, 0 people, cpu", ""])
-def test_a_service_that_says_all_is_not_asked_again(text):
-    assert wait_for_figures(said(text), lambda: pytest.fail("asked again")) == said(text)
+@pytest.mark.parametrize(
+    ("text", "cameras"),
+    [
+        ("30 fps, 1 person, cpu", DRAWN),
+        ("hall paused on request; 0 fps, 0 people, cpu", DRAWN),
+        ("waiting for camera bath: gone; hall: 9 fps, 1 person, bath: 0 fps, 0 people, cpu", TWO),
+        ("waiting for the engine: gone; hall: 0 fps, 0 people, bath: 0 fps, 0 people", TWO),
+        ("", DRAWN),
+    ],
+)
+def test_a_service_that_says_all_is_not_asked_again(text, cameras):
+    service = said(text)
+    assert wait_for_figures(service, config(cameras=cameras), lambda: pytest.fail("asked again")) == service
 
 
 def test_a_service_that_ends_again_and_again_has_no_camera():
     looping = Service("loaded", "activating", "30 fps, 1 person", "exit-code", "5", "7", "auto-restart")
-    drawn = config(camera={"kind": "synthetic"})
-    assert check_camera(drawn, looping).found == "camera synthetic:0: gives frames of 640×480 px"
+    assert only_camera(config(cameras=DRAWN), looping).found == GIVES
 
 
 def test_a_service_with_another_configuration_is_not_asked():
     other = said("30 fps, 0 people, edgetpu usb:0", of_this=False)
-    drawn, device = config(camera={"kind": "synthetic"}), config(camera={"kind": "video", "source": 0})
-    assert check_camera(drawn, other).found == "camera synthetic:0: gives frames of 640×480 px"
-    check = check_camera(device, other)
-    assert (check.status, check.remedy) == ("unused", "sudo systemctl stop posed, and posed doctor again")
-    assert check.found.startswith("video: not tried, ")
+    drawn, device = check_cameras(config(cameras=TWO), other)
+    assert drawn.found == GIVES
+    assert (device.status, device.remedy) == ("unused", "sudo systemctl stop posed, and posed doctor again")
+    assert device.found.startswith("video: not tried, ")
 
 
 @pytest.mark.parametrize(
@@ -252,6 +322,7 @@ def test_a_service_with_another_configuration_is_not_asked():
     [
         (said("30 fps, 1 person, edgetpu usb:0"), "ok", "in use by the service"),
         (said("30 fps, 1 person, cpu ai-edge-litert"), "warning", "the service runs on the CPU"),
+        (said("a: 9 fps, 1 person, b: 9 fps, 0 people, cpu x"), "warning", "the service runs on the CPU"),
         (said("waiting for the engine: the TPU is gone; 0 fps, 0 people"), "failed", "the TPU is gone"),
         (said("30 fps, 1 person, edgetpu usb:0", of_this=False), "unused", "not tried"),
     ],
@@ -270,8 +341,8 @@ def test_a_camera_that_hangs_is_said(tmp_path, monkeypatch):
     """Nobody ever writes into this pipe."""
     os.mkfifo(tmp_path / "1.jpg")
     monkeypatch.setattr(check, "OPEN_S", 0.5)
-    hung = config(camera={"kind": "images", "source": str(tmp_path / "1.jpg"), "timeout_s": 0.5})
-    found = check_camera(hung, STOPPED)
+    hung = {"kind": "images", "source": str(tmp_path / "1.jpg"), "timeout_s": 0.5}
+    found = only_camera(config(cameras={"hall": hung}), STOPPED)
     assert (found.status, found.found) == ("failed", "camera images: hangs: no result within 1 s")
     assert found.remedy.startswith("unplug the camera")
     os.close(os.open(tmp_path / "1.jpg", os.O_WRONLY))  # it may go
@@ -302,17 +373,16 @@ def test_what_became_of_kept_settings_is_said(tmp_path):
 
 
 def test_a_missing_camera_fails_with_the_services_reason():
-    gone = config(camera={"kind": "video", "source": "/dev/video77"})
-    assert check_camera(gone, STOPPED).status == "failed"
-    text = "waiting for the camera: camera /dev/video77: no such device; 0 fps, 0 people"
-    check = check_camera(gone, Service("loaded", "active", text))
+    gone = config(cameras={"bath": TWO["bath"]})
+    assert only_camera(gone, STOPPED).status == "failed"
+    text = "waiting for camera bath: camera /dev/video77: no such device; 0 fps, 0 people"
+    check = only_camera(gone, Service("loaded", "active", text))
     assert (check.status, check.found) == ("failed", "camera /dev/video77: no such device")
 
 
 def test_a_service_waiting_for_its_model_has_no_camera_yet():
     waiting = Service("loaded", "active", "waiting for the model: coral-353x481 is being downloaded")
-    drawn = config(camera={"kind": "synthetic"})
-    assert check_camera(drawn, waiting).found == "camera synthetic:0: gives frames of 640×480 px"
+    assert only_camera(config(cameras=DRAWN), waiting).found == GIVES
 
 
 def test_a_broker_is_connected_to(tmp_path):
@@ -332,8 +402,8 @@ def test_a_broker_is_connected_to(tmp_path):
     ("lines", "found", "remedy"),
     [
         (
-            ["max_packet_size 8192"],
-            "messages of discovery have up to 9",
+            ["max_packet_size 7000"],
+            "messages of discovery have up to 7",
             "homeassistant.discovery: components, or a",
         ),
         (["max_packet_size 1000"], "events have up to 2000, poses of five people", "setting of the broker"),
@@ -348,7 +418,7 @@ def test_what_the_broker_does_not_take_is_a_warning(tmp_path, lines, found, reme
 
 
 def test_discovery_in_components_is_smaller(tmp_path):
-    with Mosquitto(tmp_path, lines=("max_packet_size 8192",)) as broker:
+    with Mosquitto(tmp_path, lines=("max_packet_size 7000",)) as broker:
         mqtt = {"host": "127.0.0.1", "port": broker.port}
         assert check_broker(config(mqtt=mqtt, homeassistant={"discovery": "components"})).status == "ok"
 
@@ -379,6 +449,7 @@ def test_a_full_event_is_no_larger_than_doctor_says():
         id="0" * 26,
         type="fall",
         device="d" * 20,
+        camera="c" * 32,
         run="0" * 8,
         time="2026-11-22T11:00:00.123Z",
         person=1234,
@@ -394,6 +465,7 @@ def test_poses_of_five_are_no_larger_than_doctor_says():
     person = replace(person_message(pose, 0.2), id=1234, posture="standing", zones=["z" * 20] * 2)
     poses = poses_message(
         Sender("d" * 20, "0" * 8),
+        "c" * 32,
         sequence=12345678,
         time_s=0.0,
         shape=(1080, 1920, 3),
@@ -401,7 +473,9 @@ def test_poses_of_five_are_no_larger_than_doctor_says():
         inference_ms=12.34,
         latency_ms=123.45,
     )
-    size = Message("posed/" + "d" * 20 + "/poses", encode(poses), 0, expiry_s=10).packet_bytes
+    size = Message(
+        "posed/" + "d" * 20 + "/" + "c" * 32 + "/poses", encode(poses), 0, expiry_s=10
+    ).packet_bytes
     assert POSES_BYTES / 2 < size <= POSES_BYTES
 
 
@@ -413,17 +487,25 @@ def test_components_are_recommended_only_where_they_are_small_enough(tmp_path):
 
 
 def test_the_pitch_is_found_where_the_daemon_keeps_it(tmp_path):
-    file = tmp_path / "pitch.json"
-    assert check_pitch(config(), file).status == "unused"
+    file, usual = tmp_path / "pitch_hall.json", config(cameras=DRAWN)
+    assert check_pitch("hall", usual, file).status == "unused"
     file.write_text(json.dumps({"seconds": [0.0] * 30 + [20.0] + [0.0] * 45}))
-    assert check_pitch(config(), file) == Check("pitch", "ok", "the camera looks down by about 30 degrees")
-    assert check_pitch(config(people={"pitch_deg": 5}), file).found.endswith("about 5 degrees")
+    learned = Check("pitch hall", "ok", "the camera looks down by about 30 degrees")
+    assert check_pitch("hall", usual, file) == learned
     file.write_text("{")
-    assert check_pitch(config(), file).status == "warning"
+    damaged = check_pitch("hall", usual, file)
+    assert (damaged.status, damaged.remedy[-33:]) == ("warning", "set cameras.hall.people.pitch_deg")
+
+
+def test_a_cameras_own_pitch_goes_before_that_of_all(tmp_path):
+    hall = {"kind": "synthetic", "people": {"pitch_deg": 30}}
+    given = config(cameras={"hall": hall, "bath": {"kind": "synthetic"}}, people={"pitch_deg": 5})
+    found = [check_pitch(name, given, tmp_path / "none").found for name in ("hall", "bath")]
+    assert [text[-16:] for text in found] == ["about 30 degrees", " about 5 degrees"]
 
 
 def test_a_camera_at_too_steep_a_pitch_should_hang_lower(tmp_path):
-    check = check_pitch(config(people={"pitch_deg": 70}), tmp_path / "pitch.json")
+    check = check_pitch("camera", config(people={"pitch_deg": 70}), tmp_path / "none")
     assert (check.status, "too steep for postures" in check.found) == ("warning", True)
     assert "mount it lower" in check.remedy
 
@@ -497,7 +579,7 @@ def test_the_worst_check_is_the_exit_status(capsys, statuses, status):
 def test_the_command_prints_a_table_and_json(tmp_path):
     (tmp_path / "red.tflite").write_bytes(make_tflite())
     settings = {
-        "camera": {"kind": "synthetic"},
+        "cameras": DRAWN,
         "model": {"name": str(tmp_path / "red.tflite")},
         "mqtt": {"host": "127.0.0.1", "port": free_port(), "username": "posed", "password": "c4nary"},
     }
@@ -507,10 +589,10 @@ def test_the_command_prints_a_table_and_json(tmp_path):
     done = posed(tmp_path, "doctor", "--config", path, "--json", timeout_s=120)
     assert (table.returncode, done.returncode) == (2, 2), table.stderr
     status = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
-    assert {name: status[name] for name in ("configuration", "model", "camera", "broker")} == {
+    assert {name: status[name] for name in ("configuration", "model", "camera hall", "broker")} == {
         "configuration": "ok",
         "model": "ok",
-        "camera": "ok",
+        "camera hall": "ok",
         "broker": "failed",
     }
     assert all(name in table.stdout for name in status)
@@ -533,7 +615,7 @@ def test_a_stored_password_is_found_while_the_service_is_down(tmp_path, monkeypa
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.setattr(secrets, "CREDENTIAL_STORES", (tmp_path,))
     path = tmp_path / "posed.yaml"
-    path.write_text("mqtt: {username: hall, password: !secret mqtt}\ncamera: {kind: synthetic}\n")
+    path.write_text("mqtt: {username: hall, password: !secret mqtt}\ncameras: {hall: {kind: synthetic}}\n")
     found = {check.name: check for check in examine.examine(path)}
     assert "got neither" in found["configuration"].found
     assert found["configuration"].remedy.endswith("can be read only while the service runs")
@@ -546,7 +628,7 @@ def test_a_stored_password_is_found_while_the_service_is_down(tmp_path, monkeypa
 def test_another_state_folder_is_looked_into(tmp_path):
     path, state = tmp_path / "posed.yaml", tmp_path / "bath"
     state.mkdir()
-    path.write_text("camera: {kind: synthetic}\n")
+    path.write_text("cameras: {hall: {kind: synthetic}}\n")
     (state / "overlay.yaml").write_text("people: {falls: true}\n")
     found = {check.name: check for check in examine.examine(path, state)}
     assert found["kept settings"].found == f"{state}/overlay.yaml"
@@ -558,18 +640,27 @@ def test_a_damaged_overlay_is_said_and_the_rest_is_checked(tmp_path):
     overlay.parent.mkdir(parents=True)
     overlay.write_text("decode: {max_people: 0}")
     path = tmp_path / "posed.yaml"
-    path.write_text(yaml.safe_dump({"camera": {"kind": "synthetic"}, "mqtt": {"port": free_port()}}))
+    path.write_text(yaml.safe_dump({"cameras": DRAWN, "mqtt": {"port": free_port()}}))
     done = posed(tmp_path, "doctor", "--config", path, "--json", timeout_s=120)
     found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
-    assert (found["configuration"]["status"], found["camera"]["status"]) == ("ok", "ok")
+    assert (found["configuration"]["status"], found["camera hall"]["status"]) == ("ok", "ok")
     assert found["kept settings"]["status"] == "warning"
     assert "decode.max_people: must be at least 1, got 0" in found["kept settings"]["found"]
     assert overlay.exists()
 
 
+def test_two_cameras_with_one_device_are_a_failure(tmp_path):
+    path = tmp_path / "posed.yaml"
+    path.write_text("cameras: {hall: {kind: video, source: 0}, bath: {kind: video, source: /dev/video0}}\n")
+    found = {check.name: check for check in examine.examine(path)}
+    assert found["configuration"].status == "failed"
+    assert found["configuration"].found.startswith("cameras.bath.source: must be another device than that of")
+    assert {"camera hall", "camera bath", "pitch hall", "pitch bath"} <= set(found)
+
+
 def test_a_bad_configuration_is_reported_and_the_rest_is_checked(tmp_path):
     path = tmp_path / "posed.yaml"
-    path.write_text("camera: {fps: 0}\n")
+    path.write_text("cameras: {hall: {fps: 0}}\n")
     done = posed(tmp_path, "doctor", "--config", path, "--json", timeout_s=120)
     status = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
     assert (done.returncode, status["configuration"], status["python"]) == (2, "failed", "ok")

@@ -50,7 +50,8 @@ def frames_of(path: Path) -> tuple[list[np.ndarray], float]:
 def test_everybody_and_the_zones_are_drawn_where_they_are(tmp_path, video, scene):
     config = tmp_path / "posed.yaml"
     config.write_text(
-        "people: {zones: {corner: {polygon: [[0.75, 0.75], [0.95, 0.75], [0.95, 0.95], [0.75, 0.95]]}}}"
+        "cameras: {hall: {zones: {corner: "
+        "{polygon: [[0.75, 0.75], [0.95, 0.75], [0.95, 0.95], [0.75, 0.95]]}}}}"
     )
     out = tmp_path / "out.mp4"
     done = posed(tmp_path, "draw", video, "-o", out, "--model", MODEL, "--config", config)
@@ -186,9 +187,21 @@ def test_ctrl_c_ends_it_with_130_and_leaves_nothing(tmp_path, video):
 
 def test_a_turned_video_is_turned(tmp_path, video):
     config = tmp_path / "posed.yaml"
-    config.write_text("camera: {rotate: 90, mirror: true}")
+    config.write_text("cameras: {hall: {rotate: 90, mirror: true}}")
     done = posed(tmp_path, "draw", video, "-o", tmp_path / "out.mp4", "--model", MODEL, "-c", config)
     assert done.returncode == 0
+    frames, _ = frames_of(tmp_path / "out.mp4")
+    assert frames[0].shape == (WIDTH, HEIGHT, 3)
+
+
+def test_of_several_cameras_the_named_one_is_drawn(tmp_path, video):
+    config = tmp_path / "posed.yaml"
+    config.write_text("cameras: {hall: {}, bath: {rotate: 90}}")
+    arguments = ["draw", video, "-o", tmp_path / "out.mp4", "--model", MODEL, "-c", config]
+    done = posed(tmp_path, *arguments)
+    assert (done.returncode, done.stderr) == (2, "--camera: must be one of hall, bath, got none\n")
+    done = posed(tmp_path, *arguments, "--camera", "bath")
+    assert (done.returncode, done.stderr) == (0, "")
     frames, _ = frames_of(tmp_path / "out.mp4")
     assert frames[0].shape == (WIDTH, HEIGHT, 3)
 

@@ -27,13 +27,20 @@ from posed.pose import Pose
 from tests.broker_fake import FakeBroker
 from tests.clock import Clock
 
-TOPIC = "posed/hall/recording"
+TOPIC = "posed/hall/door/recording"
 KEYPOINT = [1.5, 2.5, 0.5]
+OF_SCHEMA_1 = (
+    b'{"line":"start","schema":1,"device":"hall","run":"8f3a","time":"2026-11-22T11:00:00.123Z",'
+    b'"version":"0.1.0","model":{"name":"red","stride":16,"width":65,"height":49},"frame":null,'
+    b'"settings":{"people.zones":{}}}\n'
+)
+"""A recording began so when a device had one camera, without a name."""
 
 
 def start(**changes: Any) -> RecordingStart:
     settings = {
         "device": "hall",
+        "camera": "door",
         "run": "8f3a",
         "time": "2026-11-22T11:00:00.123Z",
         "version": "0.1.0",
@@ -101,7 +108,13 @@ def as_json(**changes: Any) -> bytes:
         (b"{}\n", "x.jsonl:2: object missing required field `line`"),
         (b"[1]\n", "x.jsonl:2: expected `object`, got `array`"),
         (b'{"line": "end"}\n', "x.jsonl:2: line: invalid value 'end'"),
-        (as_json(schema=2), "x.jsonl:2: schema: invalid enum value 2"),
+        (as_json(schema=1), "x.jsonl:2: schema: must be 2, got 1: recorded by an earlier version"),
+        (as_json(schema=3), "x.jsonl:2: schema: must be 2, got 3: recorded by a later version"),
+        (as_json(schema="2"), "x.jsonl:2: schema: expected `int`, got `str`"),
+        (
+            encode(start(camera="attic")) + b"\n",
+            "x.jsonl:2: camera: must be 'door', as in line 1, got 'attic'",
+        ),
         (as_json(size=[0, 480]), "x.jsonl:2: size[0]: expected `int` >= 1"),
         (as_json(time=-1), "x.jsonl:2: time: expected `float` >= 0.0"),
         (
@@ -133,6 +146,7 @@ def test_a_bad_line_is_named_with_its_rule(line, said):
     [
         (b"", "x.jsonl: must be a recording of `posed record`, is empty"),
         (encode(frame()) + b"\n", "x.jsonl:1: must be the start of a recording, got a frame"),
+        (OF_SCHEMA_1, "x.jsonl:1: schema: must be 2, got 1: recorded by an earlier version"),
         (b"\x00\x01", "x.jsonl:1: must be JSON in UTF-8 ("),
         (b"a,b,c", "x.jsonl:1: must be JSON in UTF-8 ("),
     ],

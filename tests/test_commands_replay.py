@@ -14,9 +14,9 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from posed.commands.replay import LONGEST_WAIT_S, Numbered, Played, paced, replay
+from posed.commands.replay import LONGEST_WAIT_S, Numbered, Played, begin, paced, replay
 from posed.config import Config
-from posed.errors import RecordingError
+from posed.errors import ConfigError, RecordingError
 from posed.messages.structs import RecordedFrame, RecordingLine, encode
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.clock import Clock
@@ -34,16 +34,54 @@ def lines(poses: Sequence[Any], first: int = 0, **changes: Any) -> list[Recordin
 def reported(recording: Sequence[RecordingLine], config: Config | None = None) -> list[tuple[str, Any]]:
     """(type, person) of every event; with the recorded settings unless there are others."""
     numbered = Numbered()
-    for _ in replay(recording, config or Config(), numbered, as_recorded=config is None):
+    begun = begin(recording, config or Config(), None, as_recorded=config is None)
+    for _ in replay(begun, numbered):
         pass
     return [(event.type, event.person) for _, event in numbered.take()]
 
 
 def test_the_recorded_settings_apply_unless_others_are_given():
-    recording = lines([[upright()]] * FPS, settings={"people.zones": {"room": EVERYWHERE}})
+    recording = lines([[upright()]] * FPS, settings={"zones": {"room": EVERYWHERE}})
     assert ("zone_entered", 1) in reported(recording)
     assert "zone_entered" not in dict(reported(recording, Config()))
     assert reported(recording, Config(people={"presence": False, "postures": False})) == []
+
+
+@pytest.mark.parametrize(
+    ("named", "cameras", "entered"),
+    [
+        (None, ["door", "hall"], "zone_of_door"),
+        ("hall", ["door", "hall"], "zone_of_hall"),
+        (None, ["hall"], "zone_of_hall"),
+        ("hall", ["hall", "attic"], "zone_of_hall"),
+    ],
+)
+def test_given_settings_are_those_of_one_camera(named, cameras, entered):
+    config = Config(cameras={name: {"zones": {f"zone_of_{name}": EVERYWHERE}} for name in cameras})
+    recording = lines([[upright()]] * FPS, settings={"zones": {"as_recorded": EVERYWHERE}})
+    numbered = Numbered()
+    begun = begin(recording, config, named, as_recorded=False)
+    assert list(begun.config.cameras) == ["door"]
+    assert len(list(replay(begun, numbered))) == FPS
+    assert {event.zone for _, event in numbered.take() if event.type == "zone_entered"} == {entered}
+
+
+def test_given_settings_of_several_other_cameras_are_refused():
+    config = Config(cameras={"hall": {}, "attic": {}})
+    with pytest.raises(ConfigError, match=r"^--camera: must be one of hall, attic, got none$"):
+        begin(lines([]), config, None, as_recorded=False)
+
+
+def test_recorded_settings_go_before_a_cameras_own():
+    config = Config(cameras={"door": {"people": {"confirm_frames": 9}}})
+    begun = begin(lines([], settings={"people.confirm_frames": 4}), config, None, as_recorded=True)
+    assert begun.config.cameras["door"].people.confirm_frames == 4
+
+
+def test_a_recorded_camera_whose_name_is_no_topic_is_refused():
+    recording = [start(camera="a/b")]
+    with pytest.raises(RecordingError, match=r"^recorded of a camera that cannot be: cameras\.a/b: must be "):
+        begin(recording, Config(), None, as_recorded=True)
 
 
 def test_settings_that_change_in_a_recording_apply_from_there_on():
@@ -72,7 +110,7 @@ def test_settings_of_another_version_are_said():
 def test_a_fall_that_is_over_names_its_event():
     numbered = Numbered()
     recording = lines([*fall(), *[[upright()]] * (3 * FPS)])
-    for _ in replay(recording, Config(), numbered, as_recorded=True):
+    for _ in replay(begin(recording, Config(), None, as_recorded=True), numbered):
         pass
     events = dict(numbered.take())
     number = next(number for number, one in events.items() if one.type == "fall")
@@ -86,7 +124,7 @@ def test_a_fall_that_was_recorded_in_the_dark_is_none():
 
 def played(times_s: Sequence[float]) -> Iterator[Played]:
     recording = [start(), *(frame(number, time_s=time_s) for number, time_s in enumerate(times_s))]
-    return replay(recording, Config(), Numbered(), as_recorded=True)
+    return replay(begin(recording, Config(), None, as_recorded=True), Numbered())
 
 
 @pytest.mark.parametrize(("speed", "expected"), [(0, 0), (1, 1.5), (3, 0.5), (0.5, 3)])
@@ -112,7 +150,7 @@ def test_where_time_leaps_back_none_passes():
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
     path = tmp_path / "fall.jsonl"
-    recording = lines(fall(), settings={"people.zones": {"room": EVERYWHERE}})
+    recording = lines(fall(), settings={"zones": {"room": EVERYWHERE}})
     path.write_bytes(b"".join(encode(line) + b"\n" for line in recording))
     return path
 
@@ -182,9 +220,9 @@ def test_ctrl_c_ends_it_with_130(tmp_path, recorded):
 def config_of(folder: Path, broker: Mosquitto) -> Path:
     path = folder / "posed.yaml"
     settings = {
-        "device": "hall",
+        "device": "pi",
         "mqtt": {"host": "127.0.0.1", "port": broker.port},
-        "people": {"zones": {"room": EVERYWHERE}},
+        "cameras": {"attic": {}, "door": {"zones": {"room": EVERYWHERE}}},
     }
     path.write_text(yaml.safe_dump(settings))
     return path
@@ -196,29 +234,86 @@ def test_it_is_published_as_its_own_device_without_remains(tmp_path, broker, rec
         done = posed(tmp_path, "replay", recorded, "-c", config, "--publish", "trial", "--speed", 0)
         assert (done.returncode, done.stderr) == (0, f"{recorded}: 170 frames, 16.9 s\n")
         eventually(lambda: subscriber.payloads("posed/trial/availability")[-1:] == [b""])
-        assert len(subscriber.payloads("posed/trial/poses")) == 170
-        events = [json.loads(payload) for payload in subscriber.payloads("posed/trial/events")]
-        falls = [
-            json.loads(payload)["fallen"] for payload in subscriber.payloads("posed/trial/fall") if payload
-        ]
-        states = [json.loads(payload) for payload in subscriber.payloads("posed/trial/state") if payload]
+        assert len(subscriber.payloads("posed/trial/door/poses")) == 170
+        events = told(subscriber, "posed/trial/events")
+        falls = [fall["fallen"] for fall in told(subscriber, "posed/trial/door/fall")]
+        machine, camera = (told(subscriber, f"posed/trial/{rest}state")[0] for rest in ("", "door/"))
+        zones = told(subscriber, "posed/trial/door/zones/room")
+        topics = {message.topic for message in subscriber.messages if message.payload}
     assert [event["type"] for event in events] == [line.split()[2] for line in done.stdout.splitlines()]
+    assert {event["camera"] for event in events} == {"door"}
     assert falls[-1] is True
-    assert states[0]["camera"]["kind"] == "replay"
+    assert (machine["cameras"], machine["engine"]["kind"]) == ({"door": "ok"}, "replay")
+    assert (camera["kind"], camera["width"], camera["height"]) == ("replay", 640, 480)
+    assert zones[-1]["people"] == 1
+    assert not any(topic.startswith("homeassistant/") for topic in topics)
+    assert not any("attic" in topic for topic in topics)
+    assert_nothing_is_kept(broker)
+    assert not (tmp_path / "state").exists()
+
+
+def told(subscriber: Subscriber, topic: str) -> list[dict[str, Any]]:
+    return [json.loads(payload) for payload in subscriber.payloads(topic) if payload]
+
+
+def assert_nothing_is_kept(broker: Mosquitto) -> None:
     with Subscriber(broker.port) as late:
         late.publish("the/end", b"")
         late.wait_for("the/end", b"")
         assert [message.topic for message in late.messages] == ["the/end"]
-    assert not (tmp_path / "state").exists()
+
+
+def test_zones_that_change_in_a_recording_leave_nothing(tmp_path, broker):
+    path = tmp_path / "zones.jsonl"
+    poses = [[upright()]] * FPS
+    parts = [
+        *lines(poses, settings={"zones": {"first": EVERYWHERE}}),
+        *lines(poses, FPS, settings={"zones": {"second": EVERYWHERE}}),
+    ]
+    path.write_bytes(b"".join(encode(line) + b"\n" for line in parts))
+    more = {"POSED_MQTT__HOST": "127.0.0.1", "POSED_MQTT__PORT": str(broker.port)}
+    with Subscriber(broker.port) as subscriber:
+        done = posed(tmp_path, "replay", path, "--publish", "trial", "--speed", 0, more=more)
+        assert done.returncode == 0, done.stderr
+        for zone in ("first", "second"):
+            assert told(subscriber, f"posed/trial/door/zones/{zone}")
+    assert_nothing_is_kept(broker)
+
+
+def test_an_interrupted_one_takes_everything_back(tmp_path, broker, recorded):
+    config = config_of(tmp_path, broker)
+    command = [
+        sys.executable,
+        "-m",
+        "posed",
+        "replay",
+        str(recorded),
+        "-c",
+        str(config),
+        "--publish",
+        "trial",
+    ]
+    with Subscriber(broker.port) as subscriber:
+        process = subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.DEVNULL)
+        eventually(lambda: told(subscriber, "posed/trial/door/state"), 60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+    assert_nothing_is_kept(broker)
+
+
+def test_a_camera_without_a_configuration_is_a_usage_error(tmp_path, recorded):
+    done = posed(tmp_path, "replay", recorded, "--camera", "door")
+    assert done.returncode == 2
+    assert "needs --config, which has the cameras" in done.stderr
 
 
 def test_it_does_not_take_the_place_of_a_device(tmp_path, broker, recorded):
     with Subscriber(broker.port) as subscriber:
-        subscriber.publish("posed/hall/availability", b"offline", retain=True)
+        subscriber.publish("posed/pi/availability", b"offline", retain=True)
     config = config_of(tmp_path, broker)
-    done = posed(tmp_path, "replay", recorded, "--config", config, "--publish", "hall")
+    done = posed(tmp_path, "replay", recorded, "--config", config, "--publish", "pi")
     assert done.returncode == 6
-    assert done.stderr.startswith("device hall: the broker knows one of that name; take another")
+    assert done.stderr.startswith("device pi: the broker knows one of that name; take another")
 
 
 def test_a_broker_that_is_away_is_status_6(tmp_path, broker, recorded):

@@ -13,7 +13,7 @@ import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import cv2
 import numpy as np
@@ -22,10 +22,14 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
-from posed.commands.setup.answers import Given
+from posed.camera import device_of
+from posed.commands.setup.answers import Answers, Given
+from posed.commands.setup.camera import CameraQuestion
 from posed.commands.setup.dialog import setup
 from posed.commands.setup.find import FoundBroker, FoundCamera, find_brokers, find_cameras
-from posed.commands.setup.write import Secret, write
+from posed.commands.setup.prompt import Prompt
+from posed.commands.setup.secret import Secret
+from posed.commands.setup.write import write
 from posed.config import TlsConfig, load, mqtt_password
 from posed.errors import BrokerError, CameraError, ConfigError, ModelError
 from tests.brokers import Amqtt, Mosquitto, Pki, Subscriber, free_port
@@ -92,7 +96,7 @@ def flags_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
     monkeypatch.chdir(home)
 
     def run(port: int | None = None, path: Path | None = None, **given: Any) -> None:
-        usual = {"broker": f"localhost:{port}", "device": "hall", "camera": "room.png"}
+        usual = {"broker": f"localhost:{port}", "device": "hall", "cameras": ("room.png",)}
         setup(path, Given(**{**usual, **given}))
 
     return run
@@ -277,7 +281,8 @@ def test_flags_alone_write_a_configuration_that_is_good(home: Path, mosquitto: M
     assert done.stdout.endswith(f"next: posed run --config {home / 'posed.yaml'}\n")
     config = load(home / "posed.yaml", {})
     assert (config.device, config.mqtt.port) == ("hall", mosquitto.port)
-    assert (config.camera.kind, config.camera.source) == ("images", str(home / "room.png"))
+    assert list(config.cameras) == ["camera"]
+    assert (config.first.kind, config.first.source) == ("images", str(home / "room.png"))
 
 
 def test_an_absent_broker_is_status_6_and_writes_nothing(home: Path) -> None:
@@ -292,9 +297,10 @@ def test_what_is_at_its_default_is_not_written(home: Path, mosquitto: Mosquitto,
     settings = [line for line in (home / "posed.yaml").read_text().splitlines() if "#" not in line and line]
     assert settings == [
         "device: hall",
-        "camera:",
-        "  kind: images",
-        f"  source: {home / 'room.png'}",
+        "cameras:",
+        "  camera:",
+        "    kind: images",
+        f"    source: {home / 'room.png'}",
         "mqtt:",
         f"  port: {mosquitto.port}",
     ]
@@ -336,7 +342,7 @@ def test_without_a_terminal_a_missing_camera_names_the_flag(mosquitto: Mosquitto
     if find_cameras():
         pytest.skip("this machine has a camera")
     with pytest.raises(ConfigError) as raised:
-        flags_only(mosquitto.port, camera=None, yes=True)
+        flags_only(mosquitto.port, cameras=(), yes=True)
     rule = "give one with --camera KIND[:SOURCE] (--camera synthetic draws people)"
     assert raised.value.problems == (f"camera: none found; {rule}",)
 
@@ -350,9 +356,9 @@ def test_without_a_terminal_no_broker_says_what_helps(home: Path) -> None:
 def test_drawn_people_get_their_model_unless_one_is_given(
     home: Path, mosquitto: Mosquitto, flags_only: Setup
 ) -> None:
-    flags_only(mosquitto.port, camera="synthetic")
+    flags_only(mosquitto.port, cameras=("synthetic",))
     assert load(home / "posed.yaml", {}).model.name == "drawings-257x353-16"
-    flags_only(mosquitto.port, camera="synthetic", model="drawings-257x353-8", force=True)
+    flags_only(mosquitto.port, cameras=("synthetic",), model="drawings-257x353-8", force=True)
     assert load(home / "posed.yaml", {}).model.name == "drawings-257x353-8"
 
 
@@ -374,7 +380,7 @@ def test_an_absent_camera_is_an_error_and_writes_nothing(
     home: Path, mosquitto: Mosquitto, flags_only: Setup
 ) -> None:
     with pytest.raises(CameraError, match=r"^camera /dev/video99: no such device$"):
-        flags_only(mosquitto.port, camera="video:/dev/video99")
+        flags_only(mosquitto.port, cameras=("video:/dev/video99",))
     assert not (home / "posed.yaml").exists()
 
 
@@ -486,7 +492,7 @@ def test_a_broker_behind_tls_is_reached_with_its_authority(
 
 def test_an_existing_file_is_not_replaced_without_force(home: Path, flags_only: Setup) -> None:
     (home / "posed.yaml").write_text("device: old\n")
-    with pytest.raises(ConfigError, match=r"posed\.yaml: exists already; --force replaces it"):
+    with pytest.raises(ConfigError, match=r"exists already; --force replaces it .*, --camera alone adds"):
         flags_only(yes=True)
     assert (home / "posed.yaml").read_text() == "device: old\n"
 
@@ -523,9 +529,9 @@ def test_a_camera_url_with_a_password_goes_to_the_secrets(
     home: Path, mosquitto: Mosquitto, flags_only: Setup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"rtsp://me:{CANARY}@127.0.0.1:{free_port()}/live"
-    flags_only(mosquitto.port, camera=url, force=True)
+    flags_only(mosquitto.port, cameras=(url,), force=True)
     assert CANARY not in (home / "posed.yaml").read_text() + capsys.readouterr().out
-    assert load(home / "posed.yaml", {}).camera.source == url
+    assert load(home / "posed.yaml", {}).first.source == url
 
 
 @pytest.mark.parametrize(("mode", "expected"), [(0o640, 0o640), (0o644, 0o600), (0o600, 0o600)])
@@ -578,10 +584,17 @@ def test_a_whole_run_at_a_terminal(home: Path, guarded: Mosquitto, mdns: Zerocon
         terminal.answer("Password", CANARY)
         assert "connected with MQTT 5" in terminal.answer("Name of this device", "the hall")
         assert "must be letters" in terminal.answer("Name of this device", "hall")
+        terminal.answer("Name of this camera", "the hall")
+        assert "cameras.the hall: must be " in terminal.answer("Name of this camera", "hall")
         assert "synthetic" in terminal.answer("Camera: number", "/dev/video99")
         assert "no such device" in terminal.answer("Keep it anyway?", "n")
         terminal.answer("Camera: number", "room.png")
-        assert "64×48 px" in terminal.answer("Serve the live view", "")
+        assert "64×48 px" in terminal.answer("Is there another camera?", "y")
+        terminal.answer("Name of this camera", "hall")
+        assert "got hall twice" in terminal.answer("Name of this camera", "")
+        terminal.answer("Camera: number", "synthetic:5")
+        assert "640×480 px" in terminal.answer("Is there another camera?", "")
+        terminal.answer("Serve the live view", "")
         terminal.answer("Download it now?", "n")
         assert terminal.end() == 0
     assert "first: posed model pull coral-353x481" in terminal.text
@@ -589,7 +602,10 @@ def test_a_whole_run_at_a_terminal(home: Path, guarded: Mosquitto, mdns: Zerocon
     config = load(home / "posed.yaml", {})
     assert (config.device, config.mqtt.host, config.mqtt.port) == ("hall", "127.0.0.1", guarded.port)
     assert (config.mqtt.username, mqtt_password(config.mqtt)) == ("hall", CANARY)
-    assert config.camera.source == str(home / "room.png")
+    assert {name: camera.source for name, camera in config.cameras.items()} == {
+        "hall": str(home / "room.png"),
+        "camera": "5",
+    }
     assert (home / "secrets.yaml").stat().st_mode & 0o777 == 0o600
     assert "password: !secret mqtt\n" in (home / "posed.yaml").read_text()
     assert CANARY not in terminal.text + (home / "posed.yaml").read_text()
@@ -604,7 +620,9 @@ def test_without_broker_and_camera_there_is_still_something_to_see(home: Path) -
         )
         assert "mqtt localhost:1883: " in terminal.answer("Keep it anyway?", "y")
         terminal.answer("Name of this device", "hall")
+        terminal.answer("Name of this camera", "")
         terminal.answer("Camera: ", "synthetic")
+        terminal.answer("Is there another camera?", "")
         offered = terminal.answer("Model: number", "none.tflite")
         assert "1  drawings-257x353-16  (comes with posed, for drawn people, stride 16)" in offered
         assert "none.tflite" in terminal.answer("Model: number", "")
@@ -612,7 +630,7 @@ def test_without_broker_and_camera_there_is_still_something_to_see(home: Path) -
         assert terminal.end() == 0
     assert "live view: http://127.0.0.1:8460/ on this machine" in terminal.text
     config = load(home / "posed.yaml", {})
-    assert (config.camera.kind, config.model.name) == ("synthetic", "drawings-257x353-16")
+    assert (config.first.kind, config.model.name) == ("synthetic", "drawings-257x353-16")
     assert (config.mqtt.host, config.web.enabled) == ("localhost", True)
 
 
@@ -622,20 +640,22 @@ def test_a_camera_that_wants_a_login_is_asked_with_it(home: Path, mosquitto: Mos
     camera.login, camera.still = f"me:{password}", jpeg(1)
     try:
         with Terminal(home, "--broker", f"localhost:{mosquitto.port}", "--device", "hall") as terminal:
+            terminal.answer("Name of this camera", "porch")
             terminal.answer("Camera: number", camera.url("/snap.jpg", "me:wrong@"))
             assert "refuses the user or the password" in terminal.answer("User name at the camera", "me")
             terminal.answer("Password", password)
-            assert "128×96 px" in terminal.answer("Serve the live view", "n")
+            assert "128×96 px" in terminal.answer("Is there another camera?", "n")
+            terminal.answer("Serve the live view", "n")
             terminal.answer("Download it now?", "n")
             assert terminal.end() == 0
     finally:
         camera.close()
-    config = load(home / "posed.yaml", {}).camera
+    config = load(home / "posed.yaml", {}).cameras["porch"]
     assert (config.source, config.username) == (camera.url("/snap.jpg"), "me")
     assert config.password is not None
     assert config.password.get_secret_value() == password
     assert CANARY not in terminal.text + (home / "posed.yaml").read_text()
-    assert "password: !secret camera_password\n" in (home / "posed.yaml").read_text()
+    assert "password: !secret camera_porch_password\n" in (home / "posed.yaml").read_text()
 
 
 def number_of(address: str, offered: str) -> str:
@@ -669,6 +689,218 @@ def test_a_taken_name_is_asked_again(home: Path, mosquitto: Mosquitto) -> None:
 def test_at_a_terminal_an_existing_file_is_asked_about(home: Path) -> None:
     (home / "posed.yaml").write_text("device: old\n")
     with Terminal(home) as terminal:
+        assert "exists already, without a camera" in terminal.answer("Keep it, and add", "n")
         terminal.answer("exists already; replace it", "n")
         assert terminal.end() == 1
     assert (home / "posed.yaml").read_text() == "device: old\n"
+
+
+def test_at_a_terminal_other_answers_mean_a_new_file(home: Path) -> None:
+    (home / "posed.yaml").write_text("device: old\n")
+    with Terminal(home, "--device", "new") as terminal:
+        terminal.answer("exists already; replace it", "n")
+        assert terminal.end() == 1
+
+
+# Cameras of a configuration that is there
+
+
+OWNERS: Final = """\
+# Mine.
+device: pi   # in the cupboard
+cameras:
+  hall:
+    kind: images
+    source: {picture}   # for now
+    fps: 2
+    zones: {{bed: {{polygon: [[0, 0], [1, 0], [1, 1]], kind: resting}}}}
+    # people: {{fall_confirm_s: 20}}
+
+mqtt: {{host: broker.test}}   # never asked here
+"""
+
+
+@pytest.fixture
+def owners(home: Path) -> Path:
+    """A configuration as its owner wrote it."""
+    path = home / "posed.yaml"
+    path.write_text(OWNERS.format(picture=home / "room.png"))
+    return path
+
+
+def add(path: Path, *cameras: str, **given: Any) -> None:
+    setup(path, Given(cameras=cameras, **given))
+
+
+def test_a_camera_is_added_and_all_else_stays(owners: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = owners.read_text()
+    add(owners, "bath=synthetic:5")
+    added = "  bath:\n    kind: synthetic\n    source: '5'\n"
+    assert owners.read_text() == before.replace("\nmqtt:", f"{added}\nmqtt:")
+    assert owners.with_name("posed.yaml.bak").read_text() == before
+    assert "camera synthetic:5: gives frames of 640×480 px" in capsys.readouterr().out
+
+
+def test_cameras_without_names_get_free_ones(owners: Path) -> None:
+    add(owners, "synthetic", "camera2=synthetic:2", "synthetic:3")
+    config = load(owners, {})
+    assert list(config.cameras) == ["hall", "camera", "camera2", "camera3"]
+
+
+def test_a_camera_that_is_changed_keeps_the_rest(owners: Path) -> None:
+    before = owners.read_text()
+    add(owners, "hall=synthetic", yes=True)
+    lines = [line for line in before.splitlines() if "source" not in line]
+    assert owners.read_text().splitlines() == [line.replace("images", "synthetic") for line in lines]
+    assert load(owners, {}).first.zones.keys() == {"bed"}
+
+
+def test_a_camera_in_one_line_is_changed_there(home: Path) -> None:
+    path = home / "posed.yaml"
+    path.write_text("device: pi\ncameras: {hall: {kind: video, source: 0, fps: 9}}   # mine\n")
+    add(path, "hall=synthetic", f"bath={home}/room.png", yes=True)
+    assert path.read_text() == (
+        "device: pi\ncameras: {hall: {kind: synthetic, fps: 9}, "
+        f"bath: {{kind: images, source: {home}/room.png}}}}   # mine\n"
+    )
+
+
+@pytest.mark.parametrize("before", ["device: pi\n", "device: pi", "cameras:\ndevice: pi\n"])
+def test_a_file_without_cameras_gets_its_first(home: Path, before: str) -> None:
+    path = home / "posed.yaml"
+    path.write_text(before)
+    add(path, "hall=synthetic")
+    config = load(path, {})
+    assert (config.device, list(config.cameras)) == ("pi", ["hall"])
+
+
+def test_a_file_that_cannot_be_edited_stays(home: Path) -> None:
+    path = home / "posed.yaml"
+    path.write_text("device: pi\ncameras: null\n")
+    with pytest.raises(ConfigError, match=r"must have its cameras below `cameras:`, a setting a line"):
+        add(path, "hall=synthetic")
+    assert path.read_text() == "device: pi\ncameras: null\n"
+
+
+def test_each_camera_has_secrets_of_its_own(owners: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = {name: f"rtsp://me:{CANARY}{name}@127.0.0.1:{free_port()}/live" for name in ("a", "b")}
+    owners.with_name("secrets.yaml").write_text("mqtt: mine\n")
+    owners.write_text(owners.read_text().replace("broker.test", "x, username: me, password: !secret mqtt"))
+    add(owners, *(f"{name}={url}" for name, url in urls.items()), force=True)
+    config = load(owners, {})
+    assert {name: config.cameras[name].source for name in urls} == urls
+    assert mqtt_password(config.mqtt) == "mine"
+    assert owners.with_name("secrets.yaml").stat().st_mode & 0o777 == 0o600
+    assert CANARY not in owners.read_text() + capsys.readouterr().out
+
+
+def test_adding_a_camera_leaves_its_secrets_file_alone(owners: Path) -> None:
+    secrets = owners.with_name("secrets.yaml")
+    secrets.write_text("mqtt: mine  # by hand\n")
+    owners.write_text(owners.read_text().replace("broker.test", "x, username: me, password: !secret mqtt"))
+    before = secrets.stat()
+    add(owners, "bath=synthetic")
+    assert secrets.read_text() == "mqtt: mine  # by hand\n"
+    assert secrets.stat().st_ino == before.st_ino
+
+
+def test_a_camera_that_fails_its_test_is_not_added(owners: Path) -> None:
+    before = owners.read_text()
+    with pytest.raises(CameraError, match=r"^camera /dev/video99: no such device$"):
+        add(owners, "good=synthetic", "bath=video:/dev/video99")
+    assert owners.read_text() == before
+
+
+def test_a_failing_camera_is_added_by_force(owners: Path) -> None:
+    add(owners, "bath=video:/dev/video99", force=True)
+    assert list(load(owners, {}).cameras) == ["hall", "bath"]
+
+
+def test_a_device_of_another_camera_is_refused(home: Path) -> None:
+    path = home / "posed.yaml"
+    path.write_text("cameras: {hall: {kind: video, source: 7}}\n")
+    with pytest.raises(ConfigError) as raised:
+        add(path, "bath=/dev/video7", force=True)
+    rule = "must be another device than that of cameras.hall, which opens once only"
+    assert raised.value.problems == (f"cameras.bath.source: {rule}, got /dev/video7",)
+
+
+@pytest.mark.parametrize(
+    ("cameras", "problem"),
+    [
+        (("a=synthetic", "a=synthetic:1"), "--camera: must name each camera once, got a 2 times"),
+        (
+            ("Hall=synthetic",),
+            "cameras.Hall: must be 1 to 32 small letters, digits and _ (it is one level of",
+        ),
+        (("state=synthetic",), "cameras.state: must be none of availability, state, "),
+        (("=synthetic",), "cameras.: must be 1 to 32 small letters"),
+    ],
+)
+def test_a_name_that_cannot_be_is_told_first(owners: Path, cameras: tuple[str, ...], problem: str) -> None:
+    before = owners.read_text()
+    with pytest.raises(ConfigError) as raised:
+        add(owners, *cameras)
+    assert str(raised.value).startswith(problem)
+    assert owners.read_text() == before
+
+
+def test_a_file_that_is_not_good_gets_no_camera(home: Path) -> None:
+    (home / "posed.yaml").write_text("camera: {kind: synthetic}\n")
+    with pytest.raises(ConfigError, match=r"^camera: cameras have names now, write "):
+        add(home / "posed.yaml", "bath=synthetic")
+
+
+def test_an_equals_sign_in_a_url_begins_no_name(home: Path, mosquitto: Mosquitto, flags_only: Setup) -> None:
+    url = f"http://127.0.0.1:{free_port()}/user=admin"
+    flags_only(mosquitto.port, cameras=(url,), force=True)
+    assert load(home / "posed.yaml", {}).cameras["camera"].source == url
+
+
+def test_a_drawn_model_before_a_real_camera_is_warned_of(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / "posed.yaml"
+    path.write_text("model: {name: drawings-257x353-16}\ncameras: {hall: {kind: synthetic}}\n")
+    add(path, f"bath={home}/room.png")
+    assert "hardly sees real ones; take another, such as coral-353x481" in capsys.readouterr().out
+
+
+def test_a_file_without_settings_needs_no_force(home: Path, mosquitto: Mosquitto, flags_only: Setup) -> None:
+    (home / "posed.yaml").write_text("# as the package brings it\n{}\n")
+    flags_only(mosquitto.port)
+    assert load(home / "posed.yaml", {}).device == "hall"
+
+
+def test_cameras_in_use_are_not_offered_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [FoundCamera(f"video:/dev/video{number}", "C920") for number in (90, 92)]
+    monkeypatch.setattr("posed.commands.setup.camera.find_cameras", lambda: there)
+    path = home / "posed.yaml"
+    path.write_text("cameras: {hall: {kind: video, source: 90}}\n")
+    question = CameraQuestion(
+        Given(), Answers(), Prompt(interactive=False, force=True), load(path, {}).cameras
+    )
+    question.ask_all()
+    assert question.kinds == {"video"}
+    assert {device_of(camera) for camera in question.cameras.values()} == {"/dev/video90", "/dev/video92"}
+
+
+def test_at_a_terminal_a_camera_is_changed_only_if_wanted(owners: Path) -> None:
+    with Terminal(owners.parent) as terminal:
+        assert "with the camera hall" in terminal.answer("Keep it, and add or change a camera?", "")
+        terminal.answer("Name of this camera", "hall")
+        terminal.answer("camera hall: is there already (images); change it?", "")
+        terminal.answer("Name of this camera", "")
+        terminal.answer("Camera: number", "synthetic")
+        terminal.answer("Is there another camera?", "y")
+        terminal.answer("Name of this camera", "hall")
+        terminal.answer("change it?", "y")
+        terminal.answer("Camera: number", "synthetic:3")
+        terminal.answer("Is there another camera?", "")
+        assert terminal.end() == 0
+    config = load(owners, {})
+    assert {name: (camera.source, camera.fps) for name, camera in config.cameras.items()} == {
+        "hall": ("3", 2),
+        "camera": ("", 30),
+    }
+    assert "never asked here" in owners.read_text()

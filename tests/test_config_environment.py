@@ -6,12 +6,12 @@ from posed.config import (
     load,
     mqtt_password,
 )
-from tests.configs import problems
+from tests.configs import problems, write
 
 
 def test_a_zone_can_come_from_the_environment():
     zones = "{bed: {polygon: [[0, 0], [1, 0], [0, 1]], kind: resting}}"
-    (zone,) = load(None, {"POSED_PEOPLE__ZONES": zones}).people.zones.values()
+    (zone,) = load(None, {"POSED_CAMERAS__CAMERA__ZONES": zones}).first.zones.values()
     assert (zone.kind, zone.polygon) == ("resting", ((0, 0), (1, 0), (0, 1)))
 
 
@@ -38,15 +38,41 @@ def test_text_from_the_environment_stays_text():
 
 
 def test_a_list_from_the_environment_is_yaml():
-    assert load(None, {"POSED_CAMERA__SIZE": "[640, 480]"}).camera.size == (640, 480)
+    assert load(None, {"POSED_CAMERAS__CAMERA__SIZE": "[640, 480]"}).first.size == (640, 480)
 
 
 def test_a_bomb_in_a_variable_is_refused_too():
-    (line,) = problems(None, {"POSED_PEOPLE__ZONES": "{a: &a [1], b: [*a, *a]}"})
-    assert line == "POSED_PEOPLE__ZONES: must be a YAML value, got '{a: &a [1], b: [*a, *a]}'"
+    (line,) = problems(None, {"POSED_CAMERAS__CAMERA__ZONES": "{a: &a [1], b: [*a, *a]}"})
+    assert line == "POSED_CAMERAS__CAMERA__ZONES: must be a YAML value, got '{a: &a [1], b: [*a, *a]}'"
 
 
 def test_a_variable_that_is_no_yaml_value_is_said():
-    assert problems(None, {"POSED_CAMERA__FPS": "2020-13-45"}) == [
-        "POSED_CAMERA__FPS: must be a YAML value, got '2020-13-45'"
+    assert problems(None, {"POSED_CAMERAS__CAMERA__FPS": "2020-13-45"}) == [
+        "POSED_CAMERAS__CAMERA__FPS: must be a YAML value, got '2020-13-45'"
     ]
+
+
+TWO = "cameras: {hall: {kind: synthetic}, a__b: {kind: synthetic}}"
+
+
+def test_a_camera_of_the_file_is_set_by_its_name(tmp_path):
+    file = write(tmp_path, TWO)
+    cameras = load(file, {"POSED_CAMERAS__HALL__FPS": "15", "POSED_CAMERAS__A__B__FPS": "7"}).cameras
+    assert (cameras["hall"].fps, cameras["a__b"].fps) == (15, 7)
+
+
+def test_the_environment_makes_no_camera(tmp_path):
+    assert problems(write(tmp_path, TWO), {"POSED_CAMERAS__ATTIC__FPS": "15"}) == [
+        "POSED_CAMERAS__ATTIC__FPS: must be of a camera that the file names (hall, a__b)"
+    ]
+
+
+def test_an_unknown_setting_of_a_camera_names_the_nearest(tmp_path):
+    assert problems(write(tmp_path, TWO), {"POSED_CAMERAS__HALL__FSP": "15"}) == [
+        "POSED_CAMERAS__HALL__FSP: unknown setting; did you mean POSED_CAMERAS__HALL__FPS?"
+    ]
+
+
+def test_a_camera_alone_is_no_setting(tmp_path):
+    (line,) = problems(write(tmp_path, TWO), {"POSED_CAMERAS__HALL": "15"})
+    assert line.startswith("POSED_CAMERAS__HALL: unknown setting; did you mean POSED_CAMERAS__HALL__")

@@ -6,11 +6,13 @@ import os
 
 import hypothesis
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from posed.config import (
     Config,
+    keep,
     load,
     load_for_daemon,
 )
@@ -43,9 +45,9 @@ def test_an_overlay_that_we_may_not_read_is_a_problem(tmp_path):
 
 def test_an_overlay_has_all_zones_or_none(tmp_path):
     square = "polygon: [[0, 0], [1, 0], [1, 1]]"
-    file = write(tmp_path, f"people: {{zones: {{a: {{{square}}}, b: {{{square}}}}}}}\n")
-    overlay = write(tmp_path, f"people: {{zones: {{c: {{{square}}}}}}}\n", "overlay.yaml")
-    assert set(load(file, {}, overlay=overlay).people.zones) == {"c"}
+    file = write(tmp_path, f"cameras: {{hall: {{zones: {{a: {{{square}}}, b: {{{square}}}}}}}}}\n")
+    overlay = write(tmp_path, f"cameras: {{hall: {{zones: {{c: {{{square}}}}}}}}}\n", "overlay.yaml")
+    assert set(load(file, {}, overlay=overlay).first.zones) == {"c"}
 
 
 def test_an_overlay_that_is_not_there_is_no_problem(tmp_path):
@@ -57,8 +59,6 @@ DAMAGED = [
     b"\0" * 4096,
     b"decode: [",
     b"- 1",
-    b"decode: {max_people: 0}",
-    b"decode: 3",
     b"!secret x",
 ]
 
@@ -90,10 +90,10 @@ def test_an_overlay_that_cannot_even_be_renamed_is_left_out(tmp_path, monkeypatc
 
 def test_a_bad_configuration_is_not_the_overlays_fault(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "environ", {})
-    file, overlay = write(tmp_path, "camera: {fps: 0}"), write(tmp_path, "decode: [", "overlay.yaml")
+    file, overlay = write(tmp_path, "cameras: {hall: {fps: 0}}"), write(tmp_path, "decode: [", "overlay.yaml")
     with pytest.raises(ConfigError) as raised:
         load_for_daemon(file, overlay)
-    assert raised.value.problems == ("camera.fps: must be at least 1, got 0",)
+    assert raised.value.problems == ("cameras.hall.fps: must be at least 1, got 0",)
     assert overlay.exists()
 
 
@@ -105,6 +105,58 @@ def test_a_good_overlay_stays(tmp_path, monkeypatch):
     assert overlay.exists()
 
 
+ROOMS = "cameras: {hall: {fps: 5, people: {falls: false}}, bedroom: {}}"
+
+
+@pytest.mark.parametrize(
+    ("content", "warning"),
+    [
+        ("decode: {max_people: 0}", "decode.max_people: must be at least 1, got 0"),
+        ("decode: 3", "decode: must be settings as `name: value`, got int"),
+        ("people: {zones: {a: 3}}", "people.zones: unknown key; each camera has its own"),
+        ("cameras: {hall: {people: {smoothing: 3}}}", "cameras.hall.people.smoothing: must be true or false"),
+        (
+            "cameras: {hall: {zones: {a: {polygon: [[0, 0]]}}}}",
+            "cameras.hall.zones.a.polygon: must have 3 to",
+        ),
+        ("cameras: 3", "cameras: must be settings as `name: value`, got int"),
+        ("camera: {fps: 3}", "camera: unknown key"),
+        ("cameras: {hall: {engine: {threads: 1}}}", "cameras.hall.engine: unknown key"),
+        ("cameras: {hall: null}", "cameras.hall: must have a value, got nothing"),
+        ("cameras: {hall: {kind: null}}", "cameras.hall.kind: must have a value, got nothing"),
+        ("cameras: null", "cameras: must have a value, got nothing"),
+        ("people: null", "people: must have a value, got nothing"),
+        ("people: {falls: null}", "people.falls: must be true or false, got nothing"),
+    ],
+)
+def test_a_bad_setting_of_the_overlay_is_left_out_alone(tmp_path, monkeypatch, caplog, content, warning):
+    monkeypatch.setattr(os, "environ", {})
+    text = f"{content}\nlog: {{level: debug}}"
+    file, overlay = write(tmp_path, ROOMS), write(tmp_path, text, "overlay.yaml")
+    config, names = load_for_daemon(file, overlay)
+    assert (config.log.level, names) == ("debug", ["log.level"])
+    assert config.cameras == load(file, {}).cameras
+    assert [message for message in caplog.messages if message.startswith(f"{overlay}: left out: {warning}")]
+    assert overlay.read_text() == text
+
+
+def test_what_belongs_to_another_camera_is_skipped_and_kept(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(os, "environ", {})
+    text = "cameras: {attic: {people: {falls: true}}, hall: {people: {falls: true}}}"
+    overlay = write(tmp_path, text, "overlay.yaml")
+    config, names = load_for_daemon(write(tmp_path, ROOMS), overlay)
+    assert (list(config.cameras), names) == (["hall", "bedroom"], ["cameras.hall.people.falls"])
+    assert config.cameras["hall"].people.falls
+    assert caplog.messages == [f"{overlay}: cameras.attic: skipped, as there is no such camera"]
+    keep(overlay, config, ["people.smoothing"], "bedroom")
+    assert yaml.safe_load(overlay.read_text())["cameras"]["attic"] == {"people": {"falls": True}}
+
+
+def test_null_in_the_overlay_takes_back_what_the_file_says(tmp_path):
+    overlay = write(tmp_path, "cameras: {hall: {people: {falls: null}}}", "overlay.yaml")
+    assert load(write(tmp_path, ROOMS), {}, overlay=overlay).cameras["hall"].people.falls
+
+
 def test_of_many_problems_the_first_are_told(tmp_path):
     lines = problems(write(tmp_path, "\n".join(f"k{number}: 1" for number in range(5000))))
     assert (len(lines), lines[-1]) == (101, "and 4900 more problems")
@@ -114,6 +166,7 @@ YAML_PIECES = st.sampled_from(
     [
         *(
             "camera",
+            "cameras",
             "fps",
             "mqtt",
             "port",

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from posed.config import (
+    CAMERA,
     Config,
     changed,
     keep,
@@ -19,13 +20,28 @@ from tests.configs import ZONE, write
 
 def test_changed_settings_are_kept_in_the_overlay_beside_others(tmp_path):
     overlay = write(tmp_path, "decode: {max_people: 3}\n", "overlay.yaml")
-    config = changed(Config(), {"decode.score_threshold": 0.4, "people.zones": {"a": ZONE}})
-    keep(overlay, config, ["decode.score_threshold", "people.zones"])
-    assert kept(overlay) == ["decode.max_people", "decode.score_threshold", "people.zones"]
+    config = changed(Config(), {"decode.score_threshold": 0.4})
+    config = changed(config, {"zones": {"a": ZONE}, "people.falls": False}, CAMERA)
+    keep(overlay, config, ["decode.score_threshold"])
+    keep(overlay, config, ["zones", "people.falls"], CAMERA)
+    assert kept(overlay, [CAMERA]) == [
+        "decode.max_people",
+        "decode.score_threshold",
+        "cameras.camera.zones",
+        "cameras.camera.people.falls",
+    ]
     again = load(None, {}, overlay=overlay)
     assert again.decode.max_people == 3
     assert again.decode.score_threshold == 0.4
-    assert again.people == config.people
+    assert again.first.zones == config.first.zones
+    assert (again.people.falls, again.first.people.falls) == (True, False)
+
+
+def test_a_value_that_was_taken_back_stays_taken_back(tmp_path):
+    file, overlay = write(tmp_path, "cameras: {hall: {people: {falls: false}}}"), tmp_path / "overlay.yaml"
+    config = changed(load(file, {}), {"people.falls": None}, "hall")
+    keep(overlay, config, ["people.falls"], "hall")
+    assert load(file, {}, overlay=overlay).first.people.falls
 
 
 @pytest.mark.parametrize("content", [None, "", "decode: 3\n"])
@@ -33,13 +49,13 @@ def test_an_overlay_that_is_none_has_no_settings(tmp_path, content):
     overlay = tmp_path / "overlay.yaml"
     if content is not None:
         overlay.write_text(content)
-    assert kept(overlay) == []
+    assert kept(overlay, [CAMERA]) == []
 
 
 def test_a_change_is_kept_beside_a_damaged_overlay(tmp_path):
     overlay = write(tmp_path, "decode: [", "overlay.yaml")
     keep(overlay, Config(), ["decode.max_people"])
-    assert kept(overlay) == ["decode.max_people"]
+    assert kept(overlay, [CAMERA]) == ["decode.max_people"]
     assert (tmp_path / "overlay.yaml.damaged").read_text() == "decode: ["
 
 
@@ -48,7 +64,7 @@ def test_an_overlay_too_large_to_read_again_is_not_written(tmp_path):
     corners = [[0.5 + math.cos(angle) / 3, 0.5 + math.sin(angle) / 3] for angle in angles]
     zones = {f"zone{number}": {"polygon": corners} for number in range(50)}
     overlay = tmp_path / "overlay.yaml"
-    config = Config(people={"zones": zones})
+    config = Config(cameras={CAMERA: {"zones": zones}})
     with pytest.raises(ConfigError, match="must be at most 65536 bytes, got"):
-        keep(overlay, config, ["people.zones"])
+        keep(overlay, config, ["zones"], CAMERA)
     assert not overlay.exists()

@@ -64,10 +64,10 @@ def test_a_missing_secret_is_said(tmp_path):
 
 
 def test_a_missing_secret_does_not_hide_other_problems(tmp_path):
-    path = write(tmp_path, "mqtt: {username: u, password: !secret mqtt}\ncamera: {fps: 0}")
+    path = write(tmp_path, "mqtt: {username: u, password: !secret mqtt}\ncameras: {hall: {fps: 0}}")
     secret, fps = problems(path)
     assert "!secret mqtt" in secret
-    assert fps == "camera.fps: must be at least 1, got 0"
+    assert fps == "cameras.hall.fps: must be at least 1, got 0"
 
 
 def test_a_file_of_secrets_is_read_once(tmp_path, monkeypatch):
@@ -106,7 +106,7 @@ def test_a_secret_leads_to_no_other(tmp_path):
 
 
 def test_of_many_missing_secrets_the_first_are_told(tmp_path):
-    lines = problems(write(tmp_path, f"people: {{zones: {{a: [{'!secret x, ' * 5000}]}}}}"))
+    lines = problems(write(tmp_path, f"cameras: {{hall: {{zones: {{a: [{'!secret x, ' * 5000}]}}}}}}"))
     assert sum("!secret x" in line for line in lines) == 100
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -9,6 +11,7 @@ from posed.config import (
     Config,
     load,
 )
+from posed.errors import ConfigError
 from scripts.paths import ROOT
 from tests.configs import names_of, problems, write
 
@@ -18,19 +21,41 @@ def test_the_commented_file_holds_the_defaults():
 
 
 def test_the_commented_file_names_every_setting():
+    settings = uncommented()
+    cameras = settings.pop("cameras")
+    names = _names(settings | {"cameras": {"name": cameras["camera"]}})
+    assert {name.replace(".NAME.", ".name.") for name in names} == {
+        name for name in names_of(Config) if not re.match(r"cameras\.name\.(decode|people|privacy)\.", name)
+    }
+
+
+def test_the_commented_file_shows_a_cameras_own_settings():
+    example = Config(cameras={"bedroom": uncommented()["cameras"]["bedroom"]}).first
+    assert {"zones", "decode", "people", "privacy"} <= example.model_fields_set
+    for section in ("decode", "people", "privacy"):
+        ours = getattr(example, section)
+        assert ours.model_fields_set
+        assert ours != getattr(Config(), section)
+
+
+EXAMPLES = {"NAME", "bedroom", "bed"}
+"""The names that the commented file gives a zone, a second camera and its zone."""
+
+
+def uncommented() -> dict:
+    """The commented file with every setting in it."""
     text = (ROOT / "config" / "posed.yaml").read_text(encoding="utf-8")
-    uncommented = yaml.safe_load(
-        "\n".join(
-            line.replace("# ", "", 1) if line.lstrip().startswith("# ") and _is_setting(line) else line
-            for line in text.splitlines()
-        ).replace("!secret ", "")
-    )
-    assert _names(uncommented) == names_of(Config)
+    lines = [
+        line.replace("# ", "", 1) if line.lstrip().startswith("# ") and _is_setting(line) else line
+        for line in text.splitlines()
+    ]
+    return yaml.safe_load("\n".join(lines).replace("!secret ", ""))
 
 
 def _is_setting(line: str) -> bool:
     name, colon, _ = line.lstrip(" #").partition(":")
-    return bool(colon) and name in {name for names in names_of(Config) for name in names.split(".")}
+    known = {name for names in names_of(Config) for name in names.split(".")}
+    return bool(colon) and name in known | EXAMPLES
 
 
 def _names(tree: dict, path: str = "") -> set[str]:
@@ -41,7 +66,7 @@ def _names(tree: dict, path: str = "") -> set[str]:
 
 
 def test_the_demo_file_is_good():
-    assert load(ROOT / "config" / "demo.yaml", {}).camera.kind == "synthetic"
+    assert load(ROOT / "config" / "demo.yaml", {}).first.kind == "synthetic"
 
 
 def test_off_needs_no_quotes(tmp_path):
@@ -55,27 +80,30 @@ def test_off_needs_no_quotes(tmp_path):
 
 
 def test_a_cameras_number_may_be_a_number(tmp_path):
-    assert load(write(tmp_path, "camera: {kind: video, source: 0}"), {}).camera.source == "0"
+    assert load(write(tmp_path, "cameras: {hall: {kind: video, source: 0}}"), {}).first.source == "0"
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("camera: {kind: video}", "camera.source: needed by kind video, got nothing"),
+        ("cameras: {hall: {kind: video}}", "cameras.hall.source: needed by kind video, got nothing"),
         ("engine: {idle_fps: 0.1}", "engine.idle_fps: must be 0 or at least 0.5, got 0.1"),
         (
-            "camera: {kind: video, source: 'rtsp://cam/1', password: a}",
-            "camera.username: needed beside a password, got nothing",
+            "cameras: {hall: {kind: video, source: 'rtsp://cam/1', password: a}}",
+            "cameras.hall.username: needed beside a password, got nothing",
         ),
         (
-            "camera: {kind: video, source: 'rtsp://me:a@cam/1', username: me}",
-            "camera.username: must not stand beside a user in the URL of source, got both",
+            "cameras: {hall: {kind: video, source: 'rtsp://me:a@cam/1', username: me}}",
+            "cameras.hall.username: must not stand beside a user in the URL of source, got both",
         ),
         (
-            "camera: {kind: video, source: 0, username: me}",
-            "camera.username: must stand beside a URL in source, got another source",
+            "cameras: {hall: {kind: video, source: 0, username: me}}",
+            "cameras.hall.username: must stand beside a URL in source, got another source",
         ),
-        ("camera: {size: [8, 480]}", "camera.size: both sides must be 16 to 8192, got [8, 480]"),
+        (
+            "cameras: {hall: {size: [8, 480]}}",
+            "cameras.hall.size: both sides must be 16 to 8192, got [8, 480]",
+        ),
         ("mqtt: {password: a}", "mqtt.username: needed beside a password, got nothing"),
         (
             "mqtt: {username: u, password: a, password_file: b}",
@@ -90,12 +118,15 @@ def test_a_cameras_number_may_be_a_number(tmp_path):
         (f"device: {'a' * 65}", f"device: must be at most 64 characters, got '{'a' * 58}…"),
         ("mqtt: {tls: {cafile: x}}", "mqtt.tls.cafile: unknown key; did you mean ca?"),
         (
-            "people: {zones: {bed: {polygon: [[0, 0], [1, 0], [0, 1]]},"
-            " Bed: {polygon: [[0, 0], [1, 0], [0, 1]]}}}",
-            "people.zones: must differ in more than capitals, got bed and Bed",
+            "cameras: {hall: {zones: {bed: {polygon: [[0, 0], [1, 0], [0, 1]]},"
+            " Bed: {polygon: [[0, 0], [1, 0], [0, 1]]}}}}",
+            "cameras.hall.zones: must differ in more than capitals, got bed and Bed",
         ),
-        ("camera: {fps: }", "camera.fps: must be a number, got nothing"),
-        ("camera: {kind: }", "camera.kind: must be picamera2, video, images or synthetic, got nothing"),
+        ("cameras: {hall: {fps: }}", "cameras.hall.fps: must be a number, got nothing"),
+        (
+            "cameras: {hall: {kind: }}",
+            "cameras.hall.kind: must be picamera2, video, images or synthetic, got nothing",
+        ),
     ],
 )
 def test_rules_across_fields(tmp_path, text, problem):
@@ -128,3 +159,37 @@ def test_what_can_be_no_host_is_refused(tmp_path, host):
 )
 def test_names_and_addresses_of_brokers_are_good(tmp_path, host):
     assert load(write(tmp_path, f"mqtt: {{host: '{host}'}}\n"), {}).mqtt.host == host
+
+
+def test_naming_a_camera_takes_the_place_of_the_default_one(tmp_path):
+    assert list(load(None, {}).cameras) == ["camera"]
+    assert list(load(write(tmp_path, "cameras: {hall: {}}"), {}).cameras) == ["hall"]
+
+
+def test_a_cameras_own_sections_go_before_those_for_all(tmp_path):
+    text = """
+        decode: {max_people: 3}
+        people: {falls: false, gestures: false}
+        privacy: {pictures: full}
+        cameras:
+          hall:
+          bedroom: {decode: {max_people: 1}, people: {falls: true}, privacy: {pictures: off}}
+    """
+    hall, bedroom = load(write(tmp_path, text), {}).cameras.values()
+    assert (hall.decode.max_people, hall.people.falls, hall.privacy.pictures) == (3, False, "full")
+    assert (bedroom.decode.max_people, bedroom.people.falls, bedroom.privacy.pictures) == (1, True, "off")
+    assert (hall.people.gestures, bedroom.people.gestures) == (False, False)
+
+
+def test_a_camera_is_chosen_by_name_unless_alone():
+    one, two = Config(cameras={"hall": {}}), Config(cameras={"hall": {}, "bedroom": {}})
+    assert (one.chosen(None), two.chosen("bedroom")) == ("hall", "bedroom")
+    for config, name in ((two, None), (two, "attic"), (one, "attic")):
+        with pytest.raises(ConfigError, match="--camera: must be one of hall"):
+            config.chosen(name)
+
+
+def test_only_what_becomes_of_frames_lets_a_camera_go_on():
+    camera = Config().first
+    assert camera.reads_like(Config(people={"falls": False}, privacy={"pictures": "full"}).first)
+    assert not camera.reads_like(Config(cameras={"camera": {"fps": 5.0}}).first)

@@ -22,7 +22,7 @@ def test_a_missing_file_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("camera: {fps: 1", ":1:16: expected ',' or '}', but got '<stream end>'"),
+        ("cameras: {hall: {fps: 1", ":1:24: expected ',' or '}', but got '<stream end>'"),
         ("a: 1\na: 2", ":2:1: the key 'a' stands here twice"),
         ("- 1", ": must be settings as `name: value`, got a list"),
         ("c4nary", ": must be settings as `name: value`, got a single value"),
@@ -97,14 +97,14 @@ NAMES = ("no", "on", "Yes", "007", "1e3", "2020-01-01", "null")
 def test_a_zone_is_called_what_the_file_calls_it(tmp_path):
     """YAML 1.1 takes each of these for something other than text."""
     lines = [f"    {name}: {{polygon: [[0, 0], [1, 0], [0, 1]]}}\n" for name in NAMES]
-    config = load(write(tmp_path, "people:\n  zones:\n" + "".join(lines)), {})
-    assert tuple(config.people.zones) == NAMES
+    config = load(write(tmp_path, "cameras:\n hall:\n  zones:\n" + "".join(lines)), {})
+    assert tuple(config.first.zones) == NAMES
 
 
 @pytest.mark.parametrize("name", ["no", "007", "~"])
 def test_a_problem_names_a_zone_as_the_file_does(tmp_path, name):
-    (line, *_) = problems(write(tmp_path, f"people: {{zones: {{{name}: {{polygon: [[0, 0]]}}}}}}"))
-    assert line.startswith(f"people.zones.{name}")
+    (line, *_) = problems(write(tmp_path, f"cameras: {{hall: {{zones: {{{name}: {{polygon: [[0, 0]]}}}}}}}}"))
+    assert line.startswith(f"cameras.hall.zones.{name}")
 
 
 def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
@@ -117,8 +117,8 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
 
 def test_a_zone_named_twice_is_refused_with_its_place(tmp_path):
     zone = "polygon: [[0, 0], [1, 0], [0, 1]]"
-    file = write(tmp_path, f"people:\n  zones:\n    bed: {{{zone}}}\n    bed: {{{zone}}}\n")
-    assert problems(file) == [f"{file}:4:5: the key 'bed' stands here twice"]
+    file = write(tmp_path, f"cameras:\n hall:\n  zones:\n    bed: {{{zone}}}\n    bed: {{{zone}}}\n")
+    assert problems(file) == [f"{file}:5:5: the key 'bed' stands here twice"]
 
 
 def test_a_file_that_is_no_text_is_said(tmp_path):
@@ -144,8 +144,8 @@ def test_a_huge_number_is_one_line(tmp_path, text):
 @pytest.mark.parametrize("text", ["1:30", "1:30.5", "1" + ":1" * 400 + ".5"])
 def test_a_number_with_colons_is_refused(tmp_path, text):
     """In YAML 1.1 the first is 90, and many of them take seconds to be read."""
-    (line,) = problems(write(tmp_path, f"camera: {{fps: {text}}}"))
-    assert line.endswith(":1:15: a number must have no colons (put text in quotes)")
+    (line,) = problems(write(tmp_path, f"cameras: {{hall: {{fps: {text}}}}}"))
+    assert line.endswith(":1:23: a number must have no colons (put text in quotes)")
 
 
 def bomb(levels: int) -> str:

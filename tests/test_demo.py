@@ -41,22 +41,27 @@ def test_a_model_that_is_named_is_taken() -> None:
 
 def test_a_source_without_a_name_does_not_become_drawn_people() -> None:
     """As by `--video "$FILE"`, which is set nowhere."""
-    with pytest.raises(ConfigError, match=r"camera\.source: needed by kind video, got nothing"):
+    with pytest.raises(ConfigError, match=r"cameras\.room\.source: needed by kind video, got nothing"):
         model_of(settings(video=""))
 
 
 def test_a_state_says_what_is_waited_for_and_what_fails() -> None:
-    state: dict[str, Any] = {
-        "people": None,
-        "fps": 0.0,
-        "camera": {"status": "waiting", "why": "no such device"},
+    machine: dict[str, Any] = {
+        "cameras": {"room": "waiting"},
         "engine": {"status": "ok", "kind": "cpu", "why": "engine.kind: cpu"},
         "model": {"name": "drawings", "warning": "hardly sees real people"},
     }
-    assert demo.state_line(state) == (
-        "state  people ?, 0.0 fps, camera waiting (no such device), engine ok (cpu), "
-        "model drawings hardly sees real people"
+    camera: dict[str, Any] = {
+        "camera": "room",
+        "people": None,
+        "fps": 0.0,
+        "status": "waiting",
+        "why": "no such device",
+    }
+    assert demo.machine_line(machine) == (
+        "state  room waiting, engine ok (cpu), model drawings hardly sees real people"
     )
+    assert demo.camera_line(camera) == "room   people ?, 0.0 fps, waiting (no such device)"
 
 
 def test_it_ends_quietly_when_nobody_reads_it_any_more(tmp_path: Path) -> None:

@@ -192,12 +192,12 @@ def test_a_frame_behind_the_end_is_reported(video):
 @pytest.mark.parametrize(("mirror", "x"), [(False, 0.25), (True, 0.75)])
 def test_a_resting_place_becomes_a_zone(mirror, x):
     one = clip(resting=((0.25, 0.5), (1, 0.5), (1, 1)))
-    (rest,) = config_for(one, Config(), mirror=mirror).people.zones.values()
+    (rest,) = config_for(one, CameraConfig(), mirror=mirror).zones.values()
     assert (rest.kind, rest.polygon[0]) == ("resting", (x, 0.5))
 
 
 def test_without_a_resting_place_settings_stay():
-    config = Config()
+    config = CameraConfig()
     assert config_for(clip(), config) is config
 
 
@@ -260,13 +260,13 @@ def test_figures_out_of_bounds_are_reported(score):
 
 
 def reported_by_posed(
-    video: Path, model: Path, config: Config, folder: Path
+    video: Path, model: Path, config: CameraConfig, folder: Path
 ) -> list[tuple[float, Occurrence]]:
     """Events that a recording gives, with the times at which they were reported, s from its beginning."""
     source = CameraConfig(kind="video", source=str(video), realtime=False)
     pair = load_pair(str(model))
     pipeline = Pipeline(
-        {"clip": CameraSetup(lambda: VideoFile(source), config.camera.timeout_s)},
+        {"clip": CameraSetup(lambda: VideoFile(source), config.timeout_s)},
         lambda: engine.open_engine(EngineConfig(kind="cpu", threads=1), pair.cpu, pair.edgetpu),
         pair.model.size,
     )
@@ -305,8 +305,7 @@ def test_a_clip_tells_what_the_daemon_tells(tmp_path, shared):
     model = shared / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
     # Somebody walks in and falls within 6 s; reported soon, so that those are enough.
     short = beginning(footage / "urfd_dm_fall-04-cam0.mp4", 6, tmp_path / "short.avi")
-    config = Config()
-    config = config.model_copy(update={"people": config.people.model_copy(update={"fall_confirm_s": 2})})
+    config = Config(people={"fall_confirm_s": 2}).first
     one = Clip(short, "try", "fall_chair", 2.4, (), ())
     with PoseFinder(str(model), config.decode) as network:
         played = play(one, network, config, 15, tmp_path / "cache")

@@ -33,7 +33,7 @@ def log_of(folder: Path, text: str, *, journal: bool) -> tuple[int, list[str]]:
 GOOD = """\
 device: hall
 model: {name: drawings-257x353-16}
-camera: {kind: images, source: PICTURE, fps: 10}
+cameras: {camera: {kind: images, source: PICTURE, fps: 10}}
 mqtt: {host: 127.0.0.1, port: 1}
 """
 

@@ -27,7 +27,7 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 
 def name_of(topic: str) -> str:
     """The schema of a topic below the device's."""
-    return "zones" if topic.startswith("zones/") else topic
+    return "camera/zones" if topic.startswith("camera/zones/") else topic
 
 
 @pytest.mark.parametrize("name", schemas.NAMES)
@@ -39,7 +39,8 @@ def test_each_is_a_good_schema_of_its_dialect(name):
 
 def test_there_is_one_for_every_topic_and_verb():
     assert set(schemas.NAMES) == {
-        *("poses", "state", "zones", "fall", "events", "recording"),
+        *("state", "events"),
+        *(f"camera/{name}" for name in ("poses", "state", "zones", "fall", "recording")),
         *(f"{way}/{verb}" for verb in VERBS for way in ("request", "response")),
     }
 
@@ -48,7 +49,7 @@ def test_there_is_one_for_every_topic_and_verb():
 def test_the_version_is_demanded(name, message):
     good = plain(message())
     validator(name).validate(good)
-    for bad in ({**good, "schema": 2}, {key: value for key, value in good.items() if key != "schema"}):
+    for bad in ({**good, "schema": 1}, {key: value for key, value in good.items() if key != "schema"}):
         with pytest.raises(jsonschema.ValidationError):
             validator(name).validate(bad)
 
@@ -58,9 +59,11 @@ def test_an_addition_keeps_the_version():
 
 
 def test_an_answer_has_the_data_of_its_verb():
-    validator("response/pause").validate({"status": "ok", "data": {"paused": True}})
+    good = {"cameras": {"hall": {"paused": True}}, "errors": {"bedroom": "no"}}
+    validator("response/pause").validate({"status": "error", "data": good, "error": "bedroom: no"})
     validator("response/pause").validate({"status": "error", "error": "no"})
-    for bad in ({"status": "ok", "data": {"paused": 1}}, {"status": "fine"}, {"data": {"paused": True}}):
+    bad_data = {"cameras": {"hall": {"paused": 1}}}
+    for bad in ({"status": "ok", "data": bad_data}, {"status": "fine"}, {"data": good}):
         with pytest.raises(jsonschema.ValidationError):
             validator("response/pause").validate(bad)
 
@@ -88,6 +91,7 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("clear_fall", {}),
     ("snapshot", {}),
     ("set", {"settings": {"people.zone_enter_s": 0.4}}),
+    ("set", {"camera": "camera", "settings": {"people.zone_enter_s": None}}),
     ("pause", {}),
     ("snapshot", {}),
     ("resume", {}),
@@ -108,10 +112,16 @@ def test_every_message_of_a_full_run_keeps_to_its_schema(tmp_path: Path) -> None
     with Mosquitto(tmp_path / "broker") as broker, Subscriber(broker.port, f"{TOPIC}/#") as subscriber:
         settings = {
             "device": "hall",
-            "camera": {"kind": "synthetic", "source": "1", "fps": 10},
+            "cameras": {
+                "camera": {
+                    "kind": "synthetic",
+                    "source": "1",
+                    "fps": 10,
+                    "zones": {"room": room, "bed": bed},
+                }
+            },
             "model": {"name": "drawings-257x353-16"},
             "mqtt": {"host": "127.0.0.1", "port": broker.port},
-            "people": {"zones": {"room": room, "bed": bed}},
             "privacy": {"pictures": "skeleton"},
         }
         with Daemon(tmp_path, settings) as daemon:
@@ -128,7 +138,7 @@ def test_every_message_of_a_full_run_keeps_to_its_schema(tmp_path: Path) -> None
         seen: Counter[str] = Counter()
         for message in subscriber.messages:
             topic = message.topic.removeprefix(f"{TOPIC}/")
-            if topic not in {"availability", "snapshot"} and not topic.startswith("request/"):
+            if topic not in {"availability", "camera/snapshot"} and not topic.startswith("request/"):
                 validator(name_of(topic)).validate(json.loads(message.payload))
                 seen[name_of(topic)] += 1
     assert set(seen) == {one for one in schemas.NAMES if not one.startswith("request/")}

@@ -49,7 +49,7 @@ def test_a_card_that_is_a_pipe_or_huge_says_nothing(tmp_path: Path) -> None:
 def test_a_model_of_drawings_is_known_by_its_card(tmp_path: Path) -> None:
     path = tmp_path / "mine.tflite"
     shutil.copy(BUNDLED_FOLDER / FILE, path)
-    assert model_warning(load_pair(str(path)), "video") == ""
+    assert model_warning(load_pair(str(path)), ["video"]) == ""
     (tmp_path / CARD).write_text('{"all": {"people": "drawn"}}', encoding="utf-8")
-    assert "trained on drawn people" in model_warning(load_pair(str(path)), "video")
-    assert model_warning(load_pair(str(path)), "synthetic") == ""
+    assert "trained on drawn people" in model_warning(load_pair(str(path)), ["video"])
+    assert model_warning(load_pair(str(path)), ["synthetic"]) == ""

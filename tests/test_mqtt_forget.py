@@ -11,18 +11,22 @@ import pytest
 import yaml
 
 from tests.brokers import Mosquitto, Subscriber, eventually
+from tests.former import RETAINED, leave_announced
 from tests.run_posed import environment, posed
 
 DEVICE = "homeassistant/device/posed_hall/config"
 OURS = {
     DEVICE: b"{}",
-    "homeassistant/sensor/posed_hall/people/config": b"{}",
+    "homeassistant/device/posed_hall/door/config": b"{}",
+    "homeassistant/sensor/posed_hall/door-people/config": b"{}",
     "posed/hall/state": b"{}",
-    "posed/hall/zones/old": b"{}",
+    "posed/hall/door/state": b"{}",
+    "posed/hall/door/zones/old": b"{}",
     "posed/hall/availability": b"offline",
 }
 OTHERS = {
     "homeassistant/device/posed_hallway/config": b"{}",
+    "homeassistant/device/posed_hallway/door/config": b"{}",
     "homeassistant/sensor/hall/people/config": b"{}",
     "posed/attic/state": b"{}",
 }
@@ -37,7 +41,8 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 @pytest.fixture
 def config(tmp_path: Path, broker: Mosquitto) -> Path:
     path = tmp_path / "posed.yaml"
-    settings: dict[str, Any] = {"device": "hall", "mqtt": {"host": "127.0.0.1", "port": broker.port}}
+    mqtt = {"host": "127.0.0.1", "port": broker.port}
+    settings: dict[str, Any] = {"device": "hall", "cameras": {"door": {}}, "mqtt": mqtt}
     path.write_text(yaml.safe_dump(settings))
     return path
 
@@ -71,6 +76,13 @@ def test_what_the_state_folder_knows_is_emptied_too(tmp_path, broker, config):
     assert posed(tmp_path, "mqtt", "forget", "--config", config).returncode == 0
     assert kept(broker) == set()
     assert not file.exists()
+
+
+def test_what_schema_1_left_is_gone_as_well(tmp_path, broker, config):
+    leave_announced(Path(environment(tmp_path)["XDG_STATE_HOME"]) / "posed" / "announced.json")
+    retain(broker, RETAINED)
+    assert posed(tmp_path, "mqtt", "forget", "--config", config).returncode == 0
+    assert kept(broker) == set()
 
 
 def test_a_state_folder_that_cannot_be_there_knows_nothing(tmp_path, broker, config):
@@ -108,8 +120,11 @@ def test_a_broker_that_keeps_nothing_has_its_subscribers_forget(tmp_path):
         Mosquitto(tmp_path, lines=("retain_available false", "max_qos 0")) as broker,
         Subscriber(broker.port) as home,
     ):
-        settings = {"device": "hall", "mqtt": {"host": "127.0.0.1", "port": broker.port}}
+        mqtt = {"host": "127.0.0.1", "port": broker.port}
+        settings = {"device": "hall", "cameras": {"door": {}}, "mqtt": mqtt}
         (tmp_path / "posed.yaml").write_text(yaml.safe_dump(settings))
         done = posed(tmp_path, "mqtt", "forget", "--config", tmp_path / "posed.yaml")
         assert (done.returncode, done.stderr) == (0, "")
         home.wait_for(DEVICE, b"")
+        home.wait_for("homeassistant/device/posed_hall/door/config", b"")
+        home.wait_for("posed/hall/door/fall", b"")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posed.config import Config
+from posed.config import Config, MqttPosesConfig
 from posed.errors import RequestError
 from posed.frame import Frame
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
-from posed.mqtt.reporter import POSES_EXPIRY_S, Reporter
+from posed.mqtt.reporter import POSES_EXPIRY_S, MachineReporter, Reporter
 from posed.people.events import TrackedPerson
 from posed.pipeline.frame_rate import Took
 from posed.pipeline.stage_timings import StageTimings
+from scripts.standins.messages import camera_state, state
 from tests.broker_fake import FakeBroker, Published
 from tests.performers import posing
 
@@ -27,12 +28,13 @@ def broker() -> FakeBroker:
 
 
 def reporter(broker: FakeBroker) -> Reporter:
-    return Reporter(Sender("hall", "run-1"), Topics.of(CONFIG), broker)
+    topics = Topics.of(CONFIG).camera("door")
+    return Reporter(Sender("hall", "run-1"), "door", topics, broker, MqttPosesConfig())
 
 
 def report(reporter: Reporter, *people: TrackedPerson) -> StageTimings:
     stages = StageTimings()
-    reporter.poses(FRAME, people, 0.2, Took(12.5, 20.25), stages)
+    reporter.poses(FRAME, people, 0.2, Took(12.5, 20.25), stages, now=1.0)
     return stages
 
 
@@ -40,12 +42,35 @@ def test_poses_say_whose_they_are_and_what_they_took(broker):
     stages = report(reporter(broker), TrackedPerson(posing("stand", 0.5), "standing", 1.0, ("bed",)))
     (published,) = broker.messages
     message = published.json
-    assert published == Published("posed/hall/poses", published.payload, expiry_s=POSES_EXPIRY_S)
-    assert (message["device"], message["run"], message["sequence"]) == ("hall", "run-1", 7)
+    assert published == Published("posed/hall/door/poses", published.payload, expiry_s=POSES_EXPIRY_S)
+    assert (message["device"], message["camera"], message["run"]) == ("hall", "door", "run-1")
+    assert message["sequence"] == 7
     assert (message["inference_ms"], message["latency_ms"]) == (12.5, 20.25)
     assert message["frame"] == {"width": 64, "height": 48}
     assert message["people"][0]["zones"] == ["bed"]
     assert set(stages.wall_s) == {"encode", "publish"}
+
+
+def test_poses_go_out_as_often_as_the_settings_say(broker):
+    publishing = reporter(broker)
+    publishing.configure(MqttPosesConfig(publish="off"))
+    report(publishing, TrackedPerson(posing("stand", 0.5), "standing", 1.0, ()))
+    assert broker.messages == []
+    publishing.configure(MqttPosesConfig())
+    report(publishing)
+    assert broker.topics() == ["posed/hall/door/poses"]
+
+
+def test_states_of_camera_and_machine_go_to_their_own_topics(broker):
+    assert reporter(broker).state(camera_state)
+    machine = MachineReporter(Topics.of(CONFIG), broker)
+    assert machine.state(state)
+    machine.online()
+    assert [(message.topic, message.qos, message.retain) for message in broker.messages] == [
+        ("posed/hall/door/state", 1, True),
+        ("posed/hall/state", 1, True),
+        ("posed/hall/availability", 1, True),
+    ]
 
 
 def test_zones_are_told_again_only_when_they_change(broker):
@@ -53,9 +78,9 @@ def test_zones_are_told_again_only_when_they_change(broker):
     for counts in ({"bed": 1, "door": 0}, {"bed": 1, "door": 0}, {"bed": 1, "door": None}):
         assert publishing.zones(counts)
     assert [(message.topic, message.json["people"]) for message in broker.messages] == [
-        ("posed/hall/zones/bed", 1),
-        ("posed/hall/zones/door", 0),
-        ("posed/hall/zones/door", None),
+        ("posed/hall/door/zones/bed", 1),
+        ("posed/hall/door/zones/door", 0),
+        ("posed/hall/door/zones/door", None),
     ]
     assert all((message.qos, message.retain) == (1, True) for message in broker.messages)
 
@@ -89,6 +114,6 @@ def test_what_is_never_taken_is_not_tried_at_once(broker):
 def test_a_picture_is_a_jpeg_and_not_retained(broker):
     size = reporter(broker).picture(FRAME.image)
     (message,) = broker.messages
-    assert message == Published("posed/hall/snapshot", message.payload)
+    assert message == Published("posed/hall/door/snapshot", message.payload)
     assert len(message.payload) == size
     assert message.payload.startswith(b"\xff\xd8")

@@ -26,7 +26,7 @@ from posed.messages.topics import Topics
 from posed.mqtt.attempt import Notes, Received
 from posed.mqtt.client import MqttClient
 from posed.mqtt.connection import Timing
-from posed.mqtt.requests import MAX_AT_ONCE, MAX_BYTES, MAX_WAITING, Requests, Verb
+from posed.mqtt.requests import MAX_AT_ONCE, MAX_BYTES, MAX_WAITING, PartlyDone, Requests, Verb
 from tests.broker_fake import FakeBroker
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually
 from tests.clock import Clock
@@ -47,6 +47,8 @@ class Greet(Request, frozen=True, kw_only=True):
 def greet(request: Greet) -> EventSent:
     if request.name == "stranger":
         raise RequestError("name: must be known, got 'stranger'")
+    if request.name == "half":
+        raise PartlyDone("other: is away", EventSent("hello half"))
     if request.times < 1:
         raise ConfigError(["times: must be at least 1"])
     return EventSent(f"hello {request.name}")
@@ -117,6 +119,11 @@ def test_what_the_verb_objects_to_is_answered(asker):
         "status": "error",
         "error": "name: must be known, got 'stranger'",
     }
+
+
+def test_what_was_partly_done_is_answered_with_both(asker):
+    response = asker.ask("greet", b'{"name": "half"}')
+    assert response == {"status": "error", "error": "other: is away", "data": {"event": "hello half"}}
 
 
 def test_every_error_of_posed_is_an_answer(asker):

@@ -8,7 +8,11 @@ from posed.messages.structs import ZoneMessage
 from posed.mqtt.retained import CHECK_S, INTERVAL_S, RetainedPublisher
 from tests.broker_fake import FakeBroker, Published
 
-TOPIC = "posed/hall/zones/bed"
+TOPIC = "posed/pi/hall/zones/bed"
+
+
+def zone_of(people: int | None, time: str = "") -> ZoneMessage:
+    return ZoneMessage(device="pi", camera="hall", time=time, zone="bed", occupied=None, people=people)
 
 
 class Publisher:
@@ -20,8 +24,7 @@ class Publisher:
         self.retained = RetainedPublisher(self.broker, lambda: self.now_s)
 
     def publish(self, people: int | None, spacing_s: float = 0) -> bool:
-        message = ZoneMessage(device="hall", time=str(self.now_s), zone="bed", occupied=None, people=people)
-        return self.retained.publish(TOPIC, lambda: message, spacing_s)
+        return self.retained.publish(TOPIC, lambda: zone_of(people, str(self.now_s)), spacing_s)
 
     @property
     def published(self) -> list[int | None]:
@@ -67,7 +70,7 @@ def test_a_message_with_a_spacing_is_not_made_every_frame(publisher):
 
     def make() -> ZoneMessage:
         made.append(publisher.now_s)
-        return ZoneMessage(device="hall", time="", zone="bed", occupied=None, people=1)
+        return zone_of(1)
 
     for _ in range(400):
         publisher.retained.publish(TOPIC, make, 1)

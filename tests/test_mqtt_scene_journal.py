@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from posed.config import Config, MqttEventsConfig
+from posed.config import CameraConfig, MqttEventsConfig
 from posed.messages.structs import Sender
 from posed.messages.topics import Topics
 from posed.mqtt.scene_journal import SceneJournal, delete_old_falls
@@ -28,6 +28,7 @@ from scripts.paths import ROOT
 from tests.broker_fake import FakeBroker
 from tests.brokers import eventually
 from tests.disks import Disk
+from tests.former import FALL, leave_spool
 from tests.test_pipeline_scene import FPS, WALL_S, fall, lying, play, upright
 
 STATE = {"falls": {"next": 1, "downs": []}, "ids": {}}
@@ -53,6 +54,7 @@ def spool_at(file: Path) -> Iterator[Spool]:
         topics=Topics("posed/test"),
         broker=FakeBroker(full=True),
         config=MqttEventsConfig(),
+        cameras=("hall", "bedroom"),
     )
     spool.start()
     try:
@@ -63,7 +65,7 @@ def spool_at(file: Path) -> Iterator[Spool]:
 
 def scene_in(spool: Spool) -> Scene:
     """A scene as the daemon starts it."""
-    scene = Scene(Config(), SceneJournal(spool, "camera"))
+    scene = Scene(CameraConfig(), SceneJournal(spool, "hall"), name="hall")
     scene.restore()
     return scene
 
@@ -78,7 +80,7 @@ def left_in(file: Path) -> Contents:
 
 def ids_known(contents: Contents) -> list[str]:
     """The events of falls that the scene knows."""
-    return list(json.loads(contents.scenes.get("camera", '{"ids": {}}'))["ids"].values())
+    return list(json.loads(contents.scenes.get("hall", '{"ids": {}}'))["ids"].values())
 
 
 def test_a_state_outlives_restarts_and_each_camera_has_one(file):
@@ -109,7 +111,7 @@ def test_a_fall_and_its_end_are_written_with_their_state(file, monkeypatch):
     write = Store.write
 
     def noted(store: Store, events: Any, gone: Any, falls: Any, scenes: Any, **more: Any) -> None:
-        known = None if not scenes else set(json.loads(scenes["camera"])["ids"].values())
+        known = None if not scenes else set(json.loads(scenes["hall"])["ids"].values())
         written.append(({fallen.event for fallen in falls}, known))
         write(store, events, gone, falls, scenes, **more)
 
@@ -140,7 +142,7 @@ def test_a_bad_state_is_reported_and_replaced_without_other_loss(file, caplog, s
     with spool_at(file) as spool:
         play(scene_in(spool), fall())
         (fallen,) = spool.falls
-        spool.commit({}, {"camera": state})
+        spool.commit({}, {"hall": state})
     with spool_at(file) as spool:
         scene = scene_in(spool)
         assert "cannot read who was down before" in caplog.text
@@ -174,7 +176,7 @@ def test_a_file_of_another_process_still_lets_falls_be_reported(file, caplog):
         (theirs,) = owner.falls
         with spool_at(file) as spool:
             with pytest.raises(JournalError, match="database is locked"):
-                SceneJournal(spool, "camera").read()
+                SceneJournal(spool, "hall").read()
             scene = scene_in(spool)
             assert "cannot read who was down before" in caplog.text
             assert "database is locked" in caplog.text
@@ -217,7 +219,44 @@ def test_a_read_only_disk_is_read_at_the_start(disk):
     assert contents.events[-1].id == cleared
 
 
+def test_falls_of_two_cameras_are_not_mixed_by_their_people(file):
+    """Ids of people are unique within a camera, so that two of them have the same."""
+    with spool_at(file) as spool:
+        hall, bedroom = SceneJournal(spool, "hall"), SceneJournal(spool, "bedroom")
+        in_hall = hall.add(Occurrence("fall", WALL_S, person=1))
+        in_bedroom = bedroom.add(Occurrence("fall", WALL_S, person=1))
+        hall.commit()
+        bedroom.commit()
+        bedroom.add(Occurrence("fall_cleared", WALL_S, person=1))
+        bedroom.commit()
+        assert [(fallen.camera, fallen.event) for fallen in spool.falls] == [("hall", in_hall)]
+    over = json.loads(left_in(file).events[-1].payload)
+    assert (over["camera"], over["detail"]["fall"]) == ("bedroom", in_bedroom)
+
+
 # Earlier versions
+
+
+def test_the_first_camera_gets_who_was_down_in_schema_1(file):
+    leave_spool(file)
+    with spool_at(file) as spool:
+        assert [(fallen.camera, fallen.event) for fallen in spool.falls] == [("hall", FALL)]
+        known = SceneJournal(spool, "hall").read()
+        assert known is not None
+        assert known["ids"] == {"1": FALL}
+        assert SceneJournal(spool, "bedroom").read() is None
+    contents = left_in(file)
+    assert [(fallen.camera, fallen.event) for fallen in contents.falls] == [("hall", FALL)]
+    assert ids_known(contents) == [FALL]
+
+
+def test_a_fall_of_schema_1_is_cleared_by_getting_up(file):
+    leave_spool(file)
+    with spool_at(file) as spool:
+        play(scene_in(spool), [[lying()]] * (40 * FPS) + [[upright()]] * (4 * FPS), start_s=WALL_S)
+        assert spool.falls == ()
+    over = json.loads(left_in(file).events[-1].payload)
+    assert (over["type"], over["camera"], over["detail"]["fall"]) == ("fall_cleared", "hall", FALL)
 
 
 def test_an_old_file_of_falls_is_deleted_with_one_line(tmp_path, caplog):
@@ -249,7 +288,7 @@ from posed.mqtt.scene_journal import SceneJournal
 from posed.pipeline.occurrence import Occurrence
 from tests.test_mqtt_scene_journal import spool_at
 with spool_at(Path(sys.argv[1])) as spool:
-    journal = SceneJournal(spool, "camera")
+    journal = SceneJournal(spool, "hall")
     ids = list((journal.read() or {"ids": {}})["ids"].values())
     print("begins", flush=True)
     while True:

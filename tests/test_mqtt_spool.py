@@ -27,13 +27,17 @@ from posed.mqtt.client import MqttClient
 from posed.mqtt.connection import Timing
 from posed.mqtt.spool import Spool
 from posed.mqtt.store import Moment, Store, StoredEvent
+from posed.people.events import EventType
 from posed.pipeline.occurrence import Evidence, Occurrence
 from posed.pose import KEYPOINTS, Pose
 from tests.broker_fake import FakeBroker, Published
 from tests.brokers import Gate, Mosquitto, Subscriber, eventually
 from tests.disks import Disk
+from tests.former import FALL, WRITTEN_AT_S, leave_spool
 
 TOPICS = Topics("posed/test")
+CAMERA = "hall"
+FALL_TOPIC = TOPICS.camera(CAMERA).fall
 QUICK = Timing(connect_timeout_s=4, probe_timeout_s=0.3, backoff_min_s=0.02, backoff_max_s=0.1)
 
 
@@ -73,6 +77,11 @@ class Clock:
         self.moment = Moment("another boot", since_boot_s, self.moment.time_s)
 
 
+def happened(kind: EventType, time_s: float = 0, **more: Any) -> Occurrence:
+    """Something before the first camera, unless another is given."""
+    return Occurrence(kind, time_s, **({"camera": CAMERA} | more))
+
+
 class Unanswering:
     """A client that keeps the broker's answers to itself."""
 
@@ -93,6 +102,7 @@ class Device:
         file: of the spool.
         port: of the broker; the client is not started without one.
         answers: whether the spool hears what the broker answers.
+        cameras: their names.
     """
 
     def __init__(
@@ -102,6 +112,7 @@ class Device:
         clock: Callable[[], Moment] = Moment.now,
         *,
         answers: bool = True,
+        cameras: tuple[str, ...] = (CAMERA,),
         **settings: Any,
     ) -> None:
         self.client = MqttClient(
@@ -118,12 +129,13 @@ class Device:
             topics=TOPICS,
             broker=self.client if answers else Unanswering(self.client),
             config=MqttEventsConfig(**settings),
+            cameras=cameras,
             now=clock,
         )
         self._port = port
 
-    def add(self, kind: str, **more: Any) -> str:
-        return self.spool.add(Occurrence(kind, time.time(), **more))
+    def add(self, kind: EventType, **more: Any) -> str:
+        return self.spool.add(happened(kind, time.time(), **more))
 
     def wait_delivered(self) -> None:
         eventually(lambda: self.spool.state.events == 0)
@@ -147,6 +159,7 @@ def spool_at(broker: FakeBroker, file: Path, **settings: Any) -> Spool:
         topics=TOPICS,
         broker=broker,
         config=MqttEventsConfig(**settings),
+        cameras=(CAMERA,),
     )
 
 
@@ -164,7 +177,7 @@ def ids(subscriber: Subscriber) -> list[str]:
 
 
 def falls(subscriber: Subscriber) -> list[dict[str, Any]]:
-    return [json.loads(payload) for payload in subscriber.payloads(TOPICS.fall)]
+    return [json.loads(payload) for payload in subscriber.payloads(FALL_TOPIC)]
 
 
 def on_disk(file: Path) -> list[str]:
@@ -188,7 +201,7 @@ def on_disk_now(file: Path, copy: Path) -> list[str]:
 
 def test_an_event_arrives_with_all_that_is_known_of_it(mosquitto, file):
     pose = Pose(np.arange(34.0).reshape(17, 2), np.full(17, 0.5), 0.9)
-    told = Occurrence(
+    told = happened(
         "gesture",
         1795345200.1234,
         person=7,
@@ -202,6 +215,7 @@ def test_an_event_arrives_with_all_that_is_known_of_it(mosquitto, file):
         (event,) = events(seen)
         assert seen.messages[-1].qos == 1
     assert (event["id"], event["type"], event["device"]) == (one, "gesture", "test")
+    assert event["camera"] == CAMERA
     assert (event["person"], event["zone"]) == (7, "kitchen")
     assert event["time"] == "2026-11-22T11:00:00.123Z"
     assert event["detail"] == {"gesture": "both_hands_raised"}
@@ -217,7 +231,7 @@ def test_an_event_is_on_disk_before_it_is_published(file, tmp_path):
 
     spool = spool_at(FakeBroker(note), file)
     spool.start()
-    one = spool.add(Occurrence("fall", 0))
+    one = spool.add(happened("fall"))
     eventually(lambda: published)
     assert published == [[one, one]]
     spool.stop(5)
@@ -228,7 +242,7 @@ def test_a_fall_during_another_write_is_published_once_on_disk(file, monkeypatch
     published: list[tuple[str, bool]] = []
 
     def note(message: Published) -> None:
-        event_id = message.json["event" if message.topic == TOPICS.fall else "id"]
+        event_id = message.json["event" if message.topic == FALL_TOPIC else "id"]
         published.append((message.topic, event_id is None or event_id in written))
 
     spool = spool_at(FakeBroker(note), file)
@@ -239,14 +253,14 @@ def test_a_fall_during_another_write_is_published_once_on_disk(file, monkeypatch
         write(store, events, *arguments, **more)
         written.update(event.id for event in events)
         if len(written) == 1:
-            spool.add(Occurrence("fall_cleared", 0, person=7))
-            spool.add(Occurrence("fall", 0, person=8))
+            spool.add(happened("fall_cleared", person=7))
+            spool.add(happened("fall", person=8))
 
     monkeypatch.setattr(Store, "write", interrupted)
-    spool.add(Occurrence("fall", 0, person=7))
+    spool.add(happened("fall", person=7))
     eventually(lambda: len(written) == 3 and len(published) >= 4)
     spool.stop(5)
-    assert {topic for topic, _ in published} == {TOPICS.events, TOPICS.fall}
+    assert {topic for topic, _ in published} == {TOPICS.events, FALL_TOPIC}
     assert all(was_written for _, was_written in published)
 
 
@@ -341,8 +355,8 @@ def test_an_event_too_large_waits_and_holds_nobody_up(file):
     spool.start()
     broker.max_bytes = 300
     pose = Pose(np.arange(34.0).reshape(17, 2), np.full(17, 0.5), 0.9)
-    large = spool.add(Occurrence("fall", 0, evidence=Evidence(pose, 0.2)))
-    small = spool.add(Occurrence("fall_cleared", 0))
+    large = spool.add(happened("fall", evidence=Evidence(pose, 0.2)))
+    small = spool.add(happened("fall_cleared"))
     sent = lambda: [message.json["id"] for message in broker.messages if message.topic == TOPICS.events]  # noqa: E731
     eventually(lambda: sent() == [small])
     assert spool.state.events == 2
@@ -444,11 +458,11 @@ from posed.messages.topics import Topics
 from tests.broker_fake import FakeBroker
 spool = Spool(
     Path(sys.argv[1]), sender=Sender.start("test"), topics=Topics("posed/test"),
-    broker=FakeBroker(full=True), config=MqttEventsConfig(max_waiting=10000),
+    broker=FakeBroker(full=True), config=MqttEventsConfig(max_waiting=10000), cameras=("hall",),
 )
 spool.start()
 while True:
-    one = spool.add(Occurrence("fall", time.time()))
+    one = spool.add(Occurrence("fall", time.time(), camera="hall"))
     if spool.flush(10):
         print(one, flush=True)
 """
@@ -643,7 +657,7 @@ def test_nobody_has_fallen_at_first(mosquitto, file):
 
 def test_a_fall_is_told_and_kept_by_the_broker(mosquitto, file):
     with Device(file, mosquitto.port) as device:
-        one = device.spool.add(Occurrence("fall", 1795345200.0, person=7, zone="hall"))
+        one = device.spool.add(happened("fall", 1795345200.0, person=7, zone="hall"))
         device.wait_delivered()
         with Subscriber(mosquitto.port) as late:
             eventually(lambda: falls(late) and falls(late)[-1]["fallen"])
@@ -698,7 +712,7 @@ def test_a_request_clears_all_falls_and_says_which(mosquitto, file):
         assert device.spool.flush(8)
     with Device(file) as device:
         later = device.add("fall", person=9)
-        cleared = device.spool.clear_falls(time.time())
+        cleared = device.spool.clear_falls(time.time())[CAMERA]
         assert device.spool.flush(8)
         assert device.spool.falls == ()
     with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port):
@@ -720,6 +734,98 @@ def test_a_test_event_is_marked_and_nobody_has_fallen(mosquitto, file):
         assert device.spool.falls == ()
     assert (event["type"], event["detail"]) == ("fall", {"test": True})
     assert not any(message["fallen"] for message in falls(seen))
+
+
+# Cameras
+
+
+TWO = (CAMERA, "bedroom")
+BEDROOM = TOPICS.camera("bedroom").fall
+
+
+def test_each_camera_says_of_its_own_falls(mosquitto, file):
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port, cameras=TWO) as device:
+        one = device.add("fall", camera="bedroom")
+        eventually(lambda: seen.payloads(BEDROOM) and json.loads(seen.payloads(BEDROOM)[-1])["fallen"])
+        last = json.loads(seen.payloads(BEDROOM)[-1])
+        eventually(lambda: falls(seen))
+    assert (last["camera"], last["event"]) == ("bedroom", one)
+    assert [(message["camera"], message["fallen"]) for message in falls(seen)] == [(CAMERA, False)]
+
+
+def test_a_request_clears_the_falls_of_one_camera(file):
+    with Device(file, cameras=TWO) as device:
+        here = device.add("fall", person=1)
+        device.add("fall", person=1, camera="bedroom")
+        assert device.spool.clear_falls(time.time(), here, "bedroom") == {}
+        assert list(device.spool.clear_falls(time.time(), camera="bedroom")) == ["bedroom"]
+        assert [fall.event for fall in device.spool.falls] == [here]
+        assert list(device.spool.clear_falls(time.time())) == [CAMERA]
+
+
+def test_a_new_camera_says_that_nobody_has_fallen(file):
+    broker = FakeBroker()
+    spool = spool_at(broker, file)
+    spool.start()
+    spool.publish_again()
+    eventually(lambda: broker.topics() == [FALL_TOPIC])
+    spool.set_cameras(TWO)
+    eventually(lambda: broker.topics() == [FALL_TOPIC, BEDROOM])
+    spool.stop(5)
+
+
+def test_a_camera_that_comes_back_says_it_again(file):
+    """Its topic was emptied while it was away."""
+    broker = FakeBroker()
+    spool = spool_at(broker, file)
+    spool.start()
+    spool.publish_again()
+    spool.set_cameras(TWO)
+    eventually(lambda: BEDROOM in broker.topics())
+    spool.set_cameras((CAMERA,))
+    spool.set_cameras(TWO)
+    eventually(lambda: broker.topics() == [FALL_TOPIC, BEDROOM, BEDROOM])
+    spool.stop(5)
+
+
+def test_the_fall_of_a_removed_camera_is_kept(file):
+    with Device(file, cameras=TWO) as device:
+        one = device.add("fall", camera="bedroom")
+        device.spool.set_cameras((CAMERA,))
+        assert device.spool.flush(8)
+    with Device(file) as device:
+        assert [fall.event for fall in device.spool.falls] == [one]
+        assert list(device.spool.clear_falls(time.time())) == ["bedroom"]
+        assert device.spool.falls == ()
+
+
+# Earlier versions
+
+
+def written_then() -> Moment:
+    """Right after the spool of schema 1 was written, on another start of the machine."""
+    return Moment("another boot", 1.0, WRITTEN_AT_S)
+
+
+def test_events_of_schema_1_are_delivered_byte_by_byte(mosquitto, file):
+    payloads = leave_spool(file)
+    device = Device(file, mosquitto.port, written_then, cameras=TWO)
+    with Subscriber(mosquitto.port) as seen, device:
+        device.wait_delivered()
+        eventually(lambda: len(seen.payloads(TOPICS.events)) == len(payloads))
+        assert seen.payloads(TOPICS.events) == payloads
+    assert on_disk(file) == []
+
+
+def test_an_open_fall_of_schema_1_is_the_first_cameras(mosquitto, file):
+    leave_spool(file)
+    with Subscriber(mosquitto.port) as seen, Device(file, mosquitto.port, cameras=TWO) as device:
+        eventually(lambda: falls(seen) and seen.payloads(BEDROOM))
+        assert [(message["camera"], message["event"]) for message in falls(seen)] == [(CAMERA, FALL)]
+        assert not json.loads(seen.payloads(BEDROOM)[-1])["fallen"]
+        assert list(device.spool.clear_falls(time.time(), FALL)) == [CAMERA]
+    with Device(file, cameras=TWO) as device:
+        assert device.spool.falls == ()
 
 
 # State
@@ -754,9 +860,9 @@ def test_an_answer_for_an_event_that_was_dropped_changes_nothing(file):
     broker = FakeBroker()
     spool = spool_at(broker, file, max_waiting=10)
     spool.start()
-    made = [spool.add(Occurrence("fall", 0)) for _ in range(5)]
+    made = [spool.add(happened("fall")) for _ in range(5)]
     eventually(lambda: broker.topics().count(TOPICS.events) == 5)
-    made += [spool.add(Occurrence("fall", 0)) for _ in range(6)]
+    made += [spool.add(happened("fall")) for _ in range(6)]
     broker.unanswered[broker.topics().index(TOPICS.events)](DeliveryResult.ACKNOWLEDGED)
     spool.stop(5)
     assert on_disk(file) == made[1:]

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from posed.mqtt.store import Contents, Fall, Moment, Store, StoredEvent, StoreError
+from posed.mqtt.store import FORMER, Contents, Fall, Moment, Store, StoredEvent, StoreError
 from tests.disks import Disk
+from tests.former import FALL as FORMER_FALL
+from tests.former import leave_spool
 
-FALL = Fall("01A", 12.5, "8f3a", 7, None)
+FALL = Fall("01A", 12.5, "8f3a", 7, None, "hall")
 
 
 def event(event_id: str, payload: bytes = b"{}") -> StoredEvent:
@@ -72,6 +74,35 @@ def test_a_file_from_before_scenes_is_read_and_goes_on(file, caplog):
     store.close()
     assert read(file) == Contents([event("1")], [FALL], {"hall": "{}"})
     assert not caplog.records
+
+
+def test_a_file_of_version_1_names_no_camera(file, caplog):
+    payloads = leave_spool(file)
+    contents = read(file)
+    assert [event.payload for event in contents.events] == payloads
+    assert [(fall.event, fall.camera) for fall in contents.falls] == [(FORMER_FALL, FORMER)]
+    assert set(contents.scenes) == {FORMER}
+    assert not caplog.records
+
+
+def test_a_file_of_version_1_goes_on_with_cameras(file, caplog):
+    payloads = leave_spool(file)
+    store = Store(file)
+    contents = store.open()
+    store.write([], (), [*contents.falls, FALL], {"hall": contents.scenes[FORMER]})
+    store.close()
+    again = read(file)
+    assert [event.payload for event in again.events] == payloads
+    assert {(fall.event, fall.camera) for fall in again.falls} == {(FORMER_FALL, FORMER), ("01A", "hall")}
+    assert again.scenes == {"hall": contents.scenes[FORMER]}
+    assert not caplog.records
+
+
+def test_version_1_keeps_all_until_its_camera_is_known(file):
+    """A daemon may be killed between."""
+    leave_spool(file)
+    assert read(file) == read(file)
+    assert set(read(file).scenes) == {FORMER}
 
 
 def test_removed_events_are_gone(file):
@@ -293,6 +324,17 @@ store.open()
 store.write([StoredEvent("1", True, Moment.now(), b"{}")], (), ())
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_version_1_is_read_from_a_read_only_disk(disk):
+    file = disk.folder / "spool.sqlite"
+    leave_spool(file)
+    disk.protect()
+    with pytest.raises(StoreError) as raised:
+        Store(file).open()
+    assert raised.value.contents is not None
+    assert [fall.event for fall in raised.value.contents.falls] == [FORMER_FALL]
+    assert set(raised.value.contents.scenes) == {FORMER}
 
 
 def test_a_read_only_disk_is_read_after_a_kill_too(disk):

@@ -84,7 +84,7 @@ def test_a_download_without_a_home_says_what_to_set():
 
 
 def test_the_daemon_keeps_state_in_memory_and_says_so(tmp_path: Path, settings: dict[str, Any]):
-    settings["camera"] |= {"loop": False}
+    settings["cameras"]["camera"] |= {"loop": False}
     settings["mqtt"] |= {"port": free_port()}
     config = tmp_path / "posed.yaml"
     config.write_text(yaml.safe_dump(settings))
@@ -96,13 +96,13 @@ def test_the_daemon_keeps_state_in_memory_and_says_so(tmp_path: Path, settings: 
 
 def test_doctor_says_that_state_is_in_memory(tmp_path: Path):
     config = tmp_path / "posed.yaml"
-    config.write_text(f"camera: {{kind: synthetic}}\nmqtt: {{port: {free_port()}}}\n")
+    config.write_text(f"cameras: {{hall: {{kind: synthetic}}}}\nmqtt: {{port: {free_port()}}}\n")
     done = homeless_run("doctor", "--config", config, "--json")
     found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert found["disk"]["status"] == "warning"
     assert found["disk"]["found"].endswith("cannot be written: events and settings are kept in memory only")
     assert found["disk"]["remedy"] == "XDG_STATE_HOME: a folder that can be written"
-    assert found["pitch"]["status"] == "unused"
+    assert found["pitch hall"]["status"] == "unused"
 
 
 def test_a_given_state_folder_may_be_below_home(monkeypatch):

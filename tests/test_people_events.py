@@ -51,7 +51,7 @@ def test_entering_and_leaving_over_the_border():
 def test_who_is_lost_in_an_exit_zone_has_left(kind, how):
     events = watched(
         performed([part(lasting("stand", 10))], 10),
-        PeopleConfig(zones={"door": zone(*EVERYWHERE, kind=kind)}),
+        zones={"door": zone(*EVERYWHERE, kind=kind)},
         spoil=lambda at, one: one if at < 5 else None,
     )
     assert dict(told(events, "left")[0].detail) == {"how": how}
@@ -77,9 +77,7 @@ def test_no_change_of_posture_is_told_of_somebody_seen_badly():
 
 
 def test_a_raised_hand_is_told_with_its_zone_and_evidence():
-    (gesture,) = told(
-        watched(performed([part("raise_left_hand", place=(-1, 4))], 3), PeopleConfig(zones=ZONES)), "gesture"
-    )
+    (gesture,) = told(watched(performed([part("raise_left_hand", place=(-1, 4))], 3), zones=ZONES), "gesture")
     assert (gesture.detail["gesture"], gesture.zone) == ("left_hand_raised", "left")
     wrist, nose = gesture.evidence.pose.points[[LEFT_WRIST, NOSE], 0]
     assert wrist < nose
@@ -95,23 +93,23 @@ def test_a_raised_hand_is_told_with_its_zone_and_evidence():
     ],
 )
 def test_every_feature_can_be_off_and_the_others_stay(off, types):
-    everything = watched(performed(BUSY, 20), PeopleConfig(zones=ZONES))
-    less = watched(performed(BUSY, 20), PeopleConfig(zones=ZONES, **{off: False}))
+    everything = watched(performed(BUSY, 20), zones=ZONES)
+    less = watched(performed(BUSY, 20), PeopleConfig(**{off: False}), zones=ZONES)
     assert lines(less) == lines([event for event in everything if event.type not in types])
 
 
 def test_a_recording_gives_the_same_events_at_any_time():
     frames = list(performed(BUSY, 20))
-    config = PeopleConfig(zones=ZONES)
-    later = watched([(time_s + 5e5, people) for time_s, people in frames], config)
-    assert lines(watched(frames, config)) == [
+    zones = ZONES
+    later = watched([(time_s + 5e5, people) for time_s, people in frames], zones=zones)
+    assert lines(watched(frames, zones=zones)) == [
         (*line[:-1], pytest.approx(line[-1] - 5e5)) for line in lines(later)
     ]
 
 
 def test_events_hardly_depend_on_the_frame_rate():
-    config = PeopleConfig(zones=ZONES)
-    slow, fast = (lines(watched(performed(BUSY, 20, fps), config)) for fps in (10, 30))
+    zones = ZONES
+    slow, fast = (lines(watched(performed(BUSY, 20, fps), zones=zones)) for fps in (10, 30))
     assert sorted(line[:3] for line in slow) == sorted(line[:3] for line in fast)
 
 
@@ -122,7 +120,7 @@ def test_time_that_jumps_back_tells_nothing_twice():
 
 
 def test_who_is_hidden_keeps_their_posture_and_zones():
-    detector = EventDetector(PeopleConfig(zones={"all": zone(*EVERYWHERE)}))
+    detector = EventDetector(PeopleConfig(), {"all": zone(*EVERYWHERE)})
     standing = posing("stand", 0.5)
     for frame in range(20):
         detector.update([standing], [], frame / 10, SIZE)
@@ -145,7 +143,7 @@ def test_somebody_cut_off_at_the_border_was_not_seen_leaving(cut, how):
 def test_somebody_without_a_visible_keypoint_is_nobody():
     nobody = posing("stand", 0.5)
     nobody = person_at(nobody.pose.points, nobody.size_px, visible=nobody.visible & False)
-    events = watched([(frame / 10, [nobody]) for frame in range(20)], PeopleConfig(zones=ZONES))
+    events = watched([(frame / 10, [nobody]) for frame in range(20)], zones=ZONES)
     assert events == []
 
 
@@ -175,7 +173,7 @@ def test_who_bends_into_an_excluded_zone_has_not_fallen():
         for at, people in bent
     ]
     mirror = zone((0.5, 0), (1, 0), (1, 1), (0.5, 1), kind="exclude")
-    assert told(watched(aside, PeopleConfig(zones={"mirror": mirror})), "fall") == []
+    assert told(watched(aside, zones={"mirror": mirror}), "fall") == []
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -106,14 +106,14 @@ def test_who_gets_up_in_time_has_not_fallen():
 
 
 def test_lying_down_in_a_resting_zone_is_no_fall():
-    config = PeopleConfig(zones={"bed": zone(*EVERYWHERE, kind="resting")})
-    assert kinds(watched(performed([falling()], 20), config)) == []
-    assert kinds(watched(performed([falling()], 20), config, spoil=vanishing(FALLS_AT_S + 0.8))) == []
+    zones = {"bed": zone(*EVERYWHERE, kind="resting")}
+    assert kinds(watched(performed([falling()], 20), zones=zones)) == []
+    assert kinds(watched(performed([falling()], 20), zones=zones, spoil=vanishing(FALLS_AT_S + 0.8))) == []
 
 
 def test_a_fall_tells_its_zone():
-    config = PeopleConfig(zones={"kitchen": zone(*EVERYWHERE)})
-    (fall,) = told(watched(performed([falling()], 20), config), "fall")
+    zones = {"kitchen": zone(*EVERYWHERE)}
+    (fall,) = told(watched(performed([falling()], 20), zones=zones), "fall")
     assert fall.zone == "kitchen"
 
 

@@ -23,6 +23,7 @@ from posed.people.rotated_crops import (
     merge_detections,
 )
 from posed.people.tracker import Tracker
+from posed.people.zones import NO_ZONES
 from posed.pose import LEFT_SHOULDER, RIGHT_SHOULDER, Pose
 from scripts.standins.heads import person as figure
 from tests.performers import Ended
@@ -55,10 +56,10 @@ def somebody(angle_deg: float, number: int = 1, *, seen: bool = True, middle=MID
 
 
 def looked(
-    config: PeopleConfig, seconds: float, people=(), ended=None, down=()
+    config: PeopleConfig, seconds: float, people=(), ended=None, *, down=(), zones=NO_ZONES
 ) -> list[tuple[float, RotatedCrop]]:
     """What is looked at, and when; `ended` by time."""
-    looks = RotatedCropScheduler(config)
+    looks = RotatedCropScheduler(config, zones)
     found = []
     for frame in range(round(seconds * FPS)):
         time_s = frame / FPS
@@ -117,7 +118,7 @@ DOOR = {"door": ZoneConfig(polygon=((0.3, 0.3), (0.7, 0.3), (0.7, 1.0), (0.3, 1.
     ids=["over the border", "cut", "through a door"],
 )
 def test_who_left_is_not_looked_for(ended, zones):
-    assert regions(looked(PeopleConfig(zones=zones), 20, ended={0.0: [ended]})) == {WHOLE}
+    assert regions(looked(PeopleConfig(), 20, ended={0.0: [ended]}, zones=zones)) == {WHOLE}
 
 
 def test_where_somebody_is_down_is_looked_at_all_the_while():
@@ -211,9 +212,11 @@ def test_half_of_the_engine_searches_until_a_fall_is_told():
     assert {look.turn_deg for _, look in looks} == set(SEARCH_TURNS)
 
 
-def looked_hidden(person: Person, seconds: float, **settings) -> list[tuple[float, RotatedCrop]]:
+def looked_hidden(
+    person: Person, seconds: float, zones=NO_ZONES, **settings
+) -> list[tuple[float, RotatedCrop]]:
     """What is looked at, how long after somebody is not seen any more."""
-    looks = RotatedCropScheduler(PeopleConfig(look_turned_s=3600, **settings))
+    looks = RotatedCropScheduler(PeopleConfig(look_turned_s=3600, **settings), zones)
     found = []
     for frame in range(-12 * FPS, round(seconds * FPS)):
         seen = [person if frame < 0 else replace(person, seen=False)]

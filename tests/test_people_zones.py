@@ -23,7 +23,7 @@ LEGS = (*FEET, "left_knee", "right_knee", "left_hip", "right_hip")
 
 def zones_with(person, **zones) -> tuple[str, ...]:
     """The zones that somebody who stands still comes to be in."""
-    kept = Zones(PeopleConfig(zones=zones))
+    kept = Zones(PeopleConfig(), zones)
     for now_s in (0.0, 0.5, 1.0):
         list(kept.update(person, SIZE, now_s))
     return kept.names_of(person.id)
@@ -70,27 +70,27 @@ def test_somebody_of_whom_nothing_is_visible_is_nowhere():
 
 def test_a_place_rests_only_in_a_resting_zone():
     bed = zone(*LEFT_HALF, kind="resting")
-    zones = Zones(PeopleConfig(zones={"floor": zone(*LOWER_HALF), "bed": bed}))
+    zones = Zones(PeopleConfig(), {"floor": zone(*LOWER_HALF), "bed": bed})
     assert [zones.is_resting_at(x, 0.8) for x in (0.2, 0.7)] == [True, False]
     assert [zones.name_at(x, y) for x, y in ((0.2, 0.8), (0.2, 0.3), (0.7, 0.3))] == ["floor", "bed", None]
 
 
 def test_nobody_is_still_in_a_zone_that_was_removed():
     both = {"floor": zone(*LOWER_HALF), "all": zone(*EVERYWHERE)}
-    zones, standing = Zones(PeopleConfig(zones=both)), posing("stand", 0.5)
+    zones, standing = Zones(PeopleConfig(), both), posing("stand", 0.5)
     for now_s in (0.0, 1.0):
         list(zones.update(standing, SIZE, now_s))
     assert zones.names_of(standing.id) == ("floor", "all")
     for kept in ({"all": both["all"]}, both):
-        zones.configure(PeopleConfig(zones=kept))
+        zones.configure(PeopleConfig(), kept)
         assert zones.names_of(standing.id) == ("all",)
 
 
 @pytest.mark.parametrize("fps", [5, 30])
 def test_walking_through_enters_and_leaves_once(fps):
     walk = part(lasting("walk", 8, to=(2.5, 4.0)), place=(-2.5, 4.0))
-    config = PeopleConfig(zones={"left": zone(*LEFT_HALF)})
-    events = watched(performed([walk], 8, fps), config)
+    zones = {"left": zone(*LEFT_HALF)}
+    events = watched(performed([walk], 8, fps), zones=zones)
     (entered,), (left,) = told(events, "zone_entered"), told(events, "zone_left")
     assert (entered.zone, left.zone, entered.person) == ("left", "left", 1)
     assert entered.time_s < 3
@@ -101,14 +101,14 @@ def test_walking_through_enters_and_leaves_once(fps):
 def test_who_is_inside_too_shortly_has_not_entered():
     walk = part(lasting("walk", 8, to=(2.5, 4.0)), place=(-2.5, 4.0))
     strip = zone((0.5, 0), (0.55, 0), (0.55, 1), (0.5, 1))
-    events = watched(performed([walk], 8), PeopleConfig(zones={"strip": strip}, zone_enter_s=1))
+    events = watched(performed([walk], 8), PeopleConfig(zone_enter_s=1), zones={"strip": strip})
     assert told(events, "zone_entered") == []
 
 
 def test_who_is_hidden_for_a_moment_stays_in_the_zone():
     standing = posing("stand", 0.5)
     frames = [(at / 10, [standing if at < 20 else unseen(standing)]) for at in range(30)]
-    events = watched(frames, PeopleConfig(zones={"floor": zone(*LOWER_HALF)}))
+    events = watched(frames, zones={"floor": zone(*LOWER_HALF)})
     assert [event.type for event in events if event.type.startswith("zone")] == ["zone_entered"]
 
 
@@ -116,7 +116,7 @@ def test_a_track_that_ends_leaves_its_zones():
     standing = part(lasting("stand", 10))
     events = watched(
         performed([standing], 10),
-        PeopleConfig(zones={"floor": zone(*LOWER_HALF)}),
+        zones={"floor": zone(*LOWER_HALF)},
         spoil=lambda at, one: one if at < 5 else None,
     )
     (left,) = told(events, "zone_left")
@@ -125,12 +125,12 @@ def test_a_track_that_ends_leaves_its_zones():
 
 def test_nobody_in_an_excluded_zone_is_reported():
     television = zone(*EVERYWHERE, kind="exclude", anchor="any")
-    assert watched(performed([part("raise_left_hand")], 3), PeopleConfig(zones={"tv": television})) == []
+    assert watched(performed([part("raise_left_hand")], 3), zones={"tv": television}) == []
 
 
 def test_somebody_hidden_in_an_excluded_zone_is_not_reported():
     television = zone(*EVERYWHERE, kind="exclude")
-    zones = Zones(PeopleConfig(zones={"tv": television}))
+    zones = Zones(PeopleConfig(), {"tv": television})
     there, elsewhere = posing("stand", 0.5), replace(posing("stand", 0.5), id=2)
     gone = replace(unseen(there), visible=there.visible & False)
     assert zones.reported([there], SIZE) == []
@@ -140,7 +140,7 @@ def test_somebody_hidden_in_an_excluded_zone_is_not_reported():
 
 
 def test_counts_are_of_people_who_are_in_a_zone_now():
-    zones = Zones(PeopleConfig(zones={"floor": zone(*LOWER_HALF), "left": zone(*LEFT_HALF)}))
+    zones = Zones(PeopleConfig(), {"floor": zone(*LOWER_HALF), "left": zone(*LEFT_HALF)})
     people = [posing("stand", 0.5, place=(-1, 4)), posing("stand", 0.5, place=(1, 4))]
     people[1] = type(people[1])(2, people[1].pose, people[1].visible, True, people[1].size_px, None)
     for person in people:

@@ -52,3 +52,12 @@ def test_the_next_call_has_its_own_limit(detector, clock):
     detector.begin(20)
     clock.now_s = 30
     assert detector.problem is None
+
+
+def test_it_knows_how_long_a_call_lasts(detector, clock):
+    assert detector.lasts_s == 0
+    detector.begin(20)
+    clock.now_s = 3
+    assert detector.lasts_s == 3
+    detector.end()
+    assert detector.lasts_s == 0

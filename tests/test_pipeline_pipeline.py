@@ -13,6 +13,7 @@ import pytest
 
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
 from posed.frame import Frame, Region, RotatedCrop
+from posed.pipeline import feed
 from posed.pipeline.feed import CameraSetup, Feed
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.rotated_crop_queue import CROP_DELAY_FRAMES
@@ -34,6 +35,12 @@ from tests.pipelines import (
 def pipeline_of(open_camera, open_engine, *, timeout_s: float = 5, **more: float) -> Pipeline:
     """With one camera."""
     return Pipeline({"hall": CameraSetup(open_camera, timeout_s)}, open_engine, SIZE, **more)
+
+
+def errors_and_reopened(pipeline: Pipeline) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Of the camera, and of the engine."""
+    camera, engine = feed_of(pipeline).counters, pipeline.inference.device
+    return (camera.errors, camera.reopened), (engine.errors, engine.reopened)
 
 
 def feed_of(pipeline: Pipeline) -> Feed:
@@ -120,7 +127,7 @@ def test_a_lost_camera_is_opened_again(started):
     assert gone.closed.is_set()
     assert pipeline.next(5) is not None
     eventually(lambda: feed_of(pipeline).status.status == "ok")
-    assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 1, "engine": 0}
+    assert errors_and_reopened(pipeline) == ((1, 1), (0, 0))
 
 
 def test_a_camera_that_is_absent_at_start_is_waited_for(started):
@@ -153,8 +160,8 @@ def test_a_failed_engine_is_opened_again_and_drops_one_frame(started):
     failing = FakeEngine(fail_at=1)
     pipeline = started([FakeCamera([3, CameraEnded("over")], live=False)], [failing, FakeEngine()])
     assert work(pipeline) == [0, 2]
-    assert feed_of(pipeline).counts.dropped == pipeline.counters.lost == 1
-    assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 0, "engine": 1}
+    assert feed_of(pipeline).counts.dropped == feed_of(pipeline).counters.lost == 1
+    assert errors_and_reopened(pipeline) == ((0, 0), (1, 1))
     assert failing.closed
 
 
@@ -206,6 +213,20 @@ def test_a_camera_that_hangs_is_raised():
     pipeline.start()
     with pytest.raises(CameraError, match=r"^camera: must answer within 0.2 s, got nothing: it hangs$"):
         work(pipeline)
+    camera.closed.set()
+    assert pipeline.stop(5)
+
+
+def test_a_camera_that_answers_too_late_is_waited_for():
+    camera = LedCamera(burst=1)
+    pipeline = pipeline_of(lambda: camera, FakeEngine, timeout_s=0.2)
+    pipeline.start()
+    camera.told.release()
+    assert work_once(pipeline)
+    assert feed_of(pipeline).status.status == "ok"
+    camera.told.acquire = lambda timeout: camera.closed.wait(10)
+    eventually(lambda: feed_of(pipeline).status.status == "waiting")
+    assert feed_of(pipeline).status.why == "camera: must answer within 0.2 s, got nothing yet"
     camera.closed.set()
     assert pipeline.stop(5)
 
@@ -376,7 +397,7 @@ def test_a_pause_closes_the_camera_and_resuming_opens_it_again(started):
     feed_of(pipeline).resume()
     assert pipeline.next(5) is not None
     assert feed_of(pipeline).status.status == "ok"
-    assert pipeline.counters.errors == pipeline.counters.reopened == {"camera": 0, "engine": 0}
+    assert errors_and_reopened(pipeline) == ((0, 0), (0, 0))
 
 
 def test_a_pause_ends_the_wait_for_a_lost_camera(started):
@@ -446,7 +467,7 @@ def test_a_camera_that_hangs_is_left_behind_and_opened_again(caplog):
     while inferred is None:
         inferred = pipeline.next(0.05)
     hall = pipeline.feeds["hall"]
-    assert (inferred.camera, hall.left_behind, hall.errors) == ("hall", 1, 1)
+    assert (inferred.camera, hall.left_behind, hall.counters.errors) == ("hall", 1, 1)
     assert "camera hall: hangs; its thread is left behind" in caplog.text
     let_go.set()  # it gives a frame, too late
     eventually(lambda: hall.left_behind == 0)
@@ -471,3 +492,122 @@ def test_a_camera_that_is_away_makes_nobody_wait():
     eventually(lambda: pipeline.feeds["hall"].status.why == "gone")
     assert pipeline.next(5).camera == "bath"
     assert pipeline.stop(5)
+
+
+def taken(pipeline: Pipeline, count: int) -> list[tuple[str, int]]:
+    """The next frames: each by its camera and number."""
+    frames: list[tuple[str, int]] = []
+    while len(frames) < count:
+        if (inferred := pipeline.next(0.05)) is not None:
+            frames.append((inferred.camera, inferred.frame.sequence))
+    return frames
+
+
+def test_a_camera_that_is_added_works_beside_the_others():
+    hall, bath = LedCamera(burst=1), LedCamera(burst=1)
+    pipeline = several({"hall": lambda: hall})
+    hall.told.release()
+    assert taken(pipeline, 1) == [("hall", 0)]
+    pipeline.add("bath", CameraSetup(lambda: bath, timeout_s=5)).start()
+    bath.told.release()
+    assert taken(pipeline, 1) == [("bath", 0)]
+    hall.told.release()
+    assert taken(pipeline, 1) == [("hall", 1)]
+    assert pipeline.stop(5)
+
+
+def test_a_camera_that_is_removed_is_closed_alone():
+    hall, bath = LedCamera(burst=1), LedCamera(burst=1)
+    pipeline = several({"hall": lambda: hall, "bath": lambda: bath})
+    bath.told.release()
+    hall.told.release()
+    assert set(taken(pipeline, 2)) == {("hall", 0), ("bath", 0)}
+    pipeline.remove("bath")
+    assert bath.closed.wait(5)
+    assert not hall.closed.is_set()
+    hall.told.release()
+    assert taken(pipeline, 1) == [("hall", 1)]
+    assert pipeline.stop(5)
+
+
+def test_no_frame_of_a_removed_camera_is_its_successors():
+    """It has the same name, and another picture: what is under way is dropped."""
+    before, after, engine = LedCamera(burst=1), LedCamera(burst=1), StepEngine()
+    pipeline = Pipeline({"hall": CameraSetup(lambda: before, timeout_s=5)}, lambda: engine, SIZE)
+    pipeline.start()
+    for _ in range(2):
+        before.told.release()
+        assert engine.began.acquire(timeout=5)
+        engine.end.release()
+    assert taken(pipeline, 2) == [("hall", 0), ("hall", 1)]
+    before.told.release()
+    assert engine.began.acquire(timeout=5)
+    pipeline.remove("hall")
+    pipeline.add("hall", CameraSetup(lambda: after, timeout_s=5)).start()
+    engine.end.release()
+    after.told.release()
+    engine.end.release()
+    assert taken(pipeline, 1) == [("hall", 4)]
+    assert pipeline.stop(5)
+
+
+def test_a_camera_that_can_never_work_leaves_the_others(caplog):
+    broken = opener([CameraError("no such file")])
+    pipeline = several({"hall": broken, "bath": lambda: FakeCamera([3], live=True)})
+    eventually(lambda: pipeline.feeds["hall"].capture.failure)
+    assert {name for name, _ in taken(pipeline, 1)} == {"bath"}
+    status = pipeline.feeds["hall"].status
+    assert (status.status, status.why) == ("waiting", "no such file")
+    assert caplog.messages.count("camera hall: cannot work like this: no such file") == 1
+    assert pipeline.stop(5)
+
+
+def test_a_camera_that_can_never_work_is_tried_again(monkeypatch):
+    monkeypatch.setattr(feed, "TRY_EVERY_S", 0.0)
+    cameras = opener([CameraError("no such file"), FakeCamera([1], live=True)])
+    pipeline = several({"hall": cameras, "bath": lambda: FakeCamera([], live=True)})
+    assert taken(pipeline, 1) == [("hall", 0)]
+    assert pipeline.feeds["hall"].counters.errors == 1
+    assert pipeline.stop(5)
+
+
+def test_when_no_camera_can_work_the_daemon_ends():
+    pipeline = several({name: opener([CameraError(f"no {name}")]) for name in ("hall", "bath")})
+    with pytest.raises(CameraError, match="no hall"):
+        work(pipeline)
+    assert pipeline.stop(5)
+
+
+def test_a_bug_in_one_camera_ends_the_daemon():
+    pipeline = several({"hall": opener([ZeroDivisionError()]), "bath": lambda: FakeCamera([], live=True)})
+    with pytest.raises(ZeroDivisionError):
+        work(pipeline)
+    assert pipeline.stop(5)
+
+
+def test_a_camera_that_comes_back_goes_on_counting():
+    hall, again = LedCamera(burst=1), LedCamera(burst=1)
+    pipeline = several({"hall": lambda: hall, "bath": lambda: FakeCamera([], live=True)})
+    hall.told.release()
+    ((_, last),) = taken(pipeline, 1)
+    pipeline.remove("hall")
+    feed = pipeline.add("hall", CameraSetup(lambda: again, timeout_s=5))
+    feed.start()
+    again.told.release()
+    ((_, number),) = taken(pipeline, 1)
+    assert number > last
+    assert pipeline.stop(5)
+
+
+def test_removed_cameras_that_hang_end_the_daemon_too():
+    let_go = threading.Event()
+    pipeline = several({"bath": lambda: FakeCamera([], live=True)}, hang_s=0.2)
+    for number in range(3):
+        feed = pipeline.add(f"hall{number}", CameraSetup(lambda: HangingCamera(let_go), timeout_s=5))
+        feed.start()
+        eventually(lambda feed=feed: feed.status.status == "ok" or feed.capture.device.call_lasts_s > 0)
+        pipeline.remove(f"hall{number}")
+    with pytest.raises(CameraError, match="cameras that were removed hang"):
+        work(pipeline)
+    let_go.set()
+    eventually(lambda: pipeline.stop(5))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posed.config import Config, load
+from posed.config import CameraConfig, Config, changed, load
 from posed.frame import Frame, Region
 from posed.pipeline.detection import poses_of
 from posed.pipeline.journal import Journal, MemoryJournal, State
@@ -81,13 +81,13 @@ def reports() -> Reports:
 
 def restarted(config: Config, journal: Journal) -> Scene:
     """A scene that goes on after a restart."""
-    scene = Scene(config, journal)
+    scene = Scene(config.first, journal)
     scene.restore()
     return scene
 
 
 def test_somebody_who_comes_has_an_id_and_enters_once(config: Config, reports: Reports) -> None:
-    scene = Scene(config, MemoryJournal(reports))
+    scene = Scene(config.first, MemoryJournal(reports))
     play(scene, [[upright()]] * FPS)
 
     assert [one.person.id for one in scene.people] == [1]
@@ -96,12 +96,12 @@ def test_somebody_who_comes_has_an_id_and_enters_once(config: Config, reports: R
 
 
 def test_times_of_events_are_wall_clock(config: Config, reports: Reports) -> None:
-    play(Scene(config, MemoryJournal(reports)), [[upright()]] * FPS, start_s=5)
+    play(Scene(config.first, MemoryJournal(reports)), [[upright()]] * FPS, start_s=5)
     assert WALL_S + 5 <= reports.of("entered")[0].time_s <= WALL_S + 6
 
 
 def test_a_fall_is_told_with_its_evidence(config: Config, reports: Reports) -> None:
-    play(Scene(config, MemoryJournal(reports)), fall())
+    play(Scene(config.first, MemoryJournal(reports)), fall())
 
     (one,) = reports.of("fall")
     assert one.person is not None
@@ -111,7 +111,7 @@ def test_a_fall_is_told_with_its_evidence(config: Config, reports: Reports) -> N
 
 def test_a_fall_before_a_restart_is_cleared_by_getting_up(config: Config, reports: Reports) -> None:
     journal = MemoryJournal(reports)
-    end_s = play(Scene(config, journal), fall())
+    end_s = play(Scene(config.first, journal), fall())
     (fallen,) = reports.of("fall")
     play(restarted(config, journal), [[lying()]] * (40 * FPS) + [[upright()]] * (4 * FPS), start_s=end_s)
 
@@ -151,7 +151,7 @@ class Commits:
 
 def test_a_fall_and_its_end_are_committed_with_their_state(config: Config) -> None:
     commits = Commits()
-    play(Scene(config, commits), [*fall(), *[[upright()]] * (4 * FPS)])
+    play(Scene(config.first, commits), [*fall(), *[[upright()]] * (4 * FPS)])
 
     fallen, over = commits.state_with("fall"), commits.state_with("fall_cleared")
     assert [down["confirmed"] for down in fallen["falls"]["downs"]] == [True]
@@ -161,7 +161,7 @@ def test_a_fall_and_its_end_are_committed_with_their_state(config: Config) -> No
 
 def test_a_state_is_committed_only_when_it_changed(config: Config) -> None:
     commits = Commits()
-    play(Scene(config, commits), [*fall(), *[[upright()]] * (4 * FPS)])
+    play(Scene(config.first, commits), [*fall(), *[[upright()]] * (4 * FPS)])
     states = [state for _, state in commits.commits if state is not None]
     assert [[down["confirmed"] for down in state["falls"]["downs"]] for state in states] == [
         [False],
@@ -172,7 +172,7 @@ def test_a_state_is_committed_only_when_it_changed(config: Config) -> None:
 
 def test_a_fall_that_a_restart_interrupts_is_told_after_it(config: Config, reports: Reports) -> None:
     journal = MemoryJournal(reports)
-    end_s = play(Scene(config, journal), fall(seconds_down=4))
+    end_s = play(Scene(config.first, journal), fall(seconds_down=4))
     assert not reports.of("fall")
     play(restarted(config, journal), [[lying()]] * (12 * FPS), start_s=end_s)
     (fallen,) = reports.of("fall")
@@ -181,10 +181,8 @@ def test_a_fall_that_a_restart_interrupts_is_told_after_it(config: Config, repor
 
 def test_nobody_is_searched_for_once_falls_are_off(config: Config, reports: Reports) -> None:
     journal = MemoryJournal(reports)
-    end_s = play(Scene(config, journal), fall())
-    off = config.model_copy(
-        update={"people": config.people.model_copy(update={"falls": False, "look_turned_s": 3600.0})}
-    )
+    end_s = play(Scene(config.first, journal), fall())
+    off = changed(config, {"people.falls": False, "people.look_turned_s": 3600})
     scene, looks = restarted(off, journal), []
     for _, frame in zip(range(30 * FPS), frames(end_s), strict=False):
         scene.update([], frame)
@@ -195,7 +193,7 @@ def test_nobody_is_searched_for_once_falls_are_off(config: Config, reports: Repo
 
 
 def test_a_scene_is_urgent_until_a_fall_is_reported(config: Config) -> None:
-    scene = Scene(config, MemoryJournal())
+    scene = Scene(config.first, MemoryJournal())
     urgent = []
     for poses, frame in zip(fall(), frames(0), strict=False):
         scene.update(poses, frame)
@@ -207,7 +205,7 @@ def test_a_scene_is_urgent_until_a_fall_is_reported(config: Config) -> None:
 
 def test_falls_are_cleared_on_request_once(config: Config, reports: Reports) -> None:
     journal = MemoryJournal(reports)
-    scene = Scene(config, journal)
+    scene = Scene(config.first, journal)
     play(scene, fall())
     assert scene.clear_falls(WALL_S + 60, "event-unknown") == []
     (cleared,) = scene.clear_falls(WALL_S + 60)
@@ -248,7 +246,7 @@ def test_the_speed_of_playing_changes_no_event(config: Config, speed: float) -> 
 
     def events(speed: float) -> list[tuple[str, float]]:
         reports = Reports()
-        scene = Scene(config, MemoryJournal(reports))
+        scene = Scene(config.first, MemoryJournal(reports))
         for found, frame in zip(fall(), frames(), strict=False):
             wall = Frame(frame.image, frame.sequence, frame.captured_at / speed, frame.time_s, frame.time)
             scene.update(found, wall)
@@ -261,8 +259,8 @@ def test_other_settings_apply_to_those_who_are_there(reports):
     """Zones come and go; everybody stays who they are."""
     everywhere = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
 
-    def configured(**people: object) -> Config:
-        return Config(people={"zone_enter_s": 0, "zone_leave_s": 0, **people})
+    def configured(zones: dict[str, object], **people: object) -> CameraConfig:
+        return CameraConfig(zones=zones, people={"zone_enter_s": 0, "zone_leave_s": 0, **people})
 
     scene = Scene(configured(zones={"old": everywhere}), MemoryJournal(reports))
     last_s = play(scene, [[upright()]] * 10)
@@ -282,12 +280,12 @@ THREE: list[list[Pose]] = [[upright(110), upright(320), upright(530)]] * (8 * FP
 
 def test_the_pitch_outlives_a_restart_and_is_written_once(config, tmp_path, caplog):
     kept = tmp_path / "state" / "pitch.json"
-    before = Scene(config, MemoryJournal(), kept)
+    before = Scene(config.first, MemoryJournal(), kept)
     with caplog.at_level("INFO"):
         last_s = play(before, THREE)
     assert before.pitch.state == "ok"
     assert "camera: looks down by about" in caplog.text
-    after = Scene(config, MemoryJournal(), kept)
+    after = Scene(config.first, MemoryJournal(), kept)
     assert (after.pitch.deg, after.pitch.learned_s) == (before.pitch.deg, pytest.approx(15))
     kept.unlink()
     play(before, THREE, last_s + 10)
@@ -299,15 +297,15 @@ def test_the_pitch_outlives_a_restart_and_is_written_once(config, tmp_path, capl
 def test_a_damaged_pitch_is_said_and_learned_anew(config, tmp_path, caplog):
     kept = tmp_path / "pitch.json"
     kept.write_text('{"seconds": "many"}')
-    scene = Scene(config, MemoryJournal(), kept)
+    scene = Scene(config.first, MemoryJournal(), kept)
     assert "pitch.json: cannot be read, so the pitch is learned anew" in caplog.text
     assert scene.pitch.state == "learning"
     play(scene, THREE)
-    assert Scene(config, MemoryJournal(), kept).pitch.state == "ok"
+    assert Scene(config.first, MemoryJournal(), kept).pitch.state == "ok"
 
 
 def test_a_given_pitch_is_told_and_kept_nowhere(tmp_path, caplog):
-    scene = Scene(Config(people={"pitch_deg": 60}), MemoryJournal(), tmp_path / "pitch.json")
+    scene = Scene(CameraConfig(people={"pitch_deg": 60}), MemoryJournal(), tmp_path / "pitch.json")
     play(scene, THREE)
     assert scene.pitch.state == "too_steep"
     assert "which is too steep for postures" in caplog.text
@@ -316,10 +314,10 @@ def test_a_given_pitch_is_told_and_kept_nowhere(tmp_path, caplog):
 
 def test_frames_are_decoded_with_the_settings_of_the_camera():
     (true,) = poses_of(inferred(), NETWORK, Config().decode)
-    scene = Scene(Config(camera={"kind": "synthetic", "mirror": True}), MemoryJournal())
+    scene = Scene(CameraConfig(kind="synthetic", mirror=True), MemoryJournal())
     (mirrored,) = scene.decode(inferred(), NETWORK)
     np.testing.assert_array_equal(mirrored.points, true.points[list(MIRRORED)])
-    scene.configure(Config(decode={"score_threshold": 0.999, "keypoint_threshold": 0.7}))
+    scene.configure(CameraConfig(decode={"score_threshold": 0.999, "keypoint_threshold": 0.7}))
     assert scene.decode(inferred(), NETWORK) == []
     assert scene.keypoint_threshold == 0.7
 
@@ -340,16 +338,9 @@ class Recorder:
 
 def test_who_records_gets_the_frames_and_hears_of_other_settings(config):
     recorder = Recorder()
-    scene = Scene(config, MemoryJournal(), recorder=recorder)
+    scene = Scene(config.first, MemoryJournal(), recorder=recorder)
     first, second = islice(frames(), 2)
     scene.record(first, [upright()], dark=False)
-    scene.configure(config)
+    scene.configure(config.first)
     scene.record(second, [], dark=True)
     assert (recorder.frames, recorder.changes) == ([(0, 1, False), (1, 0, True)], 1)
-
-
-def test_which_poses_are_wanted_can_change(config):
-    scene = Scene(config, MemoryJournal())
-    assert scene.poses_filter.wants(1, 0)
-    scene.configure(Config(mqtt={"poses": {"publish": "off"}}))
-    assert not scene.poses_filter.wants(1, 1)

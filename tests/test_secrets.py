@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from posed.config import TlsConfig, load
-from posed.config.settings import known_settings
+from posed.config.settings import ANY, known_settings
 from posed.config.tree import nest
 from posed.errors import ConfigError
 from posed.service.check import check
@@ -59,7 +59,9 @@ def settings(tmp_path: Path, broker: Mosquitto, address: str) -> dict[str, Any]:
     (tmp_path / "red.tflite").write_bytes(make_tflite())
     return {
         "device": "hall",
-        "camera": {"kind": "video", "source": f"rtsp://me:{CANARY}@{address}/live", "timeout_s": 1},
+        "cameras": {
+            "camera": {"kind": "video", "source": f"rtsp://me:{CANARY}@{address}/live", "timeout_s": 1}
+        },
         "model": {"name": str(tmp_path / "red.tflite")},
         "mqtt": {"host": "127.0.0.1", "port": broker.port, "username": "posed", "password": CANARY},
         "web": {"enabled": True, "port": free_port(), "token": CANARY},
@@ -87,7 +89,7 @@ def test_the_daemon_shows_no_secret(tmp_path, broker, settings):
         Daemon(tmp_path, settings, systemd.environment()) as daemon,
     ):
         subscriber.wait_for("posed/hall/availability", b"online", 60)
-        eventually(lambda: b"127.0.0.1" in b"".join(subscriber.payloads("posed/hall/state")), 60)
+        eventually(lambda: b"127.0.0.1" in b"".join(subscriber.payloads("posed/hall/camera/state")), 60)
         subscriber.publish("posed/hall/request/info", b'{"transaction": "1"}')
         eventually(lambda: subscriber.payloads("posed/hall/response/info"), 60)
         for token in (CANARY, f"wrong-{CANARY}"):
@@ -103,7 +105,7 @@ def test_the_daemon_shows_no_secret(tmp_path, broker, settings):
         assert daemon.wait() == 0
         shown += b"".join(message.payload for message in subscriber.messages)
     shown += (daemon.log() + "\n".join(systemd.messages)).encode()
-    assert b"waiting for the camera" in shown
+    assert b"waiting for camera camera" in shown
     assert b"live view: a wrong token from 127.0.0.1" in shown
     assert b"needs a restart: mqtt.password" in shown
     assert CANARY.encode() not in shown
@@ -128,7 +130,7 @@ def test_the_environments_secret_is_not_shown_either(tmp_path, settings):
     settings["mqtt"].pop("password")
     path = tmp_path / "posed.yaml"
     path.write_text(yaml.safe_dump(settings))
-    more = {"POSED_MQTT__PASSWORD": CANARY, "POSED_CAMERA__FPS": "0"}
+    more = {"POSED_MQTT__PASSWORD": CANARY, "POSED_CAMERAS__CAMERA__FPS": "0"}
     done = posed(tmp_path, "check", "--config", path, more=more)
     assert done.returncode == 2
     assert CANARY not in done.stdout + done.stderr
@@ -164,9 +166,20 @@ def test_a_broken_file_of_secrets_shows_none(tmp_path, settings, secrets, said):
 URL = f"rtsp://me:{CANARY}@camera/live?key={CANARY}"
 
 
+def of_hall(where: tuple[str, ...]) -> tuple[str, ...]:
+    """The setting of a camera that has a name."""
+    return tuple("hall" if part == ANY else part for part in where)
+
+
+SECTIONS = (
+    *("camera", "cameras", "cameras.hall", "cameras.hall.zones", "cameras.hall.people"),
+    *("mqtt", "web", "people", "mqtt.tls", "mqtt.poses"),
+)
+
+
 def odd_places() -> Iterator[str]:
     """Configurations with a secret, or a URL that holds one, where it does not belong."""
-    places = [name for name in known_settings() if name not in SECRET_OR_FREE]
+    places = [of_hall(name) for name in known_settings() if name not in SECRET_OR_FREE]
     for odd in (URL, f"http://camera/?password={CANARY}", [URL], {URL: URL}):
         yield from (yaml.safe_dump(nest(name, odd)) for name in places)
     for name in places:
@@ -174,18 +187,18 @@ def odd_places() -> Iterator[str]:
             yield yaml.safe_dump(nest(name, f"me:{CANARY}@camera"))
             for odd in ("!secret it", "[!secret it]", "{a: !secret it}"):
                 yield yaml.safe_dump(nest(name, "@")).replace("'@'", odd)
-    for section in ("camera", "mqtt", "web", "people", "mqtt.tls", "mqtt.poses", "people.zones"):
+    for section in SECTIONS:
         for odd in (CANARY, [CANARY], [[CANARY]]):
             yield yaml.safe_dump(nest(tuple(section.split(".")), odd))
     yield f"'{URL}': 1"
     yield f"'{URL}': 1\n'{URL}': 2"
-    yield f"camera: {{kind: images, source: '{URL}'}}"
-    yield f"camera: {{kind: picamera2, source: '{URL}'}}"
+    yield f"cameras: {{hall: {{kind: images, source: '{URL}'}}}}"
+    yield f"cameras: {{hall: {{kind: picamera2, source: '{URL}'}}}}"
     yield f"mqtt: {{username: a, password_file: {CANARY}}}"
 
 
 SECRET_OR_FREE = {
-    *(("camera", name) for name in ("source", "username", "password")),
+    *(("cameras", ANY, name) for name in ("source", "username", "password")),
     *(("mqtt", name) for name in ("username", "password")),
     ("web", "token"),
 }
@@ -213,9 +226,9 @@ def test_no_odd_place_shows_a_secret(tmp_path):
 
 @pytest.mark.parametrize("source", [["rtsp://me:{}@host/"], "rtsp://me:{}@host/" + "x" * 5000])
 def test_a_wrong_source_does_not_show_its_password(tmp_path, settings, source):
-    text = yaml.safe_dump(settings | {"camera": {"kind": "video", "source": source}})
+    text = yaml.safe_dump(settings | {"cameras": {"hall": {"kind": "video", "source": source}}})
     path = tmp_path / "posed.yaml"
     path.write_text(text.replace("{}", CANARY))
     done = posed(tmp_path, "check", "--config", path)
-    assert "camera.source: must be " in done.stderr
+    assert "cameras.hall.source: must be " in done.stderr
     assert CANARY not in done.stdout + done.stderr

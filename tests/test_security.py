@@ -33,7 +33,7 @@ def settings(tmp_path):
     (tmp_path / "red.tflite").write_bytes(make_tflite())
     return {
         "device": "hall",
-        "camera": {"kind": "synthetic", "fps": 5},
+        "cameras": {"camera": {"kind": "synthetic", "fps": 5}},
         "model": {"name": str(tmp_path / "red.tflite")},
         "mqtt": {"host": "127.0.0.1"},
     }

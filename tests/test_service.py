@@ -121,7 +121,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "red.tflite").write_bytes(make_tflite())
     return {
         "device": "hall",
-        "camera": {"kind": "synthetic", "fps": 10},
+        "cameras": {"camera": {"kind": "synthetic", "fps": 10}},
         "model": {"name": str(tmp_path / "red.tflite")},
         "mqtt": {"host": "127.0.0.1", "port": free_port()},
     }
@@ -143,7 +143,7 @@ def test_it_gets_ready_feeds_the_watchdog_and_reports_its_status(tmp_path, setti
 
 
 def test_a_camera_that_is_away_holds_nothing_up(tmp_path, settings):
-    settings["camera"] = {"kind": "video", "source": "/dev/video77"}
+    settings["cameras"] = {"camera": {"kind": "video", "source": "/dev/video77"}}
     with Listener(tmp_path, watchdog_s=1) as systemd, Daemon(tmp_path, settings, systemd.environment()):
         eventually(lambda: systemd.said("READY=1"), 60)
         eventually(lambda: len(systemd.said("WATCHDOG=1")) > 4)
@@ -175,13 +175,15 @@ def test_sighup_takes_over_a_good_file(tmp_path, settings):
     with Listener(tmp_path) as systemd, Daemon(tmp_path, settings, systemd.environment()) as daemon:
         eventually(lambda: systemd.said("READY=1"), 60)
         change(
-            daemon, settings | {"decode": {"score_threshold": 0.5}, "camera": {"kind": "synthetic", "fps": 5}}
+            daemon,
+            settings
+            | {"decode": {"score_threshold": 0.5}, "cameras": {"camera": {"kind": "synthetic", "fps": 5}}},
         )
-        eventually(lambda: "reloaded: decode.score_threshold\n" in daemon.log())
-        eventually(lambda: "needs a restart: camera.fps\n" in daemon.log())
+        eventually(lambda: "reloaded: cameras.camera.fps, decode.score_threshold\n" in daemon.log())
         eventually(lambda: systemd.messages.count("READY=1") == 2)
-        change(daemon, settings | {"log": {"level": "debug"}})
-        eventually(lambda: " DEBUG frame " in daemon.log())
+        change(daemon, settings | {"log": {"level": "debug"}, "engine": {"threads": 1}})
+        eventually(lambda: "needs a restart: engine.threads\n" in daemon.log())
+        eventually(lambda: " DEBUG camera: frame " in daemon.log())
     lines = [line for line in systemd.messages if not line.startswith(("STATUS=", "MONOTONIC"))]
     assert lines[:3] == ["READY=1", "RELOADING=1", "READY=1"]
 
@@ -226,7 +228,7 @@ def test_a_damaged_overlay_keeps_nothing_from_starting(tmp_path, settings):
         overlay.write_text("decode: {max_people: 0}")
         daemon.process.send_signal(signal.SIGHUP)
         eventually(lambda: "INFO reloaded" in daemon.log())
-        assert "decode.max_people: must be at least 1, got 0 (set by" in daemon.log()
+        assert f"{overlay}: left out: decode.max_people: must be at least 1, got 0" in daemon.log()
         assert daemon.stop() == 0
 
 

@@ -156,8 +156,16 @@ def test_what_no_download_can_mend_is_not_waited_for(tmp_path, monkeypatch, conf
 def test_nothing_is_downloaded_for_a_camera_whose_file_is_missing(camera, problem):
     config = ModelConfig(name="coral-353x481", pull=True)
     with pytest.raises(CameraError) as caught:
-        wait_for_model(config, Notifier({}), pytest.fail, camera=CameraConfig(**camera))
+        wait_for_model(config, Notifier({}), pytest.fail, cameras=[CameraConfig(**camera)])
     assert str(caught.value) == f"camera {camera['source']}: {problem}"
+
+
+def test_a_model_is_downloaded_while_one_camera_is_there(cache: Path, monkeypatch):
+    with Server(MODEL) as server:
+        monkeypatch.setattr(catalogue, "CATALOGUE", (entry_of(server),))
+        cameras = [CameraConfig(kind="video", source="/nowhere.mp4"), CameraConfig(kind="synthetic")]
+        config = ModelConfig(name="net", pull=True)
+        assert wait_for_model(config, Notifier({}), pytest.fail, cameras=cameras).cpu is not None
 
 
 @pytest.mark.parametrize("source", ["0", "/dev/video7", "rtsp://192.0.2.1/live"])
@@ -165,13 +173,13 @@ def test_a_model_is_downloaded_for_a_camera_that_may_come(cache: Path, monkeypat
     with Server(MODEL) as server:
         monkeypatch.setattr(catalogue, "CATALOGUE", (entry_of(server),))
         config, camera = ModelConfig(name="net", pull=True), CameraConfig(kind="video", source=source)
-        assert wait_for_model(config, Notifier({}), pytest.fail, camera=camera).cpu is not None
+        assert wait_for_model(config, Notifier({}), pytest.fail, cameras=[camera]).cpu is not None
 
 
 def settings() -> dict[str, Any]:
     return {
         "device": "hall",
-        "camera": {"kind": "synthetic"},
+        "cameras": {"camera": {"kind": "synthetic"}},
         "model": {"name": "coral-353x481", "pull": True},
         "mqtt": {"host": "127.0.0.1", "port": free_port()},
     }

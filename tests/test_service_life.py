@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from posed.config import Config, LiveConfig, changed
+from posed.config import CAMERA, Config, LiveConfig, changed
 from posed.networks.pair import load_pair
 from posed.pipeline.device import OK, DeviceStatus
-from posed.pipeline.opening import CAMERA, pipeline_of
+from posed.pipeline.opening import pipeline_of
 from posed.pipeline.pipeline import Pipeline
 from posed.service.life import Life
 from tests.brokers import eventually
@@ -69,10 +69,12 @@ def test_it_is_ready_once_devices_are_open_or_waited_for(tmp_path, config, pipel
         life.report(pipeline, "connection refused", lambda: "10 fps")
         eventually(lambda: systemd.said("READY=1"))
         eventually(lambda: len(systemd.said("STATUS=")) == 2)
-    assert systemd.messages[0].startswith("STATUS=waiting for the camera: starting; waiting for the engine")
+    assert systemd.messages[0].startswith(
+        "STATUS=waiting for camera camera: starting; waiting for the engine"
+    )
     assert systemd.messages[1:] == [
         "READY=1",
-        "STATUS=waiting for the camera: gone; waiting for the broker: connection refused; 10 fps",
+        "STATUS=waiting for camera camera: gone; waiting for the broker: connection refused; 10 fps",
     ]
 
 

@@ -19,6 +19,7 @@ from email.message import Message
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import cv2
@@ -32,8 +33,9 @@ from posed.people.person import Person
 from posed.pipeline.occurrence import Occurrence
 from posed.pose import Pose
 from posed.web.authenticator import HEADERS, TRIES_AT_ONCE
+from posed.web.camera_stream import LONGEST_SIDE_PX
 from posed.web.connection import Limits
-from posed.web.stream import IN_FLIGHT, LONGEST_SIDE_PX
+from posed.web.viewer import IN_FLIGHT
 from tests.brokers import eventually, free_port
 from tests.configs import problems as config_problems
 from tests.configs import write
@@ -42,6 +44,7 @@ from tests.run_posed import Daemon
 from tests.web_site import TOKEN, Site, Viewer
 
 ANYWHERE = "0.0.0.0"
+SAID = {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}
 NOISE = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
 
 
@@ -144,7 +147,7 @@ def test_on_this_machine_alone_no_token_is_needed(site):
 
 
 def test_every_answer_has_strict_headers(guarded):
-    for path in ("/", "/static/style.css", "/nothing", "/live"):
+    for path in ("/", "/static/style.css", "/nothing", "/live/"):
         _, headers, _ = guarded.get(path)
         assert {name: headers.get(name) for name in HEADERS} == HEADERS
         assert headers["Server"] == "posed"
@@ -195,7 +198,7 @@ def test_the_policy_allows_nothing_from_elsewhere_and_no_inline_script(site):
     ["evil.example", "evil.example:8460", "127.0.0.1.evil.example", "192.168.1.7", "", "[::1", "a@localhost"],
 )
 def test_a_name_that_is_not_ours_reaches_nothing(site, host):
-    for path in ("/", "/static/app.js", "/live", "/nothing"):
+    for path in ("/", "/static/app.js", "/live/", "/nothing"):
         assert site.get(path, Host=host)[0] == 403 or host == "a@localhost"
 
 
@@ -219,7 +222,7 @@ def test_another_page_reaches_nothing(site, origin):
 
     async def work(client):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await client.ws_connect("/live", headers={"Origin": origin})
+            await client.ws_connect("/live/", headers={"Origin": origin})
         async with client.post("/zones", json={"zones": {}}, headers={"Origin": origin}) as answer:
             return refused.value.status, answer.status
 
@@ -229,7 +232,7 @@ def test_another_page_reaches_nothing(site, origin):
 def test_a_websocket_and_a_change_must_name_their_origin(site):
     async def work(client):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await client.ws_connect("/live")
+            await client.ws_connect("/live/")
         async with client.post("/zones", json={"zones": {}}) as answer:
             return refused.value.status, answer.status
 
@@ -257,7 +260,7 @@ def test_only_pages_that_are_named_may_frame_the_live_view(tmp_path):
             assert "X-Frame-Options" not in headers
             assert site.get("/static/app.js", Sec_Fetch_Site=page, Sec_Fetch_Mode="no-cors")[0] == 403
             assert site.get("/", Sec_Fetch_Site=page, **(frame | {"Sec_Fetch_Dest": "embed"}))[0] == 403
-        assert site.get("/live", Sec_Fetch_Site="cross-site", Origin=dashboards[0])[0] == 403
+        assert site.get("/live/", Sec_Fetch_Site="cross-site", Origin=dashboards[0])[0] == 403
 
 
 def test_the_cookie_stays_strict_where_a_frame_is_allowed(tmp_path):
@@ -274,7 +277,7 @@ def test_without_the_token_there_is_a_form_and_nothing_else(guarded):
 
     async def work(client):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await client.ws_connect("/live", origin=guarded.url)
+            await client.ws_connect("/live/", origin=guarded.url)
         async with client.post("/zones", json={"zones": {}}, headers={"Origin": guarded.url}) as answer:
             return refused.value.status, answer.status
 
@@ -294,7 +297,7 @@ def test_the_token_in_the_form_gives_a_strict_cookie(guarded):
         async with guarded.view(client) as viewer:
             return await viewer.hear("hello")
 
-    assert guarded.visit(work)["device"] == "hall"
+    assert guarded.visit(work)["device"] == "pi"
 
 
 def test_the_token_in_the_address_is_taken_once_and_removed(guarded):
@@ -379,6 +382,33 @@ def test_what_another_page_embeds_is_not_counted(guarded):
 def test_wrong_tokens_in_the_form_are_counted(guarded):
     assert [log_in(guarded, "wrong") for _ in range(TRIES_AT_ONCE)] == [401] * TRIES_AT_ONCE
     assert log_in(guarded, TOKEN) == 429
+
+
+def test_the_form_leads_back_to_its_camera(guarded):
+    _, _, page = guarded.get("/bedroom", Accept="text/html")
+    assert 'action="/login?camera=bedroom"' in page
+
+    async def work(client):
+        form = {"headers": {"Origin": guarded.url, "Accept": "text/html"}, "allow_redirects": False}
+        async with client.post("/login?camera=bedroom", data={"token": "wrong"}, **form) as answer:
+            assert 'action="/login?camera=bedroom"' in await answer.text()
+        async with client.post("/login?camera=bedroom", data={"token": TOKEN}, **form) as answer:
+            return answer.headers["Location"]
+
+    assert guarded.visit(work) == "/bedroom"
+
+
+@pytest.mark.parametrize("camera", ["//evil.example", "\\evil.example", "bed%0d%0aroom", "", '"><b>'])
+def test_the_form_leads_nowhere_else(guarded, camera):
+    async def work(client):
+        url = f"/login?camera={quote(camera)}"
+        form = {"headers": {"Origin": guarded.url, "Accept": "text/html"}, "allow_redirects": False}
+        async with client.post(url, data={"token": "wrong"}, **form) as answer:
+            assert 'action="/login"' in await answer.text()
+        async with client.post(url, data={"token": TOKEN}, **form) as answer:
+            return answer.headers["Location"]
+
+    assert guarded.visit(work) == "/"
 
 
 def test_a_wrong_token_opens_nothing_in_older_aiohttp_either(guarded, monkeypatch):
@@ -505,17 +535,17 @@ def test_the_state_comes_at_once_and_again(site):
         async with site.view(client) as viewer:
             return [await viewer.hear("state") for _ in range(2)]
 
-    first, second = (one["state"] for one in site.visit(work))
-    assert first["device"] == "hall"
-    assert first["engine"]["status"] == "waiting"
-    assert second["time"] > first["time"]
+    first, second = site.visit(work)
+    assert (first["machine"]["device"], first["camera"]["camera"]) == ("pi", "hall")
+    assert first["machine"]["engine"]["status"] == "waiting"
+    assert second["camera"]["time"] > first["camera"]["time"]
 
 
 def test_events_come_as_they_happen_and_to_later_viewers(site):
     async def work(client):
         async with site.view(client) as viewer:
             await viewer.hear("state")
-            site.daemon.spool.add(Occurrence("entered", 1.0, 7))
+            site.daemon.spool.add(Occurrence("entered", 1.0, 7, camera="hall"))
             now = await viewer.hear("event")
         async with site.view(client) as viewer:
             return now, await viewer.hear("event")
@@ -523,6 +553,148 @@ def test_events_come_as_they_happen_and_to_later_viewers(site):
     now, later = site.visit(work)
     assert (now["event"]["type"], now["event"]["person"]) == ("entered", 7)
     assert later == now
+
+
+# Which camera is seen
+
+
+def test_each_camera_has_a_page(site):
+    assert [site.get(path)[0] for path in ("/", "/hall", "/bedroom")] == [200] * 3
+
+
+@pytest.mark.parametrize("path", ["/kitchen", "/Hall", "/live", "/live/kitchen"])
+def test_an_unknown_camera_is_told_in_words(site, path):
+    status, headers, text = site.get(path)
+    assert (status, text) == (404, "There is no camera of this name. The cameras are: hall, bedroom.\n")
+    assert headers["Content-Type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("camera", ["live", "login", "static"])
+def test_a_camera_may_be_called_as_a_path_of_ours(tmp_path, camera):
+    with Site(tmp_path, {"token": TOKEN}, cameras={"hall": {}, camera: {}}) as site:
+        assert site.get(f"/{camera}")[0] == 401
+        assert site.get(f"/{camera}", Authorization=f"Bearer {TOKEN}")[0] == 200
+
+        async def work(client):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await client.ws_connect(f"/live/{camera}", origin=site.url)
+            await client.get("/", params={"token": TOKEN})
+            async with site.view(client, camera) as viewer:
+                return refused.value.status, (await viewer.hear("hello"))["camera"]
+
+        assert site.visit(work) == (401, camera)
+
+
+@pytest.mark.parametrize("name", ["metrics", "healthz"])
+def test_no_camera_is_called_as_what_programs_ask_for(tmp_path, name):
+    [problem] = config_problems(write(tmp_path, yaml.safe_dump({"cameras": {name: {}}})))
+    assert "must be none of healthz, metrics, which are addresses of the web server" in problem
+
+
+def test_a_viewer_sees_its_own_camera_alone(site):
+    async def work(client):
+        async with site.view(client, "bedroom") as viewer:
+            assert (await viewer.hear("hello"))["camera"] == "bedroom"
+            for width in range(1, 40):
+                site.show(NOISE[:, :width], camera="hall")
+            site.daemon.spool.add(Occurrence("entered", 1.0, 7, camera="hall"))
+            site.daemon.spool.add(Occurrence("left", 2.0, 8, camera="bedroom"))
+            event = (await viewer.hear("event"))["event"]
+            about, _ = await viewer.shown(NOISE, camera="bedroom")
+            return about["frame"]["width"], event["person"]
+
+    assert site.visit(work) == (320, 8)
+
+
+def test_a_viewer_costs_nothing_for_other_cameras(site):
+    async def work(client):
+        async with site.view(client, "bedroom") as viewer:
+            for _ in range(5):
+                site.show(NOISE, camera="hall")
+                await viewer.shown(NOISE, camera="bedroom")
+                await viewer.socket.send_str("next")
+
+    site.visit(work)
+    encoded = {name: stream.encoded for name, stream in site.server.stream.cameras.items()}
+    assert encoded["hall"] == 0
+    assert encoded["bedroom"] >= 5
+
+
+def test_each_camera_has_its_own_privacy(tmp_path):
+    cameras = {"hall": {"privacy": {"pictures": "full"}}, "bedroom": {}}
+    with Site(tmp_path, cameras=cameras, privacy={"pictures": "skeleton"}) as site:
+
+        async def work(client):
+            seen = {}
+            for camera in cameras:
+                async with site.view(client, camera) as viewer:
+                    hello = await viewer.hear("hello")
+                    _, jpeg = await viewer.shown(NOISE, camera=camera)
+                    seen[camera] = hello["pictures"], bool(jpeg)
+            return seen
+
+        assert site.visit(work) == {"hall": ("full", True), "bedroom": ("skeleton", False)}
+
+
+def test_more_privacy_holds_for_those_who_look(site):
+    async def work(client):
+        async with site.view(client) as viewer:
+            assert (await viewer.shown(NOISE))[1] != b""
+            site.reload(privacy={"pictures": "off"})
+            assert (await viewer.hear("hello"))["pictures"] == "off"
+            await viewer.socket.send_str("next")
+            return (await viewer.shown(NOISE))[1]
+
+    assert site.visit(work) == b""
+
+
+def test_the_state_says_how_every_camera_does(site):
+    async def work(client):
+        async with site.view(client, "bedroom") as viewer:
+            site.daemon.channels["hall"].feed.pause()
+            site.daemon.spool.add(Occurrence("fall", 1.0, 7, camera="bedroom"))
+            return [await viewer.hear("state") for _ in range(2)][1]
+
+    state = site.visit(work)
+    assert state["camera"]["camera"] == "bedroom"
+    assert state["cameras"] == {"hall": "waiting", "bedroom": "fall"}
+
+
+def test_a_removed_camera_ends_the_talk_and_its_page(site):
+    async def work(client):
+        async with site.view(client, "bedroom") as viewer, site.view(client) as other:
+            await viewer.hear("state")
+            site.reload(cameras={"hall": {}})
+            while (message := await viewer.socket.receive()).type in SAID:
+                pass
+            async with client.get("/bedroom") as page:
+                return message.type, page.status, (await other.shown(NOISE))[0]["frame"]["width"]
+
+    assert site.visit(work) == (aiohttp.WSMsgType.CLOSED, 404, 320)
+
+
+def test_the_first_camera_is_that_of_the_configuration_now(site):
+    async def work(client):
+        site.reload(cameras={"bedroom": {}})
+        async with site.view(client) as viewer:
+            return (await viewer.hear("hello"))["camera"]
+
+    assert site.visit(work) == "bedroom"
+
+
+def test_viewers_of_a_changed_camera_stay(site):
+    async def work(client):
+        async with site.view(client, "bedroom") as viewer:
+            await viewer.hear("hello")
+            site.reload(cameras={"hall": {}, "bedroom": {"kind": "video", "source": "nothing.mp4"}})
+            while (await viewer.hear("state"))["camera"]["kind"] != "video":
+                pass
+            return (await viewer.shown(NOISE, camera="bedroom"))[0]["frame"]["width"]
+
+    try:
+        assert site.visit(work) == 320
+    finally:
+        site.daemon.pipeline.stop(5)
 
 
 # Zones
@@ -544,53 +716,69 @@ def draw(site: Site, body: Any) -> tuple[int, Any]:
 
 
 def test_zones_are_taken_and_kept(site):
-    status, answer = draw(site, {"zones": {"bed": ROOM}})
-    assert (status, answer["data"]["persisted"]) == (200, True)
+    status, answer = draw(site, {"camera": "bedroom", "zones": {"bed": ROOM}})
+    assert (status, answer["data"]["persisted"], answer["data"]["camera"]) == (200, True, "bedroom")
     overlay = site.state / "overlay.yaml"
-    assert yaml.safe_load(overlay.read_text())["people"]["zones"]["bed"]["kind"] == "resting"
-    assert site.daemon.live.config.people.zones["bed"].anchor == "hips"
-    assert load(None, {}, overlay=overlay).people.zones == site.daemon.live.config.people.zones
-    assert draw(site, {"zones": {}})[0] == 200
-    assert site.daemon.live.config.people.zones == {}
+    assert yaml.safe_load(overlay.read_text())["cameras"]["bedroom"]["zones"]["bed"]["kind"] == "resting"
+    cameras = site.daemon.live.config.cameras
+    assert (cameras["bedroom"].zones["bed"].anchor, cameras["hall"].zones) == ("hips", {})
+    assert draw(site, {"camera": "bedroom", "zones": {}})[0] == 200
+    assert site.daemon.live.config.cameras["bedroom"].zones == {}
 
 
 def test_who_looks_sees_new_zones_at_once(site):
+    drawn = {"camera": "hall", "zones": {"bed": ROOM}}
+
     async def work(client):
         async with site.view(client) as viewer:
             await viewer.hear("state")
-            async with client.post("/zones", json={"zones": {"bed": ROOM}}, headers={"Origin": site.url}):
+            async with client.post("/zones", json=drawn, headers={"Origin": site.url}):
                 pass
             async with asyncio.timeout(0.5):
                 return await viewer.hear("state")
 
-    assert site.visit(work)["state"]["settings"]["people.zones"]["bed"]["kind"] == "resting"
+    assert site.visit(work)["camera"]["settings"]["zones"]["bed"]["kind"] == "resting"
 
 
 @pytest.mark.parametrize(
     ("zone", "rule"),
     [
-        (ROOM | {"polygon": [[0, 0], [1, 1]]}, "people.zones.bed.polygon: must have 3 to 100 points, got 2"),
+        (
+            ROOM | {"polygon": [[0, 0], [1, 1]]},
+            "cameras.hall.zones.bed.polygon: must have 3 to 100 points, got 2",
+        ),
         (ROOM | {"polygon": [[0, 0], [2, 0], [1, 1]]}, "must be inside the frame, 0 to 1, got [2, 0]"),
         (ROOM | {"polygon": [[0, 0], [1, 1], [1, 0], [0, 1]]}, "must not cross itself"),
-        (ROOM | {"kind": "sofa"}, "people.zones.bed.kind: must be normal, resting, exclude or exit"),
+        (ROOM | {"kind": "sofa"}, "cameras.hall.zones.bed.kind: must be normal, resting, exclude or exit"),
         ({"polygon": ROOM["polygon"], "colour": "red"}, "unknown key"),
     ],
 )
 def test_zones_are_held_against_the_rules_of_the_file(site, zone, rule):
-    status, answer = draw(site, {"zones": {"bed": zone}})
+    status, answer = draw(site, {"camera": "hall", "zones": {"bed": zone}})
     assert (status, answer["status"]) == (422, "error")
     assert rule in answer["error"]
     assert not (site.state / "overlay.yaml").exists()
 
 
-@pytest.mark.parametrize("body", [{}, [], {"zones": []}, {"zones": {}, "persist": False}, "x"])
+def test_zones_of_an_unknown_camera_are_refused(site):
+    status, answer = draw(site, {"camera": "kitchen", "zones": {"bed": ROOM}})
+    assert (status, answer["error"]) == (422, "camera: must be one of hall, bedroom, got 'kitchen'")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({}, [], "x", {"zones": {}}, {"camera": "hall"}, {"camera": "hall", "zones": []}),
+        {"camera": "hall", "zones": {}, "persist": False},
+    ],
+)
 def test_what_is_no_list_of_zones_is_refused(site, body):
     assert draw(site, body)[0] == 400
 
 
 def test_nothing_but_zones_can_be_changed(site):
     before = site.daemon.live.config
-    assert draw(site, {"zones": {}, "settings": {"privacy.pictures": "full"}})[0] == 400
+    assert draw(site, {"camera": "hall", "zones": {}, "settings": {"privacy.pictures": "full"}})[0] == 400
     assert site.daemon.live.config == before
 
 
@@ -604,7 +792,7 @@ def test_a_form_of_another_page_cannot_look_like_zones(site):
 
 
 def test_too_much_is_refused(site):
-    assert draw(site, {"zones": {"a" * 70_000: ROOM}})[0] == 413
+    assert draw(site, {"camera": "hall", "zones": {"a" * 70_000: ROOM}})[0] == 413
 
 
 # What it costs
@@ -617,7 +805,7 @@ def test_nothing_is_encoded_while_nobody_looks(site):
             await asyncio.sleep(0.01)
         async with site.view(client) as viewer:
             await viewer.shown(NOISE)
-        seen = site.server.stream.encoded
+        seen = site.server.stream.cameras["hall"].encoded
         while site.server.stream.viewers:
             await asyncio.sleep(0.01)
         for _ in range(20):
@@ -625,12 +813,12 @@ def test_nothing_is_encoded_while_nobody_looks(site):
             await asyncio.sleep(0.01)
         return seen
 
-    assert 1 <= site.visit(work) == site.server.stream.encoded
+    assert 1 <= site.visit(work) == site.server.stream.cameras["hall"].encoded
 
 
 def test_ten_viewers_share_one_encoding(site):
     async def work(client):
-        sockets = [await client.ws_connect("/live", origin=site.url) for _ in range(10)]
+        sockets = [await client.ws_connect("/live/", origin=site.url) for _ in range(10)]
         viewers = [Viewer(site, socket_) for socket_ in sockets]
         while site.server.stream.viewers < 10:
             await asyncio.sleep(0.01)
@@ -642,7 +830,7 @@ def test_ten_viewers_share_one_encoding(site):
 
     seen = site.visit(work)
     assert len({about["sequence"] for about, _ in seen}) == 1
-    assert site.server.stream.encoded == 1
+    assert site.server.stream.cameras["hall"].encoded == 1
 
 
 def test_a_viewer_that_stopped_taking_frames_gets_the_newest_next(site):
@@ -666,7 +854,7 @@ def test_a_viewer_that_stopped_taking_frames_gets_the_newest_next(site):
 
 def test_a_viewer_that_reads_nothing_holds_up_nobody(site):
     request = (
-        f"GET /live HTTP/1.1\r\nHost: localhost:{site.port}\r\nOrigin: http://localhost:{site.port}\r\n"
+        f"GET /live/ HTTP/1.1\r\nHost: localhost:{site.port}\r\nOrigin: http://localhost:{site.port}\r\n"
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
     )
@@ -799,14 +987,14 @@ def test_who_looks_may_be_silent(hasty):
 
 def test_a_bug_in_an_answer_is_logged_and_ends_nothing(site, caplog, monkeypatch):
     monkeypatch.setattr(site.server.calls, "ask", lambda *_: 1 / 0)
-    assert draw(site, {"zones": {}})[0] == 500
+    assert draw(site, {"camera": "hall", "zones": {}})[0] == 500
     assert "ZeroDivisionError" in caplog.text
     assert site.get()[0] == 200
 
 
 def test_it_stops_with_viewers_that_hang(site):
     async def work(client):
-        hanging = await client.ws_connect("/live", origin=site.url)
+        hanging = await client.ws_connect("/live/", origin=site.url)
         while not site.server.stream.viewers:
             await asyncio.sleep(0.01)
         await asyncio.to_thread(site.server.stop, 5)
@@ -851,7 +1039,7 @@ def test_a_daemon_shows_what_it_sees_and_stops_with_viewers(tmp_path, settings):
         async with aiohttp.ClientSession() as client, asyncio.timeout(40):
             while "live view: http" not in daemon.log():
                 await asyncio.sleep(0.05)
-            sockets = [await client.ws_connect(f"{url}/live", origin=url) for _ in range(3)]
+            sockets = [await client.ws_connect(f"{url}/live/", origin=url) for _ in range(3)]
             viewers = [Viewer(None, socket_) for socket_ in sockets]
             event = await viewers[1].hear("event")
             while True:

@@ -17,29 +17,35 @@ from prometheus_client.parser import text_string_to_metric_families
 from posed.people.events import EventType
 from posed.pipeline.device import OK
 from posed.pipeline.frame_rate import FrameRate
-from posed.pipeline.opening import CAMERA
+from posed.pipeline.occurrence import Occurrence
 from posed.web.metrics import STAGES, Metrics
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
-from tests.grafana import dashboard, expressions, names_in
+from tests.grafana import dashboard, expressions, names_in, queried, rows
 from tests.run_posed import Daemon
 from tests.web_site import TOKEN, Site
 
-Samples = dict[tuple[str, str], float]
-"""By name and the value of the only label, or nothing."""
+Samples = dict[tuple[str, ...], float]
+"""By name and the values of the labels, in the order of their names."""
+
+
+ROOM = {"room": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}}
+DRAWN = {"kind": "synthetic", "fps": 10}
+CAMERAS = {
+    "hall": DRAWN | {"source": "1", "size": [320, 240], "zones": ROOM},
+    "bedroom": DRAWN | {"source": "5", "size": [320, 240]},
+}
 
 
 class Watched:
-    """A daemon before drawn people, and its metrics."""
+    """A daemon with two cameras before drawn people, and its metrics."""
 
     def __init__(self, folder: Path, broker: Mosquitto, **more: Any) -> None:
         self.port = free_port()
-        room = {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
         settings = {
-            "device": "hall",
-            "camera": {"kind": "synthetic", "source": "1", "fps": 10, "size": [320, 240]},
+            "device": "pi",
+            "cameras": CAMERAS,
             "model": {"name": "drawings-257x353-32"},
             "mqtt": {"host": "127.0.0.1", "port": broker.port},
-            "people": {"zones": {"room": room}},
             "web": {"enabled": True, "port": self.port},
         }
         self.daemon = Daemon(folder, settings | more)
@@ -63,7 +69,7 @@ class Watched:
         status, text = self.get("/metrics")
         assert status == 200, text
         return {
-            (one.name, next(iter(one.labels.values()), "")): one.value
+            (one.name, *(value for _, value in sorted(one.labels.items()))): one.value
             for family in text_string_to_metric_families(text)
             for one in family.samples
         }
@@ -86,47 +92,83 @@ class Watched:
 
 def test_what_happens_is_counted(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Watched(tmp_path, broker) as watched:
-        first = watched.comes_to(lambda now: now["posed_events_total", "entered"] > 0)
+        first = watched.comes_to(lambda now: now["posed_events_total", "hall", "entered"] > 0)
+        frames = "posed_frames_processed_total", "hall"
         second = watched.comes_to(
-            lambda now: (
-                now["posed_frames_processed_total", ""] > first["posed_frames_processed_total", ""]
-                and now.get(("posed_people", ""), 0) > 0
-            )
+            lambda now: now[frames] > first[frames] and now.get(("posed_people", "hall"), 0) > 0
         )
-        frames = second["posed_frames_processed_total", ""]
-        eventually(lambda: len(subscriber.payloads("posed/hall/poses")) >= frames)
-    assert second["posed_latency_seconds_count", ""] == frames
-    assert second["posed_stage_duration_seconds_count", "invoke"] == frames
-    assert {stage for name, stage in second if name == "posed_stage_duration_seconds_sum"} == set(STAGES)
-    assert second["posed_latency_seconds_sum", ""] > second["posed_stage_duration_seconds_sum", "invoke"] > 0
-    assert {kind for name, kind in second if name == "posed_events_total"} == set(get_args(EventType))
-    assert [second["posed_up", part] for part in ("camera", "engine", "broker")] == [1, 1, 1]
-    assert second["posed_zone_people", "room"] <= second["posed_people", ""]
-    assert second["posed_paused", ""] == second["posed_falls", ""] == 0
+        eventually(lambda: len(subscriber.payloads("posed/pi/hall/poses")) >= second[frames])
+    assert second["posed_latency_seconds_count", "hall"] == second[frames]
+    assert second["posed_stage_duration_seconds_count", "hall", "invoke"] == second[frames]
+    assert last_labels(second, "posed_stage_duration_seconds_sum") == set(STAGES)
+    latency, invoke = "posed_latency_seconds_sum", "posed_stage_duration_seconds_sum"
+    assert second[latency, "hall"] > second[invoke, "hall", "invoke"] > 0
+    assert last_labels(second, "posed_events_total") == set(get_args(EventType))
+    assert [second["posed_up", *part] for part in PARTS] == [1, 1, 1, 1]
+    assert second["posed_zone_people", "hall", "room"] <= second["posed_people", "hall"]
+    assert second["posed_paused", "hall"] == second["posed_falls", "hall"] == 0
     assert second["posed_reconnects_total", "broker"] == 0
-    assert second["process_start_time_seconds", ""] == pytest.approx(time.time(), abs=300)
+    assert second["posed_camera_info", "bedroom", "synthetic"] == 1
+    assert second["process_start_time_seconds",] == pytest.approx(time.time(), abs=300)
+
+
+def last_labels(samples: Samples, wanted: str) -> set[str]:
+    """The values of a series' last label."""
+    return {labels[-1] for name, *labels in samples if name == wanted}
+
+
+PARTS = [("hall", "camera"), ("bedroom", "camera"), ("engine",), ("broker",)]
 
 
 def test_a_daemon_without_mishap_is_green_in_a_pause_too(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Watched(tmp_path, broker) as watched:
         eventually(lambda: watched.health()[0] == 200, 60)
+        eventually(lambda: all(watched.health()[1]["fps"].values()), 60)
         _, said = watched.health()
-        assert (said["frames"], said["problems"], said["fps"] > 0) == ("ok", [], True)
-        subscriber.publish("posed/hall/request/pause")
-        eventually(lambda: watched.health() == (200, {"frames": "paused", "problems": [], "fps": 0.0}), 60)
+        assert (said["frames"], said["problems"], set(said["fps"])) == ("ok", [], {"hall", "bedroom"})
+        subscriber.publish("posed/pi/request/pause")
+        paused = {"frames": "paused", "problems": [], "fps": {"hall": 0.0, "bedroom": 0.0}}
+        eventually(lambda: watched.health() == (200, paused), 60)
         now = watched.samples()
-        assert (now["posed_paused", ""], now["posed_up", "camera"]) == (1, 0)
-        assert not [name for name, _ in now if name in {"posed_people", "posed_zone_people"}]
-        assert now["posed_device_errors_total", "camera"] == 0
+        assert (now["posed_paused", "hall"], now["posed_up", "hall", "camera"]) == (1, 0)
+        assert not [name for name, *_ in now if name in {"posed_people", "posed_zone_people"}]
+        assert now["posed_device_errors_total", "hall", "camera"] == 0
 
 
-def test_a_camera_that_is_away_is_red_and_counted(tmp_path, broker):
-    with Watched(tmp_path, broker, camera={"kind": "video", "source": "/dev/video77"}) as watched:
-        now = watched.comes_to(lambda now: now["posed_device_errors_total", "camera"] > 1)
+AWAY = {"kind": "video", "source": "/dev/video77"}
+
+
+def test_cameras_that_are_all_away_are_red_and_counted(tmp_path, broker):
+    with Watched(tmp_path, broker, cameras={"hall": AWAY}) as watched:
+        now = watched.comes_to(lambda now: now["posed_device_errors_total", "hall", "camera"] > 1)
         status, said = watched.health()
     assert (status, said["frames"]) == (503, "stopped")
     assert "/dev/video77" in said["problems"][0]
-    assert (now["posed_up", "camera"], now["posed_up", "engine"]) == (0, 1)
+    assert (now["posed_up", "hall", "camera"], now["posed_up", "engine"]) == (0, 1)
+
+
+def test_one_camera_that_delivers_is_green(tmp_path, broker):
+    with Watched(tmp_path, broker, cameras=CAMERAS | {"bedroom": AWAY}) as watched:
+        watched.comes_to(lambda now: now["posed_device_errors_total", "bedroom", "camera"] > 0)
+        eventually(lambda: watched.health()[0] == 200, 60)
+        now = watched.samples()
+        _, said = watched.health()
+    assert (said["frames"], said["fps"]["bedroom"]) == ("ok", 0)
+    assert "bedroom" in said["problems"][0]
+    assert [now["posed_up", name, "camera"] for name in CAMERAS] == [1, 0]
+
+
+def test_a_removed_camera_vanishes(tmp_path):
+    with Site(tmp_path, cameras={"hall": {}, "bedroom": {"zones": ROOM}}) as site:
+        site.show(np.zeros((4, 4, 3), np.uint8), camera="bedroom")
+        site.daemon.spool.add(Occurrence("entered", 1.0, 7, camera="bedroom"))
+        site.server.metrics.count_frame("bedroom", 0.5, {"dance": 0.25})
+        assert 'posed_events_total{camera="bedroom",type="entered"} 1.0' in site.get("/metrics")[2]
+        site.reload(cameras={"hall": {}})
+        site.daemon.spool.add(Occurrence("left", 2.0, 7, camera="bedroom"))
+        status, _, text = site.get("/metrics")
+    assert (status, "bedroom" in text) == (200, False)
+    assert 'posed_frames_processed_total{camera="hall"} 0.0' in text
 
 
 def test_a_broker_that_comes_back_is_a_reconnect(tmp_path, broker):
@@ -163,9 +205,9 @@ def test_who_has_no_token_learns_nothing(tmp_path, path):
 def test_it_is_red_before_the_first_frame_and_without_newer(tmp_path):
     with Site(tmp_path) as site:
         assert site.get("/healthz")[0] == 503
-        for thread in (site.daemon.pipeline.feeds[CAMERA].capture, site.daemon.pipeline.inference):
+        for thread in (site.daemon.pipeline.feeds["hall"].capture, site.daemon.pipeline.inference):
             thread.device.status = OK
-        scene = site.daemon.scenes[CAMERA]
+        scene = site.daemon.channels["hall"].scene
         scene.frame_rate.count(time.monotonic(), 0.01, 0.02)
         assert site.get("/healthz")[0] == 200
         scene.frame_rate = FrameRate()
@@ -184,15 +226,15 @@ def test_a_main_loop_that_hangs_is_red(tmp_path):
 
 def test_a_stage_that_nobody_knew_is_counted_too(tmp_path):
     with Site(tmp_path) as site:
-        site.server.metrics.count_frame(0.5, {"dance": 0.25})
+        site.server.metrics.count_frame("hall", 0.5, {"dance": 0.25})
         site.show(np.zeros((4, 4, 3), np.uint8))
         _, _, text = site.get("/metrics")
-    assert 'posed_stage_duration_seconds_sum{stage="dance"} 0.25' in text
+    assert 'posed_stage_duration_seconds_sum{camera="hall",stage="dance"} 0.25' in text
 
 
 def test_counting_needs_no_global_registry():
-    Metrics()
-    Metrics()
+    Metrics(["hall"])
+    Metrics(["hall"])
 
 
 # The dashboard
@@ -200,19 +242,21 @@ def test_counting_needs_no_global_registry():
 
 def test_every_series_of_the_dashboard_is_there(tmp_path, broker):
     with Watched(tmp_path, broker) as watched:
-        there = watched.comes_to(lambda now: ("posed_people", "") in now)
+        there = watched.comes_to(lambda now: ("posed_people", "hall") in now)
         _, text = watched.get("/metrics")
-    families = {family.name for family in text_string_to_metric_families(text)}
-    known = {name for name, _ in there} | families
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    known = {name for name, *_ in there} | set(families)
     for title, expression in expressions():
         assert names_in(expression), title
         assert names_in(expression) <= known, title
     unused = {name for name in families if name.startswith("posed_")} - {
-        name.removesuffix("_total").removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
-        for _, expression in expressions()
-        for name in names_in(expression)
+        _family(name) for _, expression in expressions() for name in names_in(expression)
     }
     assert unused == set()
+
+
+def _family(name: str) -> str:
+    return name.removesuffix("_total").removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
 
 
 def test_the_dashboard_is_one_that_grafana_lays_out():
@@ -230,6 +274,17 @@ def test_the_dashboard_is_one_that_grafana_lays_out():
         assert place["x"] + place["w"] <= 24
         assert not cells & taken, panel["title"]
         taken |= cells
+    for panel in queried():
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
         assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
-    assert {one["name"] for one in made["templating"]["list"]} == {"datasource", "instance"}
+    assert {one["name"] for one in made["templating"]["list"]} == {"datasource", "instance", "camera"}
+
+
+def test_a_row_is_repeated_for_each_camera():
+    for row, panels in rows():
+        assert panels, row["title"]
+        assert row.get("repeat") in {None, "camera"}
+        for panel in panels:
+            for target in panel["targets"]:
+                assert ('camera=~"$camera"' in target["expr"]) == ("repeat" in row), panel["title"]
+    assert [row["title"] for row, _ in rows() if "repeat" in row] == ["Camera $camera"]

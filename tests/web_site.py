@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import aiohttp
 import numpy as np
 
-from posed.config import Config
+from posed.config import Config, reload
 from posed.daemon import Daemon
 from posed.frame import Frame
 from posed.people.events import TrackedPerson
@@ -30,23 +30,30 @@ TOKEN = "0123456789abcdef"
 
 
 class Site:
-    """A daemon with its live view, without camera and broker.
+    """A daemon with its live view of cameras that are never opened, without a broker.
 
     Args:
         folder: for its state.
         web: settings of the live view; others are sections of their own.
         limits: of connections.
+        cameras: by name; `hall` is the first one.
     """
 
     def __init__(
-        self, folder: Path, web: dict[str, Any] | None = None, limits: Limits | None = None, **sections: Any
+        self,
+        folder: Path,
+        web: dict[str, Any] | None = None,
+        limits: Limits | None = None,
+        cameras: dict[str, Any] | None = None,
+        **sections: Any,
     ) -> None:
         (folder / "red.tflite").write_bytes(make_tflite())
         self.port = free_port()
         self.state = folder / "state"
         self.daemon = Daemon(
             Config(
-                device="hall",
+                device="pi",
+                cameras=cameras or {"hall": {}, "bedroom": {}},
                 model={"name": str(folder / "red.tflite")},
                 web={"enabled": True, "port": self.port} | (web or {}),
                 **sections,
@@ -71,15 +78,20 @@ class Site:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def show(self, image: np.ndarray, *people: Person) -> None:
-        """As if a frame had been processed just now."""
+    def show(self, image: np.ndarray, *people: Person, camera: str = "hall") -> None:
+        """As if a frame of a camera had been processed just now."""
         self._sequence += 1
         frame = Frame(image, self._sequence, time.monotonic(), time.monotonic(), time.time())
         stages = StageTimings()
         stages.wall_s["invoke"] = 0.0125
-        self.server.show(
-            frame, [TrackedPerson(one, "standing", 1.0, ("room",)) for one in people], stages, 0.2
-        )
+        tracked = [TrackedPerson(one, "standing", 1.0, ("room",)) for one in people]
+        self.server.show(camera, frame, tracked, stages, 0.2)
+
+    def reload(self, **sections: Any) -> None:
+        """As if the configuration had other sections by now, and had been read again."""
+        running = self.daemon.live.config
+        wanted = Config(**(running.model_dump(exclude_unset=True) | sections))
+        self.daemon.live.take_over(reload(running, wanted).config)
 
     def visit(self, work: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
         """What a visitor does meanwhile."""
@@ -111,9 +123,9 @@ class Site:
         return self.visit(work)
 
     @asynccontextmanager
-    async def view(self, client: aiohttp.ClientSession, **options: Any) -> AsyncIterator[Viewer]:
-        """The WebSocket, as the page opens it."""
-        async with client.ws_connect("/live", **({"origin": self.url} | options)) as socket_:
+    async def view(self, client: aiohttp.ClientSession, camera: str = "") -> AsyncIterator[Viewer]:
+        """The WebSocket of a camera, or of the first one, as its page opens it."""
+        async with client.ws_connect(f"/live/{camera}", origin=self.url) as socket_:
             yield Viewer(self, socket_)
 
 
@@ -141,12 +153,14 @@ class Viewer:
                 length = int.from_bytes(message.data[:4], "big")
                 return json.loads(message.data[4 : 4 + length]), message.data[4 + length :]
 
-    async def shown(self, image: np.ndarray, *people: Person) -> tuple[dict[str, Any], bytes]:
-        """The frame that is shown until it comes."""
+    async def shown(
+        self, image: np.ndarray, *people: Person, camera: str = "hall"
+    ) -> tuple[dict[str, Any], bytes]:
+        """A frame of a camera that is shown until it comes."""
 
         async def showing() -> None:
             while True:
-                self._site.show(image, *people)
+                self._site.show(image, *people, camera=camera)
                 await asyncio.sleep(0.02)
 
         task = asyncio.create_task(showing())

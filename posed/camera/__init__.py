@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from posed.config import CAMERA
 from posed.errors import CameraError, PosedError
 from posed.paths import expanded
 
@@ -13,23 +14,62 @@ if TYPE_CHECKING:
     from posed.config import CameraConfig
 
 
-def open_camera(config: CameraConfig, model_size: tuple[int, int]) -> Camera:
-    """Open the configured camera; the library it needs is imported only here.
+def open_camera(config: CameraConfig, model_size: tuple[int, int], name: str = CAMERA) -> Camera:
+    """Open a camera; the library it needs is imported only here.
 
     Args:
-        config: the section `camera`.
+        config: the camera's section.
         model_size: (width, height) of the model's input, px; a camera that can scale by itself aims at it.
+        name: of the camera, for what is wrong with its settings.
 
     Raises:
         CameraLost: the device is absent or does not answer; opening it again may help.
         CameraError: it can never work like this: no such file, no picture in the folder.
     """
+    from posed.camera.base import SettingError
+
     try:
         return _open(config, model_size)
+    except SettingError as error:
+        raise CameraError(f"cameras.{name}.{error}") from error
     except PosedError:
         raise
     except OSError as error:  # a name that is too long, a folder that may not be read
-        raise CameraError(f"camera.source: cannot be opened ({error.strerror})") from None
+        raise CameraError(f"cameras.{name}.source: cannot be opened ({error.strerror})") from None
+
+
+def device_of(config: CameraConfig) -> str | None:
+    """The device that only one camera can have; None for a URL, files and drawn people, which many can.
+
+    A device has several names: `0` is /dev/video0, as are its links below /dev/v4l.
+    """
+    source = config.source
+    if config.kind == "picamera2":
+        return f"Pi camera {int(source or 0)}" if source.isdecimal() or not source else None
+    if config.kind != "video":
+        return None
+    path = f"/dev/video{source}" if source.isdecimal() else source
+    return os.path.realpath(path) if path.startswith("/dev/") else None
+
+
+def check_settings(config: CameraConfig) -> None:
+    """Look whether the source names what its kind needs; opens nothing.
+
+    Raises:
+        SettingError: it does not.
+        CameraError: the file, or the pictures, are missing.
+    """
+    match config.kind:
+        case "picamera2":
+            from posed.camera.picamera import camera_number
+
+            camera_number(config.source)
+        case "synthetic":
+            from posed.camera.synthetic import seed_of
+
+            seed_of(config.source)
+        case _:
+            check_source(config)
 
 
 def check_source(config: CameraConfig) -> None:

@@ -9,7 +9,15 @@ from typing import NamedTuple, Protocol, Self
 import cv2
 import numpy as np
 
+from posed.errors import CameraError
 from posed.frame import Frame, Image
+
+
+class SettingError(CameraError):
+    """A setting with which a camera can never work: the setting, the rule, what came.
+
+    Whoever knows the camera's name puts it before.
+    """
 
 
 class Grabbed(NamedTuple):

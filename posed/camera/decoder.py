@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import av
 import numpy as np
 from av.error import InvalidDataError
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from posed.camera.base import orient
@@ -177,7 +178,10 @@ def _orientation(frame: VideoFrame) -> tuple[int, bool]:
 
     The tag is a matrix: (x, y) goes to (a x + c y, b x + d y). PyAV's `rotation` knows no mirrors.
     """
-    side_data: Any = frame.side_data  # PyAV's own type of it has no keys
+    # One of our own: `frame.side_data` keeps the frame that keeps it, until Python looks for such circles. A
+    # stream of 1280x720 so had fifty frames in memory. PyAV's types know no argument of it.
+    make: Any = SideDataContainer
+    side_data = make(frame)
     if "DISPLAYMATRIX" not in side_data:
         return 0, False
     a, b, _, c, d = struct.unpack_from("=5i", bytes(side_data["DISPLAYMATRIX"]))

@@ -205,7 +205,7 @@ class Images:
     One that cannot be read is skipped with a warning. `size` does not apply: a frame has the picture's own.
 
     Args:
-        config: the section `camera`.
+        config: the camera's section.
         paths: the pictures in the order of showing, at least one.
         clock: the clock to play by.
     """

@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 import cv2
 import numpy as np
 
-from posed.camera.base import FrameMaker
+from posed.camera.base import FrameMaker, SettingError
 from posed.config import CameraConfig
 from posed.errors import CameraError, CameraLost
 from posed.frame import Frame, Image
@@ -155,7 +155,7 @@ def open_picamera(config: CameraConfig, model_size: tuple[int, int]) -> Picamera
         CameraError: picamera2 is missing, or the configuration can never work.
         CameraLost: the camera is absent, in use or broken.
     """
-    number = _number(config.source)
+    number = camera_number(config.source)
     picamera2, libcamera = _libraries()
     if number in _closing and _closing[number].is_alive():
         raise CameraError(f"{_name(number)}: must have closed to be opened again, but closing it hangs")
@@ -196,9 +196,14 @@ def _asleep_s(clock: Callable[[int], float]) -> float:
     return min(readings)[1]
 
 
-def _number(source: str) -> int:
+def camera_number(source: str) -> int:
+    """The camera's place in picamera2's list.
+
+    Raises:
+        SettingError: the source is no number, and not shown: it may be a secret.
+    """
     if source and not (source.isascii() and source.isdecimal()):
-        raise CameraError(f"camera.source: must be a camera's number for kind picamera2, got {source!r}")
+        raise SettingError("source: must be a camera's number for kind picamera2, got other text")
     return int(source or "0")
 
 
@@ -219,8 +224,8 @@ def _libraries() -> tuple[Any, Any]:
         import picamera2
     except (ImportError, ValueError) as error:
         # ValueError: a numpy of another major version than the one its compiled parts were made for.
-        raise CameraError(
-            "camera.kind: picamera2 needs `apt install python3-picamera2` and a virtual environment made "
+        raise SettingError(
+            "kind: picamera2 needs `apt install python3-picamera2` and a virtual environment made "
             f"with --system-site-packages that keeps apt's numpy, got: {_reason(error)}"
         ) from error
     return picamera2, libcamera

@@ -10,9 +10,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from posed.camera.base import FrameMaker
+from posed.camera.base import FrameMaker, SettingError
 from posed.config import CameraConfig
-from posed.errors import CameraError
 from posed.frame import Frame
 from posed.synthetic.scene import RenderedPerson, Scene
 
@@ -30,7 +29,7 @@ class SyntheticCamera:
         pause: waits for the given number of seconds.
 
     Raises:
-        CameraError: `source` is no seed.
+        SettingError: `source` is no seed.
     """
 
     def __init__(
@@ -40,7 +39,7 @@ class SyntheticCamera:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.live = config.realtime
-        self._seed = _seed(config.source)
+        self._seed = seed_of(config.source)
         self.name = f"camera synthetic:{self._seed}"
         self._size = config.size or _USUAL_SIZE
         self._scene = Scene(self._seed, self._size)
@@ -94,14 +93,19 @@ def open_synthetic(config: CameraConfig) -> SyntheticCamera:
     """The camera of a configuration.
 
     Raises:
-        CameraError: `source` is no seed.
+        SettingError: `source` is no seed.
     """
     return SyntheticCamera(config)
 
 
-def _seed(source: str) -> int:
-    if source and not (source.isascii() and source.isdigit()):
-        raise CameraError(f"camera.source: must be a whole number, the scene's seed, got {source!r}")
+def seed_of(source: str) -> int:
+    """The seed of the scene.
+
+    Raises:
+        SettingError: the source is no seed, and not shown: it may be a secret.
+    """
+    if source and not (source.isascii() and source.isdecimal()):
+        raise SettingError("source: must be a whole number, the scene's seed, got other text")
     return int(source or "0")
 
 

@@ -73,7 +73,7 @@ class UrlSource:
     A picture that does not come, or not whole, is left out: the camera is lost once none did for `timeout_s`.
 
     Args:
-        config: the section `camera`.
+        config: the camera's section.
 
     Raises:
         CameraLost: it cannot be opened.
@@ -190,7 +190,7 @@ def _why_unreachable(url: str, timeout_s: float) -> str:
     not_taken = "FFmpeg does not take the URL"
     may_be_password = "@" in _parts(url)[1]
     if may_be_password:
-        not_taken += f" ({ESCAPES}, or set camera.username and camera.password)"
+        not_taken += f" ({ESCAPES}, or set the camera's username and password)"
     elif "@" in url:
         not_taken += f" ({ESCAPES})"
     try:

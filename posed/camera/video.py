@@ -156,7 +156,7 @@ class LiveVideo:
     call returns. A frame that nobody takes, or that is beyond `fps`, is decoded and not converted.
 
     Args:
-        config: the section `camera`.
+        config: the camera's section.
         name: without secrets.
         open_source: opens the source, or raises CameraLost.
 
@@ -363,7 +363,7 @@ class VideoFile:
     skipped as far as FFmpeg can decode again, and a warning says so at the end.
 
     Args:
-        config: the section `camera`.
+        config: the camera's section.
         clock: the clock to play by.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from posed.camera.images import read_image
-from posed.config import Config, DecodeConfig
+from posed.config import CAMERA, Config, DecodeConfig
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.errors import ImageError
@@ -46,6 +46,7 @@ class Detection:
         """The same as a `poses` message, with the picture's path."""
         return poses_message(
             sender,
+            CAMERA,
             sequence=sequence,
             time_s=time.time(),
             shape=self.image.shape,

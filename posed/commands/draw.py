@@ -47,7 +47,9 @@ class Progress:
     total: int | None
 
 
-def draw_video(video: Path, out: Path, config: Config, show: Callable[[Progress], object]) -> int:
+def draw_video(
+    video: Path, out: Path, config: Config, camera: str, show: Callable[[Progress], object]
+) -> int:
     """Write a video with everybody's skeleton, id and posture, and the zones; without sound.
 
     `out` is there once all of it is done, and as it was before otherwise.
@@ -55,7 +57,8 @@ def draw_video(video: Path, out: Path, config: Config, show: Callable[[Progress]
     Args:
         video: any video that FFmpeg reads.
         out: an .mp4.
-        config: the model, the engine, thresholds, zones, `rotate` and `mirror`.
+        config: the model and the engine.
+        camera: the name of the camera whose thresholds, zones, `rotate` and `mirror` are taken.
         show: called after each frame.
 
     Returns:
@@ -67,25 +70,22 @@ def draw_video(video: Path, out: Path, config: Config, show: Callable[[Progress]
         ModelError, EngineError: of the network.
     """
     _check(video, out)
+    settings = config.cameras[camera]
     source = CameraConfig(
-        kind="video",
-        source=str(video),
-        realtime=False,
-        rotate=config.camera.rotate,
-        mirror=config.camera.mirror,
+        kind="video", source=str(video), realtime=False, rotate=settings.rotate, mirror=settings.mirror
     )
-    with VideoFile(source) as camera:
-        fps, total = camera.fps, camera.total
+    with VideoFile(source) as opened:
+        fps, total = opened.fps, opened.total
     pair = load_pair(config.model.name, pull_missing=config.model.pull)
     pipeline = Pipeline(
-        {_VIDEO: CameraSetup(lambda: VideoFile(source), config.camera.timeout_s)},
+        {_VIDEO: CameraSetup(lambda: VideoFile(source), settings.timeout_s)},
         lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu),
         pair.model.size,
     )
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
         with _Writer(part, out, fps) as writer:
-            _draw(pipeline, pair.network, config, writer, lambda: show(Progress(writer.taken, total)))
+            _draw(pipeline, pair.network, settings, writer, lambda: show(Progress(writer.taken, total)))
         writer.check()
         part.replace(out)
     finally:
@@ -106,10 +106,10 @@ def _check(video: Path, out: Path) -> None:
 
 
 def _draw(
-    pipeline: Pipeline, network: Network, config: Config, writer: _Writer, show: Callable[[], object]
+    pipeline: Pipeline, network: Network, settings: CameraConfig, writer: _Writer, show: Callable[[], object]
 ) -> None:
     """Draw every frame of the video, to its end."""
-    scene = Scene(config, MemoryJournal())
+    scene = Scene(settings, MemoryJournal())
     pipeline.start()
     while True:
         try:
@@ -122,7 +122,7 @@ def _draw(
         people = scene.update(scene.decode(inferred, network), frame, dark=inferred.dark)
         if (crop := scene.next_crop()) is not None:
             pipeline.feeds[_VIDEO].request_crop(crop, frame)
-        drawn = draw_people(frame.image, people, config.people.zones, scene.keypoint_threshold)
+        drawn = draw_people(frame.image, people, settings.zones, scene.keypoint_threshold)
         writer.write(drawn, frame.time_s)
         show()
 

@@ -1,4 +1,4 @@
-"""Records the raw poses of a daemon that runs: asks it over MQTT, and writes down what it sends."""
+"""Records the raw poses of one camera of a daemon that runs: asks over MQTT, and writes down what comes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import msgspec
 from posed.config import Config, mqtt_password
 from posed.errors import BrokerError, RecordingError
 from posed.messages.structs import (
+    ByCamera,
     RecordedFrame,
     RecordingLine,
     RecordingStart,
@@ -39,7 +40,7 @@ ANSWER_S: Final = 10.0
 _VERB: Final = "record"
 
 _decode_line = msgspec.json.Decoder(RecordingLine).decode
-_decode_answer = msgspec.json.Decoder(Response[RecordingStart]).decode
+_decode_answer = msgspec.json.Decoder(Response[ByCamera[RecordingStart]]).decode
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Written:
 
 def record(  # noqa: PLR0913 - keywords, each with a name at the call
     config: Config,
+    camera: str,
     out: Path,
     *,
     seconds: float | None,
@@ -77,6 +79,7 @@ def record(  # noqa: PLR0913 - keywords, each with a name at the call
 
     Args:
         config: names the broker and the device.
+        camera: the name of the camera that is recorded.
         out: the file.
         seconds: how long to record, s; None until it is stopped.
         replace: whether a file that is there is overwritten.
@@ -88,13 +91,13 @@ def record(  # noqa: PLR0913 - keywords, each with a name at the call
 
     Raises:
         RecordingError: the file is there already, or cannot be written.
-        BrokerError: the broker cannot be reached, or the daemon does not answer.
+        BrokerError: the broker cannot be reached, or the daemon does not answer, or says why it cannot.
         ConfigError: the configuration cannot be used.
     """
     if out.is_file() and not replace:
         raise RecordingError(f"{out}: exists already; choose another name, or use --force")
     with broker_session(config.mqtt, mqtt_password(config.mqtt)) as session:
-        recorder = _Recorder(session, Topics.of(config), config.device)
+        recorder = _Recorder(session, Topics.of(config), config.device, camera)
         start = recorder.begin(stopped)
         if start is None:
             return None
@@ -112,15 +115,17 @@ def record(  # noqa: PLR0913 - keywords, each with a name at the call
 class _Recorder:
     """A conversation with the daemon."""
 
-    def __init__(self, session: BrokerSession, topics: Topics, device: str) -> None:
+    def __init__(self, session: BrokerSession, topics: Topics, device: str, camera: str) -> None:
         self._session = session
-        self._topics = topics
+        self._request, self._response = topics.request(_VERB), topics.response(_VERB)
+        self._recording = topics.camera(camera).recording
         self._device = device
+        self._camera = camera
         self._transaction = f"record-{secrets.token_hex(4)}"
         self._next_ask = NotBefore()
         self._give_up = NotBefore()
         self._give_up.put_off(ANSWER_S)
-        session.listen(topics.response(_VERB), topics.recording)
+        session.listen(self._response, self._recording)
         self._ask()
 
     def begin(self, stopped: Callable[[], bool]) -> RecordingStart | None:
@@ -139,19 +144,19 @@ class _Recorder:
         if self._give_up.is_due:
             raise BrokerError(
                 f"device {self._device}: no answer within {ANSWER_S:g} s; is its daemon running, "
-                f"and may this user publish on {self._topics.request(_VERB)}?"
+                f"and may this user publish on {self._request}?"
             )
         lines = [self._line(topic, payload) for topic, payload in self._session.receive(0.2)]
         return [line for line in lines if line is not None]
 
     def _ask(self) -> None:
         self._next_ask.put_off(AGAIN_S)
-        request = RecordRequest(transaction=self._transaction, seconds=ASK_S)
-        self._session.publish(self._topics.request(_VERB), encode(request))
+        request = RecordRequest(transaction=self._transaction, camera=self._camera, seconds=ASK_S)
+        self._session.publish(self._request, encode(request))
 
     def _line(self, topic: str, payload: bytes) -> RecordingLine | None:
         try:
-            if topic == self._topics.recording:
+            if topic == self._recording:
                 line: RecordingLine = _decode_line(payload)
                 return line
             answer = _decode_answer(payload)
@@ -164,7 +169,7 @@ class _Recorder:
         self._give_up.put_off(ANSWER_S)
         if answer.status == "error":
             raise BrokerError(f"device {self._device}: {answer.error}")
-        return answer.data or None
+        return answer.data.cameras.get(self._camera) if answer.data else None
 
 
 class _Lines:

@@ -10,7 +10,7 @@ from typing import IO, Final
 import msgspec
 
 from posed.errors import RecordingError
-from posed.messages.structs import RecordedFrame, RecordingLine
+from posed.messages.structs import SCHEMA, RecordedFrame, RecordingLine, RecordingStart
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,15 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 """A line may have at most this many bytes: a frame of 100 people has some 100 KB."""
 
 _decode = msgspec.json.Decoder(RecordingLine).decode
+
+
+class _Versioned(msgspec.Struct):
+    """What lines of every version have."""
+
+    schema: int
+
+
+_decode_version = msgspec.json.Decoder(_Versioned).decode
 
 
 def lines_of(file: IO[bytes], name: str) -> Iterator[RecordingLine]:
@@ -32,13 +41,20 @@ def lines_of(file: IO[bytes], name: str) -> Iterator[RecordingLine]:
     Raises:
         RecordingError: names the line, the rule, and what came.
     """
-    number = 0
+    number, camera = 0, ""
     while line := _read_line(file, name):
         number += 1
         if number > 1 and not line.endswith(b"\n") and _is_cut(line):
             log.warning("%s:%d: the last line is cut off, and left out", name, number)
             break
-        yield _parsed(line, f"{name}:{number}", first=number == 1)
+        parsed = _parsed(line, f"{name}:{number}", first=number == 1)
+        if isinstance(parsed, RecordingStart):
+            camera = camera or parsed.camera
+            if parsed.camera != camera:
+                raise RecordingError(
+                    f"{name}:{number}: camera: must be {camera!r}, as in line 1, got {parsed.camera!r}"
+                )
+        yield parsed
     if not number:
         raise RecordingError(f"{name}: must be a recording of `posed record`, is empty")
 
@@ -73,6 +89,11 @@ def _parsed(line: bytes, where: str, *, first: bool) -> RecordingLine:
     try:
         parsed: RecordingLine = _decode(line)
     except msgspec.ValidationError as error:
+        if (schema := _schema_of(line)) != SCHEMA:
+            age = "an earlier" if schema < SCHEMA else "a later"
+            raise RecordingError(
+                f"{where}: schema: must be {SCHEMA}, got {schema}: recorded by {age} version"
+            ) from None
         rule, _, place = str(error).partition(" - at `$")
         place = place.rstrip("`").lstrip(".")
         raise RecordingError(f"{where}: {place and place + ': '}{rule[0].lower()}{rule[1:]}") from None
@@ -83,3 +104,11 @@ def _parsed(line: bytes, where: str, *, first: bool) -> RecordingLine:
     if first and isinstance(parsed, RecordedFrame):
         raise RecordingError(f"{where}: must be the start of a recording, got a frame")
     return parsed
+
+
+def _schema_of(line: bytes) -> int:
+    """Which version of recordings a line is of; ours where it does not say."""
+    try:
+        return _decode_version(line).schema
+    except (msgspec.DecodeError, RecursionError):
+        return SCHEMA

@@ -5,6 +5,7 @@ Only the frames' own times count, so that a recording gives the same events at a
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +16,8 @@ from typing import Final
 
 import numpy as np
 
-from posed.config import Config, changed
+from posed.config import CameraConfig, Config, changed
+from posed.config.settings import ZONES
 from posed.errors import ConfigError, RecordingError
 from posed.frame import Frame
 from posed.messages.structs import RecordedFrame, RecordingLine, RecordingStart, pose_of
@@ -26,6 +28,64 @@ from posed.pipeline.scene import Scene
 
 LONGEST_WAIT_S: Final = 2.0
 """Longer gaps in a recording, such as a pause, are cut to this when it is played at a speed, s."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """A recording of which the first line has been read.
+
+    Args:
+        start: that line.
+        lines: all lines, the first one included; to be taken once.
+        config: has the camera of the recording, and no other, with the settings that it is played with.
+        as_recorded: whether what is recorded of settings goes before those.
+    """
+
+    start: RecordingStart
+    lines: Iterator[RecordingLine]
+    config: Config
+    as_recorded: bool
+
+    @property
+    def camera(self) -> str:
+        """The name of the camera that was recorded."""
+        return self.start.camera
+
+
+def begin(lines: Iterable[RecordingLine], config: Config, camera: str | None, *, as_recorded: bool) -> Begun:
+    """Read the first line of a recording, and choose the settings to play it with.
+
+    Args:
+        lines: the recording's lines.
+        config: has the settings.
+        camera: the name of the camera in `config` whose settings are taken; None: of the one that was
+            recorded, if it is there, or of the only one.
+        as_recorded: whether the recorded settings go before those of `config`.
+
+    Raises:
+        RecordingError: the recorded settings are none of this version's.
+        ConfigError: it is not clear which camera's settings are meant.
+    """
+    rest = iter(lines)
+    start = next(rest)
+    assert isinstance(start, RecordingStart), "a recording begins with a start"
+    known = start.camera if start.camera in config.cameras else None
+    settings = CameraConfig() if as_recorded else config.cameras[config.chosen(camera or known)]
+    alone = _with_camera(config, start.camera, settings)
+    return Begun(
+        start,
+        itertools.chain([start], rest),
+        _as_recorded(alone, start) if as_recorded else alone,
+        as_recorded,
+    )
+
+
+def _with_camera(config: Config, name: str, settings: CameraConfig) -> Config:
+    """A configuration with this camera alone."""
+    try:
+        return changed(config.model_copy(update={"cameras": {name: settings}}), {})
+    except ConfigError as error:
+        raise RecordingError(f"recorded of a camera that cannot be: {error.problems[0]}") from None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,33 +107,31 @@ class Played:
     scene: Scene
 
 
-def replay(
-    lines: Iterable[RecordingLine], config: Config, report: Callable[[Occurrence], str], *, as_recorded: bool
-) -> Iterator[Played]:
+def replay(recording: Begun, report: Callable[[Occurrence], str]) -> Iterator[Played]:
     """Play a recording.
 
     Args:
-        lines: the recording's lines.
-        config: the settings.
+        recording: the recording, and the settings.
         report: takes an event over and returns its id.
-        as_recorded: whether the recorded settings go before those of `config`.
 
     Raises:
-        RecordingError: the recorded settings are none of this version's.
+        RecordingError: settings that are recorded further on are none of this version's.
     """
+    config, camera = recording.config, recording.camera
     since_s, before_s = 0.0, math.inf
     start: RecordingStart | None = None
     scene: Scene | None = None
     with TemporaryDirectory(prefix="posed-replay-") as folder:
         journal, pitch = MemoryJournal(report), Path(folder) / "pitch.json"
-        for line in lines:
+        for line in recording.lines:
             if isinstance(line, RecordingStart):
-                config = _with_settings(config, line) if as_recorded else config
+                if recording.as_recorded:
+                    config = _as_recorded(config, line)
                 if scene is None or start is None or line.run != start.run:
                     # The daemon was started anew, so that ids begin anew and falls go on.
-                    scene = Scene(config, journal, pitch)
+                    scene = Scene(config.cameras[camera], journal, pitch, name=camera)
                     scene.restore()
-                scene.configure(config)
+                scene.configure(config.cameras[camera])
                 start = line
                 continue
             assert start is not None, "a recording begins with a start"
@@ -109,9 +167,12 @@ def paced(
         yield played
 
 
-def _with_settings(config: Config, start: RecordingStart) -> Config:
+def _as_recorded(config: Config, start: RecordingStart) -> Config:
+    """A configuration with the recorded settings."""
+    zones = {name: value for name, value in start.settings.items() if name == ZONES}
+    others = {name: value for name, value in start.settings.items() if name != ZONES}
     try:
-        return changed(config, start.settings)
+        return changed(changed(config, others), zones, start.camera)
     except ConfigError as error:
         raise RecordingError(
             f"recorded by posed {start.version!r} with settings that this version does not have: "

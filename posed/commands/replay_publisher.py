@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Final, Literal, Self
 
-from posed.commands.replay import Played
-from posed.config import Config, live_values, mqtt_password
+from posed.commands.replay import Begun, Played
+from posed.config import live_values, mqtt_password
 from posed.errors import BrokerError
 from posed.messages.reports import camera_state, state_message
-from posed.messages.structs import Dropped, EngineState, Sender, State
+from posed.messages.structs import CameraState, EngineState, Sender, State
 from posed.messages.topics import Topics
 from posed.mqtt.broker import DeliveryResult, PublishResult
 from posed.mqtt.broker_session import broker_session
 from posed.mqtt.client import MqttClient
-from posed.mqtt.reporter import Reporter
+from posed.mqtt.reporter import MachineReporter, Reporter
 from posed.mqtt.spool import Spool
 from posed.paths import spool_file
 from posed.pipeline.device import DeviceStatus
@@ -105,14 +106,15 @@ class ReplayPublisher:
     """A device at the broker, as long as the context is open. It waits for the broker and drops nothing.
 
     Args:
-        config: names the broker and the device; not that of a daemon.
+        recording: its settings name the broker and the device, which is not that of a daemon.
 
     Raises:
         BrokerError: the broker cannot be reached, or knows the device already.
         ConfigError: the configuration cannot be used.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, recording: Begun) -> None:
+        config, self._camera = recording.config, recording.camera
         self._config = config
         self._topics = Topics.of(config)
         self._sender = Sender.start(config.device)
@@ -131,49 +133,74 @@ class ReplayPublisher:
             topics=self._topics,
             broker=self._broker,
             config=config.mqtt.events,
+            cameras=(self._camera,),
         )
-        self._reporter = Reporter(self._sender, self._topics, self._broker)
+        self._machine = MachineReporter(self._topics, self._broker)
+        self._reporter = Reporter(
+            self._sender, self._camera, self._topics.camera(self._camera), self._broker, config.mqtt.poses
+        )
         self._began_at = time.monotonic()
         self._times_s: deque[float] = deque()
-        self._retained_topics: set[str] = {self._topics.availability, self._topics.state, self._topics.fall}
+        of_camera = self._topics.camera(self._camera)
+        self._retained_topics = {
+            self._topics.availability,
+            self._topics.state,
+            of_camera.state,
+            of_camera.fall,
+        }
 
     def report(self, occurrence: Occurrence) -> str:
         """Publish an event; returns its id once the broker has it."""
-        event_id = self._spool.add(occurrence)
+        event_id = self._spool.add(replace(occurrence, camera=self._camera))
         if not self._spool.drain(PATIENCE_S):
             raise self._broker.impatient("to take an event")
         return event_id
 
     def show(self, played: Played) -> None:
         """Publish a frame, and whatever changed with it."""
-        frame = played.frame
+        frame, scene = played.frame, played.scene
         self._times_s.append(frame.time_s)
-        scene, people = played.scene, played.people
-        if scene.poses_filter.wants(len(people), time.monotonic()):
-            self._reporter.poses(frame, people, scene.keypoint_threshold, Took(0.0, 0.0), StageTimings())
+        self._reporter.poses(
+            frame, played.people, scene.keypoint_threshold, Took(0.0, 0.0), StageTimings(), time.monotonic()
+        )
         counts = scene.zone_counts()
-        self._retained_topics.update(map(self._topics.zone, counts))
+        self._retained_topics.update(map(self._topics.camera(self._camera).zone, counts))
         self._reporter.zones(counts)
-        self._reporter.state(partial(self._state, played))
+        self._reporter.state(partial(self._camera_state, played))
+        self._machine.state(partial(self._state, played))
 
     def _on_connect(self) -> None:
+        self._machine.again()
         self._reporter.again()
         self._spool.publish_again()
 
-    def _state(self, played: Played) -> State:
+    def _camera_state(self, played: Played) -> CameraState:
         height, width, _ = played.frame.image.shape
         scene = played.scene
-        return state_message(
+        return camera_state(
             self._sender,
-            uptime_s=time.monotonic() - self._began_at,
+            self._camera,
+            device=DeviceStatus("ok"),
+            kind=KIND,
+            size=(width, height),
+            sight=None,
+            pitch=scene.pitch,
             people=scene.people,
             paused=False,
             fps=self._fps(),
-            latency_ms=None,
-            camera=camera_state(DeviceStatus("ok"), KIND, (width, height), None, scene.pitch),
+            took=None,
+            dropped=0,
+            settings=live_values(played.config, self._camera),
+        )
+
+    def _state(self, played: Played) -> State:
+        return state_message(
+            self._sender,
+            uptime_s=time.monotonic() - self._began_at,
+            cameras={self._camera: "ok"},
             engine=EngineState("ok", KIND, None, "a recording", None, None),
             model=played.start.model,
-            dropped=Dropped(camera=0, mqtt=0),
+            dropped=0,
             spool=self._spool.state,
             settings=live_values(played.config),
         )

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from posed.config.environment import overriding
-from posed.config.live import LiveConfig, bounds_of, changed, live_settings, live_values
+from posed.config.live import (
+    LiveConfig,
+    bounds_of,
+    camera_settings,
+    changed,
+    live_settings,
+    live_values,
+    own_settings,
+    where_of_setting,
+)
 from posed.config.loading import load, load_for_daemon
 from posed.config.overlay import damaged_file, keep, kept
 from posed.config.reloading import Reloaded, reload
 from posed.config.secrets import SECRETS_FILE, mqtt_password
 from posed.config.sections import (
+    CAMERA,
     CameraConfig,
     Config,
     DecodeConfig,
@@ -28,6 +38,7 @@ from posed.config.sections import (
 )
 
 __all__ = [
+    "CAMERA",
     "SECRETS_FILE",
     "CameraConfig",
     "Config",
@@ -47,6 +58,7 @@ __all__ = [
     "WebConfig",
     "ZoneConfig",
     "bounds_of",
+    "camera_settings",
     "changed",
     "damaged_file",
     "default_device",
@@ -58,5 +70,7 @@ __all__ = [
     "load_for_daemon",
     "mqtt_password",
     "overriding",
+    "own_settings",
     "reload",
+    "where_of_setting",
 ]

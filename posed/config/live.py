@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from posed.config.problems import problem_of
-from posed.config.sections import LIVE, Config
-from posed.config.tree import value_at
+from posed.config.sections import LIVE, CameraConfig, Config
+from posed.config.settings import CAMERAS
+from posed.config.tree import is_there, merge, nest, take_out, value_at
 from posed.config.validation import validated
 from posed.config.wording import nearest, printable
 from posed.errors import ConfigError
@@ -29,36 +30,71 @@ def live_settings(section: type[BaseModel] = Config, path: str = "") -> dict[str
     return found
 
 
-def live_values(config: Config) -> dict[str, Any]:
-    """The value of every setting that can be changed at run time, by its dotted name, as plain data."""
-    tree = config.model_dump(
-        mode="json", exclude={"camera": {"password"}, "mqtt": {"password"}, "web": {"token"}}
-    )
-    return {name: value_at(tree, name.split(".")) for name in live_settings()}
+def camera_settings() -> dict[str, FieldInfo]:
+    """Every setting that a camera can have of its own while the daemon runs, by its dotted name."""
+    return live_settings(CameraConfig)
 
 
-def changed(config: Config, settings: Mapping[str, Any]) -> Config:
+def live_values(config: Config, camera: str | None = None) -> dict[str, Any]:
+    """The value of every setting that can be changed at run time, by its dotted name, as plain data.
+
+    Args:
+        config: has them.
+        camera: the name of the camera for which they hold; None for what holds for all cameras that have no
+            value of their own.
+    """
+    known = live_settings() if camera is None else camera_settings()
+    section = config if camera is None else config.cameras[camera]
+    tree = section.model_dump(mode="json", include={name.partition(".")[0] for name in known})
+    return {name: value_at(tree, name.split(".")) for name in known}
+
+
+def own_settings(camera: CameraConfig) -> set[str]:
+    """The settings of which a camera has a value of its own, by dotted name."""
+    own = camera.model_dump(exclude_unset=True)
+    return {name for name in camera_settings() if is_there(own, name.split("."))}
+
+
+def changed(config: Config, settings: Mapping[str, Any], camera: str | None = None) -> Config:
     """A configuration with other values, each as good as in the file.
 
     Args:
         config: the configuration to change.
-        settings: new values by dotted name.
+        settings: new values by dotted name; with a camera, None takes its own value back.
+        camera: the name of the camera whose own values they are; None: they are for all cameras.
 
     Raises:
         ConfigError: with every problem, one line each.
     """
-    known = live_settings()
+    known = live_settings() if camera is None else camera_settings()
     if unknown := [name for name in settings if name not in known]:
-        rule = "must be a setting that can be changed at run time"
-        raise ConfigError([f"{printable(name)}: {rule}{nearest(name, set(known))}" for name in unknown])
-    tree = config.model_dump()
+        raise ConfigError([_unknown(name, camera) for name in unknown])
+    tree = config.model_dump(exclude_unset=True)
     for name, value in settings.items():
-        *sections, last = name.split(".")
-        value_at(tree, sections)[last] = value
+        where = where_of_setting(name, camera)
+        if value is None and camera is not None:
+            take_out(tree, where)
+        else:
+            merge(tree, nest(where, value))
     wanted, details = validated(tree)
     if wanted is None:
         raise ConfigError([problem_of(detail, {}) for detail in details])
     return wanted
+
+
+def where_of_setting(name: str, camera: str | None) -> tuple[str, ...]:
+    """The path of a setting that is given by its dotted name."""
+    where = tuple(name.split("."))
+    return where if camera is None else (CAMERAS, camera, *where)
+
+
+def _unknown(name: str, camera: str | None) -> str:
+    if camera is None and name in camera_settings():
+        return f"{name}: needs the name of a camera beside it, as each has its own"
+    if camera is not None and name in live_settings():
+        return f"{name}: is for all cameras, got that of {printable(camera)}"
+    known = live_settings() if camera is None else camera_settings()
+    return f"{printable(name)}: must be a setting that can be changed at run time{nearest(name, set(known))}"
 
 
 class LiveConfig:
@@ -70,12 +106,17 @@ class LiveConfig:
     Attributes:
         config: the configuration of now.
         values: every setting that can be changed at run time, by its dotted name, as plain data.
+        values_of: those that hold for each camera, by its name.
     """
 
     def __init__(self, config: Config) -> None:
+        self._listeners: list[Callable[[Config], object]] = []
+        self._take(config)
+
+    def _take(self, config: Config) -> None:
         self.config = config
         self.values = live_values(config)
-        self._listeners: list[Callable[[Config], object]] = []
+        self.values_of = {camera: live_values(config, camera) for camera in config.cameras}
 
     def listen(self, listener: Callable[[Config], object]) -> None:
         """Call `listener` with each configuration that is taken over from now on."""
@@ -83,7 +124,7 @@ class LiveConfig:
 
     def take_over(self, config: Config) -> None:
         """Go on with other settings, of those that can change at run time."""
-        self.config, self.values = config, live_values(config)
+        self._take(config)
         for listener in self._listeners:
             listener(config)
 

@@ -7,20 +7,28 @@ a command's own options.
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import ErrorDetails
+
 from posed.config.environment import environment_settings
-from posed.config.overlay import kept, set_aside
-from posed.config.problems import MOST_PROBLEMS, problem_of
+from posed.config.former import take_out_former
+from posed.config.live import camera_settings, live_settings
+from posed.config.overlay import for_cameras, read_overlay, set_aside
+from posed.config.problems import MOST_PROBLEMS, problem_of, where_of
 from posed.config.secrets import read_settings
 from posed.config.sections import Config
-from posed.config.tree import leaves, merge, nest
+from posed.config.settings import CAMERAS, cameras_of
+from posed.config.tree import leaves, merge, nest, take_out, value_at
 from posed.config.validation import validated
-from posed.config.wording import reason
+from posed.config.wording import printable, reason
 from posed.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 def load(
@@ -43,16 +51,24 @@ def load(
     """
     problems: list[str] = []
     file = {} if path is None else read_settings(path, problems)
-    try:
-        return _assembled(file, problems, environment, overlay, options or {})
-    except OSError as error:
-        raise ConfigError([f"{overlay}: must be readable or not there ({reason(error)})"]) from None
+    sources = _Sources(file, problems)
+    if overlay is not None:
+        try:
+            sources.add_overlay(str(overlay), read_overlay(overlay))
+        except OSError as error:
+            rule = "must be readable or not there"
+            raise ConfigError([f"{overlay}: {rule} ({reason(error)})"]) from None
+    sources.add_environment(environment)
+    sources.add_options(options or {})
+    return sources.config()
 
 
 def load_for_daemon(path: Path | None, overlay: Path) -> tuple[Config, list[str]]:
-    """The configuration, without the overlay where that is damaged: it is set aside, with a warning.
+    """The configuration, without what cannot be used of the overlay, of which it warns.
 
-    A worn SD card damages what a request has changed, and nobody is there to read why posed does not start.
+    A worn SD card damages what a request has changed, and nobody is there to read why posed does not start:
+    a file that is no YAML is set aside, and a setting that is not good is left out alone, and stays in the
+    file, as does what belongs to a camera that is no more.
 
     Args:
         path: a YAML file, or None for the defaults.
@@ -66,36 +82,28 @@ def load_for_daemon(path: Path | None, overlay: Path) -> tuple[Config, list[str]
     """
     problems: list[str] = []
     file = {} if path is None else read_settings(path, problems)
+    changes: dict[str, Any] = {}
+    damage = ""
     try:
-        return _assembled(file, problems, os.environ, overlay, {}), kept(overlay)
+        changes = read_overlay(overlay)
     except ConfigError as error:
         damage = "; ".join(error.problems)
     except OSError as error:
         damage = reason(error)
-    config = _assembled(file, problems, os.environ, None, {})
-    set_aside(overlay, damage)
-    return config, []
-
-
-def _assembled(
-    file: Mapping[str, Any],
-    problems: Sequence[str],
-    environment: Mapping[str, str],
-    overlay: Path | None,
-    options: Mapping[str, tuple[str, Any]],
-) -> Config:
-    """The configuration from a file that was read, with these problems, and from the sources after it.
-
-    Raises:
-        ConfigError: with every problem, one line each.
-        OSError: it cannot be seen whether there is an overlay.
-    """
-    sources = _Sources(file, problems)
-    if overlay is not None and overlay.exists():
-        sources.add_overlay(overlay)
-    sources.add_environment(environment)
-    sources.add_options(options)
-    return sources.config()
+    while True:
+        sources = _Sources(file, problems)
+        sources.add_overlay(str(overlay), changes)
+        sources.add_environment(os.environ)
+        config, bad = sources.config_or_bad_changes()
+        if config is not None:
+            if damage:
+                set_aside(overlay, damage)
+            for camera in sources.skipped:
+                log.warning("%s: cameras.%s: skipped, as there is no such camera", overlay, camera)
+            return config, sources.changes
+        for where, problem in bad.items():
+            log.warning("%s: left out: %s", overlay, problem)
+            take_out(changes, where)
 
 
 class _Sources:
@@ -104,26 +112,44 @@ class _Sources:
     Args:
         file: the settings of the first source.
         problems: what was wrong with it.
+
+    Attributes:
+        skipped: the names of the overlay's cameras that are not in the file.
     """
 
     def __init__(self, file: Mapping[str, Any], problems: Sequence[str]) -> None:
         self._tree: dict[str, Any] = copy.deepcopy(dict(file))
         self._problems = list(problems)
+        if (problem := take_out_former(self._tree)) is not None:
+            self._problems.append(problem)
+        self._cameras = cameras_of(self._tree)
         self._origins: dict[tuple[str, ...], str] = {}
+        self._changes: list[tuple[str, ...]] = []
+        self._nulls: list[tuple[str, ...]] = []
+        self.skipped: list[str] = []
 
-    def add_overlay(self, overlay: Path) -> None:
-        """Add the settings of a file.
+    @property
+    def changes(self) -> list[str]:
+        """The settings of the overlay, by dotted name, but for what is skipped."""
+        return [".".join(where) for where in self._changes]
 
-        Raises:
-            ConfigError: it cannot be read or is no YAML.
-        """
-        settings = read_settings(overlay, self._problems)
-        merge(self._tree, settings)
-        self._origins.update({where: str(overlay) for where in leaves(settings)})
+    def add_overlay(self, origin: str, changes: Mapping[str, Any]) -> None:
+        """Add what requests changed; null takes back what the file has of a camera's own."""
+        settings, self.skipped = for_cameras(copy.deepcopy(dict(changes)), self._cameras)
+        self._changes = list(leaves(settings))  # sections without settings say nothing
+        for where in self._changes:
+            value = value_at(settings, where)
+            if value is not None or ".".join(where) in live_settings():
+                merge(self._tree, nest(where, value))
+            elif where[0] == CAMERAS and ".".join(where[2:]) in camera_settings():
+                take_out(self._tree, where)
+            else:
+                self._nulls.append(where)
+        self._origins.update(dict.fromkeys(self._changes, origin))
 
     def add_environment(self, environment: Mapping[str, str]) -> None:
         """Add the settings of variables."""
-        for variable, where, value in environment_settings(environment, self._problems):
+        for variable, where, value in environment_settings(environment, self._cameras, self._problems):
             self._add(variable, where, value)
 
     def add_options(self, options: Mapping[str, tuple[str, Any]]) -> None:
@@ -142,10 +168,32 @@ class _Sources:
         Raises:
             ConfigError: with every problem, one line each.
         """
+        return self._config_of(*validated(self._tree))
+
+    def config_or_bad_changes(self) -> tuple[Config | None, Mapping[tuple[str, ...], str]]:
+        """The configuration, or what of the overlay is to be left out of it, by path, and why.
+
+        Raises:
+            ConfigError: with every problem that is not the overlay's, one line each.
+        """
         config, details = validated(self._tree)
-        problems = self._problems + [problem_of(detail, self._origins) for detail in details[:MOST_PROBLEMS]]
+        bad = {where: _without_value(where) for where in self._nulls}
+        for detail in details:
+            where = where_of(detail)
+            for change in self._changes:
+                if change[: len(where)] == where[: len(change)]:
+                    bad[change] = problem_of(detail, {})
+        return (None, bad) if bad else (self._config_of(config, details), {})
+
+    def _config_of(self, config: Config | None, details: Sequence[ErrorDetails]) -> Config:
+        problems = self._problems + [_without_value(where) for where in self._nulls]
+        problems += [problem_of(detail, self._origins) for detail in details[:MOST_PROBLEMS]]
         if (more := len(details) - MOST_PROBLEMS) > 0:
             problems.append(f"and {more} more problems")
         if config is None or problems:
             raise ConfigError(problems)
         return config
+
+
+def _without_value(where: tuple[str, ...]) -> str:
+    return f"{'.'.join(map(printable, where))}: must have a value, got nothing"

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import yaml
 
-from posed.config.live import live_settings, live_values
+from posed.config.live import camera_settings, live_settings, live_values, own_settings, where_of_setting
 from posed.config.secrets import read_settings
 from posed.config.sections import Config
-from posed.config.tree import merge, nest, value_at
+from posed.config.settings import CAMERAS
+from posed.config.tree import is_there, merge, nest
 from posed.config.wording import reason
 from posed.config.yaml_file import MOST_BYTES
 from posed.errors import ConfigError
@@ -25,48 +26,64 @@ _HEADER: Final = (
 )
 
 
-def kept(overlay: Path) -> list[str]:
+def kept(overlay: Path, cameras: Collection[str]) -> list[str]:
     """The settings in the overlay, by dotted name; none where it is missing.
+
+    Args:
+        overlay: the file.
+        cameras: the names of the cameras that there are: those of others are left out.
 
     Raises:
         ConfigError: the file is there and cannot be read.
     """
-    tree = _content(overlay)
-    return [name for name in live_settings() if _holds(tree, name)]
+    tree = read_overlay(overlay)
+    paths = [where_of_setting(name, None) for name in live_settings()]
+    paths += [where_of_setting(name, camera) for camera in cameras for name in camera_settings()]
+    return [".".join(where) for where in paths if is_there(tree, where)]
 
 
-def _content(overlay: Path) -> dict[str, Any]:
+def read_overlay(overlay: Path) -> dict[str, Any]:
+    """What the file holds; nothing where it is missing.
+
+    Raises:
+        ConfigError: the file is there and cannot be read.
+        OSError: it cannot be seen whether it is there.
+    """
     return read_settings(overlay, []) if overlay.exists() else {}
 
 
-def _holds(tree: dict[str, Any], name: str) -> bool:
-    try:
-        value_at(tree, name.split("."))
-    except (KeyError, TypeError):
-        return False
-    return True
+def for_cameras(tree: dict[str, Any], cameras: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+    """What an overlay says of the cameras that there are, and the names of the other cameras in it."""
+    said = tree.get(CAMERAS)
+    if not isinstance(said, dict):
+        return tree, []
+    of_cameras = {name: settings for name, settings in said.items() if name in cameras}
+    return {**tree, CAMERAS: of_cameras}, [name for name in said if name not in cameras]
 
 
-def keep(overlay: Path, config: Config, names: Collection[str]) -> None:
+def keep(overlay: Path, config: Config, names: Collection[str], camera: str | None = None) -> None:
     """Write settings into the overlay, beside those that are there; a damaged one is set aside.
 
     Args:
         overlay: the file.
         config: the configuration that has their values.
         names: dotted names of the settings.
+        camera: the name of the camera whose own they are; None: they are for all cameras. One of which it has
+            no value of its own is written as null, which goes before the file.
 
     Raises:
         ConfigError: it would be too large.
         OSError: it cannot be written.
     """
     try:
-        tree = _content(overlay)
+        tree = read_overlay(overlay)
     except ConfigError as error:
         set_aside(overlay, "; ".join(error.problems))
         tree = {}
-    values = live_values(config)
+    values = live_values(config, camera)
+    own = set(names) if camera is None else own_settings(config.cameras[camera])
     for name in names:
-        merge(tree, nest(tuple(name.split(".")), values[name]))
+        merge(tree, nest(where_of_setting(name, camera), values[name] if name in own else None))
     text = _HEADER + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None)
     if len(text) > MOST_BYTES:
         raise ConfigError([f"{overlay}: must be at most {MOST_BYTES} bytes, got {len(text)}"])

@@ -68,6 +68,8 @@ def _rule(  # noqa: C901, PLR0912 one case per rule
 ) -> tuple[str, bool]:
     """The rule that was broken, and whether what came is to be shown behind it."""
     match kind:
+        case "extra_forbidden" if where == ("people", "zones"):
+            return "unknown key; each camera has its own, as cameras.NAME.zones", False
         case "extra_forbidden":
             return "unknown key" + nearest(where[-1], names_beside(where)), False
         case "greater_than_equal":
@@ -90,8 +92,9 @@ def _rule(  # noqa: C901, PLR0912 one case per rule
             return message.removeprefix("Value error, "), False
         case "value_error":
             return message.removeprefix("Value error, "), True
-        case "too_long" if where[-1] == "zones":
-            return f"must be at most {context['max_length']} zones", False
+        case "too_long" if where[-1] in ("zones", "cameras"):
+            got = context.get("actual_length") or "more"  # which is not counted to its end
+            return f"must be at most {context['max_length']} {where[-1]}, got {got}", False
         case "tuple_type" if where[-1] in _LISTS:
             return "must be a list, as `[first, second]`", True
         case "too_long" if where[-1] in _LISTS:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
-from pydantic import BaseModel
+from posed.config.live import live_settings, live_values, where_of_setting
+from posed.config.sections import CAMERA, Config
+from posed.config.settings import CAMERAS, ZONES
+from posed.config.tree import merge, nest
+from posed.config.validation import validated
 
-from posed.config.live import changed, live_settings, live_values
-from posed.config.sections import Config
+PRIVACY: Final = "privacy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +31,41 @@ class Reloaded:
 
 
 def reload(running: Config, wanted: Config) -> Reloaded:
-    """Take over what applies at once.
+    """Take over what applies at once: what can be changed at run time, cameras, and what pictures show.
 
     Args:
         running: the configuration that the daemon works with.
         wanted: the configuration as it is now, which was found good.
     """
-    differing = tuple(_differing(running, wanted))
-    applied = tuple(name for name in differing if name in live_settings())
-    values = live_values(wanted)
+    differing = tuple(_differing(_written(running), _written(wanted)))
+    applied = tuple(name for name in differing if _applies(name))
+    tree = running.model_dump(exclude_unset=True)
+    for section in (CAMERAS, PRIVACY):
+        tree[section] = wanted.model_dump(exclude_unset=True).get(section)
+    for name, value in live_values(wanted).items():
+        merge(tree, nest(where_of_setting(name, None), value))
+    config, _ = validated(tree)
+    assert config is not None  # each part of it is good, and no rule is about two of them
     return Reloaded(
-        config=changed(running, {name: values[name] for name in applied}),
-        applied=applied,
-        waiting=tuple(name for name in differing if name not in applied),
+        config=config, applied=applied, waiting=tuple(name for name in differing if name not in applied)
     )
 
 
-def _differing(running: BaseModel, wanted: BaseModel, section: str = "") -> Iterator[str]:
+def _applies(name: str) -> bool:
+    return name in live_settings() or name.partition(".")[0] in (CAMERAS, PRIVACY)
+
+
+def _written(config: Config) -> dict[str, Any]:
+    """A configuration as plain values: of cameras what is their own, of all else everything."""
+    own = config.model_dump(exclude_unset=True, include={CAMERAS}).get(CAMERAS, {CAMERA: {}})
+    return config.model_dump() | {CAMERAS: own}
+
+
+def _differing(running: Mapping[str, Any], wanted: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """Dotted names of the settings that are not the same; never their values, which may be secret."""
-    for name in type(running).model_fields:
-        before, after = getattr(running, name), getattr(wanted, name)
-        if isinstance(before, BaseModel) and isinstance(after, BaseModel):
-            yield from _differing(before, after, f"{section}{name}.")
+    for name in {**running, **wanted}:
+        before, after = running.get(name), wanted.get(name)
+        if isinstance(before, dict) and isinstance(after, dict) and name != ZONES:
+            yield from _differing(before, after, f"{path}{name}.")
         elif before != after:
-            yield section + name
+            yield path + name

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from posed.config.values import (
     OFF_AS_TEXT,
     BrokerHost,
+    CameraName,
     FilePath,
     HostNames,
     IpAddress,
@@ -25,6 +26,7 @@ from posed.config.values import (
     TopicLevel,
     ZoneName,
 )
+from posed.errors import ConfigError
 
 LIVE: Final = "live"
 """A setting with this mark can be changed while the daemon runs."""
@@ -32,6 +34,13 @@ LIVE: Final = "live"
 LEAST_IDLE_FPS: Final = 0.5
 """Frames must come at least this often: `state` calls a camera blind after a few seconds without one, and
 measures the frame rate over the last five."""
+
+
+CAMERA: Final = "camera"
+"""The only camera has this name where the configuration names none."""
+
+MOST_CAMERAS: Final = 16
+"""One Edge TPU serves at most this many cameras with 10 frames a second."""
 
 
 def default_device() -> str:
@@ -46,72 +55,6 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
-
-
-class CameraConfig(Section):
-    """Where frames come from."""
-
-    kind: Literal["picamera2", "video", "images", "synthetic"] = "picamera2"
-    """Frames come from the Pi camera (`picamera2`), from a V4L2 device, an RTSP or HTTP URL or a file
-    (`video`), from a picture, a folder or a glob (`images`), or they are drawn (`synthetic`)."""
-
-    source: TextOrNumber = Field(default="", max_length=4096)
-    """This names what to open: for picamera2 the camera's number (the first when empty), for video `0`,
-    `/dev/video0`, a URL or a file, for images a file, a folder or a glob, for synthetic a number that seeds
-    the scene."""
-
-    username: str | None = Field(default=None, min_length=1, max_length=256)
-    """We log in to the camera at a URL as this user. User and password stand here as they are, while in
-    `source` their signs `@ : / # ? %` have to be written as `%40 %3A %2F %23 %3F %25`."""
-
-    password: SecretStr | None = None
-    """We log in to the camera with this password, best given as `!secret NAME`."""
-
-    size: Size | None = None
-    """The camera is asked for pictures of this [width, height] in px, before `rotate`. With null, the Pi
-    camera scales them to suit the model, and other cameras keep their own size."""
-
-    fps: float = Field(default=30, ge=1, le=240)
-    """The camera is asked for this many frames per second, and no more are taken where it gives more; the URL
-    of a still picture is asked so often; video files keep their own rate."""
-
-    rotate: Literal[0, 90, 180, 270] = 0
-    """The picture is turned clockwise by this many degrees, after the turn that a video or picture itself
-    asks for."""
-
-    mirror: bool = False
-    """With true, the picture is turned into what a mirror shows, after `rotate`."""
-
-    timeout_s: float = Field(default=5, ge=0.5, le=300)
-    """A camera that delivers no frame for this many seconds counts as stalled and is opened again."""
-
-    loop: bool = False
-    """With true, a file or folder starts again when it ends."""
-
-    realtime: bool = True
-    """With true, a file plays at its own rate and pictures come at `fps`; with false, every frame is
-    processed, as fast as possible."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.kind in ("video", "images") and not self.source:
-            raise ValueError(f"source: needed by kind {self.kind}, got nothing")
-        if self.kind != "video" and "://" in self.source:
-            raise ValueError(f"source: must be a URL with kind video alone, got one with kind {self.kind}")
-        self._check_login()
-        if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
-            raise ValueError(f"size: both sides must be 16 to 8192, got {list(self.size)}")
-        return self
-
-    def _check_login(self) -> None:
-        if self.password is not None and self.username is None:
-            raise ValueError("username: needed beside a password, got nothing")
-        if self.username is None:
-            return
-        if "://" not in self.source:
-            raise ValueError("username: must stand beside a URL in source, got another source")
-        if "@" in self.source.partition("://")[2].partition("/")[0]:
-            raise ValueError("username: must not stand beside a user in the URL of source, got both")
 
 
 class ModelConfig(Section):
@@ -138,13 +81,13 @@ class EngineConfig(Section):
     threads: int = Field(default=2, ge=1, le=64)
     """The CPU engine runs this many threads."""
 
-    idle_fps: float = Field(default=0, ge=0, le=240)
+    idle_fps: float | None = Field(default=None, ge=0, le=240)
     """While nobody is there, this many frames per second of a live camera are processed, besides those that
-    look different; 0 processes all of them."""
+    look different; 0 processes all of them. With null, an only camera processes all, and several 5 each."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if 0 < self.idle_fps < LEAST_IDLE_FPS:
+        if self.idle_fps is not None and 0 < self.idle_fps < LEAST_IDLE_FPS:
             raise ValueError(f"idle_fps: must be 0 or at least {LEAST_IDLE_FPS:g}, got {self.idle_fps:g}")
         return self
 
@@ -214,9 +157,6 @@ class PeopleConfig(Section):
     presence: Annotated[bool, LIVE] = True
     """With true, posed reports when people enter and leave."""
 
-    zones: Annotated[dict[ZoneName, ZoneConfig], LIVE] = Field(default={}, max_length=50)
-    """Each zone has a name, which is a level of topics; there are at most 50 zones."""
-
     zone_enter_s: Annotated[float, LIVE] = Field(default=0.5, ge=0, le=60)
     """Somebody has entered a zone after being inside it for this many seconds."""
 
@@ -255,15 +195,6 @@ class PeopleConfig(Section):
 
     look_turned_share: Annotated[float, LIVE] = Field(default=0.2, gt=0, le=0.5)
     """Searches of rotated frames take at most this share of the engine's work."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        names: dict[str, str] = {}
-        for name in self.zones:
-            other = names.setdefault(name.lower(), name)
-            if other != name:
-                raise ValueError(f"zones: must differ in more than capitals, got {other} and {name}")
-        return self
 
 
 class TlsConfig(Section):
@@ -373,6 +304,120 @@ class PrivacyConfig(Section):
     be recognised; `full` shows what the camera sees."""
 
 
+class CameraConfig(Section):
+    """One camera: where frames come from, its zones, and its own settings.
+
+    In a `Config`, `decode`, `people` and `privacy` are those that hold for the camera: they have its own
+    values, and those for all cameras where it has none. Their `model_fields_set` says which are its own.
+    """
+
+    kind: Literal["picamera2", "video", "images", "synthetic"] = "picamera2"
+    """Frames come from the Pi camera (`picamera2`), from a V4L2 device, an RTSP or HTTP URL or a file
+    (`video`), from a picture, a folder or a glob (`images`), or they are drawn (`synthetic`)."""
+
+    source: TextOrNumber = Field(default="", max_length=4096)
+    """This names what to open: for picamera2 the camera's number (the first when empty), for video `0`,
+    `/dev/video0`, a URL or a file, for images a file, a folder or a glob, for synthetic a number that seeds
+    the scene."""
+
+    username: str | None = Field(default=None, min_length=1, max_length=256)
+    """We log in to the camera at a URL as this user. User and password stand here as they are, while in
+    `source` their signs `@ : / # ? %` have to be written as `%40 %3A %2F %23 %3F %25`."""
+
+    password: SecretStr | None = None
+    """We log in to the camera with this password, best given as `!secret NAME`."""
+
+    size: Size | None = None
+    """The camera is asked for pictures of this [width, height] in px, before `rotate`. With null, the Pi
+    camera scales them to suit the model, and other cameras keep their own size."""
+
+    fps: float = Field(default=30, ge=1, le=240)
+    """The camera is asked for this many frames per second, and no more are taken where it gives more; the URL
+    of a still picture is asked so often; video files keep their own rate."""
+
+    rotate: Literal[0, 90, 180, 270] = 0
+    """The picture is turned clockwise by this many degrees, after the turn that a video or picture itself
+    asks for."""
+
+    mirror: bool = False
+    """With true, the picture is turned into what a mirror shows, after `rotate`."""
+
+    timeout_s: float = Field(default=5, ge=0.5, le=300)
+    """A camera that delivers no frame for this many seconds counts as stalled and is opened again."""
+
+    loop: bool = False
+    """With true, a file or folder starts again when it ends."""
+
+    realtime: bool = True
+    """With true, a file plays at its own rate and pictures come at `fps`; with false, every frame is
+    processed, as fast as possible."""
+
+    zones: Annotated[dict[ZoneName, ZoneConfig], LIVE] = Field(default={}, max_length=50)
+    """Each zone has a name, which is a level of topics; there are at most 50 zones."""
+
+    decode: DecodeConfig = DecodeConfig()
+    """This camera's own settings of decoding go before those for all cameras."""
+
+    people: PeopleConfig = PeopleConfig()
+    """This camera's own settings of people go before those for all cameras."""
+
+    privacy: PrivacyConfig = PrivacyConfig()
+    """This camera's own setting of what pictures show goes before that for all cameras."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.kind in ("video", "images") and not self.source:
+            raise ValueError(f"source: needed by kind {self.kind}, got nothing")
+        if self.kind != "video" and "://" in self.source:
+            raise ValueError(f"source: must be a URL with kind video alone, got one with kind {self.kind}")
+        self._check_login()
+        if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
+            raise ValueError(f"size: both sides must be 16 to 8192, got {list(self.size)}")
+        self._check_zones()
+        return self
+
+    def _check_zones(self) -> None:
+        names: dict[str, str] = {}
+        for name in self.zones:
+            other = names.setdefault(name.lower(), name)
+            if other != name:
+                raise ValueError(f"zones: must differ in more than capitals, got {other} and {name}")
+
+    def _check_login(self) -> None:
+        if self.password is not None and self.username is None:
+            raise ValueError("username: needed beside a password, got nothing")
+        if self.username is None:
+            return
+        if "://" not in self.source:
+            raise ValueError("username: must stand beside a URL in source, got another source")
+        if "@" in self.source.partition("://")[2].partition("/")[0]:
+            raise ValueError("username: must not stand beside a user in the URL of source, got both")
+
+    def reads_like(self, other: CameraConfig) -> bool:
+        """Whether the two open the same camera in the same way, whatever becomes of its frames."""
+        beside = {"zones", "decode", "people", "privacy"}
+        return self.model_dump(exclude=beside) == other.model_dump(exclude=beside)
+
+    def _inheriting(self, config: Config) -> CameraConfig:
+        """The camera with the settings for all cameras, where it has none of its own."""
+        sections = {
+            "decode": _own_before(self.decode, config.decode),
+            "people": _own_before(self.people, config.people),
+            "privacy": _own_before(self.privacy, config.privacy),
+        }
+        return self.model_copy(update=sections)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def _own_before(own: S, shared: S) -> S:
+    """A section with its own values, and the shared ones where it has none."""
+    ours, names = own.model_fields_set, type(own).model_fields
+    values = {name: getattr(own if name in ours else shared, name) for name in names}
+    return type(own).model_construct(_fields_set=ours, **values)
+
+
 class WebConfig(Section):
     """The live view: one page for a browser."""
 
@@ -425,7 +470,12 @@ class Config(Section):
     device: TopicLevel = Field(default_factory=default_device, max_length=64)
     """This is the device's name, a topic level; by default it is the host's name."""
 
-    camera: CameraConfig = CameraConfig()
+    cameras: dict[CameraName, CameraConfig] = Field(
+        default_factory=lambda: {CAMERA: CameraConfig()}, min_length=1, max_length=MOST_CAMERAS
+    )
+    """Each camera has a name, which is a level of topics. Without any, there is one of kind picamera2, named
+    `camera`."""
+
     model: ModelConfig = ModelConfig()
     engine: EngineConfig = EngineConfig()
     decode: DecodeConfig = DecodeConfig()
@@ -435,3 +485,27 @@ class Config(Section):
     privacy: PrivacyConfig = PrivacyConfig()
     web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
+
+    @property
+    def first(self) -> CameraConfig:
+        """The first camera: the only one where there is one."""
+        return next(iter(self.cameras.values()))
+
+    def chosen(self, camera: str | None) -> str:
+        """The name of the camera that a command is to work with: the one that is asked for, or the only one.
+
+        Raises:
+            ConfigError: there is none of that name, or several to choose from.
+        """
+        if camera is None and len(self.cameras) == 1:
+            return next(iter(self.cameras))
+        if camera not in self.cameras:
+            got = "none" if camera is None else repr(camera)
+            raise ConfigError([f"--camera: must be one of {', '.join(self.cameras)}, got {got}"])
+        return camera
+
+    @model_validator(mode="after")
+    def _let_cameras_inherit(self) -> Self:
+        for name, camera in self.cameras.items():
+            self.cameras[name] = camera._inheriting(self)  # noqa: SLF001 - of this module
+        return self

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from posed.config.settings import NAMED_BY_OWNER
+from posed.config.settings import ZONES
 
 
 def merge(tree: dict[str, Any], later: Mapping[str, Any]) -> None:
     """Put the settings of a later source into those of earlier ones."""
     for key, value in later.items():
-        # What the owner has named is one setting: a later source has all of it.
-        if isinstance(value, Mapping) and key != NAMED_BY_OWNER[-1]:
+        if isinstance(value, Mapping) and key != ZONES:
             inner = tree.get(key)
             tree[key] = dict(inner) if isinstance(inner, Mapping) else {}
             merge(tree[key], value)
@@ -29,9 +28,9 @@ def nest(where: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 
 def leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The paths of all values."""
+    """The paths of all settings that have a value."""
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and key != ZONES:
             yield from leaves(value, (*path, str(key)))
         else:
             yield (*path, str(key))
@@ -47,3 +46,23 @@ def value_at(tree: Any, where: Iterable[str]) -> Any:
     for key in where:
         tree = dict.__getitem__(tree, key)
     return tree
+
+
+def is_there(tree: Any, where: Iterable[str]) -> bool:
+    """Whether there is a value, or a section, at a path."""
+    try:
+        value_at(tree, where)
+    except (KeyError, TypeError):
+        return False
+    return True
+
+
+def take_out(tree: Any, where: Iterable[str | int]) -> bool:
+    """Remove what stands at a path, or the part of it that exists; False where nothing does."""
+    *parents, last = where
+    for key in parents:
+        if not isinstance(tree, dict) or not isinstance(tree.get(key), dict):
+            last = key
+            break
+        tree = tree[key]
+    return isinstance(tree, dict) and tree.pop(last, tree) is not tree

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from posed.config.problems import where_of
-from posed.config.sections import Config
-from posed.config.settings import NAMED_BY_OWNER
+from posed.config.sections import CameraConfig, Config
+from posed.config.settings import CAMERAS, ZONES
+from posed.config.tree import take_out
 
 
 def validated(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]:
@@ -21,9 +22,9 @@ def validated(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]:
     Args:
         tree: settings by their names; what is wrong is taken out of it.
     """
-    _fill_empty_sections(tree)
     details: list[ErrorDetails] = []
     while True:
+        _fill_empty_sections(tree)
         try:
             config = Config.model_validate(tree)
         except ValidationError as error:
@@ -38,20 +39,27 @@ def validated(tree: dict[str, Any]) -> tuple[Config | None, list[ErrorDetails]]:
 
 def _fill_empty_sections(tree: dict[str, Any]) -> None:
     """A section's name alone, as in a file whose settings are all commented out, is no mistake."""
-    for section, field in Config.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            tree[section] = {} if tree.get(section) is None else tree[section]
+    _fill(tree, Config)
+    cameras = tree.get(CAMERAS)
+    if cameras is None or cameras == {}:
+        tree.pop(CAMERAS, None)
+    elif isinstance(cameras, dict):
+        for name, camera in cameras.items():
+            cameras[name] = {} if camera is None else camera
+            if isinstance(cameras[name], dict):
+                _fill(cameras[name], CameraConfig)
+
+
+def _fill(tree: dict[str, Any], section: type[BaseModel]) -> None:
+    for name, field in section.model_fields.items():
+        is_section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        if is_section and tree.get(name, {}) is None:
+            tree[name] = {}
 
 
 def _take_out(tree: Any, where: tuple[int | str, ...]) -> bool:
     """Remove what stands at a place, or the part of it that exists; False where nothing does."""
-    if where[:2] == NAMED_BY_OWNER:
-        # An entry that is bad is taken out whole, lest more of it seems to be missing.
-        where = where[:3]
-    *parents, last = where
-    for key in parents:
-        if not isinstance(tree, dict) or not isinstance(tree.get(key), dict):
-            last = key
-            break
-        tree = tree[key]
-    return isinstance(tree, dict) and tree.pop(last, tree) is not tree
+    if where[:1] == (CAMERAS,) and where[2:3] == (ZONES,):
+        # A zone that is bad is taken out whole, lest more of it seems to be missing.
+        where = where[:4]
+    return take_out(tree, where)

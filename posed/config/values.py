@@ -80,6 +80,36 @@ def _topic_level(value: str) -> str:
 TopicLevel = Annotated[str, AfterValidator(_topic_level)]
 ZoneName = Annotated[str, Field(max_length=64), AfterValidator(_topic_level)]
 
+_TAKEN: Final = (
+    "availability",
+    "state",
+    "events",
+    "request",
+    "response",
+    "poses",
+    "zones",
+    "fall",
+    "snapshot",
+    "recording",
+)
+"""These levels of topics stand where a camera's name does."""
+
+_ADDRESSES: Final = ("healthz", "metrics")
+"""These addresses of the web server stand where that of a camera's page does."""
+
+
+def _camera_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]{1,32}", value):
+        raise ValueError("must be 1 to 32 small letters, digits and _ (it is one level of an MQTT topic)")
+    if value in _TAKEN:
+        raise ValueError(f"must be none of {', '.join(_TAKEN)}, which are topics of the device")
+    if value in _ADDRESSES:
+        raise ValueError(f"must be none of {', '.join(_ADDRESSES)}, which are addresses of the web server")
+    return value
+
+
+CameraName = Annotated[str, AfterValidator(_camera_name)]
+
 
 def _topic(value: str) -> str:
     if not all(re.fullmatch(r"[A-Za-z0-9_-]+", level) for level in value.split("/")):

@@ -12,9 +12,9 @@ from posed import __version__
 from posed.camera.health import CameraHealth
 from posed.messages.structs import (
     CameraState,
-    Dropped,
     EngineState,
     ModelState,
+    PartName,
     Person,
     Poses,
     Sender,
@@ -29,10 +29,12 @@ from posed.people.pitch import Pitch
 
 if TYPE_CHECKING:
     from posed.pipeline.device import DeviceStatus
+    from posed.pipeline.frame_rate import Took
 
 
 def poses_message(  # noqa: PLR0913 - keywords, each with a name at the call
     sender: Sender,
+    camera: str,
     *,
     sequence: int,
     time_s: float,
@@ -46,6 +48,7 @@ def poses_message(  # noqa: PLR0913 - keywords, each with a name at the call
 
     Args:
         sender: who says it.
+        camera: the name of the camera that gave the frame.
         sequence: number of the frame.
         time_s: wall clock, s since 1970.
         shape: height and width of the frame, px, and whatever its array has beside them.
@@ -56,6 +59,7 @@ def poses_message(  # noqa: PLR0913 - keywords, each with a name at the call
     """
     return Poses(
         device=sender.device,
+        camera=camera,
         run=sender.run,
         sequence=sequence,
         time=rfc3339(time_s),
@@ -67,10 +71,11 @@ def poses_message(  # noqa: PLR0913 - keywords, each with a name at the call
     )
 
 
-def zone_message(sender: Sender, zone: str, people: int | None) -> ZoneMessage:
-    """How many people are in a zone; None where that is not known."""
+def zone_message(sender: Sender, camera: str, zone: str, people: int | None) -> ZoneMessage:
+    """How many people are in a zone of a camera; None where that is not known."""
     return ZoneMessage(
         device=sender.device,
+        camera=camera,
         time=rfc3339(time.time()),
         zone=zone,
         occupied=None if people is None else people > 0,
@@ -78,31 +83,61 @@ def zone_message(sender: Sender, zone: str, people: int | None) -> ZoneMessage:
     )
 
 
-def camera_state(
+def camera_state(  # noqa: PLR0913 - keywords, each with a name at the call
+    sender: Sender,
+    camera: str,
+    *,
     device: DeviceStatus,
     kind: str,
     size: tuple[int, int] | None,
     sight: CameraHealth | None,
     pitch: Pitch,
+    people: Sequence[TrackedPerson] | None,
+    paused: bool,
+    fps: float,
+    took: Took | None,
+    dropped: int,
+    settings: Mapping[str, Any],
 ) -> CameraState:
-    """How a camera does.
+    """How a camera does, and who is there.
 
     Args:
+        sender: who says it.
+        camera: its name.
         device: whether it works, and why not.
         kind: of camera.
         size: (width, height) of its newest frame, px.
         sight: what it sees.
         pitch: how far it looks down.
+        people: everybody who is there, who came first at first; None where that is not known.
+        paused: whether it stays closed on request.
+        fps: frames per second.
+        took: how long its newest frame took; None before the first.
+        dropped: how many of its frames were lost since the start.
+        settings: those that can be changed at run time, by dotted name, as they hold for it.
     """
     return CameraState(
+        device=sender.device,
+        camera=camera,
+        run=sender.run,
+        time=rfc3339(time.time()),
         status=device.status,
         why=device.why or UNSET,
+        paused=paused,
+        people=None if people is None else len(people),
+        occupied=None if people is None else bool(people),
+        posture=people[0].posture if people else None,
         kind=kind,
         width=size and size[0],
         height=size and size[1],
         sight=sight,
         pitch_deg=pitch.deg,
         postures=pitch.state,
+        fps=fps,
+        inference_ms=took.inference_ms if took else None,
+        latency_ms=took.latency_ms if took else None,
+        dropped=dropped,
+        settings=dict(settings),
     )
 
 
@@ -110,32 +145,24 @@ def state_message(  # noqa: PLR0913 - keywords, each with a name at the call
     sender: Sender,
     *,
     uptime_s: float,
-    people: Sequence[TrackedPerson] | None,
-    paused: bool,
-    fps: float,
-    latency_ms: float | None,
-    camera: CameraState,
+    cameras: Mapping[str, PartName],
     engine: EngineState,
     model: ModelState,
-    dropped: Dropped,
+    dropped: int,
     spool: SpoolState,
     settings: Mapping[str, Any],
 ) -> State:
-    """How everything does.
+    """How the machine does.
 
     Args:
         sender: who says it.
         uptime_s: time since its start, s.
-        people: everybody who is there, who came first at first; None where that is not known.
-        paused: whether the camera stays closed on request.
-        fps: frames per second.
-        latency_ms: from the capture of the newest frame until its people were known.
-        camera: how the camera does.
+        cameras: how each of its cameras does, by name.
         engine: how the engine does.
         model: which network runs.
-        dropped: what was lost since the start.
+        dropped: how many messages were lost since the start.
         spool: how the events do.
-        settings: those that can be changed at run time, by dotted name.
+        settings: those that can be changed at run time, by dotted name, for all cameras.
     """
     return State(
         device=sender.device,
@@ -143,13 +170,7 @@ def state_message(  # noqa: PLR0913 - keywords, each with a name at the call
         time=rfc3339(time.time()),
         version=__version__,
         uptime_s=int(uptime_s),
-        paused=paused,
-        people=None if people is None else len(people),
-        occupied=None if people is None else bool(people),
-        posture=people[0].posture if people else None,
-        fps=fps,
-        latency_ms=latency_ms,
-        camera=camera,
+        cameras=dict(cameras),
         engine=engine,
         model=model,
         dropped=dropped,

@@ -9,6 +9,7 @@ import msgspec
 
 from posed.messages.structs import (
     VERBS,
+    CameraState,
     EventMessage,
     FallMessage,
     Poses,
@@ -21,18 +22,20 @@ from posed.messages.structs import (
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _KINDS: Final[Mapping[str, Any]] = {
-    "poses": Poses,
     "state": State,
-    "zones": ZoneMessage,
-    "fall": FallMessage,
     "events": EventMessage,
-    "recording": RecordingLine,
+    "camera/poses": Poses,
+    "camera/state": CameraState,
+    "camera/zones": ZoneMessage,
+    "camera/fall": FallMessage,
+    "camera/recording": RecordingLine,
     **{f"request/{verb}": request for verb, (request, _) in VERBS.items()},
     **{f"response/{verb}": Response[data] for verb, (_, data) in VERBS.items()},  # type: ignore[valid-type] # at run time
 }
 
 NAMES: Final = tuple(_KINDS)
-"""Schemas have these names: topics below the device's, `zones` without the zone."""
+"""Schemas have these names: topics below the device's, with `camera` for a camera's name, `zones` without the
+zone."""
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from posed.people.pitch import PitchState
 from posed.people.posture import Posture
 from posed.pose import KEYPOINTS, Pose
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Messages have this version: additions keep it, anything else raises it."""
 
 PartName = Literal["ok", "waiting", "paused"]
@@ -76,8 +76,9 @@ class Person(Struct, frozen=True, kw_only=True):
 class Poses(Struct, frozen=True, kw_only=True):
     """A `poses` message has everybody in one frame."""
 
-    schema: Literal[1] = SCHEMA
+    schema: Literal[2] = SCHEMA
     device: str
+    camera: str
     run: str
     sequence: int
     time: str
@@ -86,24 +87,6 @@ class Poses(Struct, frozen=True, kw_only=True):
     latency_ms: float
     people: list[Person]
     image: str | UnsetType = UNSET
-
-
-class CameraState(Struct, frozen=True):
-    """The camera's state says how it is doing; `sight` is null until a frame has been seen.
-
-    `pitch_deg` says how far the camera looks down, and is null until that is known well enough. Until then
-    (`postures`: `learning`) postures are reported as if the camera were level; where the view is `too_steep`,
-    none is reported.
-    """
-
-    status: PartName
-    kind: str
-    width: int | None
-    height: int | None
-    sight: CameraHealth | None
-    why: str | UnsetType = UNSET
-    pitch_deg: float | None = None
-    postures: PitchState = "learning"
 
 
 class EngineState(Struct, frozen=True):
@@ -127,13 +110,6 @@ class ModelState(Struct, frozen=True):
     warning: str | UnsetType = UNSET
 
 
-class Dropped(Struct, frozen=True):
-    """Since the start, frames were dropped for want of time, and messages while the broker was away."""
-
-    camera: int
-    mqtt: int
-
-
 class SpoolState(Struct, frozen=True):
     """The spool counts the events that wait for the broker, and those given up since the start.
 
@@ -150,10 +126,11 @@ class SpoolState(Struct, frozen=True):
 class EventMessage(Struct, frozen=True, kw_only=True):
     """An event is reported once; its message may come twice, with the same `id`."""
 
-    schema: Literal[1] = SCHEMA
+    schema: Literal[2] = SCHEMA
     id: str
     type: EventType
     device: str
+    camera: str
     run: str
     time: str
     person: int | None
@@ -163,10 +140,11 @@ class EventMessage(Struct, frozen=True, kw_only=True):
 
 
 class ZoneMessage(Struct, frozen=True, kw_only=True):
-    """A zone's message says how many people are in it; null where `people` of `state` is null."""
+    """A zone's message says how many people are in it; null where `people` of the camera's state is null."""
 
-    schema: Literal[1] = SCHEMA
+    schema: Literal[2] = SCHEMA
     device: str
+    camera: str
     time: str
     zone: str
     occupied: bool | None
@@ -184,8 +162,9 @@ class FallMessage(Struct, frozen=True, kw_only=True):
     `since`, `event` and `zone` are of the first fall that is not over.
     """
 
-    schema: Literal[1] = SCHEMA
+    schema: Literal[2] = SCHEMA
     device: str
+    camera: str
     time: str
     fallen: bool
     since: str | None
@@ -193,30 +172,65 @@ class FallMessage(Struct, frozen=True, kw_only=True):
     zone: str | None
 
 
-class State(Struct, frozen=True, kw_only=True):
-    """The state says how the daemon is doing.
+class CameraState(Struct, frozen=True, kw_only=True):
+    """A camera's state says how it is doing, and who is there.
 
     People are null while nothing is known of them: the camera or the engine is being waited for, the picture
-    is dark, covered or frozen and nobody is found in it, or the daemon is paused or stopped. `settings` are
-    those that a request can change.
+    is dark, covered or frozen and nobody is found in it, or the camera is paused or the daemon stopped.
+    `dropped` counts the frames that were lost since the start for want of time. `sight` is null until a frame
+    has been seen. `pitch_deg` says how far the camera looks down, and is null until that is known well
+    enough. Until then (`postures`: `learning`) postures are reported as if the camera were level; where the
+    view is `too_steep`, none is reported. `settings` are those that a request can change, as they hold here.
     """
 
-    schema: Literal[1] = SCHEMA
+    schema: Literal[2] = SCHEMA
+    device: str
+    camera: str
+    run: str
+    time: str
+    status: PartName
+    why: str | UnsetType = UNSET
+    paused: bool
+    people: int | None
+    occupied: bool | None
+    posture: Posture | None
+    kind: str
+    width: int | None
+    height: int | None
+    sight: CameraHealth | None
+    pitch_deg: float | None
+    postures: PitchState
+    fps: float
+    inference_ms: float | None
+    latency_ms: float | None
+    dropped: int
+    settings: dict[str, Any]
+
+    @property
+    def essence(self) -> tuple[Any, ...]:
+        """The part whose change is worth a message: everything but clocks, rates and counters."""
+        how = self.status, self.why, self.paused, self.kind, self.width, self.height, self.sight
+        who = self.people, self.occupied, self.posture, self.pitch_deg, self.postures
+        return *how, *who, repr(self.settings)
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """The state says how the machine is doing, and each of its cameras in a word.
+
+    `dropped` counts the messages that were lost since the start while the broker was away. `settings` are
+    those that a request can change, as they hold for every camera that has none of its own.
+    """
+
+    schema: Literal[2] = SCHEMA
     device: str
     run: str
     time: str
     version: str
     uptime_s: int
-    paused: bool
-    people: int | None
-    occupied: bool | None
-    posture: Posture | None
-    fps: float
-    latency_ms: float | None
-    camera: CameraState
+    cameras: dict[str, PartName]
     engine: EngineState
     model: ModelState
-    dropped: Dropped
+    dropped: int
     spool: SpoolState
     settings: dict[str, Any]
 
@@ -224,8 +238,18 @@ class State(Struct, frozen=True, kw_only=True):
     def essence(self) -> tuple[Any, ...]:
         """The part whose change is worth a message: everything but clocks, rates and counters."""
         engine = msgspec.structs.replace(self.engine, inference_ms=None, temperature_c=None)
-        people = self.people, self.occupied, self.posture
-        return *people, self.paused, self.camera, engine, self.model, self.spool.durable, repr(self.settings)
+        return repr(self.cameras), engine, self.model, self.spool.durable, repr(self.settings)
+
+
+class PageState(Struct, frozen=True):
+    """How everything does, in one piece, as the live view shows it.
+
+    `fallen` has the names of the cameras with a fall that is not over.
+    """
+
+    machine: State
+    cameras: dict[str, CameraState]
+    fallen: list[str]
 
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -251,8 +275,9 @@ class RecordingStart(Struct, frozen=True, kw_only=True, tag_field="line", tag="s
     `frame` is null before the first frame. `settings` are those that say what becomes of the poses.
     """
 
-    schema: Literal[1] = SCHEMA
+    schema: Literal[2] = SCHEMA
     device: str
+    camera: str
     run: str
     time: str
     version: str
@@ -274,7 +299,7 @@ class RecordedFrame(Struct, frozen=True, kw_only=True, tag_field="line", tag="fr
         dark: whether it was too dark for them to be believed; false in recordings that do not say so.
     """
 
-    schema: Literal[1] = SCHEMA
+    schema: Literal[2] = SCHEMA
     number: Annotated[int, Meta(ge=0)]
     sequence: Annotated[int, Meta(ge=0)]
     time_s: Annotated[float, Meta(ge=-1e12, le=1e12)]
@@ -304,13 +329,19 @@ class InfoRequest(Request, frozen=True, kw_only=True):
     """The request `info` asks what runs here."""
 
 
-class ClearFallRequest(Request, frozen=True, kw_only=True):
+class CameraRequest(Request, frozen=True, kw_only=True):
+    """A request about one camera, by its name, or about every camera."""
+
+    camera: str | None = None
+
+
+class ClearFallRequest(CameraRequest, frozen=True, kw_only=True):
     """The request `clear_fall` says that somebody looks after this event's fall; without one, after all."""
 
     event: str | None = None
 
 
-class TestEventRequest(Request, frozen=True, kw_only=True):
+class TestEventRequest(CameraRequest, frozen=True, kw_only=True):
     """The request `test_event` sends an event of this type all the way, marked as a test."""
 
     type: EventType = "fall"
@@ -320,25 +351,28 @@ class HealthRequest(Request, frozen=True, kw_only=True):
     """The request `health` asks whether everything works."""
 
 
-class PauseRequest(Request, frozen=True, kw_only=True):
-    """The request `pause` closes the camera, also across restarts; with `paused` false, it opens it again."""
+class PauseRequest(CameraRequest, frozen=True, kw_only=True):
+    """The request `pause` closes cameras, also across restarts; with `paused` false, it opens them again."""
 
     paused: bool = True
 
 
-class ResumeRequest(Request, frozen=True, kw_only=True):
-    """The request `resume` opens the camera again."""
+class ResumeRequest(CameraRequest, frozen=True, kw_only=True):
+    """The request `resume` opens cameras again."""
 
 
-class SetRequest(Request, frozen=True, kw_only=True):
-    """The request `set` changes settings, by dotted names; with `persist`, they outlive a restart."""
+class SetRequest(CameraRequest, frozen=True, kw_only=True):
+    """The request `set` changes settings, by dotted names; with `persist`, they outlive a restart.
+
+    With `camera` they are that camera's own, which go before those for all; null takes one back.
+    """
 
     settings: dict[str, Any]
     persist: bool = False
 
 
-class SnapshotRequest(Request, frozen=True, kw_only=True):
-    """The request `snapshot` asks for a picture of what the camera sees now."""
+class SnapshotRequest(CameraRequest, frozen=True, kw_only=True):
+    """The request `snapshot` asks for a picture of what is seen now."""
 
 
 class RestartRequest(Request, frozen=True, kw_only=True):
@@ -351,7 +385,7 @@ class LogLevelRequest(Request, frozen=True, kw_only=True):
     level: LogLevel
 
 
-class RecordRequest(Request, frozen=True, kw_only=True):
+class RecordRequest(CameraRequest, frozen=True, kw_only=True):
     """The request `record` asks for raw poses on the topic `recording` for so many seconds from now."""
 
     seconds: Annotated[float, Meta(gt=0, le=60)] = 10
@@ -361,12 +395,22 @@ Data = TypeVar("Data")
 
 
 class Response(Struct, Generic[Data], frozen=True, kw_only=True):
-    """A response has `data` where the request was carried out, and `error`, the reason, where it was not."""
+    """A response has `data` where the request was carried out, and `error`, the reason, where it was not.
+
+    Of several cameras, some may have failed: then it has both, and `errors` in `data` says which.
+    """
 
     transaction: str | UnsetType = UNSET
     status: Literal["ok", "error"]
     data: Data | UnsetType = UNSET
     error: str | UnsetType = UNSET
+
+
+class ByCamera(Struct, Generic[Data], frozen=True):
+    """What came of a request by camera: what each of them says, and why others did not do it."""
+
+    cameras: dict[str, Data]
+    errors: dict[str, str] = {}
 
 
 class Info(Struct, frozen=True, kw_only=True):
@@ -380,32 +424,46 @@ class Info(Struct, frozen=True, kw_only=True):
     python: str
     platform: str
     decoder: str
-    camera: CameraState
+    cameras: dict[str, CameraState]
     engine: EngineState
     model: ModelState
     verbs: list[str]
 
 
-class Health(Struct, frozen=True, kw_only=True):
-    """The response to `health` says whether everything works, with a line for each problem."""
+class CameraSummary(Struct, frozen=True):
+    """How one camera does: its status, whether it stays closed on request, and frames per second."""
 
-    healthy: bool
-    problems: list[str]
+    status: PartName
     paused: bool
     fps: float
 
 
+class Health(Struct, frozen=True, kw_only=True):
+    """The response to `health` says whether the daemon works, with a line for each problem.
+
+    A camera that is being waited for is a problem, and makes nothing unhealthy while another one works.
+    """
+
+    healthy: bool
+    problems: list[str]
+    cameras: dict[str, CameraSummary]
+
+
 class Paused(Struct, frozen=True):
-    """The responses to `pause` and `resume` say whether the camera is to stay closed."""
+    """The responses to `pause` and `resume` say whether a camera is to stay closed."""
 
     paused: bool
 
 
 class SettingsChanged(Struct, frozen=True, kw_only=True):
-    """The responses to `set` and `log_level` have the settings as they are now, and whether they are kept."""
+    """The responses to `set` and `log_level` have the settings as they are now, and whether they are kept.
+
+    They are those of `camera`, if the request named one.
+    """
 
     settings: dict[str, Any]
     persisted: bool
+    camera: str | UnsetType = UNSET
 
 
 class SnapshotTaken(Struct, frozen=True, kw_only=True):
@@ -437,17 +495,17 @@ class EventSent(Struct, frozen=True):
 
 
 VERBS: Final[Mapping[str, tuple[type[Request], type[Struct]]]] = {
-    "clear_fall": (ClearFallRequest, FallsCleared),
+    "clear_fall": (ClearFallRequest, ByCamera[FallsCleared]),
     "health": (HealthRequest, Health),
     "info": (InfoRequest, Info),
     "log_level": (LogLevelRequest, SettingsChanged),
-    "pause": (PauseRequest, Paused),
-    "record": (RecordRequest, RecordingStart),
+    "pause": (PauseRequest, ByCamera[Paused]),
+    "record": (RecordRequest, ByCamera[RecordingStart]),
     "restart": (RestartRequest, Restarting),
-    "resume": (ResumeRequest, Paused),
+    "resume": (ResumeRequest, ByCamera[Paused]),
     "set": (SetRequest, SettingsChanged),
-    "snapshot": (SnapshotRequest, SnapshotTaken),
-    "test_event": (TestEventRequest, EventSent),
+    "snapshot": (SnapshotRequest, ByCamera[SnapshotTaken]),
+    "test_event": (TestEventRequest, ByCamera[EventSent]),
 }
 """These verbs can be asked for: each has its request, and `data` of its answer."""
 

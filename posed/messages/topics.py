@@ -8,6 +8,46 @@ from posed.config import Config
 
 
 @dataclass(frozen=True, slots=True)
+class CameraTopics:
+    """The topics of one camera of a device.
+
+    Args:
+        base: `posed/<device>/<camera>`.
+    """
+
+    base: str
+
+    @property
+    def poses(self) -> str:
+        """One message per processed frame."""
+        return f"{self.base}/poses"
+
+    @property
+    def state(self) -> str:
+        """How the camera does, and who is there."""
+        return f"{self.base}/state"
+
+    def zone(self, name: str) -> str:
+        """Who is in a zone."""
+        return f"{self.base}/zones/{name}"
+
+    @property
+    def fall(self) -> str:
+        """Whether somebody lies fallen."""
+        return f"{self.base}/fall"
+
+    @property
+    def snapshot(self) -> str:
+        """A JPEG, when one is asked for."""
+        return f"{self.base}/snapshot"
+
+    @property
+    def recording(self) -> str:
+        """Raw poses, as long as somebody asks for them."""
+        return f"{self.base}/recording"
+
+
+@dataclass(frozen=True, slots=True)
 class Topics:
     """The topics of one device.
 
@@ -22,19 +62,14 @@ class Topics:
         """The topics that a configuration asks for."""
         return cls(f"{config.mqtt.topic}/{config.device}")
 
+    def camera(self, name: str) -> CameraTopics:
+        """The topics of one of its cameras."""
+        return CameraTopics(f"{self.base}/{name}")
+
     @property
     def availability(self) -> str:
         """`online` or `offline`."""
         return f"{self.base}/availability"
-
-    @property
-    def poses(self) -> str:
-        """One message per processed frame."""
-        return f"{self.base}/poses"
-
-    def zone(self, name: str) -> str:
-        """Who is in a zone."""
-        return f"{self.base}/zones/{name}"
 
     @property
     def state(self) -> str:
@@ -43,18 +78,8 @@ class Topics:
 
     @property
     def events(self) -> str:
-        """What happened, one message each."""
+        """What happened before any camera, one message each."""
         return f"{self.base}/events"
-
-    @property
-    def snapshot(self) -> str:
-        """A JPEG, when one is asked for."""
-        return f"{self.base}/snapshot"
-
-    @property
-    def recording(self) -> str:
-        """Raw poses, as long as somebody asks for them."""
-        return f"{self.base}/recording"
 
     @property
     def requests(self) -> str:
@@ -72,8 +97,3 @@ class Topics:
     def response(self, verb: str) -> str:
         """Where requests of a verb are answered."""
         return f"{self.base}/response/{verb}"
-
-    @property
-    def fall(self) -> str:
-        """Whether somebody lies fallen."""
-        return f"{self.base}/fall"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from posed.config import Config
@@ -18,7 +18,6 @@ class DiscoveredDevice:
     Args:
         file: for what was announced.
         broker: retains the messages.
-        topics: of the device.
         model: name of the network that runs.
         temperature_c: reads the temperature of the accelerator; None where there is none.
     """
@@ -27,12 +26,10 @@ class DiscoveredDevice:
         self,
         file: Path,
         broker: Broker,
-        topics: Topics,
         model: str,
         temperature_c: Callable[[], float | None],
     ) -> None:
         self._publisher = DiscoveryPublisher(file, broker)
-        self._topics = topics
         self._model = model
         self._temperature_c = temperature_c
         self._announced: tuple[Config, bool] | None = None
@@ -41,27 +38,26 @@ class DiscoveredDevice:
         """Announce everything once more; from any thread."""
         self._publisher.again()
 
-    def update(self, config: Config, zones: Iterable[str], *, engine_is_known: bool) -> bool:
+    def update(self, config: Config, *, engine_is_known: bool) -> set[str]:
         """Announce what is there now, if it is not what was announced.
 
         Args:
             config: the settings of now.
-            zones: names of all zones.
             engine_is_known: whether an engine has been opened.
 
         Returns:
-            Whether something is announced anew: its state is then to be published again, too.
+            The names of the cameras that are new, or have changed: what is retained of them is then to be
+            published again, too, since topics of an earlier one of that name may just have been emptied.
         """
         now = config, self._has_temperature(engine_is_known=engine_is_known)
         if now == self._announced:
-            return False
-        self._announced = now
-        topics = self._topics
+            return set()
+        before, self._announced = self._announced, now
         self._publisher.announce(
-            announcements(config, self._model, has_temperature=now[1]),
-            {topics.availability, topics.state, topics.fall, *map(topics.zone, zones)},
+            announcements(config, self._model, has_temperature=now[1]), retained_topics(config)
         )
-        return True
+        known = before[0].cameras if before else {}
+        return {name for name, camera in config.cameras.items() if known.get(name) != camera}
 
     def step(self) -> None:
         """Send what is due, without waiting."""
@@ -76,6 +72,22 @@ class DiscoveredDevice:
         )
 
 
+def retained_topics(config: Config) -> set[str]:
+    """The topics on which something else than discovery is retained."""
+    device = Topics.of(config)
+    topics = {device.availability, device.state}
+    for name, camera in config.cameras.items():
+        of_camera = device.camera(name)
+        topics |= {of_camera.state, of_camera.fall}
+        topics |= {
+            of_camera.zone(zone) for zone, settings in camera.zones.items() if settings.kind != "exclude"
+        }
+    return topics
+
+
 def remedies(config: Config) -> dict[str, str]:
     """By topic, which setting helps where the broker takes no message as large as discovery's."""
-    return {device_topic(config): "homeassistant.discovery: components"}
+    remedy = "homeassistant.discovery: components"
+    return dict.fromkeys(
+        [device_topic(config), *(device_topic(config, name) for name in config.cameras)], remedy
+    )

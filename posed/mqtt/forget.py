@@ -11,6 +11,7 @@ from posed.errors import BrokerError
 from posed.messages.topics import Topics
 from posed.mqtt.broker_session import broker_session
 from posed.mqtt.client import ONLINE
+from posed.mqtt.discovered import retained_topics
 from posed.mqtt.discovery import known_topics
 from posed.mqtt.homeassistant import announcements, device_id_of
 
@@ -52,14 +53,12 @@ def forget(config: Config, announced: Path, *, force: bool) -> Sequence[str]:
 
 def _known(config: Config) -> set[str]:
     """What this configuration makes a broker keep, whatever way it is announced."""
-    topics = Topics.of(config)
     announced: set[str] = set()
     for way in ("device", "components"):
         settings = config.homeassistant.model_copy(update={"discovery": way})
         other = config.model_copy(update={"homeassistant": settings})
         announced |= set(announcements(other, "", has_temperature=True))
-    zones = map(topics.zone, config.people.zones)
-    return {*announced, *zones, topics.availability, topics.state, topics.fall}
+    return announced | retained_topics(config)
 
 
 def _in_order(found: Collection[str], prefix: str, there: Collection[str]) -> list[str]:

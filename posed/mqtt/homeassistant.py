@@ -16,7 +16,7 @@ from posed import __version__
 from posed.camera.health import CameraHealth
 from posed.config import Config, bounds_of
 from posed.messages.structs import PartName
-from posed.messages.topics import Topics
+from posed.messages.topics import CameraTopics, Topics
 from posed.people.posture import Gesture, Posture
 
 Entity = dict[str, Any]
@@ -39,14 +39,6 @@ _SETTING: Final = {"entity_category": "config"}
 _FALL_DETAIL: Final = (
     "{{ {'since': value_json.since, 'event': value_json.event, 'zone': value_json.zone} | tojson }}"
 )
-_EVENT: Final = (
-    "{% set kind = value_json.type %}"
-    "{% set kind = value_json.detail.gesture | default('') if kind == 'gesture' else kind %}"
-    f"{{% if kind in [{', '.join(map(repr, EVENT_TYPES))}] %}}"
-    "{{ {'event_type': kind, 'id': value_json.id, 'time': value_json.time, 'person': value_json.person, "
-    "'zone': value_json.zone, 'test': value_json.detail.test | default(false)} | tojson }}"
-    "{% endif %}"
-)  # what renders as nothing is no event
 _MEASURED: Final = {"state_class": "measurement", "expire_after": EXPIRE_AFTER_S}
 
 
@@ -89,35 +81,47 @@ def key_of(entity: str) -> str:
 
 
 def announcements(config: Config, model: str, *, has_temperature: bool) -> dict[str, Announcement]:
-    """What is to be announced, by topic; nothing where discovery is off.
+    """What is to be announced, by topic, the machine first; nothing where discovery is off.
 
     Args:
         config: says how to announce, and what there is.
         model: name of the network.
         has_temperature: whether the engine reports its temperature.
     """
-    settings = config.homeassistant
-    if settings.discovery == "off":
+    if config.homeassistant.discovery == "off":
         return {}
-    device_id = device_id_of(config)
-    found = entities(config, has_temperature=has_temperature)
-    path = {key: f"{settings.prefix}/{entity['platform']}/{device_id}/{key}" for key, entity in found.items()}
-    shared = _shared(config, device_id, model)
+    announced = _announced(
+        config, _of_machine(config, model), machine_entities(config, has_temperature=has_temperature)
+    )
+    for camera in config.cameras:
+        announced |= _announced(config, _of_camera(config, camera), camera_entities(config, camera), camera)
+    return announced
+
+
+def _announced(
+    config: Config, about: dict[str, Any], found: dict[str, Entity], camera: str = ""
+) -> dict[str, Announcement]:
+    """The messages that announce the machine, or one camera."""
+    settings, device_id = config.homeassistant, device_id_of(config)
+    # No camera's name has a hyphen, so that two of these are never the same.
+    named = {f"{camera}-{key}" if camera else key: entity for key, entity in found.items()}
+    path = {key: f"{settings.prefix}/{entity['platform']}/{device_id}/{key}" for key, entity in named.items()}
     if settings.discovery == "device":
-        payload = shared | {"components": found}
-        return {device_topic(config): Announcement(payload, frozenset(path.values()))}
+        payload = about | {"components": named}
+        return {device_topic(config, camera): Announcement(payload, frozenset(path.values()))}
     return {
         f"{path[key]}/config": Announcement(
-            shared | {name: value for name, value in entity.items() if name != "platform"},
+            about | {name: value for name, value in entity.items() if name != "platform"},
             frozenset({path[key]}),
         )
-        for key, entity in found.items()
+        for key, entity in named.items()
     }
 
 
-def device_topic(config: Config) -> str:
-    """Where everything is announced in one message."""
-    return f"{config.homeassistant.prefix}/device/{device_id_of(config)}/config"
+def device_topic(config: Config, camera: str = "") -> str:
+    """Where everything of the machine, or of one camera, is announced in one message."""
+    level = f"/{camera}" if camera else ""
+    return f"{config.homeassistant.prefix}/device/{device_id_of(config)}{level}/config"
 
 
 def device_id_of(config: Config) -> str:
@@ -125,16 +129,27 @@ def device_id_of(config: Config) -> str:
     return f"{config.mqtt.topic}_{config.device}".replace("/", "_")
 
 
-def _shared(config: Config, device_id: str, model: str) -> dict[str, Any]:
-    """What all entities have in common."""
+def _of_machine(config: Config, model: str) -> dict[str, Any]:
+    """What all entities of the machine have in common."""
+    about = {"name": config.device, "model": f"PoseNet {model}"}
+    return _about(config, Topics.of(config).base, about)
+
+
+def _of_camera(config: Config, camera: str) -> dict[str, Any]:
+    """What all entities of a camera have in common."""
+    topics = Topics.of(config)
+    about = {
+        "name": f"{config.device} {_words(camera)}",
+        "model": f"camera, {config.cameras[camera].kind}",
+        "via_device": topics.base,
+    }
+    return _about(config, topics.camera(camera).base, about)
+
+
+def _about(config: Config, identifier: str, device: dict[str, str]) -> dict[str, Any]:
+    shared = {"identifiers": [identifier], "manufacturer": "posed", "sw_version": __version__}
     return {
-        "device": {
-            "identifiers": [device_id],
-            "name": config.device,
-            "manufacturer": "posed",
-            "model": f"PoseNet {model}",
-            "sw_version": __version__,
-        },
+        "device": shared | device,
         "origin": {"name": "posed", "sw_version": __version__},
         "availability": [{"topic": Topics.of(config).availability}],
         "availability_mode": "all",
@@ -142,34 +157,56 @@ def _shared(config: Config, device_id: str, model: str) -> dict[str, Any]:
     }
 
 
-def entities(config: Config, *, has_temperature: bool) -> dict[str, Entity]:
-    """Every entity by its key, which is a part of its unique id.
+def machine_entities(config: Config, *, has_temperature: bool) -> dict[str, Entity]:
+    """Every entity of the machine by its key, which is a part of its unique id.
 
     Args:
         config: says what there is.
         has_temperature: whether the engine reports its temperature.
     """
     topics = Topics.of(config)
-    found = _presence(topics)
-    for zone, settings in config.people.zones.items():
-        if settings.kind != "exclude":
-            found |= _zone(topics, zone)
-    found |= _falls_and_gestures(topics) | _controls(topics) | _thresholds(topics) | _diagnostics(topics)
+    found = _machine_controls(topics) | _machine_diagnostics(topics)
     if has_temperature:
         found |= _temperature(topics)
-    if config.privacy.pictures != "off":
-        found |= _pictures(topics)
-    device_id = device_id_of(config)
+    return _identified(found, topics.base, config.device)
+
+
+def camera_entities(config: Config, camera: str) -> dict[str, Entity]:
+    """Every entity of a camera by its key, which is a part of its unique id.
+
+    Args:
+        config: says what there is.
+        camera: its name.
+    """
+    device = Topics.of(config)
+    topics = device.camera(camera)
+    found = _presence(device, topics)
+    for zone, settings in config.cameras[camera].zones.items():
+        if settings.kind != "exclude":
+            found |= _zone(device, topics, zone)
+    found |= _falls_and_gestures(device, topics, camera) | _camera_controls(device, topics, camera)
+    found |= _camera_diagnostics(topics)
+    if config.cameras[camera].privacy.pictures != "off":
+        found |= _pictures(device, topics, camera)
+    return _identified(found, topics.base, f"{config.device}_{camera}")
+
+
+def _identified(found: dict[str, Entity], base: str, name: str) -> dict[str, Entity]:
+    """Entities with the ids by which Home Assistant knows them, and those that it suggests to people."""
     for key, entity in found.items():
-        slug = f"{device_id.removeprefix('posed_')}_{key}".lower().replace("-", "_")
-        entity["unique_id"] = f"{device_id}_{key}"
+        slug = f"{name}_{key}".lower().replace("-", "_")
+        entity["unique_id"] = f"{base}/{key}"
         entity["default_entity_id"] = f"{entity['platform']}.{slug}"
     return found
 
 
-def _presence(topics: Topics) -> dict[str, Entity]:
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _presence(device: Topics, topics: CameraTopics) -> dict[str, Entity]:
     """What is known of people while the camera delivers, and only then."""
-    seen = {"availability": _while_seen(topics, topics.state), "state_topic": topics.state}
+    seen = {"availability": _while_seen(device, topics.state), "state_topic": topics.state}
     return {
         "occupancy": seen | _occupancy("Occupancy"),
         "people": seen | _count("People"),
@@ -177,25 +214,22 @@ def _presence(topics: Topics) -> dict[str, Entity]:
         "latency": seen
         | _milliseconds("Latency", "mdi:timer-outline", "value_json.latency_ms")
         | _DIAGNOSTIC,
-        "inference": seen
-        | _milliseconds("Inference time", "mdi:chip", "value_json.engine.inference_ms")
-        | _DIAGNOSTIC,
     }
 
 
-def _zone(topics: Topics, zone: str) -> dict[str, Entity]:
-    topic, name = topics.zone(zone), zone.replace("_", " ")
-    seen = {"availability": _while_seen(topics, topic), "state_topic": topic}
+def _zone(device: Topics, topics: CameraTopics, zone: str) -> dict[str, Entity]:
+    topic, name = topics.zone(zone), _words(zone)
+    seen = {"availability": _while_seen(device, topic), "state_topic": topic}
     return {
         f"zone_{zone}_occupancy": seen | _occupancy(f"Occupancy {name}"),
         f"zone_{zone}_people": seen | _count(f"People {name}"),
     }
 
 
-def _while_seen(topics: Topics, topic: str) -> list[dict[str, str]]:
+def _while_seen(device: Topics, topic: str) -> list[dict[str, str]]:
     """The daemon is there, and `people` of the topic's message is known."""
     template = "{{ 'offline' if value_json.people is none else 'online' }}"
-    return [{"topic": topics.availability}, {"topic": topic, "value_template": template}]
+    return [{"topic": device.availability}, {"topic": topic, "value_template": template}]
 
 
 def _occupancy(name: str) -> Entity:
@@ -216,7 +250,7 @@ def _count(name: str) -> Entity:
     )
 
 
-def _falls_and_gestures(topics: Topics) -> dict[str, Entity]:
+def _falls_and_gestures(device: Topics, topics: CameraTopics, camera: str) -> dict[str, Entity]:
     return {
         "fall": {
             "platform": "binary_sensor",
@@ -227,21 +261,36 @@ def _falls_and_gestures(topics: Topics) -> dict[str, Entity]:
             "json_attributes_topic": topics.fall,
             "json_attributes_template": _FALL_DETAIL,
         },
-        "clear_fall": _button("Clear fall", "mdi:account-check", topics.request("clear_fall")),
-        "test_event": _button("Send test event", "mdi:bell-ring-outline", topics.request("test_event"))
+        "clear_fall": _button("Clear fall", "mdi:account-check", device.request("clear_fall"), camera),
+        "test_event": _button(
+            "Send test event", "mdi:bell-ring-outline", device.request("test_event"), camera
+        )
         | _DIAGNOSTIC,
         "event": {
             "platform": "event",
             "name": "Gestures and falls",
             "icon": "mdi:human-greeting",
             "event_types": list(EVENT_TYPES),
-            "state_topic": topics.events,
-            "value_template": _EVENT,
+            "state_topic": device.events,
+            "value_template": _event_of(camera),
         },
     }
 
 
-def _controls(topics: Topics) -> dict[str, Entity]:
+def _event_of(camera: str) -> str:
+    """Reads an event of one camera; what renders as nothing is no event."""
+    return (
+        "{% set kind = value_json.type %}"
+        "{% set kind = value_json.detail.gesture | default('') if kind == 'gesture' else kind %}"
+        f"{{% if value_json.camera == '{camera}' and kind in [{', '.join(map(repr, EVENT_TYPES))}] %}}"
+        "{{ {'event_type': kind, 'id': value_json.id, 'time': value_json.time, "
+        "'camera': value_json.camera, 'person': value_json.person, 'zone': value_json.zone, "
+        "'test': value_json.detail.test | default(false)} | tojson }}"
+        "{% endif %}"
+    )
+
+
+def _camera_controls(device: Topics, topics: CameraTopics, camera: str) -> dict[str, Entity]:
     return {
         "pause": {
             "platform": "switch",
@@ -251,10 +300,27 @@ def _controls(topics: Topics) -> dict[str, Entity]:
             "value_template": _on_or_off("value_json.paused"),
             "state_on": "ON",
             "state_off": "OFF",
-            "command_topic": topics.request("pause"),
-            "payload_on": '{"paused": true}',
-            "payload_off": '{"paused": false}',
+            "command_topic": device.request("pause"),
+            "payload_on": f'{{"camera": "{camera}", "paused": true}}',
+            "payload_off": f'{{"camera": "{camera}", "paused": false}}',
         },
+        "score_threshold": _number(
+            topics, device, "decode.score_threshold", "Score threshold", "mdi:account-filter", 0.01, camera
+        ),
+        "keypoint_threshold": _number(
+            topics,
+            device,
+            "decode.keypoint_threshold",
+            "Keypoint threshold",
+            "mdi:vector-point",
+            0.01,
+            camera,
+        ),
+    }
+
+
+def _machine_controls(topics: Topics) -> dict[str, Entity]:
+    return {
         "log_level": {
             "platform": "select",
             "name": "Log level",
@@ -269,25 +335,25 @@ def _controls(topics: Topics) -> dict[str, Entity]:
         "restart": _button("Restart", None, topics.request("restart"))
         | {"device_class": "restart"}
         | _SETTING,
-    }
-
-
-def _thresholds(topics: Topics) -> dict[str, Entity]:
-    return {
-        "score_threshold": _number(
-            topics, "decode.score_threshold", "Score threshold", "mdi:account-filter", 0.01
-        ),
-        "keypoint_threshold": _number(
-            topics, "decode.keypoint_threshold", "Keypoint threshold", "mdi:vector-point", 0.01
-        ),
-        "poses_rate": _number(topics, "mqtt.poses.max_rate_hz", "Poses rate limit", "mdi:speedometer", 0.5)
+        "poses_rate": _number(
+            topics, topics, "mqtt.poses.max_rate_hz", "Poses rate limit", "mdi:speedometer", 0.5
+        )
         | {"unit_of_measurement": "Hz"},
     }
 
 
-def _number(topics: Topics, setting: str, name: str, icon: str, step: float) -> Entity:
+def _number(  # noqa: PLR0913, PLR0917 - one of a kind
+    shown: Topics | CameraTopics,
+    device: Topics,
+    setting: str,
+    name: str,
+    icon: str,
+    step: float,
+    camera: str = "",
+) -> Entity:
     """A setting that is changed, kept, and shown as `state` has it."""
     least, most = bounds_of(setting, step)
+    of_camera = f'"camera": "{camera}", ' if camera else ""
     return {
         "platform": "number",
         "name": name,
@@ -296,32 +362,41 @@ def _number(topics: Topics, setting: str, name: str, icon: str, step: float) -> 
         "max": most,
         "step": step,
         "mode": "box",
-        "state_topic": topics.state,
+        "state_topic": shown.state,
         "value_template": f"{{{{ value_json.settings['{setting}'] }}}}",
-        "command_topic": topics.request("set"),
-        "command_template": f'{{"settings": {{"{setting}": {{{{ value }}}}}}, "persist": true}}',
+        "command_topic": device.request("set"),
+        "command_template": f'{{{of_camera}"settings": {{"{setting}": {{{{ value }}}}}}, "persist": true}}',
     } | _SETTING
 
 
-def _diagnostics(topics: Topics) -> dict[str, Entity]:
+def _camera_diagnostics(topics: CameraTopics) -> dict[str, Entity]:
     state = {"state_topic": topics.state, **_DIAGNOSTIC}
     return {
         "fps": state
         | _sensor("Frame rate", "mdi:filmstrip", "value_json.fps")
         | {"unit_of_measurement": "fps"}
         | _MEASURED,
-        "camera": state | _choice("Camera", "mdi:cctv", "value_json.camera.status", get_args(PartName)),
-        "sight": state | _choice("Sight", "mdi:eye", "value_json.camera.sight", get_args(CameraHealth)),
-        "engine": state
-        | _sensor("Engine", "mdi:expansion-card", "value_json.engine.kind")
-        | {"expire_after": EXPIRE_AFTER_S},
+        "status": state | _choice("Status", "mdi:cctv", "value_json.status", get_args(PartName)),
+        "sight": state | _choice("Sight", "mdi:eye", "value_json.sight", get_args(CameraHealth)),
         "dropped_frames": state
-        | _sensor("Dropped frames", "mdi:filmstrip-off", "value_json.dropped.camera")
+        | _sensor("Dropped frames", "mdi:filmstrip-off", "value_json.dropped")
         | {
             "state_class": "total_increasing",
             "unit_of_measurement": "frames",
             "expire_after": EXPIRE_AFTER_S,
         },
+    }
+
+
+def _machine_diagnostics(topics: Topics) -> dict[str, Entity]:
+    state = {"state_topic": topics.state, **_DIAGNOSTIC}
+    return {
+        "inference": state
+        | _milliseconds("Inference time", "mdi:chip", "value_json.engine.inference_ms")
+        | _DIAGNOSTIC,
+        "engine": state
+        | _sensor("Engine", "mdi:expansion-card", "value_json.engine.kind")
+        | {"expire_after": EXPIRE_AFTER_S},
         "uptime": state
         | _sensor("Uptime", "mdi:clock-start", "value_json.uptime_s")
         | {"device_class": "duration", "unit_of_measurement": "s", "expire_after": EXPIRE_AFTER_S},
@@ -337,7 +412,7 @@ def _temperature(topics: Topics) -> dict[str, Entity]:
     return {TEMPERATURE: {"state_topic": topics.state} | known | unit | _MEASURED | _DIAGNOSTIC}
 
 
-def _pictures(topics: Topics) -> dict[str, Entity]:
+def _pictures(device: Topics, topics: CameraTopics, camera: str) -> dict[str, Entity]:
     return {
         "snapshot": {
             "platform": "image",
@@ -345,7 +420,7 @@ def _pictures(topics: Topics) -> dict[str, Entity]:
             "image_topic": topics.snapshot,
             "content_type": "image/jpeg",
         },
-        "take_snapshot": _button("Take snapshot", "mdi:camera", topics.request("snapshot")),
+        "take_snapshot": _button("Take snapshot", "mdi:camera", device.request("snapshot"), camera),
     }
 
 
@@ -366,8 +441,9 @@ def _milliseconds(name: str, icon: str, value: str) -> Entity:
     return _sensor(name, icon, value) | duration | _MEASURED
 
 
-def _button(name: str, icon: str | None, topic: str) -> Entity:
-    button = {"platform": "button", "name": name, "command_topic": topic, "payload_press": "{}"}
+def _button(name: str, icon: str | None, topic: str, camera: str = "") -> Entity:
+    payload = f'{{"camera": "{camera}"}}' if camera else "{}"
+    button = {"platform": "button", "name": name, "command_topic": topic, "payload_press": payload}
     return button if icon is None else button | {"icon": icon}
 
 

@@ -33,7 +33,8 @@ class OpenFalls:
             event_id: id of the event that reports it.
             occurrence: the fall.
         """
-        fall = Fall(event_id, occurrence.time_s, self._run, occurrence.person, occurrence.zone)
+        who = self._run, occurrence.person
+        fall = Fall(event_id, occurrence.time_s, *who, occurrence.zone, occurrence.camera)
         self.all = (*self.all, fall)
 
     def end(self, occurrence: Occurrence) -> Fall | None:
@@ -45,7 +46,7 @@ class OpenFalls:
         Returns:
             The fall; None if there is none of that name and person.
         """
-        fall = self._of_event(occurrence.detail.get("fall")) or self._of_person(occurrence.person)
+        fall = self._of_event(occurrence.detail.get("fall")) or self._of_person(occurrence)
         self.all = tuple(other for other in self.all if other is not fall)
         return fall
 
@@ -56,5 +57,6 @@ class OpenFalls:
     def _of_event(self, event_id: object) -> Fall | None:
         return next((fall for fall in self.all if fall.event == event_id), None)
 
-    def _of_person(self, person: int | None) -> Fall | None:
-        return next((fall for fall in self.all if (fall.run, fall.person) == (self._run, person)), None)
+    def _of_person(self, occurrence: Occurrence) -> Fall | None:
+        who = self._run, occurrence.camera, occurrence.person
+        return next((fall for fall in self.all if (fall.run, fall.camera, fall.person) == who), None)

@@ -47,6 +47,10 @@ class RawPosePublisher:
         self._until = max(self._until, self._clock() + request.seconds)
         return self._describe()
 
+    def go_on_from(self, former: RawPosePublisher) -> None:
+        """Go on with what was asked of the camera's publisher before it was opened in another way."""
+        self._until, self._number = former._until, former._number
+
     def take(self, frame: Frame, poses: Sequence[Pose], *, dark: bool = False) -> None:
         """Publish a frame, if a recording is on.
 

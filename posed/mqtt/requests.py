@@ -50,6 +50,19 @@ R = TypeVar("R", bound=Request)
 S = TypeVar("S", bound=Struct)
 
 
+class PartlyDone(RequestError):
+    """What was asked for was done for some cameras at most.
+
+    Args:
+        why: in one line.
+        data: what was done, and what was not.
+    """
+
+    def __init__(self, why: str, data: Struct) -> None:
+        super().__init__(why)
+        self.data = data
+
+
 @dataclass(frozen=True, slots=True)
 class Verb(Generic[R]):
     """Something that can be asked for.
@@ -119,6 +132,10 @@ class Requests:
         try:
             transaction = _decode(payload, Envelope).transaction
             data = self._do(verb, payload)
+        except PartlyDone as error:
+            return Response(
+                transaction=transaction, status="error", error=str(error)[:_MAX_ERROR], data=error.data
+            )
         except PosedError as error:
             return Response(transaction=transaction, status="error", error=str(error)[:_MAX_ERROR])
         return Response(transaction=transaction, status="ok", data=data)

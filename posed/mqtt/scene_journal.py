@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from posed.mqtt.spool import Spool
@@ -45,7 +46,7 @@ class SceneJournal:
     def add(self, occurrence: Occurrence) -> str:
         """Make an event part of the next commit; returns its id."""
         event_id = self._spool.new_id(occurrence.time_s)
-        self._added[event_id] = occurrence
+        self._added[event_id] = replace(occurrence, camera=self._camera)
         return event_id
 
     def commit(self, state: State | None = None) -> None:

@@ -18,7 +18,7 @@ Three kinds of thread meet here, and one lock, `SpoolContents.changed`, guards w
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +49,7 @@ class Spool:
         topics: where events and falls go.
         broker: takes the messages.
         config: the bounds.
+        cameras: the names of the cameras; the first one gets what a version without names left.
         on_event: hears of each event as it is taken over, from the thread that hands it over; must not wait.
         now: the present, for tests.
     """
@@ -61,6 +62,7 @@ class Spool:
         topics: Topics,
         broker: Broker,
         config: MqttEventsConfig,
+        cameras: Sequence[str],
         on_event: Callable[[EventMessage], object] = lambda _: None,
         now: Callable[[], Moment] = Moment.now,
     ) -> None:
@@ -71,7 +73,7 @@ class Spool:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._contents = SpoolContents(config, sender.run)
+        self._contents = SpoolContents(config, sender.run, cameras)
         self._writer = SpoolWriter(Store(file), self._contents, now)
         self._publisher = SpoolPublisher(
             self._contents, device=sender.device, topics=topics, broker=broker, wake=self._wake, now=now
@@ -87,6 +89,13 @@ class Spool:
     def falls(self) -> tuple[Fall, ...]:
         """Falls that are not over, of earlier runs too, oldest first."""
         return self._contents.falls.all
+
+    def set_cameras(self, cameras: Sequence[str]) -> None:
+        """Go on with other cameras; what is known of the others stays."""
+        with self._contents.changed:
+            self._contents.cameras = tuple(cameras)
+            self._publisher.set_cameras(cameras)
+            self._wake.set()
 
     def start(self) -> None:
         """Read what was left, and begin to publish."""
@@ -142,21 +151,31 @@ class Spool:
                 raise StoreError(self._writer.why or "not read yet")
             return self._contents.scenes.get(camera)
 
-    def clear_falls(self, time_s: float, event: str | None = None) -> list[str]:
+    def clear_falls(
+        self, time_s: float, event: str | None = None, camera: str | None = None
+    ) -> dict[str, list[str]]:
         """End falls on somebody's request.
 
         Args:
             time_s: when the falls end, s since 1970.
             event: the id of the fall's event; None for every fall.
+            camera: the name of the camera before which they happened; None for every one.
 
         Returns:
-            The ids of the `fall_cleared` events, one for each fall.
+            The ids of the `fall_cleared` events, one for each fall, by the camera's name.
         """
         with self._contents.changed:
-            falls = [fall for fall in self._contents.falls.all if event in {None, fall.event}]
+            falls = [
+                fall
+                for fall in self._contents.falls.all
+                if event in {None, fall.event} and camera in {None, fall.camera}
+            ]
             cleared = {self._ids.next(time_s): self._clearing(fall, time_s) for fall in falls}
             self._take(cleared)
-            return list(cleared)
+        by_camera: dict[str, list[str]] = {}
+        for event_id, occurrence in cleared.items():
+            by_camera.setdefault(occurrence.camera, []).append(event_id)
+        return by_camera
 
     def publish_again(self) -> None:
         """Publish falls again, on every connection: a broker may have lost its memory."""
@@ -183,7 +202,7 @@ class Spool:
     def _clearing(self, fall: Fall, time_s: float) -> Occurrence:
         """The end of a fall on request."""
         person, detail = self._contents.falls.person_of(fall), {"why": "request", "fall": fall.event}
-        return Occurrence("fall_cleared", time_s, person, fall.zone, detail)
+        return Occurrence("fall_cleared", time_s, person, fall.zone, detail, camera=fall.camera)
 
     def _take(self, events: Mapping[str, Occurrence]) -> None:
         for event_id, occurrence in events.items():
@@ -215,6 +234,7 @@ class Spool:
             id=event_id,
             type=occurrence.type,
             device=self._sender.device,
+            camera=occurrence.camera,
             run=self._sender.run,
             time=rfc3339(occurrence.time_s),
             person=occurrence.person,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from posed.config import MqttEventsConfig
 from posed.mqtt.open_falls import OpenFalls
-from posed.mqtt.store import Contents, Fall
+from posed.mqtt.store import FORMER, Contents, Fall
 from posed.mqtt.waiting_events import WaitingEvent, WaitingEvents
 
 
@@ -44,20 +45,23 @@ class SpoolContents:
     Args:
         config: the bounds.
         run: this start of the daemon.
+        cameras: the names of the cameras; the first one gets what a version without names left.
 
     Attributes:
         changed: the spool's lock, which notifies when events wait no more, and when something was written.
         events: the events that the broker has not acknowledged.
         falls: the falls that are not over.
         scenes: what scenes must know after a restart, JSON by the camera's name.
+        cameras: the names of the cameras there are now; replaced, never changed.
         loaded: whether it is known what earlier runs left.
     """
 
-    def __init__(self, config: MqttEventsConfig, run: str) -> None:
+    def __init__(self, config: MqttEventsConfig, run: str, cameras: Sequence[str]) -> None:
         self.changed = threading.Condition(threading.Lock())
         self.events = WaitingEvents(config)
         self.falls = OpenFalls(run)
         self.scenes: dict[str, str] = {}
+        self.cameras = tuple(cameras)
         self.loaded = False
         self._falls_on_disk: tuple[Fall, ...] | None = ()
         self._scenes_on_disk: dict[str, str] = {}
@@ -84,8 +88,12 @@ class SpoolContents:
             return
         self.loaded = True
         self.events.add_older(contents.events, on_disk=on_disk)
-        self.falls.add_older(contents.falls)
-        self.scenes = contents.scenes | self.scenes
+        heir = self.cameras[0]
+        self.falls.add_older(
+            replace(fall, camera=heir) if fall.camera == FORMER else fall for fall in contents.falls
+        )
+        named = {heir if camera == FORMER else camera: state for camera, state in contents.scenes.items()}
+        self.scenes = named | self.scenes
         self._falls_on_disk = tuple(contents.falls) if on_disk else None
         self._scenes_on_disk = contents.scenes if on_disk else {}
 

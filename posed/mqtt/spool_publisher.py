@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
@@ -51,7 +51,7 @@ class SpoolPublisher:
         self._broker = broker
         self._wake = wake
         self._now = now
-        self._published_falls: tuple[Fall, ...] | None = None
+        self._published_falls: dict[str, tuple[Fall, ...]] = {}
         self._too_large: set[str] = set()
         """This connection does not take the events with these ids."""
         self._backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S, random.random)
@@ -59,9 +59,15 @@ class SpoolPublisher:
 
     def publish_again(self) -> None:
         """Publish whether somebody lies fallen once more, and try what was too large; from any thread."""
-        self._published_falls = None
+        self._published_falls = {}
         self._too_large = set()
         self._wake.set()
+
+    def set_cameras(self, cameras: Collection[str]) -> None:
+        """Whoever is no camera any more begins anew as one; the caller holds the spool's lock."""
+        self._published_falls = {
+            camera: falls for camera, falls in self._published_falls.items() if camera in cameras
+        }
 
     def publish(self, *, writable: bool) -> None:
         """Publish what waits, as far as the broker has room for it.
@@ -74,7 +80,8 @@ class SpoolPublisher:
             self._drop_expired(now)
             if not self._next.is_due:
                 return
-            self._publish_falls(writable)
+            for camera in self._contents.cameras:
+                self._publish_falls(camera, writable)
             events = list(self._contents.events)
             room = WINDOW - sum(event.on_its_way for event in events)
             ready = [event for event in events if self._is_ready(event, writable=writable)]
@@ -111,22 +118,24 @@ class SpoolPublisher:
                 self._contents.changed.notify_all()
             self._go_on_after(answer)
 
-    def _publish_falls(self, writable: bool) -> None:
+    def _publish_falls(self, camera: str, writable: bool) -> None:
         """Publish whether somebody lies fallen, if that is known, on disk, and not published yet."""
-        contents, falls = self._contents, self._contents.falls.all
-        if falls == self._published_falls or not (contents.loaded or falls):
+        contents = self._contents
+        falls = tuple(fall for fall in contents.falls.all if fall.camera == camera)
+        if falls == self._published_falls.get(camera) or not (contents.loaded or falls):
             return
         if writable and not contents.falls_are_on_disk:
             return
-        message = self._fall_message(falls)
-        result = self._broker.deliver(self._topics.fall, encode(message), self._on_falls_answer, retain=True)
+        payload, on_answer = encode(self._fall_message(camera, falls)), partial(self._on_falls_answer, camera)
+        result = self._broker.deliver(self._topics.camera(camera).fall, payload, on_answer, retain=True)
         if result is not PublishResult.NOT_NOW:
-            self._published_falls = falls
+            self._published_falls[camera] = falls
 
-    def _fall_message(self, falls: tuple[Fall, ...]) -> FallMessage:
+    def _fall_message(self, camera: str, falls: tuple[Fall, ...]) -> FallMessage:
         first = falls[0] if falls else None
         return FallMessage(
             device=self._device,
+            camera=camera,
             time=rfc3339(self._now().time_s),
             fallen=first is not None,
             since=None if first is None else rfc3339(first.time_s),
@@ -134,10 +143,10 @@ class SpoolPublisher:
             zone=None if first is None else first.zone,
         )
 
-    def _on_falls_answer(self, answer: DeliveryResult) -> None:
+    def _on_falls_answer(self, camera: str, answer: DeliveryResult) -> None:
         with self._contents.changed:
             if answer is not DeliveryResult.ACKNOWLEDGED:
-                self._published_falls = None
+                self._published_falls.pop(camera, None)
             self._go_on_after(answer)
 
     def _go_on_after(self, answer: DeliveryResult) -> None:

@@ -25,7 +25,13 @@ from typing import Final, Self
 
 log = logging.getLogger(__name__)
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+
+FORMER: Final = ""
+"""Files of version 1 have one camera and not its name, for which this stands."""
+
+_FORMER_SCENE: Final = "camera"
+
 _LOCK_TIMEOUT_S: Final = 1.0
 _LATEST_S: Final = 253402300800.0
 """No time of a message can be later than the year 10000, s since 1970."""
@@ -44,15 +50,19 @@ _TABLES: Final = """
         boot TEXT NOT NULL, since_boot_s REAL NOT NULL, time_s REAL NOT NULL, payload BLOB NOT NULL,
         checksum INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS falls (
-        event TEXT PRIMARY KEY, time_s REAL NOT NULL, run TEXT NOT NULL, person INTEGER, zone TEXT);
+        event TEXT PRIMARY KEY, time_s REAL NOT NULL, run TEXT NOT NULL, person INTEGER, zone TEXT,
+        camera TEXT NOT NULL DEFAULT '');
     CREATE TABLE IF NOT EXISTS scenes (
         camera TEXT PRIMARY KEY, state TEXT NOT NULL, checksum INTEGER NOT NULL);
 """
 _READ_EVENTS: Final = """
     SELECT id, lasts, boot, since_boot_s, time_s, payload, checksum FROM events ORDER BY number
 """
-_READ_FALLS: Final = "SELECT event, time_s, run, person, zone FROM falls ORDER BY time_s"
+_READ_FALLS: Final = "SELECT event, time_s, run, person, zone, camera FROM falls ORDER BY time_s"
+_READ_FORMER_FALLS: Final = "SELECT event, time_s, run, person, zone, '' FROM falls ORDER BY time_s"
+_MIGRATE_FALLS: Final = "ALTER TABLE falls ADD COLUMN camera TEXT NOT NULL DEFAULT ''"
 _READ_SCENES: Final = "SELECT camera, state, checksum FROM scenes"
+_REPLACE_SCENE: Final = "INSERT OR REPLACE INTO scenes VALUES (?, ?, ?)"
 _ADD_EVENT: Final = """
     INSERT OR IGNORE INTO events (id, lasts, boot, since_boot_s, time_s, payload, checksum)
     VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -125,6 +135,7 @@ class Fall:
         run: start of the daemon, within which `person` is one person.
         person: who fell, None if that is not known.
         zone: the zone of the fall.
+        camera: the name of the camera before which it happened.
     """
 
     event: str
@@ -132,6 +143,7 @@ class Fall:
     run: str
     person: int | None
     zone: str | None
+    camera: str
 
 
 @dataclass(slots=True)
@@ -232,9 +244,10 @@ class Store:
                 db.executemany("DELETE FROM events WHERE id = ?", [(event_id,) for event_id in gone])
                 db.executemany(_ADD_EVENT, [_row(event) for event in events])
                 db.execute("DELETE FROM falls")
-                db.executemany("INSERT INTO falls VALUES (?, ?, ?, ?, ?)", map(astuple, falls))
-                rows = [(*scene, _checksum(scene)) for scene in scenes.items()]
-                db.executemany("INSERT OR REPLACE INTO scenes VALUES (?, ?, ?)", rows)
+                db.executemany("INSERT INTO falls VALUES (?, ?, ?, ?, ?, ?)", map(astuple, falls))
+                if scenes:  # whose camera is known now, if one of them came without a name
+                    db.execute("DELETE FROM scenes WHERE camera = ?", (FORMER,))
+                db.executemany(_REPLACE_SCENE, _rows_of(scenes))
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise StoreError(self._why(error)) from None
@@ -259,8 +272,13 @@ class Store:
         self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         _read(self._db, contents)
         with self._transaction() as db:
+            if is_former := _is_former(db):
+                db.execute(_MIGRATE_FALLS)
             for statement in _TABLES.split(";"):
                 db.execute(statement)
+            if is_former:
+                db.execute("DELETE FROM scenes")
+                db.executemany(_REPLACE_SCENE, _rows_of(contents.scenes))
             db.execute(f"PRAGMA user_version = {_VERSION}")  # writes a page, also where nothing is new
         _check_whole(self._db)
 
@@ -358,7 +376,7 @@ def _read(db: sqlite3.Connection, contents: Contents) -> None:
 
 
 def _read_falls(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.Error]:
-    for row in db.execute(_READ_FALLS):
+    for row in db.execute(_READ_FORMER_FALLS if _is_former(db) else _READ_FALLS):
         fall = Fall(*row)
         if _can_be(fall):
             contents.falls.append(fall)
@@ -367,9 +385,10 @@ def _read_falls(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.
 
 
 def _read_scenes(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.Error]:
+    is_former = _is_former(db)
     for camera, state, checksum in db.execute(_READ_SCENES):
         if _checksum((camera, state)) == checksum:
-            contents.scenes[camera] = state
+            contents.scenes[FORMER if is_former and camera == _FORMER_SCENE else camera] = state
         else:
             yield _damage("the record of who is down is damaged")
 
@@ -381,6 +400,12 @@ def _read_events(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3
             contents.events.append(event)
         else:
             yield _damage("an event is damaged")
+
+
+def _is_former(db: sqlite3.Connection) -> bool:
+    """Whether the file is of version 1, whose falls have no camera."""
+    columns = {name for _, name, *_ in db.execute("PRAGMA table_info(falls)")}
+    return bool(columns) and "camera" not in columns
 
 
 def _can_be(fall: Fall) -> bool:
@@ -411,6 +436,10 @@ def _row(event: StoredEvent) -> tuple[str, bool, str, float, float, bytes, int]:
     added = event.added
     moment = (added.boot, added.since_boot_s, added.time_s)
     return event.id, event.lasts, *moment, event.payload, _checksum(event)
+
+
+def _rows_of(scenes: Mapping[str, str]) -> list[tuple[str, str, int]]:
+    return [(*scene, _checksum(scene)) for scene in scenes.items()]
 
 
 def _stored(  # noqa: PLR0913, PLR0917 - a row

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from posed.config import PeopleConfig
+from posed.config import PeopleConfig, ZoneConfig
 from posed.people.down import Change
 from posed.people.falls import Departed, Falls
 from posed.people.lying import KINDS
@@ -28,7 +28,7 @@ from posed.people.posture import (
 )
 from posed.people.presence import Presence
 from posed.people.timing import Elapsed
-from posed.people.zones import Zones
+from posed.people.zones import NO_ZONES, Zones
 
 EventType = Literal[
     "entered", "left", "zone_entered", "zone_left", "posture", "gesture", "fall", "fall_cleared"
@@ -92,12 +92,13 @@ class EventDetector:
 
     Args:
         config: what is reported, and after which times.
+        zones: the camera's zones, by name.
     """
 
-    def __init__(self, config: PeopleConfig) -> None:
+    def __init__(self, config: PeopleConfig, zones: Mapping[str, ZoneConfig] = NO_ZONES) -> None:
         self._config = config
         self._elapsed = Elapsed()
-        self._zones = Zones(config)
+        self._zones = Zones(config, zones)
         self._presence = Presence()
         self._falls = Falls(config, self._zones)
         self.pitch = Pitch(config.pitch_deg)
@@ -108,10 +109,10 @@ class EventDetector:
         self.people: list[TrackedPerson] = []
         """These people are reported in the last frame."""
 
-    def configure(self, config: PeopleConfig) -> None:
+    def configure(self, config: PeopleConfig, zones: Mapping[str, ZoneConfig] = NO_ZONES) -> None:
         """Go on with other settings."""
         self._config = config
-        self._zones.configure(config)
+        self._zones.configure(config, zones)
         self._falls.configure(config)
         self.pitch.given_deg = config.pitch_deg
         for known in self._known.values():

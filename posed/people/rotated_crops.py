@@ -15,14 +15,14 @@ has not been reported yet, there may be one in every frame.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posed.config import PeopleConfig
+from posed.config import PeopleConfig, ZoneConfig
 from posed.frame import Region, RotatedCrop
 from posed.people.down import Down
 from posed.people.falls import Departed
@@ -30,7 +30,7 @@ from posed.people.person import Person
 from posed.people.posture import middle_of
 from posed.people.similarity import is_same
 from posed.people.timing import Elapsed
-from posed.people.zones import Zones
+from posed.people.zones import NO_ZONES, Zones
 from posed.pose import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, Pose
 
 Floats = NDArray[np.float64]
@@ -121,11 +121,12 @@ class RotatedCropScheduler:
     """Chooses the crops; a pure function of people and the frames' times.
 
     Args:
-        config: `look_turned_s`, `look_turned_share`, `confirm_frames`, `zones`.
+        config: `look_turned_s`, `look_turned_share`, `confirm_frames`.
+        zones: the camera's zones, by name.
     """
 
-    def __init__(self, config: PeopleConfig) -> None:
-        self.configure(config)
+    def __init__(self, config: PeopleConfig, zones: Mapping[str, ZoneConfig] = NO_ZONES) -> None:
+        self.configure(config, zones)
         self._saved = self._most
         self._elapsed = Elapsed()
         self._searches: dict[tuple[str, int], _Search] = {}
@@ -133,7 +134,7 @@ class RotatedCropScheduler:
         self._seen_s: dict[int, float] = {}
         self._row: list[RotatedCrop] = []
 
-    def configure(self, config: PeopleConfig) -> None:
+    def configure(self, config: PeopleConfig, zones: Mapping[str, ZoneConfig] = NO_ZONES) -> None:
         """Go on with other settings, with what was saved up and the searches that run."""
         self._on = config.look_turned_s > 0
         self._every_s = config.look_turned_s
@@ -141,7 +142,7 @@ class RotatedCropScheduler:
         # One frame more than it takes to be a person: one of them may be missed.
         self._in_a_row = config.confirm_frames + 1
         self._most = float(self._in_a_row * len(FRAME_TURNS))
-        self._zones = Zones(config)
+        self._zones = Zones(config, zones)
 
     def next(
         self,

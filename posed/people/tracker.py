@@ -349,12 +349,12 @@ class Tracker:
         ended: who ended in the last update.
     """
 
-    def __init__(self, config: PeopleConfig, threshold: float) -> None:
+    def __init__(self, config: PeopleConfig, threshold: float, last_id: int = 0) -> None:
         self._config, self._threshold = config, threshold
         self._smoother = Smoother(config)
         self._tracks = _begun(0, 0.0)
         self._last_seen: dict[int, Person] = {}
-        self._last_id = 0
+        self.last_id = last_id
         self._time_s: float | None = None
         self._frame_size: tuple[int, int] | None = None
         self.ended: tuple[Ended, ...] = ()
@@ -524,8 +524,8 @@ class Tracker:
             if number or tracks["misses"][row]:
                 continue
             if tracks["hits"][row] >= self._config.confirm_frames:
-                self._last_id += 1
-                tracks["id"][row] = self._last_id
+                self.last_id += 1
+                tracks["id"][row] = self.last_id
 
 
 def _at(tracks: NDArray[Any], rows: list[int]) -> NDArray[Any]:

@@ -18,6 +18,8 @@ _ANKLES: Final = (LEFT_ANKLE, RIGHT_ANKLE)
 
 ZoneKind = Literal["normal", "resting", "exclude", "exit"]
 
+NO_ZONES: Final[Mapping[str, ZoneConfig]] = {}
+
 _INSIDE: Final = 1e-6
 """Who sticks out of the frame stands this far inside its edge, in parts of the frame."""
 
@@ -61,16 +63,21 @@ class Zone:
 
 
 class Zones:
-    """Who is in which zone, with hold times; zones of kind `exclude` are no places to be in."""
+    """Who is in which zone, with hold times; zones of kind `exclude` are no places to be in.
 
-    def __init__(self, config: PeopleConfig) -> None:
+    Args:
+        config: the hold times.
+        zones: the camera's zones, by name.
+    """
+
+    def __init__(self, config: PeopleConfig, zones: Mapping[str, ZoneConfig]) -> None:
         self._inside: dict[int, dict[str, Held]] = {}
         self._unreported: set[int] = set()
-        self.configure(config)
+        self.configure(config, zones)
 
-    def configure(self, config: PeopleConfig) -> None:
+    def configure(self, config: PeopleConfig, named: Mapping[str, ZoneConfig]) -> None:
         """Go on with other settings; nobody is in a zone any more that is none now."""
-        zones = [Zone(name, zone) for name, zone in config.zones.items()]
+        zones = [Zone(name, zone) for name, zone in named.items()]
         self._places = [zone for zone in zones if zone.kind != "exclude"]
         self._excluded = [zone for zone in zones if zone.kind == "exclude"]
         self._enter_s, self._leave_s = config.zone_enter_s, config.zone_leave_s

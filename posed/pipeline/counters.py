@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-from posed.pipeline.device import DeviceKind
 
 
 @dataclass(slots=True, eq=False)
@@ -30,6 +27,19 @@ class FrameCounts:
     lost: int = 0
     delivered: int = 0
 
+    def continued(self) -> FrameCounts:
+        """The counts with which a camera goes on that was removed and is there again.
+
+        A number of a frame is there once in a run; the old thread may have been about to count one more.
+        """
+        return FrameCounts(
+            read=self.read + bool(self.read),
+            captured=self.dropped,
+            replaced=self.replaced,
+            idle=self.idle,
+            lost=self.lost,
+        )
+
     @property
     def dropped(self) -> int:
         """Frames that nobody had time for, and frames that were lost with an engine."""
@@ -43,18 +53,18 @@ class FrameCounts:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What was counted since the start.
+    """What was counted of one camera since the start.
 
     Args:
         replaced: frames whose place a newer one took before the engine was free.
         lost: frames that an accelerator failed at.
         idle: frames that were left out because nobody was there and nothing changed.
-        errors: how often a device failed, or could not be opened.
+        errors: how often the camera failed, hung, or could not be opened.
         reopened: how often it was opened again after that.
     """
 
     replaced: int
     lost: int
     idle: int
-    errors: Mapping[DeviceKind, int]
-    reopened: Mapping[DeviceKind, int]
+    errors: int
+    reopened: int

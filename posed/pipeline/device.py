@@ -83,6 +83,11 @@ class DeviceMonitor:
         """That the device hangs, in one line; None while it does not."""
         return self._hang_detector.problem
 
+    @property
+    def call_lasts_s(self) -> float:
+        """How long a call into its library has lasted, s; 0 while there is none."""
+        return self._hang_detector.lasts_s
+
     def begin_opening(self) -> None:
         """An attempt to open the device begins."""
         self._attempt_at = self._clock()

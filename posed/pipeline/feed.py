@@ -5,20 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from posed.camera.base import Camera
 from posed.camera.health import CameraHealth
+from posed.errors import CameraError
 from posed.frame import Frame, RotatedCrop
 from posed.pipeline.capture import Capture
 from posed.pipeline.captured import Captured
-from posed.pipeline.counters import FrameCounts
-from posed.pipeline.device import DeviceStatus
+from posed.pipeline.counters import Counters, FrameCounts
+from posed.pipeline.device import OK, DeviceStatus
 from posed.pipeline.frame_preparer import FramePreparer
 from posed.pipeline.frame_source import FrameSource
 from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.slots import Slots
+from posed.timing import NotBefore
 
 log = logging.getLogger(__name__)
+
+TRY_EVERY_S: Final = 60.0
+"""A camera that cannot work as it is configured, beside others that do, is tried again this often, s."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,14 +49,14 @@ class Feed:
     says.
 
     Args:
-        name: what the camera is called.
+        source: the camera as all threads know it.
         setup: how it is opened and read.
         captured: where its newest frame is left for inference.
         input_size: (width, height) of the model's input, px.
         hang_s: after how long a wait for the next frame counts as hanging, s.
 
     Attributes:
-        name: as above.
+        name: what the camera is called.
         idle_gate: wants to hear how many people were in a frame.
         capture: the thread that works now; another one took its place if its camera hung.
         reopened: how often the camera was opened again after it failed.
@@ -58,20 +64,22 @@ class Feed:
 
     def __init__(
         self,
-        name: str,
+        source: FrameSource,
         setup: CameraSetup,
         captured: Slots[FrameSource, Captured],
         input_size: tuple[int, int],
         hang_s: float,
     ) -> None:
-        self.name = name
+        self.name = source.name
         self.idle_gate = setup.idle_gate
         self._setup = setup
         self._captured = captured
         self._input_size = input_size
         self._hang_s = hang_s
-        self._source = FrameSource(name)
+        self._source = source
         self._left: list[Capture] = []
+        self._errors = self._reopened = 0
+        self._next_try = NotBefore()
         self.capture = self._new_capture()
 
     def _new_capture(self) -> Capture:
@@ -88,7 +96,13 @@ class Feed:
     @property
     def status(self) -> DeviceStatus:
         """How the camera does."""
-        return self.capture.device.status
+        failure = self.capture.failure
+        if isinstance(failure, CameraError):
+            return DeviceStatus("waiting", str(failure))
+        device, timeout_s = self.capture.device, self._setup.timeout_s
+        if device.status == OK and device.call_lasts_s > timeout_s:
+            return DeviceStatus("waiting", f"camera: must answer within {timeout_s:g} s, got nothing yet")
+        return device.status
 
     @property
     def health(self) -> CameraHealth | None:
@@ -106,14 +120,20 @@ class Feed:
         return self._source.counts
 
     @property
-    def errors(self) -> int:
-        """How often the camera failed, hung, or could not be opened."""
-        return len(self._left) + sum(capture.device.errors for capture in (*self._left, self.capture))
+    def counters(self) -> Counters:
+        """What was counted since the start."""
+        counts, device = self.counts, self.capture.device
+        return Counters(
+            replaced=counts.replaced,
+            lost=counts.lost,
+            idle=counts.idle,
+            errors=self._errors + device.errors,
+            reopened=self._reopened + device.reopened,
+        )
 
-    @property
-    def reopened(self) -> int:
-        """How often the camera was opened again after that."""
-        return sum(capture.device.reopened for capture in (*self._left, self.capture))
+    def gave(self, source: FrameSource) -> bool:
+        """Whether a frame is of this camera, and not of one that had its name before."""
+        return source is self._source
 
     @property
     def waits(self) -> bool:
@@ -158,7 +178,22 @@ class Feed:
     def leave_behind(self) -> None:
         """Open the camera in a new thread, where the one that has it hangs."""
         log.error("camera %s: hangs; its thread is left behind, and it is opened in a new one", self.name)
-        self.capture.ask_to_stop()
-        self._left.append(self.capture)
+        self._begin_anew()
+
+    def try_again(self) -> None:
+        """Open a camera now and then that cannot work as it is configured: a disk may be plugged in."""
+        if not self._next_try.is_set:
+            log.error("camera %s: cannot work like this: %s", self.name, self.capture.failure)
+            self._next_try.put_off(TRY_EVERY_S)
+        elif self._next_try.is_due:
+            self._next_try.put_off(TRY_EVERY_S)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        former = self.capture
+        former.ask_to_stop()
+        self._errors += 1 + former.device.errors
+        self._reopened += former.device.reopened
+        self._left = [capture for capture in (*self._left, former) if not capture.join(0)]
         self.capture = self._new_capture()
         self.capture.start()

@@ -40,6 +40,12 @@ class HangDetector:
         self._call = None
 
     @property
+    def lasts_s(self) -> float:
+        """How long the call has lasted, s; 0 while there is none."""
+        call = self._call
+        return 0.0 if call is None else self._clock() - call[0]
+
+    @property
     def problem(self) -> str | None:
         """That the call hangs, in one line; None while it may still end, and when there is none."""
         call = self._call

@@ -32,11 +32,11 @@ class IdleGate:
     who steps in is not left for the next turn.
 
     Args:
-        idle_fps: frames per second of an empty scene; 0: all of them.
+        idle_fps: frames per second of an empty scene; 0: all of them. It may be replaced at any time.
     """
 
     def __init__(self, idle_fps: float) -> None:
-        self._idle_fps = idle_fps
+        self.idle_fps = idle_fps
         self._occupied_at: float | None = None
         self._due_at = 0.0
         self._processed: NDArray[np.float32] | None = None
@@ -53,7 +53,7 @@ class IdleGate:
             image: RGB uint8, (height, width, 3).
             time_s: when it was captured, s, on the same clock as `count_people`'s.
         """
-        if not self._idle_fps:
+        if not self.idle_fps:
             return True
         occupied_at = self._occupied_at
         cells = _cells(image)
@@ -65,7 +65,7 @@ class IdleGate:
         )
         if wanted:
             self._processed = cells
-            period_s = 1 / self._idle_fps
+            period_s = 1 / self.idle_fps
             # From when it was due, not from when it came, or every wait would grow by a part of a frame.
             self._due_at = (self._due_at if 0 <= time_s - self._due_at < period_s else time_s) + period_s
         return wanted

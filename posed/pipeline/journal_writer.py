@@ -18,9 +18,11 @@ class JournalWriter:
     Args:
         journal: takes the events and who is down.
         detector: notices the events and knows who is down.
+        camera: its name, for the log.
     """
 
-    def __init__(self, journal: Journal, detector: EventDetector) -> None:
+    def __init__(self, journal: Journal, detector: EventDetector, camera: str) -> None:
+        self._camera = camera
         self._journal = journal
         self._detector = detector
         self._ids_of_falls: dict[int, str] = {}
@@ -36,7 +38,9 @@ class JournalWriter:
                 self._restore(state)
         except (JournalError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning(
-                "cannot read who was down before, so falls from before end on request only: %s", error
+                "%s: cannot read who was down before, so falls from before end on request only: %s",
+                self._camera,
+                error,
             )
             self._journal.commit(self._state())
         self._falls_before = frozenset(down.number for down in self._detector.falls.down)
@@ -62,7 +66,8 @@ class JournalWriter:
         evidence = Evidence(event.evidence.pose, keypoint_threshold) if event.evidence else None
         detail = self._detail_of(event)
         event_id = self._journal.add(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
-        log.info("%s: person %s%s", event.type, person, "" if event.zone is None else f", {event.zone}")
+        where = "" if event.zone is None else f", {event.zone}"
+        log.info("%s: %s: person %s%s", self._camera, event.type, person, where)
         if event.type == "fall" and isinstance(number, int):
             self._ids_of_falls[number] = event_id
         return event_id

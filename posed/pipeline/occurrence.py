@@ -35,6 +35,7 @@ class Occurrence:
         detail: more about it, as JSON has it.
         evidence: what it was seen by.
         test: whether somebody only wants to see it arrive; `detail.test` says so, and no fall comes of it.
+        camera: the name of the camera; whoever knows it fills it in.
     """
 
     type: EventType
@@ -44,3 +45,4 @@ class Occurrence:
     detail: Mapping[str, Any] = field(default_factory=dict)
     evidence: Evidence | None = None
     test: bool = False
+    camera: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from posed import camera, engine
@@ -14,32 +15,51 @@ from posed.pipeline.feed import CameraSetup
 from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.pipeline import Pipeline
 
-CAMERA: Final = "camera"
-"""What the only camera is called."""
+IDLE_FPS: Final = 5.0
+"""Of several cameras, each has so many frames a second processed while nobody is there. Whoever comes in is
+seen in the next frame, by what has changed; what this rate is for is who moves too little for that. An empty
+room so takes half of the chip's time that a room with people takes at 10 frames a second."""
+
+
+def idle_fps(config: Config) -> float:
+    """How many frames of an empty scene are processed a second; 0: all of them."""
+    given = config.engine.idle_fps
+    return given if given is not None else IDLE_FPS if len(config.cameras) > 1 else 0.0
+
+
+def setup_of(
+    config: Config, name: str, size: tuple[int, int], open_camera: Callable[[str], Camera] | None = None
+) -> CameraSetup:
+    """How a camera is opened and read.
+
+    Args:
+        config: has the camera.
+        name: of the camera.
+        size: (width, height) of the model's input, px.
+        open_camera: another way to a camera of this name than the configured one.
+    """
+    settings = config.cameras[name]
+    opens = partial(open_camera, name) if open_camera else partial(camera.open_camera, settings, size, name)
+    return CameraSetup(opens, settings.timeout_s, IdleGate(idle_fps(config)))
 
 
 def pipeline_of(
     config: Config,
     pair: Pair,
-    open_camera: Callable[[], Camera] | None = None,
+    open_camera: Callable[[str], Camera] | None = None,
     open_engine: Callable[[], Engine] | None = None,
 ) -> Pipeline:
     """A pipeline that is not started yet.
 
     Args:
-        config: names camera and engine.
+        config: names cameras and engine.
         pair: the model.
-        open_camera: another way to a camera than the configured one.
+        open_camera: another way to a camera, by its name, than the configured one.
         open_engine: another way to an engine than the configured one.
     """
     size = pair.model.size
-    setup = CameraSetup(
-        open_camera or (lambda: camera.open_camera(config.camera, size)),
-        config.camera.timeout_s,
-        IdleGate(config.engine.idle_fps),
-    )
     return Pipeline(
-        {CAMERA: setup},
+        {name: setup_of(config, name, size, open_camera) for name in config.cameras},
         open_engine or (lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu)),
         size,
     )

@@ -23,7 +23,7 @@ from typing import Final
 from posed.engine.base import Engine
 from posed.errors import CameraEnded, CameraError, EngineError
 from posed.pipeline.captured import Captured
-from posed.pipeline.counters import Counters
+from posed.pipeline.counters import FrameCounts
 from posed.pipeline.device import DeviceStatus
 from posed.pipeline.feed import CameraSetup, Feed
 from posed.pipeline.frame_source import FrameSource
@@ -60,12 +60,18 @@ class Pipeline:
         *,
         hang_s: float = HANG_S,
     ) -> None:
-        captured: Slots[FrameSource, Captured] = Slots()
+        self._captured: Slots[FrameSource, Captured] = Slots()
         self._inferred: Slots[FrameSource, Inferred] = Slots()
-        self.feeds: Mapping[str, Feed] = {
-            name: Feed(name, setup, captured, input_size, hang_s) for name, setup in cameras.items()
-        }
-        self.inference = Inference(open_engine, input_size, captured, self._inferred, hang_s)
+        self._input_size = input_size
+        self._hang_s = hang_s
+        self._removed: list[Feed] = []
+        self._counted: dict[str, FrameCounts] = {}
+        self.feeds: dict[str, Feed] = {name: self._feed(name, setup) for name, setup in cameras.items()}
+        self.inference = Inference(open_engine, input_size, self._captured, self._inferred, hang_s)
+
+    def _feed(self, name: str, setup: CameraSetup) -> Feed:
+        source = FrameSource(name, self._counted.pop(name, FrameCounts()).continued())
+        return Feed(source, setup, self._captured, self._input_size, self._hang_s)
 
     @property
     def engine(self) -> DeviceStatus:
@@ -82,18 +88,6 @@ class Pipeline:
         """Whether there is nothing to do: the engine is away, or no camera has a new frame."""
         return self.engine.status != "ok" or all(feed.waits for feed in self.feeds.values())
 
-    @property
-    def counters(self) -> Counters:
-        """What was counted since the start, of all cameras together."""
-        feeds, engine = self.feeds.values(), self.inference.device
-        return Counters(
-            replaced=sum(feed.counts.replaced for feed in feeds),
-            lost=sum(feed.counts.lost for feed in feeds),
-            idle=sum(feed.counts.idle for feed in feeds),
-            errors={"camera": sum(feed.errors for feed in feeds), "engine": engine.errors},
-            reopened={"camera": sum(feed.reopened for feed in feeds), "engine": engine.reopened},
-        )
-
     def start(self) -> None:
         """Open cameras and engine, in the background."""
         for feed in self.feeds.values():
@@ -109,8 +103,9 @@ class Pipeline:
             CameraError, EngineError: a device can never work like this, or hangs.
         """
         for feed in self.feeds.values():
-            if hangs := feed.capture.device.hangs:
-                self._leave_behind(feed, hangs)
+            self._tend(feed)
+        if self._removed and self._left_behind > MOST_LEFT_BEHIND:
+            raise CameraError("cameras that were removed hang, more of them than can be left behind")
         if hangs := self.inference.device.hangs:
             raise EngineError(hangs)
         taken = self._inferred.take(wait_s)
@@ -119,35 +114,71 @@ class Pipeline:
             return None
         source, inferred = taken
         source.counts.delivered += 1
-        return inferred
+        feed_now = self.feeds.get(source.name)
+        return inferred if feed_now is not None and feed_now.gave(source) else None
+
+    def add(self, name: str, setup: CameraSetup) -> Feed:
+        """Take one more camera in, which is then to be started; the others do not notice."""
+        feed = self.feeds[name] = self._feed(name, setup)
+        return feed
+
+    def remove(self, name: str) -> None:
+        """Let go of a camera, in the background; no frame of it comes from here on."""
+        feed = self.feeds.pop(name)
+        self._counted[name] = feed.counts
+        feed.capture.ask_to_stop()
+        self._removed = [other for other in (*self._removed, feed) if not other.capture.join(0)]
+
+    def _tend(self, feed: Feed) -> None:
+        """Look after a camera that hangs, or that cannot work as it is configured while others do."""
+        if hangs := feed.capture.device.hangs:
+            self._leave_behind(feed, hangs)
+        failure = feed.capture.failure
+        if failure is None or isinstance(failure, CameraEnded):
+            return
+        if not isinstance(failure, CameraError):
+            raise failure
+        if any(other.capture.failure is None for other in self.feeds.values()):
+            feed.try_again()
+
+    @property
+    def _left_behind(self) -> int:
+        """How many threads hang in a camera's library, those of cameras that were removed among them."""
+        removed = sum(bool(feed.capture.device.hangs) and not feed.capture.join(0) for feed in self._removed)
+        return removed + sum(feed.left_behind for feed in (*self.feeds.values(), *self._removed))
 
     def _leave_behind(self, feed: Feed, why: str) -> None:
         """Go on without the thread of a camera that hangs: other cameras shall not miss a frame for it.
 
         A camera that is alone is better off with a new process, which has nothing of it open.
         """
-        left = sum(feed.left_behind for feed in self.feeds.values())
-        if len(self.feeds) == 1 or left == MOST_LEFT_BEHIND:
+        if len(self.feeds) == 1 or self._left_behind == MOST_LEFT_BEHIND:
             raise CameraError(why)
         feed.leave_behind()
 
     def _raise_failure(self) -> None:
-        """Raise what ended a thread; that recordings are over comes last, after all of their frames."""
+        """Raise what ended the engine's thread, or those of all cameras; that recordings are over comes last.
+
+        It is raised after all of their frames.
+        """
+        if self.inference.failure is not None:
+            raise self.inference.failure
         failures = [feed.capture.failure for feed in self.feeds.values()]
-        for failure in (*failures, self.inference.failure):
-            if failure is not None and not isinstance(failure, CameraEnded):
-                raise failure
         under_way = any(feed.counts.under_way for feed in self.feeds.values())
         if all(failures) and not under_way:
+            for failure in failures:
+                if failure is not None and not isinstance(failure, CameraEnded):
+                    raise failure
             over = failures[-1]
             assert over is not None
             raise over
 
     def stop(self, timeout_s: float) -> bool:
         """Let go of all devices; False if one hangs and had to be left to the end of the process."""
-        threads = *(feed.capture for feed in self.feeds.values()), self.inference
+        feeds = [*self.feeds.values(), *self._removed]
+        threads = *(feed.capture for feed in feeds), self.inference
         for thread in threads:
             thread.ask_to_stop()
         deadline = time.monotonic() + timeout_s
         ended = [thread.join(max(0.0, deadline - time.monotonic())) for thread in threads]
-        return all(ended) and not any(feed.left_behind for feed in self.feeds.values())
+        return all(ended) and not any(feed.left_behind for feed in feeds)

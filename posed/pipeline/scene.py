@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from posed.config import Config
+from posed.config import CAMERA, CameraConfig
 from posed.frame import Frame, Image, RotatedCrop
 from posed.networks import Network
 from posed.people.events import EventDetector, TrackedPerson
@@ -20,7 +20,6 @@ from posed.pipeline.inferred import Inferred
 from posed.pipeline.journal import Journal
 from posed.pipeline.journal_writer import JournalWriter
 from posed.pipeline.kept_pitch import KeptPitch
-from posed.pipeline.poses_filter import PosesFilter
 from posed.pose import Pose
 
 
@@ -41,35 +40,38 @@ class Scene:
     confirmed, or cleared by the same person getting up.
 
     Args:
-        config: of decoding, of people and of `poses`, and whether the camera mirrors.
+        config: of the camera: how poses are decoded, its people and zones, and whether it mirrors.
         journal: takes the events and who is down.
         pitch_file: for how far the camera looks down; None: that is not kept.
         recorder: takes the poses before anything is made of them; None: nobody records them.
+        name: of the camera, for the log.
+        last_id: the last id that somebody had before this camera in this run; none is given twice.
 
     Attributes:
-        poses_filter: which frames' poses are worth publishing.
         frame_rate: how often frames come, and how long the newest took; whoever processes them counts them.
         newest: the newest frame's picture and everybody visible in it; None where there is none of now.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords, each with a name at the call
         self,
-        config: Config,
+        config: CameraConfig,
         journal: Journal,
         pitch_file: Path | None = None,
         recorder: PoseRecorder | None = None,
+        *,
+        name: str = CAMERA,
+        last_id: int = 0,
     ) -> None:
         self._decode = config.decode
-        self._mirror = config.camera.mirror
+        self._mirror = config.mirror
         self._reports_falls = config.people.falls
-        self._tracker = Tracker(config.people, self.keypoint_threshold)
-        self._detector = EventDetector(config.people)
-        self._journal = JournalWriter(journal, self._detector)
-        self._crops = RotatedCropScheduler(config.people)
+        self._tracker = Tracker(config.people, self.keypoint_threshold, last_id)
+        self._detector = EventDetector(config.people, config.zones)
+        self._journal = JournalWriter(journal, self._detector, name)
+        self._crops = RotatedCropScheduler(config.people, config.zones)
         self._for_crop: tuple[Sequence[Person], Sequence[Ended], float, tuple[int, int]] | None = None
-        self._kept_pitch = KeptPitch(self.pitch, pitch_file)
+        self._kept_pitch = KeptPitch(self.pitch, pitch_file, name)
         self._recorder = recorder
-        self.poses_filter = PosesFilter(config.mqtt.poses)
         self.frame_rate = FrameRate()
         self.newest: tuple[Image, Sequence[TrackedPerson]] | None = None
 
@@ -77,14 +79,13 @@ class Scene:
         """Go on with who was down before, as the journal has it; to be called before the first frame."""
         self._journal.restore()
 
-    def configure(self, config: Config) -> None:
+    def configure(self, config: CameraConfig) -> None:
         """Go on with other settings; everybody stays who they are."""
         self._decode = config.decode
         self._reports_falls = config.people.falls
         self._tracker.configure(config.people, self.keypoint_threshold)
-        self._detector.configure(config.people)
-        self._crops.configure(config.people)
-        self.poses_filter.config = config.mqtt.poses
+        self._detector.configure(config.people, config.zones)
+        self._crops.configure(config.people, config.zones)
         if self._recorder is not None:
             self._recorder.settings_changed()
 
@@ -92,6 +93,11 @@ class Scene:
     def keypoint_threshold(self) -> float:
         """The score from which on a keypoint is visible."""
         return self._decode.keypoint_threshold
+
+    @property
+    def last_id(self) -> int:
+        """The id of whoever came last."""
+        return self._tracker.last_id
 
     @property
     def people(self) -> Sequence[TrackedPerson]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from posed.config import Config, mqtt_password
-from posed.errors import ConfigError, ModelError
+from collections.abc import Callable, Iterator, Mapping
+
+from posed.camera import check_settings, device_of
+from posed.camera.base import SettingError
+from posed.config import CameraConfig, Config, mqtt_password
+from posed.errors import CameraError, ConfigError, ModelError
 from posed.model.catalogue import find, locate
 from posed.mqtt.attempt import tls_context
 
@@ -19,14 +23,17 @@ def check(config: Config) -> str:
     """
     problems: list[str] = []
     to_do = ""
-    for load in (
+    loads: tuple[Callable[[], object], ...] = (
         lambda: mqtt_password(config.mqtt),
         lambda: config.mqtt.tls and tls_context(config.mqtt.tls),
-    ):
+    )
+    for load in loads:
         try:
             load()
         except ConfigError as error:
             problems += error.problems
+    problems += _problems_of_cameras(config)
+    problems += shared_devices(config.cameras)
     try:
         locate(config.model.name)
     except ModelError as error:
@@ -37,3 +44,33 @@ def check(config: Config) -> str:
     if problems:
         raise ConfigError(problems)
     return to_do
+
+
+def _problems_of_cameras(config: Config) -> Iterator[str]:
+    for name, camera in config.cameras.items():
+        if problem := _problem_of(camera):
+            yield f"cameras.{name}.{problem}"
+
+
+def shared_devices(cameras: Mapping[str, CameraConfig]) -> Iterator[str]:
+    """A line for each camera whose device is that of another one."""
+    first_with: dict[str, str] = {}
+    for name, camera in cameras.items():
+        device = device_of(camera)
+        if device is not None and (other := first_with.setdefault(device, name)) != name:
+            rule = f"must be another device than that of cameras.{other}, which opens once only"
+            yield f"cameras.{name}.source: {rule}, got {device}"
+
+
+def _problem_of(camera: CameraConfig) -> str:
+    """The setting that is wrong, and the rule; empty where nothing is.
+
+    A source is not shown: it may be a secret.
+    """
+    try:
+        check_settings(camera)
+    except SettingError as error:
+        return str(error)
+    except CameraError as error:
+        return f"source: {str(error).removeprefix(f'camera {camera.source}: ')}"
+    return ""

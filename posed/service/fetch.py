@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from posed.camera import check_source
 from posed.config import CameraConfig, ModelConfig
-from posed.errors import DownloadError, ModelError
+from posed.errors import CameraError, DownloadError, ModelError
 from posed.model.catalogue import is_published
 from posed.networks.pair import Pair, load_pair, pull_entry
 from posed.service.notify import Notifier
@@ -32,7 +32,7 @@ def wait_for_model(
     systemd: Notifier,
     wait: Callable[[float], object] = time.sleep,
     *,
-    camera: CameraConfig | None = None,
+    cameras: Collection[CameraConfig] = (),
 ) -> Pair:
     """Read the model; where `pull` allows it, download what is missing or damaged, however often that takes.
 
@@ -40,10 +40,10 @@ def wait_for_model(
         config: says which model.
         systemd: hears that nothing else is waited for, so that booting goes on.
         wait: waits for the given number of seconds.
-        camera: what the model is for: without its file nothing is downloaded.
+        cameras: what the model is for: where the files of all of them are missing, nothing is downloaded.
 
     Raises:
-        CameraError: the camera's file is missing.
+        CameraError: the files of all cameras are missing.
         ModelError: it is missing and not to be downloaded, damaged, or no network that posed knows.
     """
     pair = None
@@ -54,8 +54,7 @@ def wait_for_model(
             raise
     if pair is not None and (pair.is_whole or not config.pull):
         return pair
-    if camera is not None:
-        check_source(camera)
+    _check_sources(cameras)
     systemd.ready()
     systemd.feed_within(DOWNLOAD_S)
     if pair is None:
@@ -64,6 +63,22 @@ def wait_for_model(
         _complete(config.name)
     systemd.feed_within(None)
     return load_pair(config.name)
+
+
+def _check_sources(cameras: Collection[CameraConfig]) -> None:
+    """Look whether any camera has something to see.
+
+    Raises:
+        CameraError: the files of all of them are missing.
+    """
+    missing: list[CameraError] = []
+    for camera in cameras:
+        try:
+            check_source(camera)
+        except CameraError as error:
+            missing.append(error)
+    if missing and len(missing) == len(cameras):
+        raise missing[0]
 
 
 def _complete(name: str) -> None:

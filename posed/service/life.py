@@ -95,16 +95,15 @@ class Life:
         """
         if not self.systemd.listens:
             return
-        cameras = [feed.status for feed in pipeline.feeds.values()]
-        starting = STARTING in (*cameras, pipeline.engine)
+        cameras = {name: feed.status for name, feed in pipeline.feeds.items()}
+        starting = STARTING in (*cameras.values(), pipeline.engine)
         if not self._ready and (not starting or time.monotonic() - self._began_at > READY_WITHIN_S):
             self._ready = True
             self.systemd.ready()
-        waiting = [*(("camera", camera.why) for camera in cameras), ("engine", pipeline.engine.why)]
-        waiting.append(("broker", broker or ""))
-        conditions = [f"waiting for the {part}: {why}" for part, why in waiting if why]
-        if all(feed.paused for feed in pipeline.feeds.values()):
-            conditions.append("paused on request")
+        waiting = [*((f"camera {name}", camera.why) for name, camera in cameras.items())]
+        waiting += [("the engine", pipeline.engine.why), ("the broker", broker or "")]
+        conditions = [f"waiting for {part}: {why}" for part, why in waiting if why]
+        conditions += [f"{name} paused on request" for name, feed in pipeline.feeds.items() if feed.paused]
         self.systemd.status("; ".join([*self._refused, *conditions]), line())
 
     def reload_if_asked(self) -> None:

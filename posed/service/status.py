@@ -5,41 +5,26 @@ from __future__ import annotations
 import logging
 import platform
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from msgspec import UNSET
 
 from posed import __version__
-from posed.config import LiveConfig
+from posed.config import Config, LiveConfig
 from posed.engine.temperature import Thermometer, processor_c
-from posed.messages.reports import camera_state, state_message
-from posed.messages.structs import (
-    CameraState,
-    Dropped,
-    EngineState,
-    Health,
-    Info,
-    ModelState,
-    RecordingStart,
-    Sender,
-    Size,
-    State,
-)
+from posed.messages.reports import state_message
+from posed.messages.structs import EngineState, Health, Info, ModelState, Sender, State
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.mqtt.client import MqttClient
 from posed.mqtt.spool import Spool
 from posed.networks.pair import Pair
-from posed.pipeline.device import DeviceStatus
-from posed.pipeline.feed import Feed
+from posed.pipeline.frame_rate import Took
 from posed.pipeline.pipeline import Pipeline
-from posed.pipeline.scene import Scene
-from posed.service.metrics_snapshot import Frames, MetricsSnapshot
+from posed.service.channel import Channel
+from posed.service.metrics_snapshot import CameraSnapshot, Frames, MetricsSnapshot
 
 log = logging.getLogger(__name__)
-
-RECORDED: Final = ("decode.", "people.")
-"""Settings that say what becomes of the poses."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,10 +34,10 @@ class Parts:
     Args:
         sender: the device and its run.
         live: the configuration of now.
-        pair: the model.
+        pair: the network's files.
+        model: which network runs.
         pipeline: cameras and engine at work.
-        feed: the camera.
-        scene: the people whom the camera sees.
+        channels: the cameras, by name.
         spool: keeps the events.
         mqtt: the way to the broker.
     """
@@ -60,9 +45,9 @@ class Parts:
     sender: Sender
     live: LiveConfig
     pair: Pair
+    model: ModelState
     pipeline: Pipeline
-    feed: Feed
-    scene: Scene
+    channels: Mapping[str, Channel]
     spool: Spool
     mqtt: MqttClient
 
@@ -74,18 +59,17 @@ class Status:
         parts: what it is read from.
 
     Attributes:
-        stopped: whether the daemon has stopped looking.
         connections: how often there was a broker since the start; whoever connects counts.
+        newest: how long the newest frame of any camera took; whoever processes it says so.
     """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._decoder = parts.pair.network.describe
         self._thermometer = Thermometer()
-        self._model = _model_state(parts.pair, parts.live.config.camera.kind)
         self._began_at = time.monotonic()
-        self.stopped = False
         self.connections = 0
+        self.newest: Took | None = None
 
     @property
     def uptime_s(self) -> float:
@@ -97,47 +81,19 @@ class Status:
         config, name = self._parts.live.config, self._parts.pair.name
         log.info("posed %s: device %s, model %s", __version__, config.device, name)
         log.info("decoder: %s", self._decoder(config.decode))
-        if warning := self._model.warning:
+        if warning := self._parts.model.warning:
             log.warning("model %s: %s", name, warning)
 
-    @property
-    def dropped(self) -> Dropped:
-        """Frames and messages that were lost since the start."""
-        return Dropped(camera=self._parts.feed.counts.dropped, mqtt=self._parts.mqtt.dropped)
-
-    @property
-    def delivers(self) -> bool:
-        """Whether the newest frame is of now."""
-        parts, feed = self._parts, self._parts.feed
-        works = feed.status.status == "ok" and parts.pipeline.engine.status == "ok"
-        return works and parts.scene.frame_rate.are_of_now and not feed.paused and not self.stopped
-
-    @property
-    def sees(self) -> bool:
-        """Whether what is known of people is of now: a blind camera is no empty room."""
-        parts = self._parts
-        return self.delivers and (parts.feed.health in {None, "ok"} or bool(parts.scene.people))
-
-    def zone_counts(self) -> dict[str, int | None]:
-        """By zone, how many people are in it; None while nothing is seen."""
-        sees = self.sees
-        counts = self._parts.scene.zone_counts()
-        return {zone: count if sees else None for zone, count in counts.items()}
-
     def state(self) -> State:
-        """How everything does, as the topic `state` has it."""
-        parts, took = self._parts, self._parts.scene.frame_rate.newest
+        """How the machine does, as the topic `state` has it."""
+        parts = self._parts
         return state_message(
             parts.sender,
             uptime_s=self.uptime_s,
-            people=parts.scene.people if self.sees else None,
-            paused=parts.feed.paused,
-            fps=parts.scene.frame_rate.fps(),
-            latency_ms=took.latency_ms if took else None,
-            camera=self._camera(),
+            cameras={name: channel.status.status for name, channel in parts.channels.items()},
             engine=self._engine(),
-            model=self._model,
-            dropped=self.dropped,
+            model=parts.model,
+            dropped=parts.mqtt.dropped,
             spool=parts.spool.state,
             settings=parts.live.values,
         )
@@ -158,103 +114,100 @@ class Status:
             python=platform.python_version(),
             platform=platform.platform(),
             decoder=self._decoder(self._parts.live.config.decode),
-            camera=state.camera,
+            cameras={name: channel.state() for name, channel in self._parts.channels.items()},
             engine=state.engine,
             model=state.model,
             verbs=verbs,
         )
 
     def health(self) -> Health:
-        """Whether everything works, and a line for each thing that does not."""
-        state = self.state()
-        problems = [
-            f"{device}: {why or status}"
-            for device, status, why in (
-                ("camera", state.camera.status, state.camera.why),
-                ("engine", state.engine.status, state.engine.why),
-            )
-            if status == "waiting"
-        ]
-        if state.camera.sight not in {None, "ok"}:
-            problems.append(f"camera: the picture is {state.camera.sight}")
-        if not state.spool.durable:
-            problems.append(f"event spool: {state.spool.why}")
-        return Health(healthy=not problems, problems=problems, paused=state.paused, fps=state.fps)
+        """Whether the daemon works, and a line for each thing that does not."""
+        channels, engine, spool = self._parts.channels, self._engine(), self._parts.spool.state
+        ours = []
+        if engine.status == "waiting":
+            ours.append(f"engine: {engine.why or engine.status}")
+        if not spool.durable:
+            ours.append(f"event spool: {spool.why}")
+        cameras = [problem for channel in channels.values() for problem in channel.problems]
+        some_camera_works = any(not channel.problems for channel in channels.values())
+        return Health(
+            healthy=not ours and some_camera_works,
+            problems=[*cameras, *ours],
+            cameras={name: channel.summary for name, channel in channels.items()},
+        )
 
     def metrics(self) -> MetricsSnapshot:
         """A moment of the daemon, in one piece."""
-        state, parts = self.state(), self._parts
-        frames: Frames = "paused" if state.paused else "ok" if self.delivers else "stopped"
+        parts = self._parts
+        falls = parts.spool.falls
+        engine = parts.pipeline.inference.device
         return MetricsSnapshot(
-            state=state,
-            frames=frames,
+            state=self.state(),
+            cameras={
+                name: CameraSnapshot(
+                    state=channel.state(),
+                    counters=channel.feed.counters,
+                    zones=channel.zone_counts(),
+                    falls=sum(fall.camera == name for fall in falls),
+                )
+                for name, channel in parts.channels.items()
+            },
+            frames=self._frames(),
             problems=self.health().problems,
-            counters=parts.pipeline.counters,
-            zones=self.zone_counts(),
-            falls=len(parts.spool.falls),
+            engine_errors=engine.errors,
+            engine_reopened=engine.reopened,
             broker_connected=parts.mqtt.connected,
             broker_connections=self.connections,
             processor_c=processor_c(),
         )
 
-    def recording_start(self) -> RecordingStart:
-        """How a recording would begin now."""
-        state, size = self.state(), self._parts.feed.frame_size
-        settings = self._parts.live.values.items()
-        return RecordingStart(
-            device=state.device,
-            run=state.run,
-            time=state.time,
-            version=state.version,
-            model=state.model,
-            frame=size and Size(*size),
-            settings={name: value for name, value in settings if name.startswith(RECORDED)},
-        )
+    def _frames(self) -> Frames:
+        """Whether frames come from any camera."""
+        channels = self._parts.channels.values()
+        if any(channel.delivers for channel in channels):
+            return "ok"
+        return "paused" if all(channel.feed.paused for channel in channels) else "stopped"
 
     def line(self) -> str:
         """How everything does, in a line for people."""
-        parts = self._parts
-        people, engine, fps = (
-            len(parts.scene.people),
-            parts.pipeline.opened_engine,
-            parts.scene.frame_rate.fps(),
-        )
-        return f"{fps:{'.0f' if fps >= 1 else 'g'}} fps, {people} {'person' if people == 1 else 'people'}" + (
-            f", {engine.kind} {engine.device}" if engine else ""
-        )
+        engine = self._parts.pipeline.opened_engine
+        channels = self._parts.channels
+        said = [_line(channel, channel.name if len(channels) > 1 else "") for channel in channels.values()]
+        return ", ".join(said) + (f", {engine.kind} {engine.device}" if engine else "")
 
     def temperature_c(self) -> float | None:
         """Of the accelerator, °C; None where there is none, or none is known."""
         engine = self._parts.pipeline.opened_engine
         return self._thermometer.read(engine.kind, engine.device) if engine else None
 
-    def _camera(self) -> CameraState:
-        feed = self._parts.feed
-        device = DeviceStatus("waiting", "stopped") if self.stopped else feed.status
-        kind, pitch = self._parts.live.config.camera.kind, self._parts.scene.pitch
-        return camera_state(device, kind, feed.frame_size, feed.health, pitch)
-
     def _engine(self) -> EngineState:
         device, engine = self._parts.pipeline.engine, self._parts.pipeline.opened_engine
-        took = self._parts.scene.frame_rate.newest
         return EngineState(
             status=device.status,
             kind=engine.kind if engine else self._parts.live.config.engine.kind,
             device=engine.device if engine else None,
             why=device.why or (engine.why if engine else ""),
-            inference_ms=took.inference_ms if took else None,
+            inference_ms=self.newest.inference_ms if self.newest else None,
             temperature_c=self.temperature_c(),
         )
 
 
-def _model_state(pair: Pair, camera_kind: str) -> ModelState:
+def _line(channel: Channel, name: str) -> str:
+    people, fps = len(channel.scene.people), channel.scene.frame_rate.fps()
+    said = f"{fps:{'.0f' if fps >= 1 else 'g'}} fps, {people} {'person' if people == 1 else 'people'}"
+    return f"{name}: {said}" if name else said
+
+
+def model_state(pair: Pair, config: Config) -> ModelState:
+    """Which network runs, and what it cannot do before the cameras of a configuration."""
+    camera_kinds = [camera.kind for camera in config.cameras.values()]
     width, height = pair.model.size
-    warning = model_warning(pair, camera_kind) or UNSET
+    warning = model_warning(pair, camera_kinds) or UNSET
     return ModelState(pair.name, pair.network.stride, width, height, warning)
 
 
-def model_warning(pair: Pair, camera_kind: str) -> str:
-    """What the model cannot do before this camera; empty where there is nothing to warn of."""
-    if camera_kind == "synthetic" or card_of(pair.model.path).get(PEOPLE) != DRAWN:
+def model_warning(pair: Pair, camera_kinds: Collection[str]) -> str:
+    """What the model cannot do before these cameras; empty where there is nothing to warn of."""
+    if set(camera_kinds) <= {"synthetic"} or card_of(pair.model.path).get(PEOPLE) != DRAWN:
         return ""
     return "was trained on drawn people and hardly sees real ones; take another, such as coral-353x481"

@@ -16,6 +16,7 @@ import hmac
 import ipaddress
 import logging
 import math
+import re
 import socket
 import time
 from collections import OrderedDict
@@ -60,8 +61,8 @@ first."""
 
 LOGIN: Final = "/login"
 STATIC: Final = "/static/"
-"""Paths below this need no token: the form that asks for it, and the page's files, which hold nothing of this
-device."""
+"""No token is needed to send the form to `LOGIN`, nor for the page's files below `STATIC`, which hold nothing
+of this device."""
 
 _WARN_EVERY_S: Final = 60.0
 
@@ -114,13 +115,14 @@ class Authenticator:
         except ValueError:  # what says that it is a form and is none
             return web.Response(status=400, text="must be a form\n")
         refusal = self._try(request, "form", given if isinstance(given, str) else "")
-        return self._welcome("/") if refusal is None else refusal
+        return self._welcome(f"/{camera_of(request)}") if refusal is None else refusal
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if problem := self._problem(request):
             return web.Response(status=403, text=f"{problem}\n")
-        if not self._token or request.path == LOGIN or request.path.startswith(STATIC):
+        is_answer = request.path == LOGIN and request.method == "POST"
+        if not self._token or is_answer or request.path.startswith(STATIC):
             return await handler(request)
         knows = self._knows(request.cookies.get(self._cookie, ""))
         if request.method == "GET" and "token" in request.query:
@@ -233,6 +235,12 @@ def own_names() -> set[str]:
     full = socket.gethostname().lower()
     short = full.partition(".")[0]
     return {full, short, f"{short}.local"}
+
+
+def camera_of(request: web.Request) -> str:
+    """The camera whose page is asked for, or was before the form; empty for that of the first one."""
+    name = request.query.get("camera", "") if request.path == LOGIN else request.path.removeprefix("/")
+    return name if re.fullmatch(r"[a-z0-9_]{1,32}", name) else ""
 
 
 def owner_of(remote: str) -> str:

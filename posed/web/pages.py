@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from importlib import resources
 from typing import Final
 
 from aiohttp import hdrs, web
 
-from posed.web.authenticator import STATIC
+from posed.web.authenticator import LOGIN, STATIC, camera_of
 
 _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def routes() -> Sequence[web.AbstractRouteDef]:
-    """The page at `/`, and its files."""
-    return [web.get("/", _page), web.get(STATIC + "{name}", _file)]
+def routes(cameras: Callable[[], Collection[str]]) -> Sequence[web.AbstractRouteDef]:
+    """The page of each camera, that of the first one at `/`, and their files.
+
+    Args:
+        cameras: the names of all cameras there are now.
+    """
+
+    async def page(request: web.Request) -> web.Response:
+        names = cameras()
+        return _answer("index.html") if request.match_info["camera"] in names else no_such_camera(names)
+
+    return [web.get("/", _page), web.get(STATIC + "{name}", _file), web.get("/{camera}", page)]
+
+
+def no_such_camera(names: Collection[str]) -> web.Response:
+    """The answer where no camera has the name that was asked for."""
+    return web.Response(
+        status=404, text=f"There is no camera of this name. The cameras are: {', '.join(names)}.\n"
+    )
 
 
 def ask_for_token(request: web.Request, status: int, problem: str) -> web.Response:
@@ -28,7 +44,10 @@ def ask_for_token(request: web.Request, status: int, problem: str) -> web.Respon
             text=f"{problem or 'A token is needed: Authorization: Bearer TOKEN'}\n",
             headers={hdrs.WWW_AUTHENTICATE: "Bearer"} if status == 401 else None,
         )
-    page = _files()["login.html"].decode().replace("{problem}", html.escape(problem))
+    form = _files()["login.html"].decode()
+    camera = camera_of(request)
+    page = form.replace("{action}", f"{LOGIN}?camera={camera}" if camera else LOGIN)
+    page = page.replace("{problem}", html.escape(problem))
     return web.Response(status=status, text=page, content_type="text/html")
 
 

@@ -20,15 +20,16 @@ from msgspec import Struct
 from posed.config import Config
 from posed.frame import Frame
 from posed.log import Throttled
-from posed.messages.structs import EventMessage, Response, State
+from posed.messages.structs import EventMessage, PageState, Response
 from posed.people.events import TrackedPerson
 from posed.pipeline.stage_timings import StageTimings
 from posed.timing import Backoff
 from posed.web import metrics, pages, zones
 from posed.web.authenticator import LOGIN, Authenticator, Handler, headers_of
+from posed.web.camera_stream import ShownFrame
 from posed.web.connection import Connection, Limits, add_headers, in_time
 from posed.web.main_loop_calls import MainLoopCalls
-from posed.web.stream import ShownFrame, Stream
+from posed.web.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class WebServer:
 
     Args:
         config: the whole configuration; `web` is the server's own section.
-        state: how the daemon does; called by `serve`.
+        state: how everything does; called by `serve`.
         answer: does what is asked for, as over MQTT; called by `serve`.
 
     Attributes:
@@ -67,16 +68,19 @@ class WebServer:
     """
 
     def __init__(
-        self, config: Config, state: Callable[[], State], answer: Callable[[str, bytes], Response[Struct]]
+        self,
+        config: Config,
+        state: Callable[[], PageState],
+        answer: Callable[[str, bytes], Response[Struct]],
     ) -> None:
         self._config = config.web
         self._state = state
         self._answer = answer
         self.calls = MainLoopCalls()
-        self.stream = Stream(config)
-        self.metrics = metrics.Metrics()
-        self._authenticator = Authenticator(config.web, pages.ask_for_token)
         self._loop = asyncio.new_event_loop()
+        self.stream = Stream(config, self._loop)
+        self.metrics = metrics.Metrics(config.cameras)
+        self._authenticator = Authenticator(config.web, pages.ask_for_token)
         self._stopping = asyncio.Event()
         self.limits = Limits()
         self.listening = False
@@ -89,21 +93,34 @@ class WebServer:
         """Listen, in the background."""
         self._thread.start()
 
+    def configure(self, config: Config) -> None:
+        """Go on with other cameras, and with what may be seen of each."""
+        self.stream.configure(config)
+        self.metrics.configure(config.cameras)
+
     def show(
-        self, frame: Frame, people: Sequence[TrackedPerson], stages: StageTimings, keypoint_threshold: float
+        self,
+        camera: str,
+        frame: Frame,
+        people: Sequence[TrackedPerson],
+        stages: StageTimings,
+        keypoint_threshold: float,
     ) -> None:
-        """A frame was processed, and these people are in it; costs next to nothing while nobody looks."""
+        """A camera's frame was processed, and these people are in it.
+
+        This costs next to nothing while nobody looks at this camera.
+        """
         published_at = time.monotonic() - stages.wall_s.get("look", 0.0)
-        self.metrics.count_frame(published_at - frame.captured_at, stages.wall_s)
-        self.stream.show(ShownFrame(frame, people, stages.wall_s, keypoint_threshold))
+        self.metrics.count_frame(camera, published_at - frame.captured_at, stages.wall_s)
+        self.stream.show(camera, ShownFrame(frame, people, stages.wall_s, keypoint_threshold))
 
     def report(self, event: EventMessage) -> None:
         """Something happened."""
-        self.metrics.count_event(event.type)
+        self.metrics.count_event(event.camera, event.type)
         self.stream.report(event)
 
     def serve(self) -> None:
-        """Answer requests, and show viewers how the daemon does; the main loop calls this often."""
+        """Answer requests, and show viewers how everything does; the main loop calls this often."""
         answered = self.calls.serve(self._answer)
         self.stream.refresh(self._state, at_once=answered)
 
@@ -129,12 +146,10 @@ class WebServer:
             self._app(), shutdown_timeout=_HANDLERS_STOP_S, logger=_silent, access_log=None
         )
         await runner.setup()
-        streaming = asyncio.create_task(self.stream.run())
         try:
             if await self._listen(runner):
                 await self._stopping.wait()
         finally:
-            streaming.cancel()
             await self.stream.close()
             if self._server is not None:
                 self._server.close()
@@ -174,11 +189,11 @@ class WebServer:
     def _routes(self) -> Sequence[web.AbstractRouteDef]:
         """Everything that is served; all of it behind the authenticator."""
         return [
-            *pages.routes(),
             web.post(LOGIN, self._authenticator.login),
-            web.get("/live", self.stream.serve),
+            web.get("/live/{camera:[^/]*}", self.stream.serve),
             web.post("/zones", zones.handler(self.calls)),
             *metrics.routes(self.metrics, self.calls),
+            *pages.routes(lambda: self.stream.cameras),
         ]
 
 

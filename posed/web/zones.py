@@ -14,8 +14,9 @@ from posed.web.main_loop_calls import BusyError, MainLoopCalls
 
 
 class Drawn(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the page sends: all zones there shall be, by name, as in the file."""
+    """What the page sends: all zones that a camera shall have, by name, as in the file."""
 
+    camera: str
     zones: dict[str, Any]
 
 
@@ -29,7 +30,7 @@ def handler(calls: MainLoopCalls) -> Handler:
             drawn = msgspec.json.decode(await request.read(), type=Drawn)
         except (msgspec.MsgspecError, RecursionError) as error:
             return web.Response(status=400, text=f"{error}\n")
-        wanted = {"settings": {"people.zones": drawn.zones}, "persist": True}
+        wanted = {"camera": drawn.camera, "settings": {"zones": drawn.zones}, "persist": True}
         try:
             response = await calls.ask("set", encode(wanted))
         except BusyError as error:

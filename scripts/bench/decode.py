@@ -51,6 +51,7 @@ from posed.config import DecodeConfig
 from posed.model.outputs import OutputTensor
 from posed.networks.posenet import many
 from posed.networks.posenet.heads import Heads
+from scripts.bench.options import whole_number
 from scripts.paths import ROOT
 from scripts.standins.heads import disturbed, heads_of, person, quantised
 from scripts.tfjs import NoPackagesError, install_packages, write
@@ -176,7 +177,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--people", type=counts, default="0,1,2,5,10,20,50", help="how many, default %(default)s"
     )
-    parser.add_argument("--repeats", type=repeats, default=200, help="of the fast ones, default %(default)s")
+    parser.add_argument(
+        "--repeats", type=whole_number, default=200, help="of the fast ones, default %(default)s"
+    )
     parser.add_argument("--json", action="store_true", help="for comparing")
     return parser.parse_args()
 
@@ -198,13 +201,6 @@ def counts(text: str) -> list[int]:
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise argparse.ArgumentTypeError(f"must be whole numbers with commas between, got {text!r}")
     return [int(part) for part in parts]
-
-
-def repeats(text: str) -> int:
-    """A whole number of at least 1."""
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
 
 
 def load_plain() -> Any:

@@ -3,7 +3,8 @@
     scripts/python bench.fleet [--devices 100 200 …] [--seconds 8] [--people 2]
 
 Every device is a client of its own: a connection with a last will, `poses` ten times a second (QoS 0,
-expiring after 5 s), an event every 10 s and `state` every 30 s (QoS 1), all encoded from posed's own structs.
+expiring after 5 s), an event every 10 s and both its states every 30 s (QoS 1), all encoded from posed's own
+structs.
 One subscriber takes the poses and the events of all of them through a shared subscription, as one worker of
 a backend would.
 
@@ -39,12 +40,12 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from posed.config import Config, live_values
+from posed.config import CAMERA, Config, live_values
 from posed.messages.structs import Poses, Size, encode, person_message, rfc3339
 from posed.messages.topics import Topics
 from posed.pose import KEYPOINT_COUNT, Pose
 from scripts.ports import free_port
-from scripts.standins.messages import event, state
+from scripts.standins.messages import camera_state, event, state
 
 RATE_HZ: Final = 10
 EVENT_EVERY: Final = 100
@@ -115,6 +116,7 @@ def poses_of(device: int, people: int) -> bytes:
     ]
     message = Poses(
         device=f"fleet-{device:05d}",
+        camera=CAMERA,
         run="8f3a90c1",
         sequence=FIRST_SEQUENCE,
         time=rfc3339(time.time()),
@@ -134,13 +136,17 @@ def poses_of(device: int, people: int) -> bytes:
 def event_of(device: int) -> bytes:
     """A message about a raised hand."""
     detail = {"gesture": "left_hand_raised"}
-    return encode(event(device=f"fleet-{device:05d}", type="gesture", detail=detail))
+    return encode(event(device=f"fleet-{device:05d}", camera=CAMERA, type="gesture", detail=detail))
 
 
-def state_of(device: int) -> bytes:
-    """A message about a device that does well."""
-    settings = live_values(Config(device=f"fleet-{device:05d}"))
-    return encode(state(device=f"fleet-{device:05d}", settings=settings))
+def states_of(device: int) -> tuple[bytes, bytes]:
+    """The messages about a machine, and about its camera, that do well."""
+    config = Config(device=f"fleet-{device:05d}")
+    settings, of_camera = live_values(config), live_values(config, CAMERA)
+    return (
+        encode(state(device=config.device, cameras={CAMERA: "ok"}, settings=settings)),
+        encode(camera_state(device=config.device, camera=CAMERA, settings=of_camera)),
+    )
 
 
 # MQTT 5, as much as is needed. Source: MQTT 5.0, chapters 2 and 3.
@@ -225,10 +231,15 @@ class Device:
         topics = topics_of(number)
         self._socket = dial(port, connect_packet(f"posed-fleet-{number:05d}", topics.availability))
         self._socket.setblocking(False)
-        self._poses = bytearray(publish_packet(topics.poses, poses_of(number, people), expiry_s=EXPIRY_S))
+        camera = topics.camera(CAMERA)
+        self._poses = bytearray(publish_packet(camera.poses, poses_of(number, people), expiry_s=EXPIRY_S))
         self._at = self._poses.index(str(FIRST_SEQUENCE).encode())
         self._event = publish_packet(topics.events, event_of(number), mid=1)
-        self._state = publish_packet(topics.state, state_of(number), mid=2, retain=True)
+        machine, of_camera = states_of(number)
+        self._states = (
+            publish_packet(topics.state, machine, mid=2, retain=True),
+            publish_packet(camera.state, of_camera, mid=3, retain=True),
+        )
         self._rest = b""
         self.held_up = self.unacknowledged = 0
 
@@ -242,10 +253,11 @@ class Device:
         self.hear()
         self.unacknowledged += self._send(self._event)
 
-    def publish_state(self) -> None:
+    def publish_states(self) -> None:
         """Retained."""
         self.hear()
-        self.unacknowledged += self._send(self._state)
+        for packet_of_state in self._states:
+            self.unacknowledged += self._send(packet_of_state)
 
     def hear(self) -> None:
         """Take acknowledgements."""
@@ -294,7 +306,7 @@ def be_devices(port: int, devices: int, frames: int, people: int, parent: Connec
             client.publish_event()
             sent.events += 1
         if frame % STATE_EVERY == index % STATE_EVERY:
-            client.publish_state()
+            client.publish_states()
         if number % 16 == 0:
             sent.late_s.append(time.monotonic() - due_at)
     sent.cpu_s = time.process_time() - began_s
@@ -323,7 +335,7 @@ def be_subscriber(port: int, devices: int, frames: int, parent: Connection) -> N
     """Take everything until nothing more comes."""
     sock = dial(port, connect_packet("fleet-worker", None))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
-    sock.sendall(subscribe_packet(("$share/fleet/posed/+/poses", 0), ("$share/fleet/posed/+/events", 1)))
+    sock.sendall(subscribe_packet(("$share/fleet/posed/+/+/poses", 0), ("$share/fleet/posed/+/events", 1)))
     sock.recv(256)
     parent.send("subscribed")
     begin_at = parent.recv()
@@ -346,7 +358,7 @@ def be_subscriber(port: int, devices: int, frames: int, parent: Connection) -> N
                 data = bytes(body[:300])
                 at = data.index(b'"sequence":') + 11
                 frame = int(data[at : at + 10]) - FIRST_SEQUENCE
-                index = int(data[14:19])  # of posed/fleet-00000/poses
+                index = int(data[14:19])  # of posed/fleet-00000/camera/poses
                 came.poses += 1
                 came.latency_s.append(now - begin_at - (frame * devices + index) * spacing_s)
     came.cpu_s = time.process_time() - began_s

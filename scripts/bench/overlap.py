@@ -129,7 +129,7 @@ def row(settings: dict[str, object], seconds: float) -> None:
             turns = InTurns(engine, time.monotonic() + seconds)
             daemon = Daemon(
                 config,
-                open_camera=lambda: camera,
+                open_camera=lambda _: camera,
                 open_engine=lambda: turns,
                 environment={"STATE_DIRECTORY": folder},
             )

@@ -53,7 +53,7 @@ def main() -> int:
         heads = five_people(options, Path(folder))
         standin = built().environment(Behaviour(heads=heads, hold_ms=HOLD_MS)) | NO_CROPS
         on_chip = {
-            "camera": {"kind": "synthetic", "fps": 30},
+            "cameras": {"room": {"kind": "synthetic", "fps": 30}},
             "model": {"name": str(compiled(options))},
             "engine": {"kind": "edgetpu"},
         }
@@ -67,7 +67,11 @@ def main() -> int:
         for realtime in (True, False) if 2 in options.parts else ():
             rate = "at its own rate" if realtime else "as fast as possible, frames wait for the engine"
             camera = {"kind": "video", "source": options.video, "loop": True, "realtime": realtime}
-            on_cpu = {"camera": camera, "model": {"name": options.model}, "engine": {"kind": "cpu"}}
+            on_cpu = {
+                "cameras": {"room": camera},
+                "model": {"name": options.model},
+                "engine": {"kind": "cpu"},
+            }
             runs.append((f"{Path(options.video).name} {rate}, CPU", on_cpu, {}, NODELAY))
         return max(measure(options, *run) for run in runs)
 
@@ -90,7 +94,7 @@ def measure(
         received_file = Path(folder) / "received"
         with received_file.open("wb") as sink:
             subscriber = subprocess.Popen(
-                ["mosquitto_sub", "-p", str(port), "-t", "posed/bench/poses", "-F", "%U %p"],
+                ["mosquitto_sub", "-p", str(port), "-t", "posed/bench/room/poses", "-F", "%U %p"],
                 stdout=sink,
             )
         started_at, before = time.time(), Stolen()

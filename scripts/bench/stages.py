@@ -20,7 +20,6 @@ caches, so that they take less than the same work does between sleeps.
 from __future__ import annotations
 
 import argparse
-import functools
 import gc
 import json
 import math
@@ -46,15 +45,11 @@ from posed.messages.topics import Topics
 from posed.model.outputs import Outputs, OutputTensor
 from posed.mqtt.broker import PublishResult
 from posed.mqtt.reporter import Reporter
-from posed.mqtt.scene_journal import SceneJournal
 from posed.networks import Network
 from posed.networks.pair import load_pair
-from posed.pipeline.feed import CameraSetup
 from posed.pipeline.frame_rate import Took
 from posed.pipeline.inferred import Inferred
 from posed.pipeline.journal import MemoryJournal
-from posed.pipeline.opening import CAMERA
-from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
 from posed.pipeline.stage_timings import StageTimings
 from scripts.bench.common import row_of_people
@@ -128,47 +123,44 @@ def at_work(options: argparse.Namespace, people: int) -> Table:
         engine = Swaying(network, people)
         daemon = Daemon(
             config,
+            open_camera=opener(options),
             open_engine=lambda: engine,
             on_processed=watch.note,
             environment={"STATE_DIRECTORY": folder},
         )
         watch.on_enough = daemon.stop
-        give_rooms(daemon, config, engine, network.model.size, options)
         daemon.run()
     return watch.table()
 
 
 def config_of(options: argparse.Namespace, more: dict[str, object]) -> Config:
-    """No live view, and nothing is looked at turned: a frame is to be one invoke."""
+    """No live view, no rotated crops, and no frame is left out: each is to be one invoke."""
     settings = {
         "model.name": options.model,
-        "camera.kind": "synthetic",
+        **{f"cameras.{name}.kind": "synthetic" for name in rooms(options)},
+        "engine.idle_fps": 0,
         "web.enabled": False,
         "people.look_turned_s": 0,
     }
     return load(None, options={name: ("bench", value) for name, value in (settings | more).items()})
 
 
-def give_rooms(
-    daemon: Daemon, config: Config, engine: Swaying, size: tuple[int, int], options: argparse.Namespace
-) -> None:
-    """Several cameras instead of the daemon's own, none in step with another."""
-    names = [CAMERA, *(f"room{number}" for number in range(1, options.cameras))]
+def rooms(options: argparse.Namespace) -> list[str]:
+    """The names of the cameras."""
+    return [f"room{number}" for number in range(options.cameras)]
+
+
+def opener(options: argparse.Namespace) -> Callable[[str], DrawnCamera]:
+    """Opens the cameras, none in step with another."""
     apart_s = 1 / options.fps / options.cameras
-    rooms = {
-        name: CameraSetup(
-            functools.partial(opened, DrawnCamera(options.fps), number * apart_s), config.camera.timeout_s
-        )
-        for number, name in enumerate(names)
-    }
-    daemon.pipeline = Pipeline(rooms, lambda: engine, size)
-    daemon.scenes = {name: Scene(config, SceneJournal(daemon.spool, name)) for name in names}
+    cameras = {name: (DrawnCamera(options.fps), number) for number, name in enumerate(rooms(options))}
 
+    def opened(name: str) -> DrawnCamera:
+        camera, number = cameras[name]
+        time.sleep(number * apart_s)
+        return camera
 
-def opened(camera: DrawnCamera, after_s: float) -> DrawnCamera:
-    """A camera that takes so long to open."""
-    time.sleep(after_s)
-    return camera
+    return opened
 
 
 class Swaying:
@@ -301,8 +293,11 @@ def alone(options: argparse.Namespace, people: int) -> Table:
     config = config_of(options, {})
     network = load_pair(config.model.name).network
     letterbox = Letterbox(SIZE, network.model.size)
-    scene, stages = Scene(config, MemoryJournal()), StageTimings()
-    reporter = Reporter(Sender.start("bench"), Topics.of(config), Nobody())
+    name = rooms(options)[0]
+    scene, stages = Scene(config.cameras[name], MemoryJournal()), StageTimings()
+    reporter = Reporter(
+        Sender.start("bench"), name, Topics.of(config).camera(name), Nobody(), config.mqtt.poses
+    )
     image = np.random.default_rng(0).integers(0, 255, (SIZE[1], SIZE[0], 3), np.uint8)
     answers = list(swaying(network, people))
     spans: dict[str, list[float]] = {column: [] for column in STAGES}
@@ -320,7 +315,7 @@ def alone(options: argparse.Namespace, people: int) -> Table:
             seen = scene.update(poses, frame)
             scene.next_crop()
         with timed(spans["message"]):
-            reporter.poses(frame, seen, scene.keypoint_threshold, Took(6.0, 10.0), stages)
+            reporter.poses(frame, seen, scene.keypoint_threshold, Took(6.0, 10.0), stages, time_s)
     gc.enable()
     spans = {column: times[SWAYS:] for column, times in spans.items()}  # at first nobody is a person yet
     table = {column: min(times) for column, times in spans.items()}

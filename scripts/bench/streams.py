@@ -2,14 +2,15 @@
 
 A row is a codec and how many frames per second of each stream are taken; every frame has to be decoded, since
 the next one builds on it, and one that nobody takes is not converted. CPU is that of the process that reads,
-in percent of one core for each stream; the server is another process. The streams show drawn people with a
-sensor's noise, at 2 Mbit/s, with a keyframe every two seconds and no B-frames, as cameras send them. The last
-rows are the same cameras' sub-streams, 640x360.
+in percent of one core for each stream, and MB the memory that each further one takes in it; the server is
+another process. The streams show drawn people with a sensor's noise, at 2 Mbit/s, with a keyframe every two
+seconds and no B-frames, as cameras send them. The last rows are the same cameras' sub-streams, 640x360.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -17,9 +18,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -29,6 +32,7 @@ from posed.camera.video import open_video
 from posed.config import CameraConfig
 from posed.synthetic.scene import Scene
 from scripts.bench.options import seconds
+from scripts.bench.run import resident_mb
 from scripts.ports import free_port
 
 FPS = 25
@@ -52,6 +56,13 @@ class Row:
     taken_per_s: int
 
 
+class Cost(NamedTuple):
+    """What a stream takes of one core, and its memory, MB."""
+
+    share: float
+    memory_mb: float
+
+
 def main() -> int:
     """Print the table."""
     options = parse_options()
@@ -65,13 +76,13 @@ def main() -> int:
         print(
             f"{STREAMS} streams, {FPS} frames per second each, {os.cpu_count()} cores; {options.seconds:g} s"
         )
-        print("codec   size       taken per s   CPU % of a core per stream   ms per frame")
+        print("codec   size       taken per s   CPU % of a core per stream   ms per frame     MB")
         for row in rows:
             with serving([files[row.codec, row.size]] * STREAMS) as urls:
-                share = cpu_share(urls, row.taken_per_s, options.seconds)
+                found = cost(urls, row.taken_per_s, options.seconds)
             size = "x".join(map(str, row.size))
-            cost = f"{100 * share:28.1f} {1000 * share / FPS:14.2f}"
-            print(f"{row.codec:7s} {size:10s} {row.taken_per_s:11d} {cost}", flush=True)
+            figures = f"{100 * found.share:28.1f} {1000 * found.share / FPS:14.2f} {found.memory_mb:6.1f}"
+            print(f"{row.codec:7s} {size:10s} {row.taken_per_s:11d} {figures}", flush=True)
     return 0
 
 
@@ -124,25 +135,31 @@ def serving(files: Sequence[Path]) -> Iterator[list[str]]:
             server.kill()
 
 
-def cpu_share(urls: Sequence[str], taken_per_s: int, length_s: float) -> float:
-    """CPU time of a stream, as a share of one core."""
-    fps = taken_per_s or FPS
-    cameras = [open_video(CameraConfig(kind="video", source=url, fps=fps)) for url in urls]
+def cost(urls: Sequence[str], taken_per_s: int, length_s: float) -> Cost:
+    """What a stream costs, in a process of its own: memory that was freed before would count as none."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(cost_here, urls, taken_per_s, length_s).result()
+
+
+def cost_here(urls: Sequence[str], taken_per_s: int, length_s: float) -> Cost:
+    """The same, in this process: the first stream's memory has what all have in common."""
     stopping = threading.Event()
-    taken = cameras if taken_per_s else []
-    readers = [threading.Thread(target=take_all, args=(camera, stopping)) for camera in taken]
-    for reader in readers:
-        reader.start()
-    time.sleep(1)
-    began, began_at = time.process_time(), time.monotonic()
-    time.sleep(length_s)
-    share = (time.process_time() - began) / (time.monotonic() - began_at) / len(cameras)
-    stopping.set()
-    for reader in readers:
-        reader.join()
-    for camera in cameras:
-        camera.__exit__(None, None, None)
-    return share
+    with ExitStack() as stack:
+        first_mb = 0.0
+        for url in urls:
+            config = CameraConfig(kind="video", source=url, fps=taken_per_s or FPS)
+            camera = stack.enter_context(open_video(config))
+            reader = threading.Thread(target=take_all, args=(camera, stopping))
+            if taken_per_s:
+                reader.start()
+                stack.callback(reader.join)
+            stack.callback(stopping.set)
+            time.sleep(1)
+            first_mb = first_mb or resident_mb(os.getpid())
+        began_s, began_at = time.process_time(), time.monotonic()
+        time.sleep(length_s)
+        share = (time.process_time() - began_s) / (time.monotonic() - began_at) / len(urls)
+        return Cost(share, (resident_mb(os.getpid()) - first_mb) / (len(urls) - 1))
 
 
 def take_all(camera: Camera, stopping: threading.Event) -> None:

@@ -113,7 +113,7 @@ def measure(options: argparse.Namespace) -> int:
         )
         daemon = Daemon(
             config,
-            open_camera=lambda: DrawnCamera(options.measure),
+            open_camera=lambda _name: DrawnCamera(options.measure),
             on_processed=count,
             environment={"STATE_DIRECTORY": folder},
         )
@@ -181,7 +181,7 @@ async def view(url: str) -> int:
     async def watch(client: aiohttp.ClientSession) -> None:
         nonlocal received
         with suppress(ConnectionError):  # the daemon ends first
-            socket = await client.ws_connect(f"{url}/live", origin=url)
+            socket = await client.ws_connect(f"{url}/live/", origin=url)
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.BINARY:
                     received += 1

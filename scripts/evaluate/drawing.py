@@ -8,7 +8,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from posed.config import Config
+from posed.config import CameraConfig
 from posed.drawing.skeletons import draw_people
 from posed.frame import Image
 from scripts.evaluate.clips import Frames
@@ -18,7 +18,7 @@ _COLUMNS: Final = 6
 _WIDTH_PX: Final = 320
 
 
-def draw_strip(played: Played, folder: Path, base: Config, every_s: float) -> Path:
+def draw_strip(played: Played, folder: Path, base: CameraConfig, every_s: float) -> Path:
     """Write one picture of a clip: a frame every so often, with everybody who is reported, and the time."""
     folder.mkdir(parents=True, exist_ok=True)
     config = config_for(played.clip, base)
@@ -32,9 +32,9 @@ def draw_strip(played: Played, folder: Path, base: Config, every_s: float) -> Pa
     return path
 
 
-def _cell(image: Image, moment: Moment, played: Played, config: Config) -> Image:
+def _cell(image: Image, moment: Moment, played: Played, config: CameraConfig) -> Image:
     scale = _WIDTH_PX / image.shape[1]
-    drawn = draw_people(image, moment.people, config.people.zones, config.decode.keypoint_threshold)
+    drawn = draw_people(image, moment.people, config.zones, config.decode.keypoint_threshold)
     if moment.crop is not None:
         region = moment.crop.region
         cv2.rectangle(

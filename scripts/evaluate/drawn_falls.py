@@ -37,7 +37,7 @@ from posed.synthetic.scene import Act, Part, Scene, parts_for
 
 Floats = NDArray[np.float64]
 
-CONFIG: Final = Config()
+CONFIG: Final = Config().first
 SIZE: Final = (640, 480)
 IMAGE: Final = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
 """Nobody looks at it: what is in the picture is known."""

@@ -16,7 +16,7 @@ from posed.synthetic.scene import Act, Part, RenderedPerson, Scene, parts_for
 
 Floats = NDArray[np.float64]
 
-CONFIG: Final = Config()
+CONFIG: Final = Config().first
 SIZE: Final = (640, 480)
 FASTEST_FPS: Final = 30
 DROPPED: Final = 0.1

@@ -21,7 +21,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from posed.config import Config, changed
+from posed.config import CameraConfig, Config, changed
 from posed.errors import PosedError
 from scripts.evaluate.clips import Clip, FootageError, read_footage
 from scripts.evaluate.drawing import draw_strip
@@ -37,7 +37,7 @@ def main() -> int:
     options = parse_options()
     try:
         clips = chosen_clips(options)
-        config = changed(Config(), dict(options.set))
+        config = changed(Config(), dict(options.set)).first
         good = True
         for model in options.models:
             for fps in options.fps:
@@ -84,7 +84,7 @@ def within(score: Score, bounds: Bounds) -> bool:
 
 
 def play_hours(
-    clips: Sequence[Clip], options: argparse.Namespace, config: Config, model: str, fps: float
+    clips: Sequence[Clip], options: argparse.Namespace, config: CameraConfig, model: str, fps: float
 ) -> bool:
     """People who come and go, for hours, of whom nobody falls; whether no fall was reported."""
     passers = [clip for clip in clips if clip.name.startswith("intel")]
@@ -104,7 +104,13 @@ def play_hours(
 
 
 def play_all(  # noqa: PLR0913 what clips are played with
-    clips: Sequence[Clip], options: argparse.Namespace, config: Config, model: str, fps: float, *, learn: bool
+    clips: Sequence[Clip],
+    options: argparse.Namespace,
+    config: CameraConfig,
+    model: str,
+    fps: float,
+    *,
+    learn: bool,
 ) -> list[Played]:
     """Every clip, side by side."""
     how = {"keep": bool(options.draw), "mirror": options.mirror, "learn": learn}
@@ -115,7 +121,7 @@ def play_all(  # noqa: PLR0913 what clips are played with
         return pool.map(task, clips, chunksize=1)
 
 
-def _play_one(clip: Clip, model: str, config: Config, fps: float, how: dict[str, bool]) -> Played:
+def _play_one(clip: Clip, model: str, config: CameraConfig, fps: float, how: dict[str, bool]) -> Played:
     with PoseFinder(model, config.decode) as network:
         return play(clip, network, config, fps, INFERENCES, **how)
 

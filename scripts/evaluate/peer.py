@@ -76,7 +76,7 @@ def _wanted(footage: Path, use: str) -> list[Clip]:
 
 
 def _play_posed(clip: Clip, model: str, fps: float) -> Played:
-    config = Config()
+    config = Config().first
     with PoseFinder(model, config.decode) as network:
         return play(clip, network, config, fps, INFERENCES)
 

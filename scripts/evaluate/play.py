@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from posed.camera.health import Darkness, is_due
-from posed.config import Config, PeopleConfig, ZoneConfig
+from posed.config import CameraConfig, ZoneConfig
 from posed.frame import RotatedCrop
 from posed.people.events import TrackedPerson
 from posed.people.rotated_crops import merge_detections
@@ -74,14 +74,13 @@ class Played:
         return [time_s for time_s, event in self.reported if event.type == "fall"]
 
 
-def config_for(clip: Clip, base: Config, *, mirror: bool = False) -> Config:
-    """The configuration with what the owner would have drawn as a resting zone."""
+def config_for(clip: Clip, base: CameraConfig, *, mirror: bool = False) -> CameraConfig:
+    """A camera's settings with what the owner would have drawn as a resting zone."""
     if not clip.resting:
         return base
     corners = tuple((1 - x if mirror else x, y) for x, y in clip.resting)
     zone = ZoneConfig(polygon=corners, kind="resting")
-    people: PeopleConfig = base.people.model_copy(update={"zones": {"rest": zone}})
-    return base.model_copy(update={"people": people})
+    return base.model_copy(update={"zones": {"rest": zone}})
 
 
 class Player:
@@ -90,11 +89,11 @@ class Player:
     Args:
         network: what finds the poses.
         cache: folder of inferences.
-        config: the settings.
+        config: the camera's settings.
         folder: for the state that a daemon keeps on disk; what it learned of the camera is taken from there.
     """
 
-    def __init__(self, network: PoseFinder, cache: Path, config: Config, folder: Path) -> None:
+    def __init__(self, network: PoseFinder, cache: Path, config: CameraConfig, folder: Path) -> None:
         self._network, self._cache, self._config = network, cache, config
         self._scene = Scene(config, MemoryJournal(self._report), folder / "pitch.json")
         self._crops = RotatedCropQueue()
@@ -148,7 +147,7 @@ class Player:
 def play(  # noqa: PLR0913 what a clip is played with
     clip: Clip,
     network: PoseFinder,
-    base: Config,
+    base: CameraConfig,
     fps: float,
     cache: Path,
     *,
@@ -161,7 +160,7 @@ def play(  # noqa: PLR0913 what a clip is played with
     Args:
         clip: to play.
         network: what finds the poses.
-        base: the settings.
+        base: the camera's settings.
         fps: frames per second of the camera; the clip's own at most.
         cache: folder of inferences.
         keep: whether every moment is kept, to look at.
@@ -196,7 +195,7 @@ _ROUNDS: Final = 10
 
 
 def play_on(  # noqa: PLR0913, PLR0917 what clips are played with
-    clips: Sequence[Clip], network: PoseFinder, base: Config, fps: float, cache: Path, seconds: float
+    clips: Sequence[Clip], network: PoseFinder, base: CameraConfig, fps: float, cache: Path, seconds: float
 ) -> tuple[int, list[str]]:
     """Play clips without their held ends one after the other, over and over, in one daemon.
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from posed.messages.structs import (
     CameraState,
-    Dropped,
     EngineState,
     EventMessage,
+    FallMessage,
     ModelState,
     SpoolState,
     State,
@@ -27,27 +27,48 @@ def pose(score: float = 0.9) -> Pose:
 
 
 def state(**changes: object) -> State:
-    """The state of a daemon that does well, but for what is changed."""
+    """The state of a machine that does well, but for what is changed."""
     fields = {
         "device": "hall",
         "run": "8f3a",
         "time": rfc3339(0),
         "version": "0.1.0",
         "uptime_s": 1,
-        "paused": False,
-        "people": 1,
-        "occupied": True,
-        "posture": "standing",
-        "fps": 29.7,
-        "latency_ms": 14.0,
-        "camera": CameraState("ok", "video", 640, 480, "ok"),
+        "cameras": {"door": "ok"},
         "engine": EngineState("ok", "cpu", "x", "asked for", 5.9, None),
         "model": ModelState("coral-353x481", 16, 481, 353),
-        "dropped": Dropped(0, 0),
+        "dropped": 0,
         "spool": SpoolState(0, 0, durable=True),
         "settings": {"decode.score_threshold": 0.25},
     }
     return State(**(fields | changes))
+
+
+def camera_state(**changes: object) -> CameraState:
+    """The state of a camera that does well, but for what is changed."""
+    fields = {
+        "device": "hall",
+        "camera": "door",
+        "run": "8f3a",
+        "time": rfc3339(0),
+        "status": "ok",
+        "paused": False,
+        "people": 1,
+        "occupied": True,
+        "posture": "standing",
+        "kind": "video",
+        "width": 640,
+        "height": 480,
+        "sight": "ok",
+        "pitch_deg": None,
+        "postures": "learning",
+        "fps": 29.7,
+        "inference_ms": 5.9,
+        "latency_ms": 14.0,
+        "dropped": 0,
+        "settings": {"decode.score_threshold": 0.25},
+    }
+    return CameraState(**(fields | changes))
 
 
 def event(**changes: object) -> EventMessage:
@@ -56,6 +77,7 @@ def event(**changes: object) -> EventMessage:
         "id": "01ARYZ6S41TSV4RRFFQ69G5FAV",
         "type": "fall",
         "device": "hall",
+        "camera": "door",
         "run": "8f3a",
         "time": rfc3339(0),
         "person": 7,
@@ -64,3 +86,17 @@ def event(**changes: object) -> EventMessage:
         "keypoints": person_message(pose(), 0.2).keypoints,
     }
     return EventMessage(**(fields | changes))
+
+
+def fall(**changes: object) -> FallMessage:
+    """What is said of a fall that is not over, but for what is changed."""
+    fields = {
+        "device": "hall",
+        "camera": "door",
+        "time": rfc3339(0),
+        "fallen": True,
+        "since": rfc3339(0),
+        "event": "01A",
+        "zone": None,
+    }
+    return FallMessage(**(fields | changes))

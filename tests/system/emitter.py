@@ -21,6 +21,7 @@ from posed.people.events import EventType
 from posed.pipeline.occurrence import Occurrence
 
 TOPICS: Final = Topics("posed/check")
+CAMERAS: Final = ("hall", "bedroom")
 TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 NEVER_OLD: Final = MqttEventsConfig(max_age_s=604800, max_waiting=10000)
 QUICK: Final = Timing(backoff_min_s=0.02, backoff_max_s=0.2)
@@ -43,6 +44,7 @@ def spool_and_client(folder: Path, port: int) -> tuple[Spool, MqttClient]:
         topics=TOPICS,
         broker=client,
         config=NEVER_OLD,
+        cameras=CAMERAS,
     )
     return spool, client
 
@@ -70,8 +72,9 @@ def _tell(spool: Spool, names: Sequence[str], notes: int, chance: random.Random)
     """Some events, each noted once the spool has taken it, and once it says that it is on disk."""
     ids = []
     for name in names:
-        kind, who = chance.choice(TYPES), chance.randint(1, 3)
-        ids.append(spool.add(Occurrence(kind, time.time(), person=who, detail={"name": name})))
+        kind, who, camera = chance.choice(TYPES), chance.randint(1, 3), chance.choice(CAMERAS)
+        happened = Occurrence(kind, time.time(), person=who, detail={"name": name}, camera=camera)
+        ids.append(spool.add(happened))
         os.write(notes, f"taken {ids[-1]} {name}\n".encode())
     if spool.flush(PATIENCE_S):
         os.write(notes, "".join(f"disk {event_id}\n" for event_id in ids).encode())

@@ -1,8 +1,10 @@
-"""A house with one camera: mosquitto, the daemon before drawn people, and a Home Assistant that hears it."""
+"""A house with two cameras: mosquitto, a daemon before drawn people, and a Home Assistant that hears it."""
 
 from __future__ import annotations
 
 import json
+import re
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,20 +25,31 @@ from tests.brokers import Mosquitto, Subscriber
 from tests.run_posed import Daemon
 from tests.system.homeassistant import HomeAssistant
 
-BASE: Final = "posed/hall"
+BASE: Final = "posed/pi"
 PATIENCE_S: Final = 120.0
 """How long anything may take on a busy machine, s."""
 
 POLL_S: Final = 0.1
 
+
+def camera(**more: Any) -> dict[str, Any]:
+    """A camera of drawn people, a new one each time: YAML would write a reference to what comes twice."""
+    return {"kind": "synthetic", "fps": 4, "size": [320, 240], **more}
+
+
 SETTINGS: Final[dict[str, Any]] = {
-    "device": "hall",
-    "camera": {"kind": "synthetic", "fps": 4, "size": [320, 240]},
+    "device": "pi",
+    "cameras": {
+        "hall": camera(
+            zones={"left": {"polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}},
+            privacy={"pictures": "skeleton"},
+        ),
+        "bedroom": camera(source=5),
+    },
     "model": {"name": "drawings-257x353-32"},
     "engine": {"kind": "cpu", "threads": 1},
     # The only falls are those of this check.
-    "people": {"zones": {"left": {"polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}}, "fall_confirm_s": 300},
-    "privacy": {"pictures": "skeleton"},
+    "people": {"fall_confirm_s": 300},
 }
 
 CONFIGURATION: Final = """
@@ -61,7 +74,7 @@ automation:
     use_blueprint:
       path: posed/light_on_a_raised_hand.yaml
       input:
-        events: event.hall_event
+        events: event.pi_hall_event
         gesture: both_hands_raised
         lights: {entity_id: light.check}
         service: light.turn_on
@@ -70,72 +83,98 @@ automation:
     use_blueprint:
       path: posed/notify_on_a_fall.yaml
       input:
-        fall: binary_sensor.hall_fall
-        clear: button.hall_clear_fall
+        fall: binary_sensor.pi_hall_fall
+        clear: button.pi_hall_clear_fall
         notifier: notify.persistent_notification
   - id: heating
     alias: heating
     use_blueprint:
       path: posed/heating_by_occupancy.yaml
-      input: {occupancy: binary_sensor.hall_occupancy, heating: {entity_id: climate.check}, empty_minutes: 0}
+      input:
+        occupancy: binary_sensor.pi_hall_occupancy
+        heating: {entity_id: climate.check}
+        empty_minutes: 0
 """
 
 Messages = Mapping[str, dict[str, Any]]
-"""The last of each topic, by what follows `posed/hall/`."""
+"""The last of each topic, by what follows `posed/pi/`."""
 
 
-def on(value: bool | None) -> str:
+def on(value: bool) -> str:
     """As Home Assistant says it."""
-    return "unavailable" if value is None else "on" if value else "off"
+    return "on" if value else "off"
 
 
-def number(value: float | None) -> str:
-    """As Home Assistant says it."""
-    return "unavailable" if value is None else str(value)
+Shown = Callable[[Messages], str]
+"""What an entity shows, worked out from the daemon's messages."""
 
 
-# What each entity shows: its id, and its value by the daemon's messages; None where any will do.
-ENTITIES: Final[dict[str, Callable[[Messages], str] | None]] = {
-    "binary_sensor.hall_occupancy": lambda reported: on(reported["state"]["occupied"]),
-    "sensor.hall_people": lambda reported: number(reported["state"]["people"]),
-    "sensor.hall_posture": lambda reported: known(reported, reported["state"]["posture"]),
-    "binary_sensor.hall_zone_left_occupancy": lambda reported: on(reported["zones/left"]["occupied"]),
-    "sensor.hall_zone_left_people": lambda reported: number(reported["zones/left"]["people"]),
-    "binary_sensor.hall_fall": lambda reported: on(reported["fall"]["fallen"]),
-    "button.hall_clear_fall": None,
-    "button.hall_test_event": None,
-    "event.hall_event": None,
-    "switch.hall_pause": lambda reported: on(reported["state"]["paused"]),
-    "select.hall_log_level": lambda reported: reported["state"]["settings"]["log.level"],
-    "button.hall_restart": None,
-    "number.hall_score_threshold": lambda reported: number(
-        reported["state"]["settings"]["decode.score_threshold"]
-    ),
-    "number.hall_keypoint_threshold": lambda reported: number(
-        reported["state"]["settings"]["decode.keypoint_threshold"]
-    ),
-    "number.hall_poses_rate": lambda reported: number(
-        reported["state"]["settings"]["mqtt.poses.max_rate_hz"]
-    ),
-    "sensor.hall_fps": lambda reported: number(reported["state"]["fps"]),
-    "sensor.hall_inference": lambda reported: known(reported, reported["state"]["engine"]["inference_ms"]),
-    "sensor.hall_latency": lambda reported: known(reported, reported["state"]["latency_ms"]),
-    "sensor.hall_engine": lambda reported: reported["state"]["engine"]["kind"],
-    "sensor.hall_camera": lambda reported: reported["state"]["camera"]["status"],
-    "sensor.hall_sight": lambda reported: reported["state"]["camera"]["sight"] or "unknown",
-    "sensor.hall_dropped_frames": lambda reported: number(reported["state"]["dropped"]["camera"]),
-    "sensor.hall_uptime": lambda reported: number(reported["state"]["uptime_s"]),
-    "sensor.hall_version": lambda reported: reported["state"]["version"],
-    "image.hall_snapshot": None,
-    "button.hall_take_snapshot": None,
+def of_state(topic: str, *path: str) -> Shown:
+    """What a state has there, in Home Assistant's words."""
+
+    def value(reported: Messages) -> str:
+        found: Any = reported[topic]
+        for name in path:
+            found = found[name]
+        return on(found) if isinstance(found, bool) else "unknown" if found is None else str(found)
+
+    return value
+
+
+def while_seen(topic: str, name: str) -> Shown:
+    """The same of what is only there while people are."""
+
+    def value(reported: Messages) -> str:
+        return "unavailable" if reported[topic]["people"] is None else of_state(topic, name)(reported)
+
+    return value
+
+
+def of_machine() -> dict[str, Shown | None]:
+    """What each entity of the machine shows, by its id; None where any value will do."""
+    return {
+        "select.pi_log_level": of_state("state", "settings", "log.level"),
+        "button.pi_restart": None,
+        "number.pi_poses_rate": of_state("state", "settings", "mqtt.poses.max_rate_hz"),
+        "sensor.pi_inference": of_state("state", "engine", "inference_ms"),
+        "sensor.pi_engine": of_state("state", "engine", "kind"),
+        "sensor.pi_uptime": of_state("state", "uptime_s"),
+        "sensor.pi_version": of_state("state", "version"),
+    }
+
+
+def of_camera(name: str) -> dict[str, Shown | None]:
+    """The same of one camera, without zones and pictures."""
+    state = f"{name}/state"
+    return {
+        f"binary_sensor.pi_{name}_occupancy": while_seen(state, "occupied"),
+        f"sensor.pi_{name}_people": while_seen(state, "people"),
+        f"sensor.pi_{name}_posture": while_seen(state, "posture"),
+        f"sensor.pi_{name}_latency": while_seen(state, "latency_ms"),
+        f"binary_sensor.pi_{name}_fall": of_state(f"{name}/fall", "fallen"),
+        f"button.pi_{name}_clear_fall": None,
+        f"button.pi_{name}_test_event": None,
+        f"event.pi_{name}_event": None,
+        f"switch.pi_{name}_pause": of_state(state, "paused"),
+        f"number.pi_{name}_score_threshold": of_state(state, "settings", "decode.score_threshold"),
+        f"number.pi_{name}_keypoint_threshold": of_state(state, "settings", "decode.keypoint_threshold"),
+        f"sensor.pi_{name}_fps": of_state(state, "fps"),
+        f"sensor.pi_{name}_status": of_state(state, "status"),
+        f"sensor.pi_{name}_sight": of_state(state, "sight"),
+        f"sensor.pi_{name}_dropped_frames": of_state(state, "dropped"),
+    }
+
+
+BEDROOM: Final = of_camera("bedroom")
+ENTITIES: Final[dict[str, Shown | None]] = {
+    **of_machine(),
+    **of_camera("hall"),
+    "binary_sensor.pi_hall_zone_left_occupancy": while_seen("hall/zones/left", "occupied"),
+    "sensor.pi_hall_zone_left_people": while_seen("hall/zones/left", "people"),
+    "image.pi_hall_snapshot": None,
+    "button.pi_hall_take_snapshot": None,
+    **BEDROOM,
 }
-
-
-def known(reported: Messages, value: float | str | None) -> str:
-    """What is only there while people are."""
-    return (
-        "unavailable" if reported["state"]["people"] is None else "unknown" if value is None else str(value)
-    )
 
 
 @dataclass(frozen=True)
@@ -182,38 +221,40 @@ class House:
                 wrong.append(f"{entity} is {shown}, not {value(after)}")
         return wrong
 
-    def happen(self, gesture: str) -> None:
+    def happen(self, gesture: str, camera: str = "hall") -> None:
         """As the daemon tells it."""
-        reported = event(id=f"01{time.monotonic_ns()}", type="gesture", detail={"gesture": gesture})
+        event_id, detail = f"01{time.monotonic_ns()}", {"gesture": gesture}
+        reported = event(id=event_id, type="gesture", device="pi", camera=camera, detail=detail)
         self.watcher.publish(f"{BASE}/events", encode(reported))
 
     def say_empty(self) -> None:
-        """Say in the daemon's place that nobody is there."""
-        state = self.reported()["state"] | {"people": 0, "occupied": False, "posture": None}
-        self.watcher.publish(f"{BASE}/state", json.dumps(state).encode(), retain=True)
+        """Say in the daemon's place that nobody is in the hall."""
+        state = self.reported()["hall/state"] | {"people": 0, "occupied": False, "posture": None}
+        self.watcher.publish(f"{BASE}/hall/state", json.dumps(state).encode(), retain=True)
 
     def home_temperature(self) -> float:
         """What the thermostat is set to."""
         return float(self.home.states()["climate.check"]["attributes"]["temperature"])
 
     def leave_a_fall(self) -> None:
-        """Write a fall as the last thing that the daemon did before it died."""
+        """Write a fall in the hall as the last thing that the daemon did before it died."""
         spool = Spool(
             self.folder / "state" / "posed" / "spool.sqlite",
-            sender=Sender.start("hall"),
+            sender=Sender.start("pi"),
             topics=Topics(BASE),
             broker=FakeBroker(full=True),
             config=MqttEventsConfig(),
+            cameras=tuple(SETTINGS["cameras"]),
         )
         spool.start()
-        spool.add(Occurrence("fall", time.time(), person=1))
+        spool.add(Occurrence("fall", time.time(), person=1, camera="hall"))
         assert spool.flush(PATIENCE_S)
         spool.stop(PATIENCE_S)
 
-    def notified(self, title: str) -> bool:
-        """Whether Home Assistant shows a notification of this title."""
+    def notified(self, title: str) -> str | None:
+        """What the notification of this title says; None where Home Assistant shows none."""
         found = self.home.ask("persistent_notification/get")
-        return any(one["title"] == title for one in found)
+        return next((one["message"] for one in found if one["title"] == title), None)
 
     def announced(self, topic: str) -> bool:
         """Whether the broker keeps a message of discovery on a topic."""
@@ -229,12 +270,21 @@ class House:
         last = {
             message.topic.removeprefix(f"{BASE}/"): message.payload for message in list(self.watcher.messages)
         }
-        names = [name for name in last if name in {"state", "fall"} or name.startswith("zones/")]
+        names = [name for name in last if re.fullmatch(r"state|\w+/(state|fall|zones/\w+)", name)]
         return {name: json.loads(last[name] or b"null") for name in names}
 
-    def setting(self, name: str) -> Any:
-        """A setting as the daemon has it."""
-        return self.reported()["state"]["settings"][name]
+    def setting(self, name: str, topic: str = "state") -> Any:
+        """A setting as the daemon has it, for all cameras, or as a camera's state has it."""
+        return self.reported()[topic]["settings"][name]
+
+    def devices(self) -> dict[str, dict[str, Any]]:
+        """The devices of Home Assistant, by their names."""
+        return {one["name"]: one for one in self.home.ask("config/device_registry/list")}
+
+    def registered(self) -> dict[str, dict[str, Any]]:
+        """The entities that came by MQTT, by their ids."""
+        entries = self.home.ask("config/entity_registry/list")
+        return {entry["entity_id"]: entry for entry in entries if entry["platform"] == "mqtt"}
 
     def shows(self, entity: str) -> str:
         """The state of an entity."""
@@ -264,6 +314,12 @@ class House:
         """Wait until every entity is there and shows what it should."""
         self.wait(lambda: not self.missing(), "missing: {}", self.missing)
         self.wait(lambda: not self.wrong(), "wrong: {}", self.wrong)
+
+    def reload(self, settings: dict[str, Any]) -> None:
+        """Make the daemon go on with other settings, as `systemctl reload` does."""
+        assert self.daemon.process is not None
+        self.daemon.config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        self.daemon.process.send_signal(signal.SIGHUP)
 
     @contextmanager
     def configured(self, settings: dict[str, Any]) -> Iterator[None]:

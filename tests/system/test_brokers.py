@@ -29,6 +29,7 @@ from tests.system.needs import cannot, need_debian, venv_sh
 pytestmark = pytest.mark.system
 
 BASE: Final = "posed/check"
+CAMERA: Final = "hall"
 PATIENCE_S: Final = 180.0
 """How long anything may take on a busy machine, s."""
 
@@ -36,11 +37,19 @@ PASSWORD: Final = "a secret"
 ACL: Final = ROOT / "config" / "mosquitto" / "acl"
 BRIDGE: Final = ROOT / "config" / "mosquitto" / "bridge.conf"
 
+LEFT: Final = {"polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}
+NAMES: Final = ("state", "availability", f"{CAMERA}/state", f"{CAMERA}/fall", f"{CAMERA}/zones/left")
+KEPT: Final = tuple(f"{BASE}/{name}" for name in NAMES)
+ANNOUNCED: Final = (
+    "homeassistant/device/posed_check/config",
+    f"homeassistant/device/posed_check/{CAMERA}/config",
+)
+
 CHECKS: Final = {
-    "state": "`state` arrives",
+    "state": "`state` of machine and camera arrives",
     "poses": "`poses` arrive",
-    "discovery": "Home Assistant is told of the device",
-    "retained": "a late subscriber gets `state` and `availability`",
+    "discovery": "Home Assistant is told of machine and camera",
+    "retained": "a late subscriber gets every `state`, `zones`, `fall` and `availability`",
     "wildcard": "also by a filter with wildcards",
     "request": "a request is answered",
     "event": "an event arrives",
@@ -201,7 +210,7 @@ def settings_of(trial: Trial) -> dict[str, Any]:
     """Of a daemon that needs little of the machine."""
     return {
         "device": "check",
-        "camera": {"kind": "synthetic", "fps": 5, "size": [320, 240]},
+        "cameras": {CAMERA: {"kind": "synthetic", "fps": 5, "size": [320, 240], "zones": {"left": LEFT}}},
         "model": {"name": "drawings-257x353-32"},
         "engine": {"kind": "cpu", "threads": 1},
         "mqtt": {"host": "127.0.0.1", "port": trial.broker.port, **trial.mqtt},
@@ -219,10 +228,10 @@ def run_checks(trial: Trial, daemon: Daemon) -> tuple[frozenset[str], str]:
             failed.add(name)
 
     with daemon, trial.subscriber(f"{BASE}/#") as watcher:
-        check("state", lambda: comes(watcher, "state"))
-        check("poses", lambda: comes(watcher, "poses", 10))
-        check("discovery", lambda: retained(trial, "homeassistant/device/posed_check/config"))
-        check("retained", lambda: retained(trial, f"{BASE}/state", f"{BASE}/availability"))
+        check("state", lambda: (comes(watcher, "state"), comes(watcher, f"{CAMERA}/state")))
+        check("poses", lambda: comes(watcher, f"{CAMERA}/poses", 10))
+        check("discovery", lambda: retained(trial, *ANNOUNCED))
+        check("retained", lambda: retained(trial, *KEPT))
         check("wildcard", lambda: retained(trial, f"{BASE}/+"))
         check("request", lambda: answered(watcher, "info"))
         check("event", lambda: event_comes(watcher))
@@ -263,7 +272,7 @@ def answered(watcher: Subscriber, verb: str, **arguments: Any) -> dict[str, Any]
 
 def event_comes(watcher: Subscriber) -> None:
     """The one that was asked for."""
-    wanted = answered(watcher, "test_event", type="gesture")["event"]
+    wanted = answered(watcher, "test_event", type="gesture")["cameras"][CAMERA]["event"]
     events = f"{BASE}/events"
     eventually(
         lambda: any(json.loads(payload)["id"] == wanted for payload in watcher.payloads(events)), PATIENCE_S
@@ -278,7 +287,7 @@ def comes_back(trial: Trial, watcher: Subscriber) -> None:
     # The watcher may be back later than the daemon, and a wildcard gets what was retained not everywhere.
     comes(watcher, "state")
     if "poses" not in trial.lacks:
-        comes(watcher, "poses")
+        comes(watcher, f"{CAMERA}/poses")
     retained(trial, f"{BASE}/state")
     with trial.subscriber(f"{BASE}/availability") as late:
         eventually(lambda: late.payloads(f"{BASE}/availability")[-1:] == [b"online"], 5)

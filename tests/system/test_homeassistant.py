@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,11 +20,22 @@ import pytest
 from posed import __version__
 from scripts.paths import ROOT
 from tests.brokers import Mosquitto, Subscriber, free_port
+from tests.former import RETAINED, leave_announced, leave_spool
 from tests.run_posed import Daemon, posed
 from tests.system.conftest import Row
 from tests.system.debian import need_chroots
 from tests.system.homeassistant import HomeAssistant, make_chroot
-from tests.system.house import CONFIGURATION, ENTITIES, PATIENCE_S, POLL_S, SETTINGS, House
+from tests.system.house import (
+    BEDROOM,
+    CONFIGURATION,
+    ENTITIES,
+    PATIENCE_S,
+    POLL_S,
+    SETTINGS,
+    House,
+    camera,
+    while_seen,
+)
 from tests.system.needs import locked, need_debian
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
@@ -54,22 +66,28 @@ def test_home_assistant_starts_and_takes_mqtt(house: House, row: Row) -> None:
 
 def test_every_entity_is_there(house: House, row: Row) -> None:
     house.wait(lambda: not house.missing(), "missing: {}", house.missing)
-    entries = [
-        entry for entry in house.home.ask("config/entity_registry/list") if entry["platform"] == "mqtt"
-    ]
-    more = {entry["entity_id"] for entry in entries} - ENTITIES.keys()
+    entries = house.registered()
+    more = entries.keys() - ENTITIES.keys()
     assert not more, f"not expected: {sorted(more)}"
-    devices = {one["device_id"] for one in entries}
-    assert len(devices) == 1, f"they belong to {len(devices)} devices"
-    ids = [one["unique_id"] for one in entries]
-    assert all(unique_id.startswith("posed_hall_") for unique_id in ids), ids
     row.report(f"{len(entries)}")
 
 
+def test_each_camera_is_a_device_linked_to_the_machine(house: House, row: Row) -> None:
+    devices, entries = house.devices(), house.registered()
+    names = {devices[name]["id"]: name for name in ("pi", "pi hall", "pi bedroom")}
+    for entity, entry in entries.items():
+        room = next((room for room in ("hall", "bedroom") if f".pi_{room}_" in entity), None)
+        assert names[entry["device_id"]] == (f"pi {room}" if room else "pi"), f"{entity} is of another device"
+        assert entry["unique_id"].startswith(f"posed/pi/{room}/" if room else "posed/pi/"), entry["unique_id"]
+    assert devices["pi"]["via_device_id"] is None
+    for name in ("pi hall", "pi bedroom"):
+        assert devices[name]["via_device_id"] == devices["pi"]["id"], f"{name} is not linked to the machine"
+    row.report(", ".join(names.values()))
+
+
 def test_names_classes_units_and_categories(house: House, row: Row) -> None:
-    (device,) = (one for one in house.home.ask("config/device_registry/list") if one["name"] == "hall")
+    device, entries = house.devices()["pi"], house.registered()
     assert (device["manufacturer"], device["sw_version"]) == ("posed", __version__), device
-    entries = {entry["entity_id"]: entry for entry in house.home.ask("config/entity_registry/list")}
     states = house.home.states()
     bare = [
         entity
@@ -78,23 +96,23 @@ def test_names_classes_units_and_categories(house: House, row: Row) -> None:
     ]
     assert not bare, f"without a name: {bare}"
     for entity, wanted in {
-        "binary_sensor.hall_occupancy": {"device_class": "occupancy"},
-        "binary_sensor.hall_fall": {"device_class": "safety"},
-        "sensor.hall_people": {"state_class": "measurement"},
-        "sensor.hall_latency": {"device_class": "duration", "unit_of_measurement": "ms"},
-        "sensor.hall_uptime": {"device_class": "duration", "unit_of_measurement": "s"},
-        "button.hall_restart": {"device_class": "restart"},
-        "number.hall_score_threshold": {"min": 0.01, "max": 0.99},
+        "binary_sensor.pi_hall_occupancy": {"device_class": "occupancy"},
+        "binary_sensor.pi_hall_fall": {"device_class": "safety"},
+        "sensor.pi_hall_people": {"state_class": "measurement"},
+        "sensor.pi_hall_latency": {"device_class": "duration", "unit_of_measurement": "ms"},
+        "sensor.pi_uptime": {"device_class": "duration", "unit_of_measurement": "s"},
+        "button.pi_restart": {"device_class": "restart"},
+        "number.pi_hall_score_threshold": {"min": 0.01, "max": 0.99},
     }.items():
         has = {name: states[entity]["attributes"].get(name) for name in wanted}
         assert has == wanted, f"{entity} has {has}, not {wanted}"
     for entity, category in {
-        "sensor.hall_people": None,
-        "switch.hall_pause": None,
-        "number.hall_score_threshold": "config",
-        "select.hall_log_level": "config",
-        "sensor.hall_fps": "diagnostic",
-        "sensor.hall_version": "diagnostic",
+        "sensor.pi_hall_people": None,
+        "switch.pi_hall_pause": None,
+        "number.pi_hall_score_threshold": "config",
+        "select.pi_log_level": "config",
+        "sensor.pi_hall_fps": "diagnostic",
+        "sensor.pi_version": "diagnostic",
     }.items():
         has = entries[entity]["entity_category"]
         assert has == category, f"{entity} is of category {has}, not {category}"
@@ -105,26 +123,27 @@ def test_every_value_is_right(house: House, row: Row) -> None:
     house.wait(lambda: not house.wrong(), "wrong: {}", house.wrong)
     states = house.home.states()
     row.report(
-        ", ".join(
-            f"{entity.partition('hall_')[2]} {states[entity]['state']}" for entity in list(ENTITIES)[:4]
-        )
+        ", ".join(f"{entity.partition('pi_')[2]} {states[entity]['state']}" for entity in list(ENTITIES)[:4])
     )
+
+
+people_in_the_hall = while_seen("hall/state", "people")
 
 
 def test_values_follow(house: House, row: Row) -> None:
     """Until the number of people has changed three times; each has to be seen."""
     changes, slowest_s = 0, 0.0
-    people = house.reported()["state"]["people"]
+    people = house.reported()["hall/state"]["people"]
     give_up_at = time.monotonic() + 2 * PATIENCE_S
     while changes < 3:
         assert time.monotonic() < give_up_at, f"the number of people changed {changes} times only"
-        now = house.reported()["state"]["people"]
+        now = house.reported()["hall/state"]["people"]
         if now == people:
             time.sleep(POLL_S)
             continue
         changes, people, began_at = changes + 1, now, time.monotonic()
         house.wait(
-            lambda: house.shows("sensor.hall_people") == ENTITIES["sensor.hall_people"](house.reported()),
+            lambda: house.shows("sensor.pi_hall_people") == people_in_the_hall(house.reported()),
             "the number of people does not follow",
         )
         slowest_s = max(slowest_s, time.monotonic() - began_at)
@@ -143,8 +162,12 @@ def test_a_raised_hand_switches_the_light(house: House) -> None:
     assert house.shows("light.check") == "off"
     # Between the names of two events of which each is one, the first may be the last's.
     house.happen("left_hand_raised")
-    house.wait_for("event.hall_event", "event_type", "left_hand_raised")
+    house.wait_for("event.pi_hall_event", "event_type", "left_hand_raised")
     assert house.shows("light.check") == "off", "another gesture than the wanted one switched the light"
+    house.happen("both_hands_raised", "bedroom")
+    house.wait_for("event.pi_bedroom_event", "event_type", "both_hands_raised")
+    assert house.attribute("event.pi_hall_event", "event_type") == "left_hand_raised"
+    assert house.shows("light.check") == "off", "a gesture in another room switched the light"
     house.happen("both_hands_raised")
     house.wait(lambda: house.shows("light.check") == "on", "the light stays off")
 
@@ -154,7 +177,7 @@ def test_the_heating_follows_occupancy(house: House, row: Row) -> None:
     give_up_at = time.monotonic() + 2 * PATIENCE_S
     while seen != {"on", "off"}:
         assert time.monotonic() < give_up_at, f"occupancy was only ever {seen}"
-        state = house.shows("binary_sensor.hall_occupancy")
+        state = house.shows("binary_sensor.pi_hall_occupancy")
         if state not in {"on", "off"} - seen:
             time.sleep(POLL_S)
             # Nobody wants to wait until the drawn room happens to be empty.
@@ -168,40 +191,49 @@ def test_the_heating_follows_occupancy(house: House, row: Row) -> None:
 
 
 def test_a_number_works(house: House, row: Row) -> None:
-    number_of = "number.hall_score_threshold"
+    number_of = "number.pi_hall_score_threshold"
     house.home.service("number.set_value", entity_id=number_of, value=0.31)
-    house.wait(lambda: house.setting("decode.score_threshold") == 0.31, "the daemon does not take it")
+    house.wait(lambda: threshold(house, "hall/state") == 0.31, "the daemon does not take it")
     house.wait(lambda: house.shows(number_of) == "0.31", "Home Assistant does not show it")
-    row.report("score threshold 0.31")
+    assert threshold(house, "bedroom/state") == threshold(house, "state") == 0.25
+    row.report("score threshold 0.31, of the hall alone")
+
+
+def threshold(house: House, topic: str) -> float:
+    """From which score on somebody is somebody, by the last message of a topic."""
+    return float(house.setting("decode.score_threshold", topic))
 
 
 def test_a_select_works(house: House, row: Row) -> None:
-    house.home.service("select.select_option", entity_id="select.hall_log_level", option="warning")
+    house.home.service("select.select_option", entity_id="select.pi_log_level", option="warning")
     house.wait(lambda: house.setting("log.level") == "warning", "the daemon does not take it")
-    house.wait(lambda: house.shows("select.hall_log_level") == "warning", "Home Assistant does not show it")
-    house.home.service("select.select_option", entity_id="select.hall_log_level", option="info")
-    house.wait(lambda: house.shows("select.hall_log_level") == "info", "it does not return")
+    house.wait(lambda: house.shows("select.pi_log_level") == "warning", "Home Assistant does not show it")
+    house.home.service("select.select_option", entity_id="select.pi_log_level", option="info")
+    house.wait(lambda: house.shows("select.pi_log_level") == "info", "it does not return")
     row.report("log level warning, and info again")
 
 
 def test_the_switch_pauses_and_resumes(house: House, row: Row) -> None:
-    house.home.service("switch.turn_on", entity_id="switch.hall_pause")
-    house.wait(lambda: house.reported()["state"]["paused"], "the daemon does not pause")
-    house.wait(lambda: house.shows("switch.hall_pause") == "on", "the switch does not show it")
-    house.wait(lambda: house.shows("sensor.hall_people") == "unavailable", "people are still shown")
-    house.wait(lambda: house.shows("sensor.hall_camera") == "paused", "the camera is not shown as paused")
-    assert house.shows("binary_sensor.hall_fall") != "unavailable", "a pause hides that somebody has fallen"
-    house.home.service("switch.turn_off", entity_id="switch.hall_pause")
-    house.wait(lambda: house.shows("switch.hall_pause") == "off", "the daemon does not resume")
-    house.wait(lambda: house.shows("sensor.hall_people").isdigit(), "people are not shown again")
+    house.home.service("switch.turn_on", entity_id="switch.pi_hall_pause")
+    house.wait(lambda: house.reported()["hall/state"]["paused"], "the daemon does not pause")
+    house.wait(lambda: house.shows("switch.pi_hall_pause") == "on", "the switch does not show it")
+    house.wait(lambda: house.shows("sensor.pi_hall_people") == "unavailable", "people are still shown")
+    house.wait(lambda: house.shows("sensor.pi_hall_status") == "paused", "the camera is not shown as paused")
+    assert house.shows("binary_sensor.pi_hall_fall") != "unavailable", (
+        "a pause hides that somebody has fallen"
+    )
+    assert house.shows("switch.pi_bedroom_pause") == "off", "the other camera is paused, too"
+    house.home.service("switch.turn_off", entity_id="switch.pi_hall_pause")
+    house.wait(lambda: house.shows("switch.pi_hall_pause") == "off", "the daemon does not resume")
+    house.wait(lambda: house.shows("sensor.pi_hall_people").isdigit(), "people are not shown again")
     row.report("meanwhile people are unavailable, and a fall is not")
 
 
 def test_a_snapshot_comes(house: House, row: Row) -> None:
-    before = house.shows("image.hall_snapshot")
-    house.home.service("button.press", entity_id="button.hall_take_snapshot")
-    house.wait(lambda: house.shows("image.hall_snapshot") != before, "the image does not change")
-    shown = house.home.picture("/api/image_proxy/image.hall_snapshot")
+    before = house.shows("image.pi_hall_snapshot")
+    house.home.service("button.press", entity_id="button.pi_hall_take_snapshot")
+    house.wait(lambda: house.shows("image.pi_hall_snapshot") != before, "the image does not change")
+    shown = house.home.picture("/api/image_proxy/image.pi_hall_snapshot")
     image = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None, "what comes is no picture"
     height, width, _ = image.shape
@@ -209,16 +241,17 @@ def test_a_snapshot_comes(house: House, row: Row) -> None:
 
 
 def test_a_test_event_is_sent(house: House, row: Row) -> None:
-    house.home.service("button.press", entity_id="button.hall_test_event")
-    house.wait(lambda: house.attribute("event.hall_event", "test") is True, "no event comes")
-    kind = house.attribute("event.hall_event", "event_type")
-    assert house.shows("binary_sensor.hall_fall") == "off", "a test counts as a fall"
+    house.home.service("button.press", entity_id="button.pi_hall_test_event")
+    house.wait(lambda: house.attribute("event.pi_hall_event", "test") is True, "no event comes")
+    kind = house.attribute("event.pi_hall_event", "event_type")
+    assert house.shows("binary_sensor.pi_hall_fall") == "off", "a test counts as a fall"
+    assert not house.attribute("event.pi_bedroom_event", "test"), "it is an event of the other room, too"
     row.report(f"event {kind}, and nobody has fallen")
 
 
 def test_the_restart_button_works(house: House, row: Row) -> None:
     run = house.reported()["state"]["run"]
-    house.home.service("button.press", entity_id="button.hall_restart")
+    house.home.service("button.press", entity_id="button.pi_restart")
 
     def begun() -> bool:
         assert house.daemon.process is not None
@@ -228,7 +261,7 @@ def test_the_restart_button_works(house: House, row: Row) -> None:
 
     house.wait(begun, "it has not started again")
     house.all_right()
-    kept = house.setting("decode.score_threshold")
+    kept = threshold(house, "hall/state")
     assert kept == 0.31, f"the number that was set is {kept} now"
     row.report("and the number that was set is kept")
 
@@ -245,23 +278,27 @@ def test_the_killed_daemon_is_unavailable(house: House, row: Row) -> None:
     row.report(f"all {len(ENTITIES)}, within {time.monotonic() - began_at:.1f} s")
 
 
-def test_a_fall_is_told_and_cleared(house: House, row: Row) -> None:
+def test_a_fall_is_told_with_its_room_and_cleared(house: House, row: Row) -> None:
     """Of a fall that was the last thing the daemon wrote before it died."""
     house.leave_a_fall()
     house.daemon.start()
     house.all_right()
-    house.wait(lambda: house.shows("binary_sensor.hall_fall") == "on", "the fall does not show")
+    house.wait(lambda: house.shows("binary_sensor.pi_hall_fall") == "on", "the fall does not show")
+    assert house.shows("binary_sensor.pi_bedroom_fall") == "off", "it is said of the other room, too"
     house.wait(lambda: house.notified("Somebody has fallen"), "no notification")
-    answer = "posed_clear_binary_sensor_hall_fall"
+    told = house.notified("Somebody has fallen") or ""
+    assert told.startswith("pi hall: "), f"it does not say in which room: {told}"
+    answer = "posed_clear_binary_sensor_pi_hall_fall"
     house.home.call("POST", "/api/events/mobile_app_notification_action", {"action": answer})
-    house.wait(lambda: house.shows("binary_sensor.hall_fall") == "off", "it is not cleared")
+    house.wait(lambda: house.shows("binary_sensor.pi_hall_fall") == "off", "it is not cleared")
     house.wait(lambda: house.notified("The fall is over"), "no second notification")
-    row.report("by the notification's answer")
+    assert house.notified("The fall is over") == "pi hall"
+    row.report(f"“{told}”, and cleared by the notification's answer")
 
 
 def test_all_returns_after_the_broker(house: House, row: Row) -> None:
     house.broker.stop()
-    house.wait(lambda: house.shows("sensor.hall_people") == "unavailable", "nobody notices")
+    house.wait(lambda: house.shows("sensor.pi_hall_people") == "unavailable", "nobody notices")
     del house.watcher.messages[:]
     house.broker.start()
     began_at = time.monotonic()
@@ -279,27 +316,94 @@ def test_all_returns_after_home_assistant(house: House, row: Row) -> None:
 
 def test_a_zone_less_is_entities_less(house: House, row: Row) -> None:
     zone = {entity for entity in ENTITIES if "zone_left" in entity}
-    with house.configured(house.settings | {"people": {"fall_confirm_s": 300}}):
+    hall = {name: value for name, value in house.settings["cameras"]["hall"].items() if name != "zones"}
+    with house.configured(house.settings | {"cameras": house.settings["cameras"] | {"hall": hall}}):
         house.wait(lambda: not zone & house.home.states().keys(), "they are still there")
-        entries = {entry["entity_id"] for entry in house.home.ask("config/entity_registry/list")}
-        assert not zone & entries, "they are still in the registry"
+        assert not zone & house.registered().keys(), "they are still in the registry"
     house.all_right()
     row.report("and back again")
 
 
-def test_entities_move_to_components_and_back(house: House, row: Row) -> None:
-    named = "sensor.hall_people"
-    house.home.ask("config/entity_registry/update", entity_id=named, name="Guests")
-    with house.configured(house.settings | {"homeassistant": {"discovery": "components"}}):
-        house.wait(lambda: house.announced("sensor/posed_hall/people/config"), "it is not announced so")
-        house.wait(lambda: not house.announced("device/posed_hall/config"), "the old message stays")
-        house.all_right()
-        assert house.name_of(named) == "Guests", "an entity's own name is lost"
-    house.wait(lambda: house.announced("device/posed_hall/config"), "it is not announced as a device")
-    house.wait(lambda: not house.announced("sensor/posed_hall/people/config"), "an old message stays")
+def test_a_camera_less_is_entities_less_and_others_stay(house: House, row: Row) -> None:
+    """By a reload; nothing is sent that would make the others' entities flicker."""
+    house.wait(lambda: house.reported()["hall/state"]["people"] is not None, "nothing is seen of the hall")
     house.all_right()
-    assert house.name_of(named) == "Guests", "an entity's own name is lost on the way back"
+    others, before = ENTITIES.keys() - BEDROOM.keys(), len(house.watcher.messages)
+    device = house.devices()["pi bedroom"]["id"]
+    house.reload(house.settings | {"cameras": {"hall": house.settings["cameras"]["hall"]}})
+    house.wait(lambda: stays(house, others) and not BEDROOM.keys() & house.home.states().keys(), "it stays")
+    house.wait(lambda: not BEDROOM.keys() & house.registered().keys(), "it is still in the registry")
+    assert device not in {one["id"] for one in house.devices().values()}, "its device is still there"
+    sent = house.watcher.messages[before:]
+    emptied = {message.topic for message in sent if not message.payload}
+    assert emptied == {
+        *("homeassistant/device/posed_pi/bedroom/config", "posed/pi/bedroom/state", "posed/pi/bedroom/fall")
+    }
+    announced = {message.topic for message in sent if message.topic.startswith("homeassistant/")}
+    assert announced <= emptied, f"announced again: {announced - emptied}"
+    before = len(house.watcher.messages)
+    house.reload(house.settings)
+    house.wait(lambda: stays(house, others) and not house.missing(), "it does not come back")
+    house.all_right()
+    sent = house.watcher.messages[before:]
+    announced = {message.topic for message in sent if message.topic.startswith("homeassistant/")}
+    assert announced == {"homeassistant/device/posed_pi/bedroom/config"}
+    row.report(f"{len(BEDROOM)} entities, and back again; the other {len(others)} were there all the time")
+
+
+def stays(house: House, entities: Iterable[str]) -> bool:
+    """Whether entities are there; what nobody can see now is unavailable."""
+    states = house.home.states()
+    gone = [entity for entity in entities if entity not in states]
+    away = [entity for entity in entities if entity not in gone and states[entity]["state"] == "unavailable"]
+    assert not gone, f"gone: {gone}"
+    assert all(house.blind(entity) for entity in away), f"unavailable: {away}"
+    return True
+
+
+def test_entities_move_to_components_and_back(house: House, row: Row) -> None:
+    named = {"sensor.pi_hall_people": "Guests", "sensor.pi_engine": "Motor"}
+    for entity, name in named.items():
+        house.home.ask("config/entity_registry/update", entity_id=entity, name=name)
+    components = ("sensor/posed_pi/hall-people/config", "sensor/posed_pi/engine/config")
+    devices = ("device/posed_pi/config", "device/posed_pi/hall/config", "device/posed_pi/bedroom/config")
+    with house.configured(house.settings | {"homeassistant": {"discovery": "components"}}):
+        house.wait(lambda: all(map(house.announced, components)), "it is not announced so")
+        house.wait(lambda: not any(map(house.announced, devices)), "an old message stays")
+        house.all_right()
+        assert {entity: house.name_of(entity) for entity in named} == named, "an entity's own name is lost"
+    house.wait(lambda: all(map(house.announced, devices)), "it is not announced as devices")
+    house.wait(lambda: not any(map(house.announced, components)), "an old message stays")
+    house.all_right()
+    assert {entity: house.name_of(entity) for entity in named} == named, "a name is lost on the way back"
     row.report("entities keep the names that their owner gave them")
+
+
+def test_an_upgrade_from_schema_1_leaves_no_orphan(house: House, row: Row, tmp_path: Path) -> None:
+    """Of another device, of which the broker keeps what the old version said."""
+    for topic, payload in RETAINED.items():
+        house.watcher.publish(topic, payload, retain=True)
+    house.wait(lambda: "sensor.hall_people" in house.registered(), "the old entities do not come")
+    old = {entity for entity, one in house.registered().items() if one["unique_id"].startswith("posed_hall_")}
+    state = tmp_path / "state" / "posed"
+    leave_announced(state / "announced.json")
+    leave_spool(state / "spool.sqlite")
+    with Daemon(tmp_path, house.settings | {"device": "hall", "cameras": {"door": camera()}}) as daemon:
+        house.wait(lambda: "sensor.hall_door_people" in house.registered(), "the new entities do not come")
+        house.wait(lambda: house.shows("binary_sensor.hall_door_fall") == "on", "its fall is lost")
+        now = house.registered()
+        orphans = sorted(entity for entity, one in now.items() if one["unique_id"].startswith("posed_hall_"))
+        assert not orphans, f"old entities are left: {orphans}"
+        assert {name for name in house.devices() if "hall" in name} == {"hall", "hall door", "pi hall"}
+        assert now["sensor.hall_engine"]["unique_id"] == "posed/hall/engine", "its id was not free"
+        daemon.stop(within_s=PATIENCE_S)
+        done = posed(tmp_path, "mqtt", "forget", "--config", daemon.config, timeout_s=PATIENCE_S)
+        assert done.returncode == 0, done.stderr + done.stdout
+    left = [topic for topic in kept(house) if "posed_hall" in topic or topic.startswith("posed/hall/")]
+    assert not left, f"the broker still keeps {left}"
+    row.report(
+        f"{len(old)} entities went, those of a machine and a camera came; its open fall is the camera's"
+    )
 
 
 def test_forgotten_is_gone(house: House, row: Row) -> None:
@@ -307,20 +411,26 @@ def test_forgotten_is_gone(house: House, row: Row) -> None:
     done = posed(house.folder, "mqtt", "forget", "--config", house.daemon.config, timeout_s=PATIENCE_S)
     assert done.returncode == 0, done.stderr + done.stdout
     house.wait(lambda: not ENTITIES.keys() & house.home.states().keys(), "entities are still there")
-    devices = [one["name"] for one in house.home.ask("config/device_registry/list")]
-    assert "hall" not in devices, "the device is still there"
+    left = [name for name in house.devices() if name.startswith("pi")]
+    assert not left, f"devices are still there: {left}"
+    assert not kept(house), f"the broker still keeps {kept(house)}"
+    row.report("entities, the devices, and all that the broker kept")
+
+
+def kept(house: House) -> list[str]:
+    """The topics of which the broker keeps a message of posed's."""
     with Subscriber(house.broker.port) as late:
-        time.sleep(2)
-        left = [message.topic for message in late.messages if "hall" in message.topic]
-    assert not left, f"the broker still keeps {left}"
-    row.report("entities, the device, and all that the broker kept")
+        late.publish("the/end", b"")
+        late.wait_for("the/end", b"")
+        return [message.topic for message in late.messages if message.retain and "pos" in message.topic]
 
 
 def test_nothing_to_complain_of(house: House, row: Row) -> None:
     lines = [
         line
         for line in house.home.log().splitlines()
-        if re.search(r"WARNING|ERROR", line) and re.search(r"mqtt|posed|hall|automation|blueprint", line)
+        if re.search(r"WARNING|ERROR", line)
+        and re.search(r"mqtt|posed|hall|bedroom|automation|blueprint", line)
     ]
     # We stopped the broker; and the entities had moved before the device was emptied.
     ours = re.compile(r"connection was lost|Failed to connect|No device components to cleanup")

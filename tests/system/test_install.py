@@ -33,7 +33,7 @@ PORT: Final = 18831
 
 CONFIG: Final = f"""\
 device: check-install
-camera: {{kind: synthetic, fps: 10}}
+cameras: {{hall: {{kind: synthetic, fps: 10}}}}
 model: {{name: drawings-257x353-16}}
 mqtt: {{host: 127.0.0.1, port: {PORT}}}
 """
@@ -86,7 +86,7 @@ def start(machine: Machine) -> str:
 
 def sees_people(machine: Machine) -> None:
     """A subscriber gets poses."""
-    machine.do(f"mosquitto_sub -h 127.0.0.1 -p {PORT} -t posed/check-install/poses -C 1 -W 60")
+    machine.do(f"mosquitto_sub -h 127.0.0.1 -p {PORT} -t posed/check-install/hall/poses -C 1 -W 60")
 
 
 def again(machine: Machine) -> str:

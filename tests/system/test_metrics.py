@@ -1,7 +1,7 @@
 """Holds /metrics and the dashboard against a real promtool and a real Prometheus.
 
-A daemon before drawn people, with a token, is scraped for some seconds while its broker is restarted. Every
-expression of config/grafana is then asked of Prometheus, as Grafana would.
+A daemon with two cameras before drawn people, with a token, is scraped for some seconds while its broker is
+restarted. Every expression of config/grafana is then asked of Prometheus, as Grafana would.
 
 Debian's prometheus is unpacked into ${XDG_CACHE_HOME:-~/.cache}/posed-check/prometheus, once; no service is
 installed.
@@ -33,6 +33,7 @@ from tests.system.needs import CACHE, cannot, locked, need_debian
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
 
+ROOM: Final = {"room": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}}
 TOKEN: Final = "only-for-this-check-0123"
 SCRAPE_S: Final = 1
 WATCH_S: Final = 25.0
@@ -86,7 +87,7 @@ def watched(tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     folder, port = tmp_path_factory.mktemp("metrics"), free_port()
     with Mosquitto(folder) as broker, Daemon(folder, settings(broker.port, port)) as daemon:
         eventually(lambda: "live view: http" in daemon.log(), PATIENCE_S)
-        eventually(lambda: "posed_people " in scraped(port), PATIENCE_S)
+        eventually(lambda: "posed_people{" in scraped(port), PATIENCE_S)
         text = scraped(port)
         with prometheus(tools, folder, port) as address:
             time.sleep(WATCH_S / 2)
@@ -118,18 +119,21 @@ def test_the_return_of_the_broker_is_counted(watched: Watched) -> None:
     assert reconnects(watched.address) == ["1"]
 
 
-def test_the_list_of_devices_is_filled(watched: Watched) -> None:
-    assert len(devices(watched.address)) == 1
+def test_the_lists_of_devices_and_cameras_are_filled(watched: Watched) -> None:
+    assert len(choices(watched.address, "instance")) == 1
+    assert choices(watched.address, "camera") == ["bedroom", "hall"]
 
 
 def settings(broker_port: int, port: int) -> dict[str, Any]:
     """Of the daemon."""
     return {
-        "device": "hall",
-        "camera": {"kind": "synthetic", "source": "1", "fps": 10, "size": [320, 240]},
+        "device": "pi",
+        "cameras": {
+            "hall": {"kind": "synthetic", "source": "1", "fps": 10, "size": [320, 240], "zones": ROOM},
+            "bedroom": {"kind": "synthetic", "source": "5", "fps": 10, "size": [320, 240]},
+        },
         "model": {"name": "drawings-257x353-32"},
         "mqtt": {"host": "127.0.0.1", "port": broker_port},
-        "people": {"zones": {"room": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}}},
         "web": {"enabled": True, "port": port, "token": TOKEN},
     }
 
@@ -236,8 +240,8 @@ def reconnects(address: str) -> list[str]:
     return [one["value"][1] for one in result]
 
 
-def devices(address: str) -> list[str]:
-    """The values of the dashboard's variable."""
-    variable = next(one for one in dashboard()["templating"]["list"] if one["name"] == "instance")
-    series, _, label = variable["definition"].removeprefix("label_values(").rstrip(")").partition(", ")
-    return list(asked(address, f"label/{label}/values", **{"match[]": series}))
+def choices(address: str, name: str) -> list[str]:
+    """The values of one of the dashboard's variables."""
+    variable = next(one for one in dashboard()["templating"]["list"] if one["name"] == name)
+    series, _, label = variable["definition"].removeprefix("label_values(").rstrip(")").rpartition(", ")
+    return list(asked(address, f"label/{label}/values", **{"match[]": filled_in(series)}))

@@ -23,9 +23,10 @@ import pytest
 from posed.messages.structs import encode
 from posed.people.events import EventType
 from scripts.paths import ROOT
-from scripts.standins.messages import event, state
+from scripts.standins.messages import camera_state, event, state
 from scripts.tfjs import NoPackagesError, check_node, npm_install
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
+from tests.former import leave_spool
 from tests.system.needs import CACHE, cannot, locked, need_debian
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
@@ -111,46 +112,71 @@ def log_of(folder: Path) -> str:
 # What the flow shall do
 
 
-def test_counts_people_of_all_devices(watcher: Subscriber) -> None:
-    say(watcher, "hall", people=2)
-    say(watcher, "stairs", people=1)
-    people_are(watcher, {"people": 3, "occupied": True, "devices": ["hall", "stairs"]})
-    say(watcher, "hall", people=0)
-    people_are(watcher, {"people": 1, "occupied": True, "devices": ["hall", "stairs"]})
+def test_counts_people_of_all_cameras_and_devices(watcher: Subscriber) -> None:
+    say(watcher, "pi/hall", people=2)
+    say(watcher, "pi/bedroom", people=1)
+    say(watcher, "attic/stairs", people=1)
+    cameras = ["attic/stairs", "pi/bedroom", "pi/hall"]
+    people_are(watcher, {"people": 4, "occupied": True, "cameras": cameras})
+    say(watcher, "pi/hall", people=0)
+    people_are(watcher, {"people": 2, "occupied": True, "cameras": cameras})
 
 
 def test_forgets_people_of_a_device_that_is_away(watcher: Subscriber) -> None:
-    watcher.publish("posed/stairs/availability", b"offline", retain=True)
-    people_are(watcher, {"people": 0, "occupied": False, "devices": ["hall"]})
+    watcher.publish("posed/attic/availability", b"offline", retain=True)
+    people_are(watcher, {"people": 1, "occupied": True, "cameras": ["pi/bedroom", "pi/hall"]})
     # What the broker keeps of a dead daemon may come after its availability.
-    watcher.publish("posed/stairs/state", _state("stairs", 4), retain=True)
-    say(watcher, "hall", people=1)
-    people_are(watcher, {"people": 1, "occupied": True, "devices": ["hall"]})
+    watcher.publish("posed/attic/stairs/state", _state("attic/stairs", 4), retain=True)
+    say(watcher, "pi/hall", people=1)
+    people_are(watcher, {"people": 2, "occupied": True, "cameras": ["pi/bedroom", "pi/hall"]})
 
 
-def test_takes_no_blind_device_for_an_empty_room(watcher: Subscriber) -> None:
-    say(watcher, "hall", people=None)
-    people_are(watcher, {"people": None, "occupied": None, "devices": []})
-    say(watcher, "hall", people=1)
-    people_are(watcher, {"people": 1, "occupied": True, "devices": ["hall"]})
+def test_takes_no_blind_camera_for_an_empty_room(watcher: Subscriber) -> None:
+    say(watcher, "pi/hall", people=None)
+    people_are(watcher, {"people": 1, "occupied": True, "cameras": ["pi/bedroom"]})
+    say(watcher, "pi/bedroom", people=None)
+    people_are(watcher, {"people": None, "occupied": None, "cameras": []})
+    say(watcher, "pi/hall", people=1)
+    say(watcher, "pi/bedroom", people=1)
+    people_are(watcher, {"people": 2, "occupied": True, "cameras": ["pi/bedroom", "pi/hall"]})
 
 
-def test_forwards_a_fall_once(watcher: Subscriber) -> None:
+def test_forgets_people_of_a_camera_that_is_no_more(watcher: Subscriber) -> None:
+    watcher.publish("posed/pi/bedroom/state", b"", retain=True)
+    people_are(watcher, {"people": 1, "occupied": True, "cameras": ["pi/hall"]})
+
+
+def test_takes_the_state_of_a_machine_for_no_camera(watcher: Subscriber) -> None:
+    watcher.publish("posed/pi/state", encode(state(device="pi")), retain=True)
+    say(watcher, "pi/hall", people=3)
+    people_are(watcher, {"people": 3, "occupied": True, "cameras": ["pi/hall"]})
+
+
+def test_forwards_a_fall_once_with_its_room(watcher: Subscriber) -> None:
     before = len(alarms(watcher))
     for _ in range(2):
-        happen(watcher, "01A", "fall", zone="kitchen")
+        happen(watcher, "01A", "fall", zone="rug")
     happen(watcher, "01B", "fall_cleared")
     eventually(lambda: len(alarms(watcher)) == before + 2, PATIENCE_S)
     fall, over = alarms(watcher)[before:]
-    assert (fall["fallen"], fall["test"], fall["text"]) == (True, False, "Somebody has fallen: hall, kitchen")
-    assert (over["fallen"], over["text"]) == (False, "The fall is over: hall")
+    assert (fall["fallen"], fall["test"]) == (True, False)
+    assert (fall["camera"], fall["text"]) == ("hall", "Somebody has fallen: pi, hall, rug")
+    assert (over["fallen"], over["text"]) == (False, "The fall is over: pi, hall")
+
+
+def test_forwards_a_fall_that_schema_1_left(watcher: Subscriber, tmp_path: Path) -> None:
+    """A new daemon delivers it as it is, without a camera."""
+    before = len(alarms(watcher))
+    watcher.publish("posed/hall/events", leave_spool(tmp_path / "spool.sqlite")[-1])
+    eventually(lambda: len(alarms(watcher)) == before + 1, PATIENCE_S)
+    assert alarms(watcher)[-1]["text"] == "Somebody has fallen: hall"
 
 
 def test_forwards_a_test_as_one(watcher: Subscriber) -> None:
     before = len(alarms(watcher))
     happen(watcher, "01C", "fall", test=True)
     eventually(lambda: len(alarms(watcher)) == before + 1, PATIENCE_S)
-    assert alarms(watcher)[-1]["text"] == "Test. Somebody has fallen: hall"
+    assert alarms(watcher)[-1]["text"] == "Test. Somebody has fallen: pi, hall"
 
 
 def test_leaves_other_events_alone(watcher: Subscriber) -> None:
@@ -162,8 +188,8 @@ def test_leaves_other_events_alone(watcher: Subscriber) -> None:
 
 def test_survives_rubbish(watcher: Subscriber) -> None:
     for payload in (b"", b"{", b"null", b"[]", b'"fall"', b'{"type": "fall"}', b"\xff\xfe"):
-        watcher.publish("posed/hall/events", payload)
-        watcher.publish("posed/rubbish/state", payload)
+        watcher.publish("posed/pi/events", payload)
+        watcher.publish("posed/pi/rubbish/state", payload)
     forwards_a_fall_named(watcher, "01E")
 
 
@@ -177,7 +203,8 @@ def forwards_a_fall_named(watcher: Subscriber, one: str) -> None:
 def test_clears_a_fall_by_its_button(watcher: Subscriber, port: int) -> None:
     request = urllib.request.Request(f"http://127.0.0.1:{port}/inject/posed-button", b"", method="POST")
     urllib.request.urlopen(request, timeout=30).close()
-    eventually(lambda: watcher.payloads("posed/hall/request/clear_fall") == [b"{}"], PATIENCE_S)
+    requests = "posed/pi/request/clear_fall"
+    eventually(lambda: watcher.payloads(requests) == [b'{"camera":"hall"}'], PATIENCE_S)
 
 
 def test_survives_a_restart_of_the_broker(watcher: Subscriber, broker: Mosquitto) -> None:
@@ -202,21 +229,23 @@ def came_through(watcher: Subscriber) -> bool:
 # What is sent, and what came
 
 
-def say(watcher: Subscriber, device: str, people: int | None) -> None:
-    """A device tells how many it sees."""
+def say(watcher: Subscriber, camera: str, people: int | None) -> None:
+    """A camera, such as `pi/hall`, tells how many it sees."""
+    device, _, _ = camera.partition("/")
     watcher.publish(f"posed/{device}/availability", b"online", retain=True)
-    watcher.publish(f"posed/{device}/state", _state(device, people), retain=True)
+    watcher.publish(f"posed/{camera}/state", _state(camera, people), retain=True)
 
 
-def _state(device: str, people: int | None) -> bytes:
+def _state(camera: str, people: int | None) -> bytes:
+    device, _, name = camera.partition("/")
     occupied = None if people is None else people > 0
-    return encode(state(device=device, people=people, occupied=occupied, posture=None))
+    return encode(camera_state(device=device, camera=name, people=people, occupied=occupied, posture=None))
 
 
 def happen(watcher: Subscriber, one: str, kind: EventType, *, zone: str | None = None, **detail: Any) -> None:
-    """An event of the device `hall`."""
-    message = event(id=one, type=kind, zone=zone, detail=detail)
-    watcher.publish("posed/hall/events", encode(message))
+    """An event before the camera `hall` of the device `pi`."""
+    message = event(id=one, type=kind, device="pi", camera="hall", zone=zone, detail=detail)
+    watcher.publish("posed/pi/events", encode(message))
 
 
 def alarms(watcher: Subscriber) -> list[dict[str, Any]]:

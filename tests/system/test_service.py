@@ -35,8 +35,8 @@ WATCHDOG_S: Final = 30.0
 STOP_S: Final = 5.0
 
 CONFIG: Final = """\
-device: hall
-camera: {kind: synthetic, fps: 10}
+device: pi
+cameras: {hall: {kind: synthetic, fps: 10}}
 model: {name: drawings-257x353-16}
 engine: {threads: 1}
 mqtt: {host: 127.0.0.1}
@@ -62,10 +62,10 @@ def comes_back(machine: Machine, old_pid: int, timeout_s: float = START_S) -> fl
     return wait_for("coming back", lambda: machine.pid() not in (0, old_pid) and runs(machine), timeout_s)
 
 
-def sees_people(machine: Machine) -> None:
-    """A subscriber gets poses."""
-    message = machine.do("mosquitto_sub -h 127.0.0.1 -t posed/hall/poses -C 1 -W 60")
-    assert json.loads(message)["device"] == "hall", message
+def sees_people(machine: Machine, camera: str = "hall") -> None:
+    """A subscriber gets a camera's poses."""
+    message = json.loads(machine.do(f"mosquitto_sub -h 127.0.0.1 -t posed/pi/{camera}/poses -C 1 -W 60"))
+    assert (message["device"], message["camera"]) == ("pi", camera), message
 
 
 # The rows, in the order in which a machine lives through them.
@@ -116,7 +116,7 @@ def doctor(machine: Machine) -> str:
     done = machine.run("posed doctor --config /etc/posed/posed.yaml --json")
     assert done.returncode in (0, 1), f"status {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}"
     checks = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
-    for name in ("service", "broker", "camera", "model", "runtime"):
+    for name in ("service", "broker", "camera hall", "model", "runtime"):
         assert checks[name] == "ok", f"{name}: {checks[name]}"
     return f"status {done.returncode}, {len(checks)} checks"
 
@@ -153,7 +153,7 @@ def killed(machine: Machine) -> str:
     """Kill -9: the broker tells `offline`, and it comes back."""
     pid = machine.pid()
     heard = "/tmp/heard"
-    machine.do(f"mosquitto_sub -h 127.0.0.1 -t posed/hall/availability -C 3 -W 90 > {heard} 2>&1 & sleep 1")
+    machine.do(f"mosquitto_sub -h 127.0.0.1 -t posed/pi/availability -C 3 -W 90 > {heard} 2>&1 & sleep 1")
     machine.do(f"kill -9 {pid}")
     took_s = comes_back(machine, pid)
     wait_for("online", lambda: machine.says(f"cat {heard}").split() == ["online", "offline", "online"], 60)
@@ -163,7 +163,7 @@ def killed(machine: Machine) -> str:
 def restarted_on_request(machine: Machine) -> str:
     """A request `restart` is a new run of the same process: systemd neither ends it nor loses sight of it."""
     pid, run, since = machine.pid(), _run(machine), machine.now()
-    machine.do("mosquitto_pub -h 127.0.0.1 -t posed/hall/request/restart -n")
+    machine.do("mosquitto_pub -h 127.0.0.1 -t posed/pi/request/restart -n")
     took_s = wait_for("a new run", lambda: _run(machine) != run, START_S)
     time.sleep(STOP_S + 1)  # after which systemd kills what has said that it stops
     assert machine.pid() == pid, f"process {pid} is {machine.pid()}, {machine.show('SubState')}"
@@ -177,7 +177,7 @@ def restarted_on_request(machine: Machine) -> str:
 
 def _run(machine: Machine) -> str:
     """The id of the daemon's run, as its state has it."""
-    text = machine.do("mosquitto_sub -h 127.0.0.1 -t posed/hall/state -C 1 -W 60")
+    text = machine.do("mosquitto_sub -h 127.0.0.1 -t posed/pi/state -C 1 -W 60")
     return str(json.loads(text)["run"])
 
 
@@ -203,17 +203,19 @@ def model_away(machine: Machine) -> str:
 
 
 def reload_good(machine: Machine) -> str:
-    """Systemctl reload with a good file: the same process goes on with it."""
+    """Systemctl reload with a good file: the same process goes on with it, and with one camera more."""
     pid, since = machine.pid(), machine.now()
-    machine.write(
-        "/etc/posed/posed.yaml", CONFIG.replace("fps: 10", "fps: 9") + "decode: {score_threshold: 0.4}\n"
-    )
+    text = CONFIG.replace("fps: 10}", "fps: 10}, bedroom: {kind: synthetic, fps: 5}")
+    text = text.replace("threads: 1", "threads: 2")
+    machine.write("/etc/posed/posed.yaml", text + "decode: {score_threshold: 0.4}\n")
     machine.do("systemctl reload posed")
-    wait_for("reloading", lambda: "reloaded: decode.score_threshold" in machine.log(since), 30)
+    applied = "reloaded: cameras.bedroom, decode.score_threshold"
+    wait_for("reloading", lambda: applied in machine.log(since), 30)
     wait_for("ready again", lambda: runs(machine), 10)
-    assert "needs a restart: camera.fps" in machine.log(since), "does not say what waits"
+    assert "needs a restart: engine.threads" in machine.log(since), "does not say what waits"
+    sees_people(machine, "bedroom")
     assert machine.pid() == pid, "another process"
-    return "decode.score_threshold applies at once; camera.fps waits for a restart, and that is said"
+    return "a new camera and decode.score_threshold apply at once; that engine.threads waits is said"
 
 
 def reload_bad(machine: Machine) -> str:
@@ -254,7 +256,7 @@ def camera_away(machine: Machine) -> str:
     began_at = time.monotonic()
     machine.do("systemctl restart posed", START_S)
     took_s = time.monotonic() - began_at
-    text = "waiting for the camera: camera /dev/video77: no such device"
+    text = "waiting for camera hall: camera /dev/video77: no such device"
     wait_for("the reason", lambda: text in machine.show("StatusText"), 30)
     return f"ready after {took_s:.1f} s, status: {text}"
 
@@ -311,7 +313,7 @@ def connect_with_credential(machine: Machine, secret: str) -> str:
     looks += [f"mosquitto_sub -h 127.0.0.1 -p 1884 -u posed -P {secret} -t '#' -W 3 -v"]
     seen = machine.says(f"({'; '.join(looks)}) 2>&1 | tr '\\0' ' '")
     assert "mqtt 127.0.0.1:1884: connected" in seen, "the log is not seen"
-    assert "posed/hall/state" in seen, "no message is seen"
+    assert "posed/pi/state" in seen, "no message is seen"
     assert secret not in seen, "the password can be seen"
     return "connected; not in the log, arguments, environment, unit, messages or doctor"
 

@@ -41,7 +41,7 @@ from tests.system.conftest import Table
 from tests.system.needs import need_debian
 from tests.system.soak.faults import PATIENCE_S, Faults
 from tests.system.soak.plot import draw
-from tests.system.soak.samples import PARTS, WARM_UP, Sample, Slope, sample, write_samples
+from tests.system.soak.samples import PARTS, POSES, WARM_UP, Sample, Slope, sample, write_samples
 from tests.system.watcher import LASTING, Watcher
 
 pytestmark = pytest.mark.release
@@ -121,12 +121,19 @@ def settings(folder: Path, port: int) -> dict[str, Any]:
     """The configuration."""
     return {
         "device": "soak",
-        "camera": {"kind": "video", "source": str(folder / "clip.avi"), "loop": True, "realtime": False},
+        "cameras": {
+            "room": {
+                "kind": "video",
+                "source": str(folder / "clip.avi"),
+                "loop": True,
+                "realtime": False,
+                "zones": {"left": {"polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}},
+            }
+        },
         "model": {"name": str(folder / "walk_edgetpu.tflite")},
         "engine": {"kind": "edgetpu"},
         "mqtt": {"host": "127.0.0.1", "port": port, "events": {"max_age_s": 3600}},
         "privacy": {"pictures": "skeleton"},
-        "people": {"zones": {"left": {"polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}}},
     }
 
 
@@ -165,7 +172,7 @@ def run(
     samples: list[Sample] = []
     while process.poll() is None and (not samples or samples[-1].frames < frames):
         time.sleep(SAMPLE_S)
-        if not watcher.counts["poses"]:
+        if not watcher.counts[POSES]:
             continue
         if not faults.is_alive():
             faults.start()
@@ -194,7 +201,7 @@ def report(table: Table, samples: Sequence[Sample], faults: Faults, watcher: Wat
     last = samples[-1]
     done = sorted(Counter(name.replace("_", " ") for _, name in faults.done).items())
     table.row(f"{last.frames} frames in {last.at_s:.0f} s, {last.frames / last.at_s:.0f} per second")
-    table.row(f"messages of poses that came: {watcher.counts['poses']}; the broker was away for the others")
+    table.row(f"messages of poses that came: {watcher.counts[POSES]}; the broker was away for the others")
     table.row("faults: " + ", ".join(f"{count} {name}" for name, count in done))
     table.row(f"events granted {len(watcher.granted())}, lost {lost}; all that came {len(watcher.arrived())}")
     table.row("                  mean   least    most   per million frames (95 %)")

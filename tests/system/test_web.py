@@ -12,11 +12,12 @@ import base64
 import contextlib
 import functools
 import http.server
+import json
 import shutil
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from posed.camera.synthetic import SyntheticCamera
 from posed.config import CameraConfig, Config, load
 from posed.pose import EDGES
 from posed.synthetic.scene import RenderedPerson, Scene
-from tests.brokers import free_port
+from tests.brokers import Mosquitto, Subscriber, free_port
 from tests.run_posed import Daemon
 from tests.system.browser import NAME_OF_OTHERS, Browser, Page
 from tests.system.conftest import Row
@@ -70,32 +71,42 @@ class Bench:
         self.url = f"http://127.0.0.1:{self.port}"
 
     @contextlib.contextmanager
-    def daemon(self, name: str, pictures: str = "full", **web: Any) -> Iterator[Daemon]:
+    def daemon(
+        self,
+        name: str,
+        pictures: str = "full",
+        cameras: Sequence[str] = ("hall",),
+        broker_port: int | None = None,
+        **web: Any,
+    ) -> Iterator[Daemon]:
         """One with a state of its own."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         settings = {
-            "device": "hall",
-            "camera": {"kind": "synthetic", "source": SEED, "fps": FPS, "size": list(SIZE)},
+            "device": "pi",
+            "cameras": {
+                name: {"kind": "synthetic", "source": str(seed), "fps": FPS, "size": list(SIZE)}
+                for name, seed in zip(cameras, (SEED, SEED + 2), strict=False)
+            },
             "model": {"name": "drawings-257x353-16"},
-            "mqtt": {"host": "127.0.0.1", "port": free_port()},
+            "mqtt": {"host": "127.0.0.1", "port": broker_port or free_port()},
             "privacy": {"pictures": pictures},
             "web": {"enabled": True, "port": self.port} | web,
         }
         with Daemon(folder, settings) as running:
             yield running
 
-    async def page(self) -> Page:
+    async def page(self, path: str = "/") -> Page:
         """The live view, once it shows a frame."""
         page = await self.browser.page()
         await page.show_as(1280, 800)
-        await self.open(page)
+        await self.open(page, path)
         return page
 
-    async def open(self, page: Page) -> None:
+    async def open(self, page: Page, path: str = "/") -> None:
         """Look, as soon as the daemon listens."""
         await self.listens()
-        await page.open(self.url)
+        await page.open(self.url + path)
         await page.until("document.getElementById('canvas').dataset.sequence")
 
     async def listens(self) -> None:
@@ -262,12 +273,15 @@ async def corner_px(page: Page, x: float, y: float) -> tuple[float, float]:
     return box[0] + x * box[2], box[1] + y * box[3]
 
 
-def saved(bench: Bench, name: str) -> dict[str, Any]:
-    """The zones in the overlay."""
+def saved(bench: Bench, name: str, camera: str = "hall") -> dict[str, Any]:
+    """The zones of a camera in the overlay."""
     overlay = bench.folder / name / "state" / "posed" / "overlay.yaml"
     tree = yaml.safe_load(overlay.read_text(encoding="utf-8"))
-    assert load(None, {}, overlay=overlay).people.zones.keys() == tree["people"]["zones"].keys()
-    zones: dict[str, Any] = tree["people"]["zones"]
+    zones: dict[str, Any] = tree["cameras"][camera]["zones"]
+    assert (
+        load(bench.folder / name / "posed.yaml", {}, overlay=overlay).cameras[camera].zones.keys()
+        == zones.keys()
+    )
     return zones
 
 
@@ -307,10 +321,10 @@ async def test_zones_are_drawn_with_the_mouse(bench: Bench) -> None:
         await draw_zone(page, [(0.6, 0.2), (0.9, 0.6), (0.9, 0.2), (0.6, 0.6)])
         await page.press("#save")
         problem = await page.until("document.getElementById('problem').textContent")
-        assert "people.zones.zone_1.polygon: must not cross itself" in problem, problem
+        assert "cameras.hall.zones.zone_1.polygon: must not cross itself" in problem, problem
         await page.screenshot(bench.keep / "zones-problem.png")
         assert "zone_1" not in saved(bench, "zones")
-        assert "set on request: people.zones" in daemon.log()
+        assert "set on request: hall: zones" in daemon.log()
 
 
 @awaited
@@ -324,7 +338,7 @@ async def test_zones_are_drawn_with_a_finger(bench: Bench) -> None:
         await page.screenshot(bench.keep / "zones-phone.png")
         await page.press("#copy")
         text = await page.until("document.getElementById('yaml').value")
-        zones = Config(**yaml.safe_load(text)).people.zones
+        zones = Config(**yaml.safe_load(text)).cameras["hall"].zones
         close(zones["zone_1"].polygon, ZONE, 0.01)
         await page.press("#save")
         await page.until("document.getElementById('editor').hidden")
@@ -335,6 +349,112 @@ def close(polygon: Any, wanted: list[tuple[float, float]], by: float = 0.004) ->
     """Whether two polygons are one, but for the pixel that was hit."""
     assert np.shape(polygon) == np.shape(wanted), polygon
     assert np.abs(np.array(polygon) - wanted).max() < by, polygon
+
+
+# Several cameras
+
+_STATE: Final = """[...document.querySelectorAll('#cameras a')].map(link =>
+  [link.pathname, link.textContent, link.getAttribute('aria-current')])"""
+
+
+async def sees(page: Page, bench: Bench, name: str, seed: int) -> None:
+    """Whether it is this camera's frame that is drawn, and not another's."""
+    await page.until("document.getElementById('canvas').dataset.sequence")
+    await show_only(page)
+    await asyncio.sleep(0.5)
+    sequence, image = await drawn(page)
+    away = {one: _difference(image, Scene(one, SIZE), sequence) for one in (SEED, SEED + 2)}
+    assert min(away, key=lambda one: away[one]) == seed, (name, away)
+    assert away[seed] < 6, (name, away)
+
+
+@awaited
+async def test_each_camera_is_seen_at_its_address(bench: Bench) -> None:
+    """The choice leads there; zones are drawn for the camera that is seen; the first one is at `/`."""
+    with bench.daemon("two", cameras=("hall", "kitchen")):
+        page = await bench.page()
+        chosen = [["/hall", "hall", "page"], ["/kitchen", "kitchen", None]]
+        await page.until(f"JSON.stringify({_STATE}) === '{json.dumps(chosen, separators=(',', ':'))}'")
+        await sees(page, bench, "hall", SEED)
+        await page.press("#cameras a:not([aria-current])")
+        await page.until("location.pathname === '/kitchen'")
+        await sees(page, bench, "kitchen", SEED + 2)
+        assert await page.value("document.title") == "kitchen · pi · posed"
+        await page.press("#edit")
+        await draw_zone(page, ZONE)
+        await page.press("#save")
+        await page.until("document.getElementById('editor').hidden")
+        close(saved(bench, "two", "kitchen")["zone_1"]["polygon"], ZONE)
+        await bench.open(page, "/hall")
+        await page.until(_LIVE)
+        await page.press("#edit")
+        assert await page.value("document.getElementById('zones').children.length") == 0
+
+
+@awaited
+async def test_a_pause_of_another_camera_is_marked(bench: Bench) -> None:
+    """The link that somebody is at keeps its focus."""
+    with (
+        Mosquitto(bench.folder) as broker,
+        Subscriber(broker.port) as subscriber,
+        bench.daemon("marks", cameras=("hall", "kitchen"), broker_port=broker.port),
+    ):
+        page = await bench.page()
+        await page.until(f"{_STATE}.length === 2")
+        await page.value("document.querySelector('#cameras a').focus()")
+        subscriber.publish("posed/pi/request/pause", b'{"camera": "kitchen"}')
+        await page.until(f"{_STATE}[1][1] === 'kitchen paused'")
+        assert await page.value("document.activeElement.pathname") == "/hall"
+        await page.screenshot(bench.keep / "paused-elsewhere.png")
+
+
+@awaited
+async def test_a_camera_that_is_removed_says_so(bench: Bench) -> None:
+    """It comes back by itself with the camera; the page of another one goes on."""
+    with bench.daemon("removed", cameras=("hall", "kitchen")) as daemon:
+        page, other = await bench.page("/kitchen"), await bench.page("/hall")
+        settings = yaml.safe_load(daemon.config.read_text(encoding="utf-8"))
+        less = settings | {"cameras": {"hall": settings["cameras"]["hall"]}}
+        await other.value("window.sameAsBefore = true")
+        reload(daemon, less)
+        await page.until(
+            "document.getElementById('notice').textContent === 'There is no camera kitchen any more.'"
+        )
+        assert await page.value(_STATE) == [["/hall", "hall", None]]
+        assert await page.value("document.getElementById('contact').textContent") == "removed"
+        await page.screenshot(bench.keep / "removed.png")
+        await other.until("document.getElementById('cameras').hidden")
+        await other.until(_LIVE)
+        reload(daemon, settings)
+        await page.until(_LIVE, 15)
+        await other.until(f"{_STATE}.length === 2")
+        assert await other.value("window.sameAsBefore"), "the page was loaded anew"
+        await page.open(f"{bench.url}/attic")
+        said = await page.value("document.body.textContent")
+        assert said == "There is no camera of this name. The cameras are: hall, kitchen.\n", said
+
+
+@awaited
+async def test_more_privacy_takes_the_picture_away(bench: Bench) -> None:
+    """At once, of that camera alone, and while somebody looks."""
+    with bench.daemon("privacy", cameras=("hall", "kitchen")) as daemon:
+        page, other = await bench.page("/kitchen"), await bench.page("/hall")
+        settings = yaml.safe_load(daemon.config.read_text(encoding="utf-8"))
+        settings["cameras"]["kitchen"]["privacy"] = {"pictures": "off"}
+        reload(daemon, settings)
+        await page.until("document.getElementById('canvas').dataset.pictures === 'off'")
+        await show_only(page)
+        assert not (await drawn(page))[1].any()
+        await page.until(_LIVE)
+        assert await other.value("document.getElementById('canvas').dataset.pictures") == "full"
+        assert (await drawn(other))[1].any()
+
+
+def reload(daemon: Daemon, settings: dict[str, Any]) -> None:
+    """Another configuration, which the daemon reads now."""
+    daemon.config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGHUP)
 
 
 # Contact
@@ -517,11 +637,12 @@ _ATTACK: Final = """(async () => {
   const url = URL_OF_DAEMON;
   gone.read = await fetch(url).then(() => 'read', () => 'refused');
   gone.socket = await new Promise(done => {
-    const socket = new WebSocket(url.replace('http', 'ws') + '/live');
+    const socket = new WebSocket(url.replace('http', 'ws') + '/live/hall');
     socket.onopen = () => done('open');
     socket.onerror = () => done('refused');
   });
-  await fetch(url + '/zones', {method: 'POST', mode: 'no-cors', body: '{"zones": {"x": 1}}'}).catch(() => 0);
+  const body = '{"camera": "hall", "zones": {"x": 1}}';
+  await fetch(url + '/zones', {method: 'POST', mode: 'no-cors', body}).catch(() => 0);
   gone.script = await new Promise(done => {
     const script = document.createElement('script');
     script.onload = () => done('loaded');
@@ -611,7 +732,8 @@ def other_site() -> Iterator[str]:
 # Looks
 
 _CONTRASTS: Final = """[...document.querySelectorAll(
-    'h1, h2, #device, .pill, label, button, dt, dd, #stages span, #events span, #events time, .quiet, #hint')]
+    'h1, h2, #device, .pill, nav a, nav span, label, button, dt, dd, #stages span, #events span, ' +
+    '#events time, .quiet, #hint')]
   .filter(one => one.checkVisibility() && one.textContent.trim())
   .map(one => {
     const rgb = text => text.match(/[\\d.]+/g).map(Number);
@@ -626,19 +748,19 @@ _CONTRASTS: Final = """[...document.querySelectorAll(
   }).sort((a, b) => a[0] - b[0])[0]"""
 """The text that is hardest to read; its ratio as WCAG 2.2 has it, which demands 4.5."""
 
-_BESIDE: Final = """[...document.querySelectorAll('button, input, select, .card, .pill')]
+_BESIDE: Final = """[...document.querySelectorAll('button, input, select, nav a, .card, .pill')]
   .filter(one => one.checkVisibility())
   .map(one => one.getBoundingClientRect())
   .filter(box => box.left < 0 || box.right > innerWidth).length"""
 
-_SMALL: Final = """[...document.querySelectorAll('button, select, label:has(input[type=checkbox])')]
+_SMALL: Final = """[...document.querySelectorAll('button, select, nav a, label:has(input[type=checkbox])')]
   .filter(one => one.checkVisibility() && one.getBoundingClientRect().height < 24).length"""
 
 
 @awaited
 async def test_it_can_be_read_anywhere(bench: Bench, row: Row) -> None:
     """In dark and light, wide and on a phone; and it asks for nothing from elsewhere."""
-    with bench.daemon("looks"):
+    with bench.daemon("looks", cameras=("hall", "kitchen")):
         page = await bench.page()
         await page.until("document.getElementById('events').children.length > 1", 60)
         for scheme in ("dark", "light"):

@@ -29,7 +29,7 @@ class Watcher:
 
     Attributes:
         connections: when it was connected (True) and was not any more, monotonic, s.
-        times: when messages came, by name, monotonic, s.
+        times: when poses came, by name, such as `hall/poses`, monotonic, s.
         counts: how many came, by name.
     """
 
@@ -71,7 +71,7 @@ class Watcher:
             self._kept[name].append((now, message.payload))
         else:
             self._kept[name] = [(now, message.payload)]
-        if name == "poses":
+        if name.endswith("/poses"):
             self.times[name].append(now)
 
     def ask(self, verb: str, payload: bytes = b"", qos: int = 1) -> None:
@@ -95,15 +95,20 @@ class Watcher:
         return [json.loads(payload) for payload in self.payloads(name)]
 
     def state(self) -> dict[str, Any]:
-        """The newest `state`; empty before the first."""
+        """The machine's newest `state`; empty before the first."""
         states = self.payloads("state")
         newest: dict[str, Any] = json.loads(states[-1]) if states else {}
         return newest
 
     def granted(self) -> dict[str, float]:
-        """Ids of the test events that the daemon said it had taken, and when it said so."""
+        """Ids of the test events that the daemon said it had taken, of each camera, and when it said so."""
         answers = [(at, json.loads(payload)) for at, payload in self.kept("response/test_event")]
-        return {answer["data"]["event"]: at for at, answer in answers if answer["status"] == "ok"}
+        return {
+            sent["event"]: at
+            for at, answer in answers
+            if answer["status"] == "ok"
+            for sent in answer["data"]["cameras"].values()
+        }
 
     def arrived(self) -> set[str]:
         """Ids of the events that came."""

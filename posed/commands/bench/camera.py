@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Sequence
 from typing import Final, Self
 
 from posed.camera.base import FrameMaker
-from posed.frame import Frame
+from posed.frame import Frame, Image
 from posed.synthetic.scene import random_still
 
 SIZE: Final = (640, 480)
 PEOPLE: Final = 5
 PICTURES: Final = 8
+
+
+@functools.cache
+def _pictures() -> Sequence[Image]:
+    """The pictures that every camera plays; drawing them takes a Pi seconds."""
+    return [random_still(seed, SIZE, PEOPLE).image for seed in range(PICTURES)]
 
 
 class DrawnCamera:
@@ -27,7 +35,7 @@ class DrawnCamera:
         self.live = fps > 0
         self._fps = fps
         self._maker = FrameMaker(0, mirror=False)
-        self._pictures = [random_still(seed, SIZE, PEOPLE).image for seed in range(PICTURES)]
+        self._pictures = _pictures()
         self._began_at: float | None = None
         self._next = 0
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from posed import __version__
@@ -37,21 +38,29 @@ BARE_SHARE: Final = 0.15
 PERCENTILES: Final = (50, 90, 99)
 
 
-def measure(config: Config, memory: machine.Memory, seconds: float, fps: float | None) -> dict[str, Any]:
+def measure(
+    config: Config, camera: str | None, memory: machine.Memory, seconds: float, fps: float | None
+) -> dict[str, Any]:
     """Measure the whole way of the frames, and the engine alone before and after.
 
     Args:
         config: its broker is not used, nor its live view.
+        camera: the name of the camera that is measured alone; None: all cameras work at once.
         memory: the memory taken by what is loaded so far.
         seconds: how long to measure, s.
-        fps: the rate of drawn people as the camera, 0 for as fast as the engine; None: the configured camera.
+        fps: the rate of drawn people instead of each camera, 0 for as fast as the engine; None: the cameras
+            as configured.
 
     Returns:
         The figures, as `--json` prints them.
 
     Raises:
         ModelError, CameraError, EngineError: something cannot be used, or was lost meanwhile.
+        ConfigError: there is no such camera.
     """
+    if camera is not None:
+        name = config.chosen(camera)
+        config = config.model_copy(update={"cameras": {name: config.cameras[name]}})
     import cv2  # noqa: F401 its turn
 
     memory.note("numpy and OpenCV")
@@ -74,20 +83,21 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
         tempfile.TemporaryDirectory(prefix="posed-bench-") as state,
     ):
         memory.note("model and engine")
-        camera = _opener(config, pair.model.size, fps)
-        memory.note("camera")
-        watch = _Watch(seconds * (1 - 2 * BARE_SHARE))
+        cameras = _Cameras(_openers(config, pair.model.size, fps))
+        memory.note("cameras")
+        watch = _Watch(list(config.cameras), seconds * (1 - 2 * BARE_SHARE))
         kept = _Kept(engine)
         daemon = Daemon(
             _kept_local(config, port, drawn=fps is not None),
-            open_camera=_once(camera, CameraLost, CameraError),
+            open_camera=cameras.open,
             open_engine=_once(lambda: kept, EngineLost, EngineError),
             on_processed=watch.note,
             environment={"STATE_DIRECTORY": state},
         )
-        watch.on_enough = daemon.stop
+        watch.on_enough = cameras.on_failure = daemon.stop
         bare = _bare_invokes(engine, seconds * BARE_SHARE)
         daemon.run()
+        cameras.check()
         kept.left.wait(HANG_S)  # the daemon does not wait for an inference that takes longer than it may stop
         memory.note("frames at work")
         bare += _bare_invokes(engine, seconds * BARE_SHARE)
@@ -100,9 +110,19 @@ def measure(config: Config, memory: machine.Memory, seconds: float, fps: float |
             "engine": {"kind": engine.kind, "device": engine.device, "threads": config.engine.threads},
             "model": _model_facts(pair, used),
             "decoder": pair.network.describe(config.decode),
-            "camera": "drawn" if fps is not None else config.camera.kind,
             **watch.figures(bare),
-            "dropped": {"camera": daemon.dropped.camera, "mqtt": daemon.dropped.mqtt},
+            "cameras": {
+                name: {
+                    "kind": "drawn" if fps is not None else config.cameras[name].kind,
+                    **watch.figures_of(name),
+                    "dropped": feed.counts.dropped,
+                }
+                for name, feed in daemon.pipeline.feeds.items()
+            },
+            "dropped": {
+                "frames": sum(feed.counts.dropped for feed in daemon.pipeline.feeds.values()),
+                "messages": daemon.mqtt.dropped,
+            },
             "memory_mb": {"total": memory.total_mb, **memory.parts_mb},
             "temperature_c": processor_c(),
             "throttling": machine.throttling(),
@@ -118,20 +138,55 @@ def _kept_local(config: Config, port: int, *, drawn: bool) -> Config:
     local = {
         "mqtt": config.mqtt.model_copy(update=_LOCAL | {"port": port}),
         "web": config.web.model_copy(update={"enabled": False}),
-        "camera": config.camera.model_copy(update={"kind": "synthetic"} if drawn else {}),
+        "cameras": {
+            name: camera.model_copy(update={"kind": "synthetic"} if drawn else {})
+            for name, camera in config.cameras.items()
+        },
     }
     return config.model_copy(update=local)
 
 
-def _opener(config: Config, size: tuple[int, int], fps: float | None) -> Callable[[], Camera]:
+def _openers(config: Config, size: tuple[int, int], fps: float | None) -> dict[str, Callable[[], Camera]]:
+    """How each camera is opened."""
     if fps is not None:
         from posed.commands.bench.camera import DrawnCamera
 
-        camera = DrawnCamera(fps)  # drawn now, not while the engine is measured
-        return lambda: camera
+        # Drawn now, not while the engine is measured.
+        drawn = {name: DrawnCamera(fps) for name in config.cameras}
+        return {name: partial(drawn.__getitem__, name) for name in drawn}
     from posed.camera import open_camera
 
-    return lambda: open_camera(config.camera, size)
+    return {name: partial(open_camera, settings, size) for name, settings in config.cameras.items()}
+
+
+class _Cameras:
+    """Opens each camera once; the first that fails ends the measurement, also where others go on.
+
+    Args:
+        openers: how each is opened, by name.
+
+    Attributes:
+        on_failure: is called when one has failed.
+    """
+
+    def __init__(self, openers: Mapping[str, Callable[[], Camera]]) -> None:
+        self.on_failure: Callable[[], None] = lambda: None
+        self._openers = {name: _once(opener, CameraLost, CameraError) for name, opener in openers.items()}
+        self._failure: CameraError | None = None
+
+    def open(self, name: str) -> Camera:
+        """Open a camera; from its own thread."""
+        try:
+            return self._openers[name]()
+        except CameraError as error:
+            self._failure = self._failure or error
+            self.on_failure()
+            raise
+
+    def check(self) -> None:
+        """Raises: CameraError: one has failed."""
+        if self._failure is not None:
+            raise self._failure
 
 
 def _once(
@@ -194,11 +249,11 @@ class _Clocks:
 
     @classmethod
     def now(cls) -> _Clocks:
-        threads_s = {
-            thread.name: time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-            for thread in threading.enumerate()
-            if thread.ident is not None
-        }
+        threads_s: dict[str, float] = {}
+        for thread in threading.enumerate():
+            if thread.ident is not None:  # each camera has one of the same name
+                cpu_s = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+                threads_s[thread.name] = threads_s.get(thread.name, 0.0) + cpu_s
         return cls(time.monotonic(), time.process_time(), threads_s)
 
     def since(self, before: _Clocks) -> _Clocks:
@@ -207,29 +262,34 @@ class _Clocks:
 
 
 class _Watch:
-    """What every frame cost after the warm-up.
+    """What every frame cost after the warm-up, which begins once each camera has given a frame.
 
     Args:
+        cameras: their names.
         seconds: how long to watch, warm-up included, s.
 
     Attributes:
         on_enough: is called when it has watched for that long.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, cameras: Collection[str], seconds: float) -> None:
         self.on_enough: Callable[[], None] = lambda: None
+        self._awaited = set(cameras)
         self._until_s = max(seconds, 2 * WARM_UP_S)
         self._first_at: float | None = None
         self._began: _Clocks | None = None
         self._ended = _Clocks(0.0, 0.0, {})
         self._wall_s: dict[str, list[float]] = {}
         self._cpu_s: dict[str, float] = {}
-        self._latencies_s: list[float] = []
-        self._people = 0
+        self._latencies_s: dict[str, list[float]] = {name: [] for name in cameras}
+        self._people = dict.fromkeys(cameras, 0)
 
     def note(self, inferred: Inferred, people: int) -> None:
         """One frame that has just been published."""
         now = time.monotonic()
+        self._awaited.discard(inferred.camera)
+        if self._awaited:
+            return
         if self._first_at is None:
             self._first_at = now
         since_s = now - self._first_at
@@ -243,10 +303,27 @@ class _Watch:
             self._wall_s.setdefault(stage, []).append(wall_s)
         for stage, cpu_s in inferred.stages.cpu_s.items():
             self._cpu_s[stage] = self._cpu_s.get(stage, 0.0) + cpu_s
-        self._latencies_s.append(now - inferred.frame.captured_at)
-        self._people += people
+        self._latencies_s[inferred.camera].append(now - inferred.frame.captured_at)
+        self._people[inferred.camera] += people
         if since_s >= self._until_s:
             self.on_enough()
+
+    def figures_of(self, camera: str) -> dict[str, Any]:
+        """Rate and times of one camera's frames.
+
+        Raises:
+            CameraError: none came.
+        """
+        latencies_s = self._latencies_s[camera]
+        count = len(latencies_s)
+        if self._began is None or not count:
+            raise CameraError(f"bench: must get frames of {camera} for longer than its warm-up, got too few")
+        return {
+            "frames": count,
+            "people": round(self._people[camera] / count, 2),
+            "fps": round(count / self._ended.since(self._began).at_s, 2),
+            "latency": percentiles_ms(latencies_s),
+        }
 
     def figures(self, bare_s: Sequence[float]) -> dict[str, Any]:
         """Rates, shares and times of all frames.
@@ -257,7 +334,8 @@ class _Watch:
         Raises:
             CameraError: too few frames came.
         """
-        count = len(self._latencies_s)
+        latencies_s = [one_s for of_camera in self._latencies_s.values() for one_s in of_camera]
+        count = len(latencies_s)
         if self._began is None or not count:
             raise CameraError("bench: must get frames for longer than its warm-up, got too few")
         spent = self._ended.since(self._began)
@@ -272,7 +350,7 @@ class _Watch:
         return {
             "seconds": round(spent.at_s, 2),
             "frames": count,
-            "people": round(self._people / count, 2),
+            "people": round(sum(self._people.values()) / count, 2),
             "fps": round(fps, 2),
             "bare_fps": round(bare_fps, 2),
             "of_bare": round(fps / bare_fps, 3),
@@ -280,7 +358,7 @@ class _Watch:
             "invokes_per_s": round(invokes_per_s, 2),
             "invokes_of_bare": round(invokes_per_s / bare_fps, 3),
             "busy": round(sum(self._wall_s["invoke"] + turned_s) / spent.at_s, 3),
-            "latency": percentiles_ms(self._latencies_s),
+            "latency": percentiles_ms(latencies_s),
             "stages": stages,
             "cpu_percent": self._cpu_percent(spent),
         }

@@ -31,6 +31,9 @@ def show(figures: dict[str, Any], *, as_json: bool) -> None:
         console.print(line, markup=False, soft_wrap=True)
     console.print()
     console.print(_stages(figures))
+    if len(figures["cameras"]) > 1:
+        console.print()
+        console.print(_cameras(figures["cameras"]))
     for line in _summary(figures):
         console.print(line, markup=False, soft_wrap=True)
     print_line(text.getvalue().rstrip())
@@ -42,7 +45,7 @@ def _heading(figures: dict[str, Any]) -> list[str]:
     return [
         f"posed {figures['version']} on {figures['machine']}",
         f"{model['file']}: {model['height']}×{model['width']} px, stride {model['stride']}, {model['type']}",
-        f"engine {engine['kind']} ({engine['device']}{threads}); camera {figures['camera']}, "
+        f"engine {engine['kind']} ({engine['device']}{threads}); {_said(figures['cameras'])}, "
         f"{figures['people']:g} people found in a frame",
         f"decoder {figures['decoder']}",
     ]
@@ -66,6 +69,30 @@ def _stages(figures: dict[str, Any]) -> Table:
     return table
 
 
+def _said(cameras: dict[str, Any]) -> str:
+    """Which cameras are measured."""
+    if len(cameras) > 1:
+        return "cameras " + ", ".join(f"{name} ({camera['kind']})" for name, camera in cameras.items())
+    (camera,) = cameras.values()
+    return f"camera {camera['kind']}"
+
+
+def _cameras(cameras: dict[str, Any]) -> Table:
+    table = Table("camera", box=None)
+    for column in ("frames/s", "p50 ms", "p99 ms", "dropped", "people"):
+        table.add_column(column, justify="right")
+    for name, camera in cameras.items():
+        latency = camera["latency"]
+        table.add_row(
+            name,
+            f"{camera['fps']:.2f}",
+            *(f"{latency[column]:.1f}" for column in ("p50_ms", "p99_ms")),
+            str(camera["dropped"]),
+            f"{camera['people']:g}",
+        )
+    return table
+
+
 def bar(share: float) -> str:
     """A bar of at most `BAR_CELLS` cells, to an eighth of one."""
     eighths = round(min(1.0, share) * BAR_CELLS * 8)
@@ -83,7 +110,7 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         f"{figures['invokes_per_s']:g} invokes/s, {figures['invokes_of_bare']:.3f} of bare",
         f"capture to publish   p50 {latency['p50_ms']:.1f}, p90 {latency['p90_ms']:.1f}, "
         f"p99 {latency['p99_ms']:.1f} ms",
-        f"dropped      {figures['dropped']['camera']} frames, {figures['dropped']['mqtt']} messages",
+        f"dropped      {figures['dropped']['frames']} frames, {figures['dropped']['messages']} messages",
         f"CPU          {cpu['total']:g} % of a core; besides the stages: {between}",
         f"memory       {memory['total']:g} MB ({parts})",
     ]

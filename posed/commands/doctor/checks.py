@@ -12,15 +12,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
+from posed.camera import device_of
 from posed.commands.bench.machine import throttling
 from posed.commands.setup.check import CameraHangs, try_camera
 from posed.commands.setup.find import find_cameras
-from posed.config import CameraConfig, Config, damaged_file
+from posed.config import Config, damaged_file
 from posed.engine.compatibility import LIBRARY, Delegate, check_compatibility, library_version
 from posed.engine.tflite import find_runtime
 from posed.errors import CameraError, EngineError, ModelError
@@ -106,28 +107,47 @@ class Service:
     def runs(self) -> bool:
         """Whether the service holds the devices."""
         works = self.active in ("active", "activating", "reloading") and not self.ends_again_and_again
-        return works and not self.waits_for("model")
+        return works and not self.waits_for("the model")
 
     @property
     def ends_again_and_again(self) -> bool:
         """Whether systemd is about to start the service again after a failure."""
         return self.substate.startswith("auto-restart")
 
-    @property
-    def fps(self) -> float:
-        """How many frames per second it says that it processes; 0 also where it does not say."""
-        said = re.findall(r"(\d+(?:\.\d+)?) fps\b", self.text)
-        return float(said[-1]) if said else 0
+    def fps_of(self, camera: str, config: Config) -> float | None:
+        """How many frames per second it says that it processes of a camera; None where it does not say.
+
+        Args:
+            camera: its name, which stands before the figures where there are several cameras.
+            config: has the cameras.
+        """
+        name = f"{camera}: " if len(config.cameras) > 1 else ""
+        said = re.search(rf"(?:^|, ){name}(\d+(?:\.\d+)?) fps\b", self.text.rpartition("; ")[2])
+        return float(said[1]) if said else None
 
     @property
     def engine(self) -> str:
         """What kind of engine it says it has; empty where it does not say."""
-        said = re.search(r" fps, \d+ (?:person|people), (\w+)", self.text)
+        # Behind the people of one camera, the next camera's name may stand instead.
+        said = re.search(r" fps, \d+ (?:person|people), (\w+)\b(?!:)", self.text)
         return said[1] if said else ""
 
     def waits_for(self, part: str) -> str:
         """Why it says that it waits for a part; empty where it does not."""
-        return self.text.partition(f"waiting for the {part}: ")[2].partition("; ")[0]
+        return self.text.partition(f"waiting for {part}: ")[2].partition("; ")[0]
+
+    def has_paused(self, camera: str) -> bool:
+        """Whether it says that somebody has paused a camera."""
+        return f"{camera} paused on request" in self.text.split("; ")
+
+    def still_counts(self, config: Config) -> bool:
+        """Whether a camera of which it counts no frames gives no reason for that."""
+        return not self.waits_for("the engine") and any(
+            self.fps_of(name, config) == 0
+            and not self.waits_for(f"camera {name}")
+            and not self.has_paused(name)
+            for name in config.cameras
+        )
 
 
 def ask_systemd() -> Service:
@@ -138,15 +158,16 @@ def ask_systemd() -> Service:
     return Service(*(values.get(name, "") for name in names))
 
 
-def wait_for_figures(service: Service, ask: Callable[[], Service] = ask_systemd) -> Service:
+def wait_for_figures(service: Service, config: Config, ask: Callable[[], Service] = ask_systemd) -> Service:
     """The service once it has had time to count frames: what it says of itself is a few seconds old.
 
     Args:
         service: what systemd said of it.
+        config: has the cameras.
         ask: asks again.
     """
     until = time.monotonic() + FIRST_FIGURES_S
-    while service.runs and service.text.startswith("0 fps") and time.monotonic() < until:
+    while service.runs and service.still_counts(config) and time.monotonic() < until:
         time.sleep(ASK_AGAIN_S)
         service = replace(ask(), of_this=service.of_this)
     return service
@@ -219,7 +240,8 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
         name for name, file in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if file is not None
     )
     found = f"{pair.name}, for {engines}"
-    if config.camera.kind != "synthetic" and card_of(pair.model.path).get(PEOPLE) == DRAWN:
+    sees_people = any(camera.kind != "synthetic" for camera in config.cameras.values())
+    if sees_people and card_of(pair.model.path).get(PEOPLE) == DRAWN:
         return Check(
             "model", "warning", f"{found}; hardly sees real people", "model.name: coral-353x481"
         ), pair
@@ -347,7 +369,7 @@ def _library_of(service: Service, library: str) -> Check:
     """What the service says of the Edge TPU."""
     if not service.of_this:
         return _in_other_hands("libedgetpu", library)
-    if why := service.waits_for("engine"):
+    if why := service.waits_for("the engine"):
         return Check("libedgetpu", "failed", why, _LIBRARY)
     if service.engine == "cpu":
         found = f"{library}: not in use, the service runs on the CPU"
@@ -361,48 +383,60 @@ def _in_other_hands(name: str, what: str) -> Check:
     return Check(name, "unused", found, "sudo systemctl stop posed, and posed doctor again")
 
 
-def check_camera(config: Config, service: Service) -> Check:
-    """Whether the camera delivers frames, to the service where that has it."""
+def check_cameras(config: Config, service: Service) -> Iterator[Check]:
+    """Whether each camera delivers frames, to the service where that has it.
+
+    Args:
+        config: has the cameras.
+        service: which may have them.
+    """
+    for name in config.cameras:
+        yield _check_camera(name, config, service)
+
+
+def _check_camera(name: str, config: Config, service: Service) -> Check:
+    title, camera = f"camera {name}", config.cameras[name]
     if service.runs and service.of_this:
-        return _camera_of(service, config)
-    if service.runs and _is_device(config.camera):
-        return _in_other_hands("camera", config.camera.kind)
+        return _camera_of(service, name, config)
+    if service.runs and device_of(camera) is not None:
+        return _in_other_hands(title, camera.kind)
     try:
-        return Check("camera", "ok", try_camera(config.camera))
+        return Check(title, "ok", try_camera(camera, name))
     except CameraHangs as error:
-        return Check("camera", "failed", str(error), _RESTART)
+        return Check(title, "failed", str(error), _RESTART)
     except CameraError as error:
-        return Check("camera", "failed", str(error), _camera_remedy(config))
+        return Check(title, "failed", str(error), _camera_remedy(name, config))
 
 
-def _is_device(camera: CameraConfig) -> bool:
-    """Whether only one program can have the camera."""
-    if camera.kind == "video":
-        return camera.source.isdecimal() or camera.source.startswith("/dev/")
-    return camera.kind == "picamera2"
+def _camera_of(service: Service, name: str, config: Config) -> Check:
+    """What the service says of a camera."""
+    title, fps = f"camera {name}", service.fps_of(name, config)
+    if why := service.waits_for(title):
+        return Check(title, "failed", why, _camera_remedy(name, config))
+    if fps is None and " fps, " in service.text:
+        found = "the service does not know it: it has an earlier configuration"
+        return Check(title, "warning", found, "sudo systemctl reload posed")
+    found = f"{config.cameras[name].kind}: in use by the service"
+    if fps:
+        return Check(title, "ok", f"{found}, {fps:g} fps")
+    if service.has_paused(name):
+        return Check(title, "ok", f"{found}, paused on request")
+    if service.waits_for("the engine"):
+        return Check(title, "ok", f"{found}, which waits for its engine")
+    return Check(title, "warning", f"{found}, without frames", "journalctl -u posed -e; again in a moment")
 
 
-def _camera_of(service: Service, config: Config) -> Check:
-    """What the service says of its camera."""
-    if why := service.waits_for("camera"):
-        return Check("camera", "failed", why, _camera_remedy(config))
-    found = f"{config.camera.kind}: in use by the service"
-    if service.fps:
-        return Check("camera", "ok", f"{found}, {service.fps:g} fps")
-    if "paused on request" in service.text:
-        return Check("camera", "ok", f"{found}, paused on request")
-    if service.waits_for("engine"):
-        return Check("camera", "ok", f"{found}, which waits for its engine")
-    return Check("camera", "warning", f"{found}, without frames", "journalctl -u posed -e; again in a moment")
-
-
-def _camera_remedy(config: Config) -> str:
-    cameras = ", ".join(f"{camera.answer} ({camera.note})" for camera in find_cameras())
-    if cameras:
-        return f"there are: {cameras}; sudo posed setup takes one"
-    if config.camera.kind == "picamera2":
-        return "a camera's cable and `rpicam-hello --list-cameras`; or another camera.kind"
-    if "://" in config.camera.source:
+def _camera_remedy(name: str, config: Config) -> str:
+    camera = config.cameras[name]
+    taken = {device_of(other) for other_name, other in config.cameras.items() if other_name != name}
+    free = ", ".join(
+        f"{found.answer} ({found.note})" for found in find_cameras() if found.device not in taken
+    )
+    if free:
+        return f"there are: {free}; sudo posed setup takes one"
+    if camera.kind == "picamera2":
+        return "a camera's cable and `rpicam-hello --list-cameras`; or another kind of camera"
+    if "://" in camera.source:
         return "check the cable, the address, user and password, and that nothing else uses it"
     return "check the cable, and that nothing else uses it"
 
@@ -426,26 +460,27 @@ def check_overlay(overlay: Path, damage: str) -> Check:
     return Check("kept settings", "ok", str(overlay))
 
 
-def check_pitch(config: Config, file: Path) -> Check:
-    """Whether the camera looks down too steeply for postures.
+def check_pitch(name: str, config: Config, file: Path) -> Check:
+    """Whether a camera looks down too steeply for postures.
 
     Args:
+        name: of the camera.
         config: may say how far it looks down.
         file: keeps what was learned.
     """
-    pitch = Pitch(config.people.pitch_deg)
+    title, pitch = f"pitch {name}", Pitch(config.cameras[name].people.pitch_deg)
     if pitch.deg is None:
         try:
             pitch.restore(json.loads(file.read_text(encoding="utf-8")))
         except (FileNotFoundError, NotADirectoryError):
-            return Check("pitch", "unused", "not learned yet: nobody was seen upright for long enough")
+            return Check(title, "unused", "not learned yet: nobody was seen upright for long enough")
         except (OSError, ValueError) as error:
-            remedy = "posed learns it again; or set people.pitch_deg"
-            return Check("pitch", "warning", f"{file}: cannot be read: {error}", remedy)
+            remedy = f"posed learns it again; or set cameras.{name}.people.pitch_deg"
+            return Check(title, "warning", f"{file}: cannot be read: {error}", remedy)
     if pitch.state == "too_steep":
         remedy = "mount it lower, or let it look more level; at 1.3 to 2.5 m, looking ahead"
-        return Check("pitch", "warning", f"the camera {pitch.words}, and falls may be missed", remedy)
-    return Check("pitch", "ok", f"the camera {pitch.words}")
+        return Check(title, "warning", f"the camera {pitch.words}, and falls may be missed", remedy)
+    return Check(title, "ok", f"the camera {pitch.words}")
 
 
 def check_clock() -> Check:

@@ -18,7 +18,7 @@ from posed.commands.doctor.broker import check_broker
 from posed.commands.doctor.checks import (
     Check,
     ask_systemd,
-    check_camera,
+    check_cameras,
     check_clock,
     check_disk,
     check_edgetpu,
@@ -36,6 +36,7 @@ from posed.commands.doctor.checks import (
 from posed.config import Config, load
 from posed.errors import ConfigError
 from posed.paths import SERVICE_CONFIG, SERVICE_STATE, overlay_file, pitch_file, state_folder
+from posed.service.check import shared_devices
 
 _EXIT: Final = {"ok": 0, "unused": 0, "warning": 1, "failed": 2}
 _STYLE: Final = {"ok": "green", "unused": "dim", "warning": "yellow", "failed": "bold red"}
@@ -70,19 +71,27 @@ def examine(path: Path | None, state: Path | None = None) -> Iterator[Check]:
             remedy += "; an encrypted credential can be read only while the service runs"
         yield Check("configuration", "failed", "; ".join(error.problems), remedy)
     else:
-        yield Check("configuration", "ok", str(path or "the defaults"))
+        yield _check_configuration(path, config)
         yield kept
     if config is not None:
         model, pair = check_model(config)
         yield model
         yield from check_edgetpu(config, pair, service)
-        yield check_camera(config, wait_for_figures(service))
-        yield check_pitch(config, kept_in / pitch_file().name)
+        yield from check_cameras(config, wait_for_figures(service, config))
+        for name in config.cameras:
+            yield check_pitch(name, config, kept_in / pitch_file(name).name)
         yield check_broker(config)
     yield check_clock()
     yield check_disk(state or (SERVICE_STATE if SERVICE_STATE.is_dir() else state_folder()))
     yield check_power()
     yield check_service(service)
+
+
+def _check_configuration(path: Path | None, config: Config) -> Check:
+    """Whether a configuration that could be loaded has no two cameras with one device."""
+    if shared := list(shared_devices(config.cameras)):
+        return Check("configuration", "failed", "; ".join(shared), "another source for one of them")
+    return Check("configuration", "ok", str(path or "the defaults"))
 
 
 def _loaded(path: Path | None, overlay: Path) -> tuple[Config, str]:

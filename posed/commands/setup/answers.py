@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from posed.commands.setup.write import Secret
+from posed.commands.setup.secret import Secret
 from posed.config import MqttConfig, load, mqtt_password
 from posed.paths import expanded
 
@@ -25,7 +25,7 @@ class Given:
         password_file: a file whose first line is the password.
         tls: whether the broker is behind TLS.
         ca: PEM file of the authority to trust.
-        camera: KIND, KIND:SOURCE, a file or a URL.
+        cameras: each KIND, KIND:SOURCE, a file or a URL; with NAME= before it, or with a name that is free.
         model: a known name or a file.
         web: whether the live view is served.
         yes: ask nothing.
@@ -38,11 +38,17 @@ class Given:
     password_file: Path | None = None
     tls: bool | None = None
     ca: Path | None = None
-    camera: str | None = None
+    cameras: tuple[str, ...] = ()
     model: str | None = None
     web: bool | None = None
     yes: bool = False
     force: bool = False
+
+    @property
+    def is_of_cameras(self) -> bool:
+        """Whether nothing but cameras is answered, so that all else may stay as it is."""
+        others = (self.device, self.broker, self.username, self.password_file, self.ca, self.model)
+        return all(answer is None for answer in (*others, self.tls, self.web))
 
 
 class Answers:
@@ -69,6 +75,16 @@ class Answers:
             for name, value in self.settings.items()
             if name.startswith(prefix)
         }
+
+    def cameras(self) -> dict[str, dict[str, Any]]:
+        """The settings of each camera, by its name."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, value in self.settings.items():
+            section, _, rest = name.partition(".")
+            if section == "cameras":
+                camera, _, setting = rest.partition(".")
+                found.setdefault(camera, {})[setting] = value
+        return found
 
     def mqtt(self) -> MqttConfig:
         """The settings of the broker.

@@ -12,7 +12,7 @@ from posed.commands.setup.answers import Answers, Given, resolved
 from posed.commands.setup.check import Reached, try_broker
 from posed.commands.setup.find import find_brokers
 from posed.commands.setup.prompt import Prompt, say
-from posed.commands.setup.write import Secret
+from posed.commands.setup.secret import Secret
 from posed.config import TlsConfig, mqtt_password
 from posed.errors import BrokerError, ConfigError
 from posed.mqtt.attempt import Remedy, tls_context

@@ -48,8 +48,12 @@ def try_broker(config: MqttConfig, password: str | None, timeout_s: float = CONN
     return Reached(session.version, online)
 
 
-def try_camera(config: CameraConfig) -> str:
+def try_camera(config: CameraConfig, name: str) -> str:
     """Open the camera and wait for one frame.
+
+    Args:
+        config: the camera's section.
+        name: of the camera.
 
     Returns:
         The camera's name and the frame's size, for people.
@@ -62,7 +66,7 @@ def try_camera(config: CameraConfig) -> str:
 
     def attempt() -> None:
         try:
-            outcome.set_result(_first_frame(config))
+            outcome.set_result(_first_frame(config, name))
         except BaseException as error:  # noqa: BLE001 whoever waits gets it
             outcome.set_exception(error)
 
@@ -74,8 +78,8 @@ def try_camera(config: CameraConfig) -> str:
     return outcome.result()
 
 
-def _first_frame(config: CameraConfig) -> str:
-    with open_camera(config, CATALOGUE[0].size) as camera:
+def _first_frame(config: CameraConfig, name: str) -> str:
+    with open_camera(config, CATALOGUE[0].size, name) as camera:
         frame = camera.read(config.timeout_s)
         if frame is None:
             raise CameraLost(f"{camera.name}: no frame within {config.timeout_s:g} s")

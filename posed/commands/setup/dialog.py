@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import glob
+import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 import typer
 
-from posed.camera.images import SUFFIXES
 from posed.commands.report import pull_with_progress
 from posed.commands.setup.answers import PASSWORD_VARIABLE, Answers, Given, resolved
 from posed.commands.setup.broker import BrokerQuestion
-from posed.commands.setup.check import try_camera
-from posed.commands.setup.find import find_cameras
+from posed.commands.setup.camera import CameraQuestion
 from posed.commands.setup.prompt import Prompt, say
-from posed.commands.setup.write import Secret, write
-from posed.config import CameraConfig, WebConfig, default_device, load
-from posed.errors import CameraError, ConfigError, LoginRefused, ModelError
+from posed.commands.setup.write import write, write_cameras
+from posed.config import CameraConfig, Config, WebConfig, default_device, load
+from posed.config.yaml_file import read_yaml
+from posed.errors import ConfigError, ModelError
 from posed.model.catalogue import CATALOGUE, find
 from posed.networks.pair import load_pair
-from posed.paths import SERVICE_CONFIG, expanded
+from posed.paths import SERVICE_CONFIG
+from posed.service.status import model_warning
 
 _STRIDE_OF_DEMO: Final = 16
-_KINDS: Final = get_args(CameraConfig.model_fields["kind"].annotation)
 
 
 def setup(path: Path | None, given: Given) -> None:
-    """Ask, test each answer, and write the configuration.
+    """Ask, test each answer, and write the configuration, or add cameras to one that is there.
 
     Args:
         path: of the configuration; None for the service's where there is one to be written, else
@@ -43,14 +43,20 @@ def setup(path: Path | None, given: Given) -> None:
         ModelError: there is no such model.
     """
     path = resolved(path or _default_path())
-    dialog = _Dialog(given, interactive=sys.stdin.isatty() and not given.yes)
-    dialog.agree_to_replace(path)
-    dialog.answer_all()
-    write(path, dialog.answers.settings)
+    prompt = Prompt(interactive=sys.stdin.isatty() and not given.yes, force=given.force)
+    kept = _kept(path, given, prompt)
+    dialog = _Dialog(given, prompt, _named_cameras(kept))
+    if kept is None:
+        dialog.answer_all()
+        write(path, dialog.answers.settings)
+    else:
+        dialog.answer_cameras(kept)
+        write_cameras(path, dialog.answers.cameras())
     say(f"{path}: written")
     dialog.say_what_is_missing()
     run = f"posed run --config {shlex.quote(str(path))}"
-    say(f"next: {'systemctl restart posed' if path == SERVICE_CONFIG else run}")
+    service = f"systemctl {'restart' if kept is None else 'reload-or-restart'} posed"
+    say(f"next: {service if path == SERVICE_CONFIG else run}")
 
 
 def _default_path() -> Path:
@@ -58,44 +64,107 @@ def _default_path() -> Path:
     return SERVICE_CONFIG if writable else Path("posed.yaml")
 
 
+def _kept(path: Path, given: Given, prompt: Prompt) -> Config | None:
+    """The configuration to which cameras are to be added; None where all is asked, before anything else is.
+
+    Raises:
+        ConfigError: the file is not to be replaced, or not good, or cannot be written.
+    """
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ConfigError([f"{path}: must be a file in a folder that is there and writable"])
+    if not path.exists() or _is_empty(path):
+        return None
+    if given.is_of_cameras and (given.cameras or (prompt.interactive and not given.force)):
+        config = _good(path, given, prompt)
+        question = "Keep it, and add or change a camera?"
+        if config is not None and (given.cameras or typer.confirm(question, default=True)):
+            return config
+    if given.force:
+        return None
+    if not prompt.interactive:
+        rule = "--force replaces it and keeps it as .bak, --camera alone adds one to it"
+        raise ConfigError([f"{path}: exists already; {rule}"])
+    typer.confirm(f"{path} exists already; replace it, and keep it as .bak?", abort=True)
+    return None
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file holds no settings, so that nothing is lost with it."""
+    try:
+        return not read_yaml(path)
+    except ConfigError:
+        return False
+
+
+def _good(path: Path, given: Given, prompt: Prompt) -> Config | None:
+    """The configuration, of whose cameras somebody is told; None where it is not good, as they are told, too.
+
+    Raises:
+        ConfigError: it is not good, nobody is there to be told, and nothing is forced.
+    """
+    try:
+        config = load(path, {})
+    except ConfigError as error:
+        if not prompt.interactive and not given.force:
+            raise
+        for problem in error.problems:
+            say(problem)
+        return None
+    cameras = ", ".join(_named_cameras(config))
+    if cameras:
+        say(f"{path} exists already, with the camera{'s' if ',' in cameras else ''} {cameras}")
+    else:
+        say(f"{path} exists already, without a camera: until one has a name there, posed takes the Pi camera")
+    return config
+
+
+def _named_cameras(config: Config | None) -> Mapping[str, CameraConfig]:
+    """The cameras that a configuration names: the default one gives way to them."""
+    return config.cameras if config is not None and "cameras" in config.model_fields_set else {}
+
+
 class _Dialog:
     """Asks every question.
 
     Args:
         given: on the command line.
-        interactive: whether somebody can be asked.
+        prompt: asks.
+        cameras: those that are there already, by name.
 
     Attributes:
         answers: the settings that the answers make.
     """
 
-    def __init__(self, given: Given, *, interactive: bool) -> None:
+    def __init__(self, given: Given, prompt: Prompt, cameras: Mapping[str, CameraConfig]) -> None:
         self.answers = Answers()
         self._given = given
-        self._prompt = Prompt(interactive=interactive, force=given.force)
+        self._prompt = prompt
         self._broker = BrokerQuestion(given, self.answers, self._prompt)
+        self._cameras = CameraQuestion(given, self.answers, prompt, cameras)
         self._missing: list[str] = []
-
-    def agree_to_replace(self, path: Path) -> None:
-        """Ask before anything else whether a file that is there may go."""
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
-            raise ConfigError([f"{path}: must be a file in a folder that is there and writable"])
-        if not path.exists() or self._given.force:
-            return
-        if not self._prompt.interactive:
-            raise ConfigError([f"{path}: exists already; --force replaces it and keeps it as .bak"])
-        typer.confirm(f"{path} exists already; replace it, and keep it as .bak?", abort=True)
 
     def answer_all(self) -> None:
         """Ask every question, in the order in which answers build on each other."""
         self._broker.check_flags()
+        self._cameras.check_flags()
         self._take_model()
         self._prompt.until_taken(self._given.broker, self._broker.ask, self._broker.take)
         self._prompt.until_taken(self._given.device, self._ask_device, self._take_device)
-        self._prompt.until_taken(self._given.camera, self._ask_camera, self._take_camera)
+        self._cameras.ask_all()
         self._take_model_of_drawings()
         self._take_web()
         self._get_model_if_missing()
+
+    def answer_cameras(self, config: Config) -> None:
+        """Ask for cameras alone.
+
+        Args:
+            config: what is kept.
+        """
+        self._cameras.check_flags()
+        self._cameras.ask_all()
+        with contextlib.suppress(ModelError):  # the daemon, which runs with it, says so
+            self._warn_of_model(config.model.name)
 
     def say_what_is_missing(self) -> None:
         """Say what the daemon needs and setup could not provide."""
@@ -127,7 +196,7 @@ class _Dialog:
 
     def _take_model_of_drawings(self) -> None:
         """Before drawn people, offer the models that come with posed and know them."""
-        if self.answers.settings["camera.kind"] == "synthetic":
+        if self._cameras.kinds == {"synthetic"}:
             self._prompt.until_taken(
                 self._given.model, self._ask_model_of_drawings, self._take_answered_model
             )
@@ -167,63 +236,23 @@ class _Dialog:
         say(f"device {name}: is online at this broker already; names must differ (unless it is this one)")
         return not self._prompt.interactive or typer.confirm("Use it anyway?", default=False)
 
-    def _ask_camera(self) -> str:
-        found = [(camera.answer, camera.note) for camera in find_cameras()]
-        if not self._prompt.interactive and not found:
-            rule = "give one with --camera KIND[:SOURCE] (--camera synthetic draws people)"
-            raise ConfigError([f"camera: none found; {rule}"])
-        offered = [*found, ("synthetic", "drawn people, to try without a camera")]
-        return self._prompt.choose("Camera", "a file, folder or URL", offered, with_default=bool(found))
-
-    def _take_camera(self, text: str) -> bool:
-        kind, source = _parse_camera(text)
-        self.answers.set("camera.kind", kind)
-        self._take_source(source)
-        self._take_login(None, None)
-        return self._try_camera()
-
-    def _take_source(self, source: str) -> None:
-        self.answers.set("camera.source", Secret("camera", source) if _is_private(source) else source)
-
-    def _take_login(self, username: str | None, password: str | None) -> None:
-        self.answers.set("camera.username", username)
-        self.answers.set("camera.password", Secret("camera_password", password) if password else None)
-
-    def _try_camera(self) -> bool:
-        """Try until it gives a frame, or another camera is wanted."""
-        while True:
-            config = load(None, {}, options=self.answers.section("camera.")).camera
-            try:
-                say(try_camera(config))
-            except LoginRefused as error:
-                if not self._prompt.interactive:
-                    return self._prompt.keep(error)
-                say(str(error))
-                if not self._ask_login(config.source):
-                    return False
-            except CameraError as error:
-                return self._prompt.keep(error)
-            else:
-                return True
-
-    def _ask_login(self, url: str) -> bool:
-        """Ask for user and password at the camera; False for another camera."""
-        username = typer.prompt("User name at the camera (empty: another camera)", default="")
-        if not username:
-            return False
-        password = typer.prompt("Password", hide_input=True, default="", show_default=False)
-        self._take_source(_without_login(url))
-        self._take_login(username, password)
-        return True
-
     def _get_model_if_missing(self) -> None:
         name = self.answers.settings["model.name"]
         try:
-            load_pair(name)
+            self._warn_of_model(name)
         except ModelError as error:
             say(str(error))
             if not self._pulled(name):
                 self._missing.append(f"first: posed model pull {name}")
+
+    def _warn_of_model(self, name: str) -> None:
+        """Say it where the cameras show what the model does not know.
+
+        Raises:
+            ModelError: there is no such model here.
+        """
+        if warning := model_warning(load_pair(name), self._cameras.kinds):
+            self._missing.append(f"model {name}: {warning}")
 
     def _pulled(self, name: str) -> bool:
         if not self._prompt.interactive or not typer.confirm("Download it now?", default=True):
@@ -234,29 +263,3 @@ class _Dialog:
             say(str(error))
             return False
         return True
-
-
-def _parse_camera(text: str) -> tuple[str, str]:
-    """Kind and source; what begins with no kind is a file, folder or URL."""
-    kind, _, source = text.strip().partition(":")
-    if kind not in _KINDS:
-        kind, source = _kind_of(text.strip()), text.strip()
-    is_file = kind == "images" or (kind == "video" and not source.isdecimal() and "://" not in source)
-    return kind, os.path.abspath(expanded(source)) if is_file and source else source  # noqa: PTH100 folds a/../b, which absolute() keeps
-
-
-def _kind_of(source: str) -> str:
-    path = expanded(source)
-    pictures = path.suffix.lower() in SUFFIXES or path.is_dir() or glob.has_magic(source)
-    return "images" if pictures and "://" not in source else "video"
-
-
-def _without_login(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    authority = rest.partition("/")[0]
-    return f"{scheme}://{authority.rpartition('@')[2]}{rest.removeprefix(authority)}"
-
-
-def _is_private(source: str) -> bool:
-    """Whether a camera's URL may hold a password, which must not stand in a file that others may read."""
-    return "://" in source and any(mark in source for mark in "@?=")

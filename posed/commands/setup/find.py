@@ -13,6 +13,9 @@ from typing import Final
 from zeroconf import Error as ZeroconfError
 from zeroconf import InterfaceChoice, IPVersion, ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf
 
+from posed.camera import device_of
+from posed.config import CameraConfig
+
 SEARCH_S: Final = 2.0
 """Brokers are waited for this long, s. A responder answers within 0.12 s, and a lost question is repeated
 after a second. Source: RFC 6762, 5.2 and 6."""
@@ -57,6 +60,12 @@ class FoundCamera:
 
     answer: str
     note: str
+
+    @property
+    def device(self) -> str | None:
+        """The device, by the name under which it counts as in use."""
+        kind, _, source = self.answer.partition(":")
+        return device_of(CameraConfig.model_validate({"kind": kind, "source": source}))
 
 
 def find_brokers(search_s: float = SEARCH_S, local_port: int = 1883) -> list[FoundBroker]:

@@ -6,13 +6,14 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from posed.commands.setup.edit import CannotEdit, camera_lines, with_camera
+from posed.commands.setup.secret import Secret, scalar
 from posed.config import SECRETS_FILE, Config, load
 from posed.errors import ConfigError
 
@@ -23,10 +24,6 @@ _HEADER: Final = """\
 
 _COMMENTS: Final = {
     "device": "This device publishes below posed/NAME/.",
-    "camera.kind": "Where pictures come from: picamera2, video, images or synthetic.",
-    "camera.source": "Which camera, file or URL; a number for synthetic.",
-    "camera.username": "The user name at the camera.",
-    "camera.password": "That user's password.",
     "model.name": "A name of `posed model list`, or a file.",
     "mqtt.host": "The broker's name or address.",
     "mqtt.port": "Usually 1883, or 8883 with TLS.",
@@ -38,18 +35,9 @@ _COMMENTS: Final = {
 }
 """These settings may be written, in the file's order, each with its comment."""
 
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A value that goes to `secrets.yaml`.
-
-    Args:
-        name: what `!secret` calls the value.
-        value: the secret itself, which must not be seen.
-    """
-
-    name: str
-    value: str
+_OF_CAMERAS: Final = """\
+# Each camera by its name, a level of its topics. kind: picamera2, video, images or synthetic. source: which
+# camera, file or URL; a number for synthetic. username, password: at the camera, where source is a URL."""
 
 
 def write(path: Path, settings: Mapping[str, Any]) -> None:
@@ -62,15 +50,53 @@ def write(path: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: the configuration is not good, or cannot be written; nothing has changed then.
     """
-    secrets = {value.name: value.value for value in settings.values() if isinstance(value, Secret)}
+    _replace(path, config_text(settings), settings.values())
+
+
+def write_cameras(path: Path, cameras: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add cameras to a configuration, or change some; the one before is kept as `.bak`.
+
+    Args:
+        path: the configuration's file, which is good.
+        cameras: the settings by camera and name, a `Secret` where the value must not be seen.
+
+    Raises:
+        ConfigError: the configuration would not be good, or cannot be written; nothing has changed then.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        for name, settings in cameras.items():
+            text = with_camera(text, name, settings)
+    except CannotEdit:
+        rule = "must have its cameras below `cameras:`, a setting a line, for setup to change them"
+        raise ConfigError([f"{path}: {rule}"]) from None
+    values = [value for settings in cameras.values() for value in settings.values()]
+    _replace(path, text, values, names_secrets=True)
+
+
+def _replace(path: Path, text: str, values: Iterable[Any], *, names_secrets: bool = False) -> None:
+    """Put a configuration in the place of another.
+
+    Args:
+        path: of both.
+        text: the configuration.
+        values: of settings, with the secrets that are new among them.
+        names_secrets: whether the text may name secrets that are there already.
+    """
+    secrets = {value.name: value.value for value in values if isinstance(value, Secret)}
+    kept = path.with_name(SECRETS_FILE)
     try:
         with tempfile.TemporaryDirectory(prefix=".posed-setup-", dir=path.parent) as folder:
             staged = Path(folder) / path.name
-            _write_text(staged, config_text(settings), 0o644)
+            _write_text(staged, text, 0o644)
+            staged_secrets = staged.with_name(SECRETS_FILE)
             if secrets:
-                text = _with_secrets(path.with_name(SECRETS_FILE), secrets)
-                _write_text(staged.with_name(SECRETS_FILE), text, 0o600)
+                _write_text(staged_secrets, _with_secrets(kept, secrets), 0o600)
+            elif names_secrets and kept.exists():
+                _write_text(staged_secrets, kept.read_text(encoding="utf-8"), 0o600)
             load(staged, {})
+            if not secrets:
+                staged_secrets.unlink(missing_ok=True)
             _put_in_place(staged, path)
     except OSError as error:
         raise ConfigError([f"{path}: must be writable ({error.strerror})"]) from None
@@ -82,9 +108,11 @@ def config_text(settings: Mapping[str, Any]) -> str:
     Args:
         settings: the settings by dotted name.
     """
-    lines = []
+    lines: list[str] = []
     section = None
     for name, comment in _COMMENTS.items():
+        if name == "model.name":
+            lines += _lines_of_cameras(settings)
         if name not in settings or settings[name] == _default(name):
             continue
         head, _, key = name.rpartition(".")
@@ -92,8 +120,18 @@ def config_text(settings: Mapping[str, Any]) -> str:
             lines += ["", f"{head}:"] if head else [""]
             section = head
         indent = "  " if head else ""
-        lines += [f"{indent}# {comment}", f"{indent}{key}: {_scalar(settings[name])}"]
+        lines += [f"{indent}# {comment}", f"{indent}{key}: {scalar(settings[name])}"]
     return _HEADER + "\n".join([*lines, ""])
+
+
+def _lines_of_cameras(settings: Mapping[str, Any]) -> list[str]:
+    pairs: dict[str, list[str]] = {}
+    for name, value in settings.items():
+        section, *rest = name.split(".")
+        if section == "cameras":
+            pairs.setdefault(rest[0], []).append(f"{rest[1]}: {scalar(value)}")
+    lines = [line for name, of_camera in pairs.items() for line in camera_lines(name, of_camera, "  ")]
+    return ["", *_OF_CAMERAS.splitlines(), "cameras:", *lines] if lines else []
 
 
 def _default(name: str) -> Any:
@@ -106,13 +144,6 @@ def _default(name: str) -> Any:
     return value
 
 
-def _scalar(value: Any) -> str:
-    if isinstance(value, Secret):
-        return f"!secret {value.name}"
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
-    return text.removesuffix("\n").removesuffix("\n...")
-
-
 def _with_secrets(path: Path, secrets: Mapping[str, str]) -> str:
     """What `secrets.yaml` will be: what is in it stays, with its comments where that is possible."""
     before = path.read_text(encoding="utf-8-sig") if path.exists() else ""
@@ -121,7 +152,7 @@ def _with_secrets(path: Path, secrets: Mapping[str, str]) -> str:
     except (yaml.YAMLError, TypeError):
         raise ConfigError([f"{path}: must be secrets as `name: value`, got something else"]) from None
     others = [line for line in before.splitlines() if line.partition(":")[0] not in secrets]
-    text = "\n".join([*others, *(f"{name}: {_scalar(value)}" for name, value in secrets.items()), ""])
+    text = "\n".join([*others, *(f"{name}: {scalar(value)}" for name, value in secrets.items()), ""])
     # A value over several lines does not go by lines.
     return text if _read(text) == wanted else yaml.safe_dump(wanted, allow_unicode=True, sort_keys=False)
 

@@ -34,6 +34,9 @@ let socket = null;
 let wait = FIRST_WAIT_MS;
 let retry = 0;
 let state = null;
+let camera = ""; // the one that is shown
+let isGone = false; // whether there is no such camera any more
+let choice = "";
 let frameAt = 0;
 let heardAt = 0;
 let owed = 0;
@@ -63,7 +66,7 @@ function paint() {
 function connect() {
   clearTimeout(retry);
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(`${scheme}//${location.host}/live`);
+  socket = new WebSocket(`${scheme}//${location.host}/live${location.pathname}`);
   socket.binaryType = "arraybuffer";
   heardAt = performance.now();
   const mine = socket;
@@ -86,13 +89,26 @@ function giveUp() {
 async function lost() {
   socket = null;
   owed = 0;
-  say("lost", "no contact");
+  say("lost", isGone ? "removed" : "no contact");
   byId("edit").disabled = !editor.draft;
   retry = setTimeout(connect, wait * (0.5 + Math.random() / 2));
   wait = Math.min(wait * 2, LONGEST_WAIT_MS);
-  // Whoever has to show a token again is sent to the form.
-  const answer = await fetch("/", { method: "HEAD", signal: AbortSignal.timeout(OPEN_MS) }).catch(() => null);
+  // Whoever has to show a token again is sent to the form; a camera may be there no more.
+  const answer = await fetch(location.pathname, { method: "HEAD", signal: AbortSignal.timeout(OPEN_MS) }).catch(() => null);
   if (answer?.status === 401) location.reload();
+  if (answer?.status === 404 && socket?.readyState !== WebSocket.OPEN) removed();
+}
+
+// There are links to the other cameras, or to the first one at least.
+function removed() {
+  isGone = true;
+  say("lost", "removed");
+  byId("cameras").querySelector("[aria-current]")?.remove();
+  if (!byId("cameras").children.length) byId("cameras").append(linkTo("/", "live view"));
+  byId("cameras").hidden = false;
+  choice = "";
+  scene.people = [];
+  forgetPicture();
 }
 
 function say(how, text) {
@@ -117,16 +133,19 @@ function comeBack() {
 
 function hear(message) {
   if (message.type === "hello") greet(message);
-  else if (message.type === "state") showState(message.state);
+  else if (message.type === "state") showState(message);
   else if (message.type === "event") happen(message.event);
 }
 
 function greet(hello) {
   wait = FIRST_WAIT_MS;
+  isGone = false;
   say("live", "live");
   byId("edit").disabled = false;
   byId("device").textContent = hello.device;
-  document.title = `${hello.device} · posed`;
+  if (hello.camera !== camera) begin(hello.camera);
+  document.title = `${hello.camera} · ${hello.device} · posed`;
+  if (hello.pictures !== canvas.dataset.pictures) forgetPicture();
   scene.keypoints = hello.keypoints;
   scene.edges = hello.edges;
   scene.black = hello.pictures === "skeleton";
@@ -134,17 +153,39 @@ function greet(hello) {
   canvas.dataset.pictures = hello.pictures;
 }
 
+// Another camera is shown at this address: the first one, if that was removed.
+function begin(name) {
+  camera = name;
+  canvas.setAttribute("aria-label", `What the camera ${name} sees, with the people in it`);
+  editor.of(name);
+  state = null;
+  scene.people = [];
+  forgetPicture();
+  means.clear();
+  byId("events").replaceChildren();
+  saidEvents.clear();
+  byId("no-events").hidden = false;
+}
+
+function forgetPicture() {
+  scene.bitmap?.close();
+  scene.bitmap = null;
+  paint();
+}
+
 // Frames
 
 async function see(data) {
   const from = socket;
+  const { pictures } = canvas.dataset;
   const length = new DataView(data).getUint32(0);
   const seen = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
   const jpeg = new Uint8Array(data, 4 + length);
   const bitmap = jpeg.length ? await createImageBitmap(new Blob([jpeg], { type: "image/jpeg" })) : null;
   if (from !== socket) return;
   scene.bitmap?.close();
-  Object.assign(scene, { frame: seen.frame, people: seen.people, bitmap });
+  // What was on its way when less was allowed to be seen is not shown.
+  Object.assign(scene, { frame: seen.frame, people: seen.people, bitmap: pictures === canvas.dataset.pictures ? bitmap : null });
   frameAt = performance.now();
   canvas.classList.remove("stale");
   paint();
@@ -178,12 +219,13 @@ function lookAround() {
 }
 
 function reason(stale, silent) {
+  if (isGone) return `There is no camera ${location.pathname.slice(1)} any more.`;
   if (socket?.readyState !== WebSocket.OPEN) return "No contact with the daemon; trying again.";
   if (silent) return "The daemon sends nothing.";
   if (!state) return stale ? "Waiting for the daemon." : "";
-  if (state.paused) return "Paused: the camera is closed.";
-  for (const part of ["camera", "engine"]) {
-    if (state[part].status !== "ok") return `Waiting for the ${part}: ${state[part].why ?? ""}`;
+  if (state.camera.paused) return "Paused: the camera is closed.";
+  for (const [part, { status, why }] of [["camera", state.camera], ["engine", state.machine.engine]]) {
+    if (status !== "ok") return `Waiting for the ${part}: ${why ?? ""}`;
   }
   if (stale) return "No picture arrives.";
   return { dark: "The picture is dark.", covered: "The camera is covered.", frozen: "The picture does not change." }[state.camera.sight] ?? "";
@@ -194,19 +236,49 @@ function reason(stale, silent) {
 function showState(now) {
   state = now;
   say("live", "live");
-  if (!editor.draft) editor.take(now.settings["people.zones"] ?? {});
-  const { camera, engine, model } = now;
-  const size = camera.width ? ` ${camera.width}×${camera.height}` : "";
+  const { machine: { engine, model }, camera: its } = now;
+  if (!editor.draft) editor.take(its.settings.zones ?? {});
+  showCameras(now.cameras);
+  const size = its.width ? ` ${its.width}×${its.height}` : "";
   facts([
-    ["People", now.people ?? "unknown"],
-    ["Frames per second", now.fps.toFixed(1)],
-    ["Latency", now.latency_ms === null ? "–" : `${now.latency_ms.toFixed(0)} ms`],
-    ["Camera", `${camera.kind}${size}`, camera.status !== "ok" && camera.status],
+    ["People", its.people ?? "unknown"],
+    ["Frames per second", its.fps.toFixed(1)],
+    ["Latency", its.latency_ms === null ? "–" : `${its.latency_ms.toFixed(0)} ms`],
+    ["Camera", `${its.kind}${size}`, its.status !== "ok" && its.status],
     ["Engine", `${engine.kind}${engine.device ? ` ${engine.device}` : ""}`, engine.status !== "ok" && engine.status],
     ["Temperature", engine.temperature_c === null ? "–" : `${engine.temperature_c.toFixed(0)} °C`],
     ["Model", model.name, model.warning],
-    ["Dropped frames", now.dropped.camera],
+    ["Dropped frames", its.dropped],
   ]);
+}
+
+function linkTo(address, text) {
+  const link = document.createElement("a");
+  link.href = address;
+  link.textContent = text;
+  return link;
+}
+
+// The choice of camera, with a word beside each before which somebody has fallen, or that shows nothing now.
+function showCameras(words) {
+  byId("cameras").hidden = Object.keys(words).length < 2;
+  const now = JSON.stringify([camera, words]);
+  if (now === choice) return;
+  choice = now;
+  const focused = document.activeElement.pathname;
+  const links = Object.entries(words).map(([name, word]) => {
+    const link = linkTo(`/${name}`, name);
+    if (name === camera) link.setAttribute("aria-current", "page");
+    if (word !== "ok") {
+      const mark = document.createElement("span");
+      mark.className = word;
+      mark.textContent = word;
+      link.append(" ", mark);
+    }
+    return link;
+  });
+  byId("cameras").replaceChildren(...links);
+  links.find((link) => link.pathname === focused)?.focus({ preventScroll: true });
 }
 
 function facts(rows) {

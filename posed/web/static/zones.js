@@ -17,6 +17,7 @@ export class Editor {
     this.changed = changed;
     this.draft = null;
     this.kept = [];
+    this.camera = "";
     byId("edit").addEventListener("click", () => (this.draft ? this.leave() : this.begin()));
     byId("add").addEventListener("click", () => this.add());
     byId("finish").addEventListener("click", () => this.finish());
@@ -29,6 +30,13 @@ export class Editor {
     for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (this.dragged = null));
     canvas.addEventListener("dblclick", () => this.draft?.drawing && this.finish());
     document.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  // Whose zones these are.
+  of(camera) {
+    this.camera = camera;
+    this.kept = [];
+    if (this.draft) this.leave();
   }
 
   // What the daemon has, as in the file: by name.
@@ -191,7 +199,7 @@ export class Editor {
       const answer = await fetch("/zones", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ zones }),
+        body: JSON.stringify({ camera: this.camera, zones }),
       });
       if (answer.ok) {
         this.take(zones);
@@ -209,12 +217,13 @@ export class Editor {
   async copy() {
     const zones = this.named();
     if (!zones) return;
-    byId("yaml").value = yaml(zones);
+    const text = yaml(this.camera, zones);
+    byId("yaml").value = text;
     byId("yaml").hidden = byId("yaml-label").hidden = false;
     byId("yaml").select();
     this.say("");
     // Browsers give the clipboard to https and this machine only; elsewhere it is selected.
-    const copied = await navigator.clipboard?.writeText(yaml(zones)).then(() => true, () => false);
+    const copied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
     byId("yaml-label").firstChild.textContent = copied ? "Copied. Paste it into the file's " : "Copy this into the file's ";
   }
 
@@ -305,10 +314,10 @@ function inside(polygon, [x, y]) {
   }, false);
 }
 
-function yaml(zones) {
-  const lines = ["people:", "  zones:"];
+function yaml(camera, zones) {
+  const lines = ["cameras:", `  ${camera}:`, "    zones:"];
   for (const [name, { polygon, kind, anchor }] of Object.entries(zones)) {
-    lines.push(`    "${name}":`, `      polygon: ${JSON.stringify(polygon)}`, `      kind: ${kind}`, `      anchor: ${anchor}`);
+    lines.push(`      "${name}":`, `        polygon: ${JSON.stringify(polygon)}`, `        kind: ${kind}`, `        anchor: ${anchor}`);
   }
   return `${lines.join("\n")}\n`;
 }

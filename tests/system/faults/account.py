@@ -7,8 +7,9 @@ Columns:
     queue    how much of that the daemon was ready to run and stood in line for a processor behind others, s:
              what is the machine's, not the daemon's, and not counted among its 10 s
     gap      the longest time without poses, s, the fault included
-    silent   the longest part of such a gap in which nothing told of it: no `offline`, no `state` that says
-             that something is waited for or nothing is seen, and the subscriber itself was connected, s
+    silent   the longest part of such a gap in which nothing told of it: no `offline`, no `state` of the
+             machine or the camera that says that something is waited for or nothing is seen, and the
+             subscriber itself was connected, s
     wrong    how long `availability` did not tell the truth: `online` more than 2 s after the process had
              ended, or `offline` while poses came, s
     lost     events that the daemon had taken and that never came, of how many: those it granted, and those
@@ -25,7 +26,7 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +34,10 @@ import numpy as np
 
 from tests.system.faults.keeper import Life
 from tests.system.watcher import Watcher
+
+CAMERA: Final = "hall"
+POSES: Final = f"{CAMERA}/poses"
+CAMERA_STATE: Final = f"{CAMERA}/state"
 
 BACK_S: Final = 10.0
 SILENT_S: Final = 30.0
@@ -94,7 +99,7 @@ def account(  # noqa: PLR0917 all that there is to look back at
     taken: int,
 ) -> Account:
     """Look back at a row."""
-    poses, now = list(watcher.times["poses"]), time.monotonic()
+    poses, now = list(watcher.times[POSES]), time.monotonic()
     gaps = [
         (before, after)
         for before, after in zip(poses, [*poses[1:], now], strict=True)
@@ -115,22 +120,30 @@ def account(  # noqa: PLR0917 all that there is to look back at
 
 def silence(watcher: Watcher, began_at: float, ended_at: float) -> float:
     """How long nothing told a subscriber that there are no poses because something is wrong, s."""
-    told = [(at, True) for at, connected in watcher.connections if not connected]
-    told += [(at, True) for at, payload in watcher.kept("availability") if payload == b"offline"]
-    told += [(at, tells(json.loads(payload))) for at, payload in watcher.kept("state")]
-    known = False
-    for at, bad in sorted(told):
-        if at <= began_at:
-            known = bad
-        elif bad and at < ended_at:
-            return 0.0 if known else at - began_at
-    return 0.0 if known else ended_at - began_at
+    told = sorted(told_by(watcher))
+    if any({who: bad for at, who, bad in told if at <= began_at}.values()):
+        return 0.0
+    return min((at for at, _, bad in told if bad and began_at < at < ended_at), default=ended_at) - began_at
 
 
-def tells(state: dict[str, Any]) -> bool:
-    """Whether a `state` says that nothing is seen."""
-    parts = (state["camera"]["status"], state["engine"]["status"])
-    return parts != ("ok", "ok") or state["people"] is None or state["fps"] == 0
+def told_by(watcher: Watcher) -> Iterator[tuple[float, str, bool]]:
+    """When something told a subscriber how all is, what that was, and whether it was bad news."""
+    yield from ((at, "connection", not connected) for at, connected in watcher.connections)
+    yield from ((at, "availability", payload == b"offline") for at, payload in watcher.kept("availability"))
+    yield from ((at, "machine", waits(json.loads(payload))) for at, payload in watcher.kept("state"))
+    yield from (
+        (at, "camera", sees_nothing(json.loads(payload))) for at, payload in watcher.kept(CAMERA_STATE)
+    )
+
+
+def waits(state: dict[str, Any]) -> bool:
+    """Whether the machine's `state` says that the engine or a camera is away."""
+    return {state["engine"]["status"], *state["cameras"].values()} != {"ok"}
+
+
+def sees_nothing(state: dict[str, Any]) -> bool:
+    """Whether the camera's `state` says that nothing is seen."""
+    return state["status"] != "ok" or state["people"] is None or state["fps"] == 0
 
 
 def wrong(watcher: Watcher, lives: Sequence[Life], poses: Sequence[float], now: float) -> float:

@@ -28,12 +28,12 @@ import numpy as np
 from tests.brokers import Mosquitto
 from tests.make_tflite import UPRIGHT, make_tflite
 from tests.run_posed import Daemon
-from tests.system.faults.account import Account, account
+from tests.system.faults.account import CAMERA, CAMERA_STATE, POSES, Account, account
 from tests.system.faults.keeper import Keeper
 from tests.system.watcher import LASTING, Watcher
 from tests.systemd import Listener
 
-TOPIC: Final = "posed/hall"
+TOPIC: Final = "posed/pi"
 FPS: Final = 20
 SIZE: Final = (130, 98)
 PATIENCE_S: Final = 60.0
@@ -83,8 +83,10 @@ class Bench:
             name = folder / f"pictures/{number}.jpg"
             name.write_bytes(red(number) if number < 1.5 * FPS else blue(number))
         self.settings: dict[str, Any] = {
-            "device": "hall",
-            "camera": {"kind": "images", "source": str(folder / "pictures"), "loop": True, "fps": FPS},
+            "device": "pi",
+            "cameras": {
+                CAMERA: {"kind": "images", "source": str(folder / "pictures"), "loop": True, "fps": FPS}
+            },
             "model": {"name": str(folder / "red.tflite")},
             "decode": {"max_people": 1},
             "engine": {"kind": "cpu", "threads": 1},
@@ -98,7 +100,8 @@ class Bench:
         broker = Mosquitto(self.folder / "broker", lines=lines, **self.broker_options)
         self.broker = self._stack.enter_context(broker)
         self.settings["mqtt"].setdefault("port", self.broker.port)
-        watcher = Watcher(self.watcher_port or self.broker.port, TOPIC, **self.watcher_options)
+        keeps = ("availability", "events", "state", CAMERA_STATE)
+        watcher = Watcher(self.watcher_port or self.broker.port, TOPIC, keeps, **self.watcher_options)
         self.watcher = self._stack.enter_context(watcher)
 
     def start(self, *, works: bool = True) -> None:
@@ -120,7 +123,7 @@ class Bench:
 
     def poses(self) -> list[float]:
         """When messages of poses came."""
-        return self.watcher.times["poses"]
+        return self.watcher.times[POSES]
 
     def _ask(self) -> None:
         number = 0
@@ -137,11 +140,16 @@ class Bench:
         self.wait_for(f"{text!r} in the log", lambda: self.log().count(text) >= times)
 
     def state(self, *names: str) -> Any:
-        """The newest `state`, or a part of it; None where there is none."""
+        """The machine's newest `state`, or a part of it; None where there is none."""
         value: Any = self.watcher.state()
         for name in names:
             value = (value or {}).get(name)
         return value
+
+    def camera(self, name: str) -> Any:
+        """What the camera's newest `state` says of it; None where there is none."""
+        states = self.watcher.payloads(CAMERA_STATE)
+        return json.loads(states[-1])[name] if states else None
 
     def wait_for(self, what: str, condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> float:
         """How long it took until it held, s."""
@@ -152,11 +160,13 @@ class Bench:
             time.sleep(0.02)
         return time.monotonic() - began_at
 
-    def waits(self, part: str) -> float:
-        """Wait until `state` says that a part is waited for; how long that took, s."""
-        return self.wait_for(
-            f"state that waits for the {part}", lambda: self.state(part, "status") == "waiting"
-        )
+    def waits_for_camera(self) -> float:
+        """Wait until the camera's `state` says that it is waited for; how long that took, s."""
+        return self.wait_for("camera that is waited for", lambda: self.camera("status") == "waiting")
+
+    def waits_for_engine(self) -> float:
+        """The same of the engine."""
+        return self.wait_for("engine that is waited for", lambda: self.state("engine", "status") == "waiting")
 
     def ends(self, until: Callable[[], object] = lambda: True) -> None:
         """The fault is over; what is to be well again but for poses."""
@@ -189,7 +199,7 @@ class Bench:
         return time.monotonic() - self.ended_at
 
     def _fresh(self) -> bool:
-        newest = self.watcher.kept("poses")[-1:]
+        newest = self.watcher.kept(POSES)[-1:]
         for at, payload in newest:
             time_s = datetime.fromisoformat(json.loads(payload)["time"]).timestamp()
             return at > self.ended_at and (self.fakes_time or time_s > self.ended_time)
@@ -244,7 +254,7 @@ class Bench:
         for number, text in enumerate(lives):
             deaths = self.keeper.deaths
             killed = number < len(deaths) and deaths[number].status == -signal.SIGKILL
-            lines = re.findall(r"(?m)^(\S+ \S+) INFO (\w+): person (\d+)", text)
+            lines = re.findall(rf"(?m)^(\S+ \S+) INFO {CAMERA}: (\w+): person (\d+)", text)
             last = max((stamp(line) for line in re.findall(r"(?m)^(\d\S+ \d\S+) ", text)), default=0.0)
             for at, kind, who in lines:
                 if not killed or last - stamp(at) > YOUNG_S:

@@ -37,17 +37,20 @@ class PictureServer:
         rate_hz: how many per second.
 
     Attributes:
-        pictures: what is sent from now on.
+        pictures, rate_hz: what is sent from now on.
         hangs: whether connections stay open and nothing is sent.
         still: whether each connection gets one picture, and ends.
+        once: whether each connection gets one picture of a stream, and ends.
+        noise: what each connection gets instead, before it ends; nothing else if empty.
         port: a free one of 127.0.0.1, and always the same.
     """
 
     def __init__(self, pictures: Sequence[bytes], rate_hz: float) -> None:
         self.pictures = pictures
-        self.hangs = self.still = False
+        self.rate_hz = rate_hz
+        self.hangs = self.still = self.once = False
+        self.noise = b""
         self.port = 0
-        self._rate_hz = rate_hz
         self._began_at = time.monotonic()
         self._server: socket.socket | None = None
 
@@ -76,6 +79,9 @@ class PictureServer:
         with client:
             try:
                 client.recv(4096)
+                if self.noise:
+                    client.sendall(self.noise)
+                    return
                 if self.still:
                     self._send_still(client)
                     return
@@ -85,15 +91,15 @@ class PictureServer:
                 return
 
     def _send_still(self, client: socket.socket) -> None:
-        number = int((time.monotonic() - self._began_at) * self._rate_hz)
+        number = int((time.monotonic() - self._began_at) * self.rate_hz)
         jpeg = self.pictures[number % len(self.pictures)]
         head = b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
         client.sendall(head + jpeg)
 
     def _send_pictures(self, server: socket.socket, client: socket.socket) -> None:
         number, due_at = 0, time.monotonic()
-        while self._server is server:
-            due_at = max(due_at + 1 / self._rate_hz, time.monotonic() - 1)
+        while self._server is server and not self.noise:
+            due_at = max(due_at + 1 / self.rate_hz, time.monotonic() - 1)
             time.sleep(max(0.0, due_at - time.monotonic()))
             if self.hangs:
                 continue
@@ -101,6 +107,8 @@ class PictureServer:
             number += 1
             head = b"--%b\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % (BOUNDARY, len(jpeg))
             client.sendall(head + jpeg + b"\r\n")
+            if self.once:
+                return
 
     def __enter__(self) -> Self:
         self.start()

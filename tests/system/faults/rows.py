@@ -28,6 +28,7 @@ from tests.brokers import Pki, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import posed
 from tests.standin import built
+from tests.system.faults.account import CAMERA, POSES
 from tests.system.faults.bench import FPS, SIZE, Bench, FailedError
 from tests.system.faults.picture_server import PictureServer
 
@@ -143,18 +144,18 @@ def broker_hangs(bench: Bench) -> str:
     time.sleep(14)
     bench.broker.resume()
     bench.ends()
-    bench.wait_for("count of dropped messages", lambda: (bench.state("dropped", "mqtt") or 0) > 0)
-    return f"frozen for 14 s; {bench.state('dropped', 'mqtt')} poses dropped and counted"
+    bench.wait_for("count of dropped messages", lambda: (bench.state("dropped") or 0) > 0)
+    return f"frozen for 14 s; {bench.state('dropped')} poses dropped and counted"
 
 
 def broker_small_packets(bench: Bench) -> str:
-    """The broker takes no packet as large as discovery's: that is left out, and all else goes on."""
-    bench.broker_lines += ["max_packet_size 8192"]
+    """The broker takes no packet as large as a camera's discovery: that is left out, and all else goes on."""
+    bench.broker_lines += ["max_packet_size 4096"]
     bench.start()
     bench.says("is not published: it has")
     stays_connected(bench)
     bench.ends()
-    return "discovery is left out, says so once"
+    return "the camera's discovery is left out, says so once"
 
 
 def broker_without_memory(bench: Bench) -> str:
@@ -181,7 +182,7 @@ def camera(bench: Bench) -> PictureServer:
     server = PictureServer([name.read_bytes() for name in names], FPS)
     server.start()
     source = f"http://127.0.0.1:{server.port}/"
-    bench.settings["camera"] = {"kind": "video", "source": source, "timeout_s": 2}
+    bench.settings["cameras"][CAMERA] = {"kind": "video", "source": source, "timeout_s": 2}
     return server
 
 
@@ -190,20 +191,20 @@ def camera_absent(bench: Bench) -> str:
     server = camera(bench)
     server.stop()
     bench.start(works=False)
-    bench.waits("camera")
+    bench.waits_for_camera()
     time.sleep(8)
-    people = bench.state("people")
+    people = bench.camera("people")
     server.start()
     bench.ends()
     return f"waits; people: {json.dumps(people)}"
 
 
 def camera_hangs(bench: Bench) -> str:
-    """The camera keeps its connection and gives no frame: opened again after `camera.timeout_s`."""
+    """The camera keeps its connection and gives no frame: opened again after its `timeout_s`."""
     server = camera(bench)
     bench.start()
     server.hangs = True
-    noticed_s = bench.waits("camera")
+    noticed_s = bench.waits_for_camera()
     time.sleep(8)
     server.hangs = False
     bench.ends()
@@ -215,7 +216,7 @@ def camera_disconnects(bench: Bench) -> str:
     server = camera(bench)
     bench.start()
     server.stop()
-    noticed_s = bench.waits("camera")
+    noticed_s = bench.waits_for_camera()
     time.sleep(10)
     server.start()
     bench.ends()
@@ -229,10 +230,10 @@ def camera_black(bench: Bench) -> str:
     good = server.pictures
     black = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     server.pictures = [bytes(cv2.imencode(".jpg", black)[1])]
-    noticed_s = bench.wait_for("dark camera", lambda: bench.state("camera", "sight") == "dark")
-    bench.wait_for("people: null", lambda: bench.state("people") is None)
+    noticed_s = bench.wait_for("dark camera", lambda: bench.camera("sight") == "dark")
+    bench.wait_for("people: null", lambda: bench.camera("people") is None)
     server.pictures = good
-    bench.ends(lambda: bench.state("camera", "sight") == "ok")
+    bench.ends(lambda: bench.camera("sight") == "ok")
     return f"sight: dark after {noticed_s:.1f} s"
 
 
@@ -270,11 +271,9 @@ def camera_other_size(bench: Bench) -> str:
         ]
         seen = partial(sees_people_in, bench, size)
         took_s.append(bench.wait_for(f"somebody in {size[0]}×{size[1]} px", seen, 2 + len(good) / FPS))
-        bench.wait_for(
-            f"state of {size[0]} px", lambda width=size[0]: bench.state("camera", "width") == width
-        )
-        if bench.state("camera", "sight") != "ok":
-            raise FailedError(f"sight: {bench.state('camera', 'sight')} in {size[0]}×{size[1]} px")
+        bench.wait_for(f"state of {size[0]} px", lambda width=size[0]: bench.camera("width") == width)
+        if bench.camera("sight") != "ok":
+            raise FailedError(f"sight: {bench.camera('sight')} in {size[0]}×{size[1]} px")
     server.pictures = good
     bench.ends(partial(sees_people_in, bench, SIZE))
     return f"twice as large, then half: people seen after {' and '.join(f'{s:.1f}' for s in took_s)} s"
@@ -282,7 +281,7 @@ def camera_other_size(bench: Bench) -> str:
 
 def sees_people_in(bench: Bench, size: tuple[int, int]) -> bool:
     """Whether the newest poses are of frames of this (width, height), px, and somebody is in them."""
-    newest = bench.watcher.messages("poses")[-1]
+    newest = bench.watcher.messages(POSES)[-1]
     return newest["frame"] == {"width": size[0], "height": size[1]} and bool(newest["people"])
 
 
@@ -290,7 +289,7 @@ def camera_still(bench: Bench) -> str:
     """The camera's URL gives a single picture: it is asked for again and again, and never counts as gone."""
     server = camera(bench)
     server.still = True
-    bench.settings["camera"]["fps"] = 10
+    bench.settings["cameras"][CAMERA]["fps"] = 10
     bench.start()
     time.sleep(8)
     bench.ends(partial(sees_people_in, bench, SIZE))
@@ -306,7 +305,7 @@ def video_ends(bench: Bench) -> str:
     for name in sorted((bench.folder / "pictures").iterdir(), key=lambda path: int(path.stem)) * 4:
         writer.write(cv2.imread(str(name)))
     writer.release()
-    bench.settings["camera"] = {"kind": "video", "source": str(path)}
+    bench.settings["cameras"][CAMERA] = {"kind": "video", "source": str(path)}
     bench.start()
     bench.dies()
     return "ends with status 0"
@@ -355,7 +354,7 @@ def engine_gone(bench: Bench) -> str:
     device.touch()
     bench.start()
     device.unlink()
-    noticed_s = bench.waits("engine")
+    noticed_s = bench.waits_for_engine()
     time.sleep(10)
     device.touch()
     bench.ends()
@@ -445,7 +444,7 @@ def second_daemon(bench: Bench) -> str:
     config.write_text(yaml.safe_dump(bench.settings | {"device": "bath"}), encoding="utf-8")
     done = posed(bench.folder, "run", "--config", config)
     bench.ends()
-    if done.returncode != StateInUse.exit_status or "device hall" not in done.stderr:
+    if done.returncode != StateInUse.exit_status or "device pi" not in done.stderr:
         raise FailedError(f"the second daemon ended with {done.returncode}: {done.stderr}")
     return f"ends with status {done.returncode}, and says whose the state folder is"
 
@@ -592,9 +591,11 @@ def clock_jumps(begins_at: int, *jumps: int, what: str) -> Callable[[Bench], str
             fresh.write_text(str(jump), encoding="ascii")
             fresh.replace(offset)
             time.sleep(4)
-            shown = datetime.fromisoformat(bench.state("time")).timestamp() - time.time()
+            shown = datetime.fromisoformat(bench.camera("time")).timestamp() - time.time()
             if abs(shown - jump) > 60:
-                raise FailedError(f"the clock was to jump by {jump} s, and state has it {shown:.0f} s off")
+                raise FailedError(
+                    f"the clock was to jump by {jump} s, and the camera has it {shown:.0f} s off"
+                )
         bench.ends()
         return what
 
@@ -612,15 +613,16 @@ def bad_configurations(bench: Bench) -> dict[str, str]:
     good = yaml.safe_dump(bench.settings)
     mqtt = f"port: {bench.broker.port}\n"
     return {
-        "expected the node content": good + "camera: [\n",
-        "found character": "\tcamera: {}\n",
+        "expected the node content": good + "cameras: [\n",
+        "found character": "\tcameras: {}\n",
         "twice": good + "device: other\n",
-        "aliases are not allowed": "device: &name hall\nmodel: {name: *name}\n",
-        "unknown key": good + "kamera: {}\n",
+        "aliases are not allowed": "device: &name pi\nmodel: {name: *name}\n",
+        "unknown key": good + "kameras: {}\n",
+        "cameras have names now": "camera: {kind: synthetic}\n",
         "fps: must be at least 1": good.replace(f"fps: {FPS}", "fps: 0"),
         "must be a number": good.replace(f"fps: {FPS}", "fps: many"),
         "got 'eyes'": good.replace("kind: images", "kind: eyes"),
-        "polygon": good.replace("lost_after_s", "zones: {bed: {polygon: [[0, 0], [1, 1]]}}\n  lost_after_s"),
+        "polygon": good.replace("loop: true", "zones: {bed: {polygon: [[0, 0], [1, 1]]}}"),
         "got neither": good.replace(mqtt, mqtt + "  username: me\n  password: !secret none\n"),
         "in quotes": good.replace(mqtt, mqtt + "  username: me\n  password: @abc\n"),
         "must be a readable PEM file": good.replace(mqtt, mqtt + "  tls: {ca: /none.pem}\n"),

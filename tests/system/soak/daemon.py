@@ -55,7 +55,9 @@ def live(folder: Path) -> None:
     config = load(path)
     daemon = Daemon(
         config,
-        open_camera=lambda: Unsteady(lambda: open_camera(config.camera, (65, 49)), folder / "camera-gone"),
+        open_camera=lambda name: Unsteady(
+            lambda: open_camera(config.cameras[name], (65, 49)), folder / "camera-gone"
+        ),
         read_config=lambda: load(path),
     )
     signal.signal(signal.SIGTERM, lambda *_: daemon.stop())

@@ -105,7 +105,7 @@ class Faults(threading.Thread):
         path = self._folder / "posed.yaml"
         good = path.read_text(encoding="utf-8")
         if self._chance.random() < 0.5:
-            path.write_text("camera: {kind: none}\n", encoding="utf-8")
+            path.write_text("cameras: {room: {kind: none}}\n", encoding="utf-8")
         os.kill(self._pid, signal.SIGHUP)
         time.sleep(1)
         path.write_text(good, encoding="utf-8")

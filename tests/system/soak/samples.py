@@ -20,6 +20,9 @@ import numpy as np
 from tests.system.soak.faults import Faults
 from tests.system.watcher import Watcher
 
+POSES: Final = "room/poses"
+"""The frames of the only camera come here, below the device's topic."""
+
 WARM_UP: Final = 0.1
 PARTS: Final = 20
 T_95: Final = 2.101
@@ -43,7 +46,7 @@ def sample(pid: int, began_at: float, watcher: Watcher, before: Sample | None) -
     """Look at the process, and at the newest message."""
     proc = Path(f"/proc/{pid}")
     pages = int((proc / "statm").read_text(encoding="ascii").split()[1])
-    poses = watcher.messages("poses")
+    poses = watcher.messages(POSES)
     at_s, frames = time.monotonic() - began_at, poses[-1]["sequence"] + 1 if poses else 0
     fps = (frames - before.frames) / (at_s - before.at_s) if before else 0.0
     return Sample(
