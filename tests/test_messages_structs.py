@@ -24,7 +24,7 @@ from posed.messages.structs import (
     rfc3339,
 )
 from posed.pose import KEYPOINTS, Pose
-from scripts.standins.messages import camera_state, event, pose, state
+from scripts.standins.messages import camera_state, event, fall, pose, state
 
 
 def plain(message: object) -> dict:
@@ -125,18 +125,6 @@ def test_clocks_and_rates_alone_are_no_change(change, same):
 )
 def test_clocks_and_rates_alone_are_no_change_of_a_camera(change, same):
     assert (camera_state().essence == camera_state(**change).essence) is same
-
-
-def fall(**changes: object) -> FallMessage:
-    fields = {
-        "device": "hall",
-        "camera": "door",
-        "time": rfc3339(0),
-        "fallen": True,
-        "since": rfc3339(0),
-        "event": "01A",
-    }
-    return FallMessage(**({**fields, "zone": None} | changes))
 
 
 def test_an_event_is_as_in_the_contract():
