@@ -11,7 +11,8 @@
     events   of the three, since the fault began; nobody moves there, so that none is due
     state    what the bad camera's own state said meanwhile
 
-Wanted: no camera under 0.95, no event, a state that says what is wrong, and a daemon that goes on.
+Wanted: no camera under 0.95 (0.8 where other tests run beside it), no event, a state that says what is wrong,
+and a daemon that goes on.
 """
 
 from __future__ import annotations
@@ -46,7 +47,13 @@ RTSP_PACKAGES = (
 CAMERA_ERROR = 4
 """The daemon's exit status where a camera can never work like this."""
 
-SECONDS = [pytest.param(10, marks=pytest.mark.system), pytest.param(60, marks=pytest.mark.release)]
+LEAST_SHARE_BESIDE_TESTS = 0.8
+"""In ten seconds a frame is a percent, and other tests take what they can get of the same two cores."""
+
+LENGTHS = [
+    pytest.param(10, LEAST_SHARE_BESIDE_TESTS, marks=pytest.mark.system),
+    pytest.param(60, LEAST_SHARE, marks=pytest.mark.release),
+]
 
 
 @pytest.fixture
@@ -72,17 +79,17 @@ def need_rtsp_server() -> None:
         cannot(f"needs an RTSP server: {', '.join(RTSP_PACKAGES)}")
 
 
-@pytest.mark.parametrize("seconds", SECONDS)
+@pytest.mark.parametrize(("seconds", "least_share"), LENGTHS)
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_cameras_fault_costs_the_others_nothing(
-    name: str, seconds: int, four: FourCameras, table: Table
+    name: str, seconds: int, least_share: float, four: FourCameras, table: Table
 ) -> None:
     if name == RTSP:
         need_rtsp_server()
     outcome = four.run(FAULTS[name], seconds)
     table.head(HEADER)
     table.row(f"{name:34} {outcome}")
-    assert outcome.share >= LEAST_SHARE
+    assert outcome.share >= least_share
     assert outcome.events == []
     assert re.search(FAULTS[name].says, "; ".join(outcome.said))
     assert outcome.runs
