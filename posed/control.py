@@ -211,11 +211,11 @@ class Control:
         if camera is not None and camera not in live.config.cameras:
             raise RequestError(f"camera: must be one of {', '.join(live.config.cameras)}, got {camera!r}")
         live.take_over(changed(live.config, settings, camera))
+        log.info("set on request: %s%s", f"{camera}: " if camera else "", ", ".join(sorted(settings)))
         if request.persist:
             self._keep(settings, camera)
         now = live.values if camera is None else live.values_of[camera]
         values = {name: now[name] for name in settings}
-        log.info("set on request: %s%s", f"{camera}: " if camera else "", ", ".join(sorted(values)))
         return SettingsChanged(
             settings=values, persisted=request.persist, camera=UNSET if camera is None else camera
         )

@@ -89,7 +89,7 @@ class Capture(DeviceThread):
         """Open the camera, and hand its frames over until the thread is to stop, or a pause begins."""
         with self._open_camera() as camera:
             self.device.opened()
-            log.info("%s: opened", camera.name)
+            log.info("%s: %s: opened", self._source.name, camera.name)
             self.preparer.begin()
             first = self._source.counts.read
             for frame, stages in self._frames(camera):
