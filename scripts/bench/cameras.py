@@ -53,6 +53,7 @@ from posed.model.outputs import Outputs
 from posed.networks.pair import load_pair
 from posed.pipeline.inferred import Inferred
 from scripts.bench.common import NO_CROPS, Stolen, compiled, five_people
+from scripts.bench.in_turns import EngineInTurns
 from scripts.bench.options import seconds, whole_number
 from scripts.bench.run import resident_mb, wait_for
 from scripts.paths import CORAL_353X481
@@ -70,10 +71,7 @@ TURN_S: Final = 2.0
 SETTLE_S: Final = 0.5
 """After bare invokes the oldest frames are gone and everything is in its step again."""
 
-BARE_S: Final = 0.5
 WARM_UP_TURNS: Final = 1
-LEFT_OUT: Final = 2
-"""Bare invokes at first, while the daemon is still busy with the frame before."""
 
 GOLDEN: Final = 0.618
 """The part of a period by which each camera is behind the one before: no two are in step."""
@@ -396,23 +394,16 @@ class Processed:
     published_at: float
 
 
-class InTurns:
-    """An engine that now and then keeps the daemon waiting, and invokes without it.
+class InTurns(EngineInTurns):
+    """Counts what the daemon infers in each of its turns.
 
     Args:
         engine: what infers.
         until: when to end, monotonic, s.
-
-    Attributes:
-        on_end: called then.
     """
 
     def __init__(self, engine: Engine, until: float) -> None:
-        self.kind, self.device, self.why = engine.kind, engine.device, engine.why
-        self.invoke: Callable[[], None] = engine.invoke
-        self.on_end: Callable[[], None] = lambda: None
-        self._engine = engine
-        self._until = until
+        super().__init__(engine, until)
         self._settled_at = 0.0
         self._turns: list[Turn] = []
         self._last_bare_per_s = 0.0
@@ -447,21 +438,12 @@ class InTurns:
             self._count()
             self._turns[-1].ended = Clocks.now()
             if now > self._until and len(self._turns) > WARM_UP_TURNS:
-                self._last_bare_per_s = self._bare()
+                self._last_bare_per_s = self.bare_per_s()
                 self.on_end()
                 self._settled_at = float("inf")
                 return
-        self._turns.append(Turn(self._bare()))
+        self._turns.append(Turn(self.bare_per_s()))
         self._settled_at = time.monotonic() + SETTLE_S
-
-    def _bare(self) -> float:
-        for _ in range(LEFT_OUT):
-            self.invoke()
-        began_at, times = time.monotonic(), 0
-        while time.monotonic() - began_at < BARE_S:
-            self.invoke()
-            times += 1
-        return times / (time.monotonic() - began_at)
 
     def note(self, inferred: Inferred, _: int) -> None:
         """A frame that was just published, in the main loop."""
@@ -496,12 +478,6 @@ class InTurns:
             left=spent.idle_s / spent.time_s,
             memory_mb=resident_mb(os.getpid()),
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def chip_s(busy: Sequence[tuple[float, float]], frames: Sequence[Processed]) -> NDArray[np.float64]:

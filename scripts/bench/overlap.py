@@ -19,9 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -37,6 +35,7 @@ from posed.log import start_log
 from posed.model.outputs import Outputs
 from posed.networks.pair import load_pair
 from scripts.bench.common import NO_CROPS, Stolen, compiled, five_people
+from scripts.bench.in_turns import EngineInTurns
 from scripts.bench.options import seconds
 from scripts.paths import CORAL_353X481
 from scripts.standins.edgetpu import Behaviour, built
@@ -46,9 +45,6 @@ HOLDS_MS = (6, 12)
 """How long the stand-in holds the chip: about what 353x481 and 481x641 take on a real one."""
 
 TURN_S = 1.0
-BARE_S = 0.5
-LEFT_OUT = 2
-"""Bare invokes at first, while the daemon is still busy with the frame before."""
 
 LEAST_TURNS = 4
 
@@ -138,23 +134,16 @@ def row(settings: dict[str, object], seconds: float) -> None:
     print(turns.text())
 
 
-class InTurns:
-    """An engine that now and then keeps the daemon waiting, and invokes without it.
+class InTurns(EngineInTurns):
+    """Counts what the daemon infers in each of its turns.
 
     Args:
         engine: what infers.
         until: when to end, monotonic, s.
-
-    Attributes:
-        on_end: called then.
     """
 
     def __init__(self, engine: Engine, until: float) -> None:
-        self.kind, self.device, self.why = engine.kind, engine.device, engine.why
-        self.invoke: Callable[[], None] = engine.invoke
-        self.on_end: Callable[[], None] = lambda: None
-        self._engine = engine
-        self._until = until
+        super().__init__(engine, until)
         self._began_at: float | None = None
         self._inferred = 0
         self._daemon_fps: list[float] = []
@@ -166,21 +155,12 @@ class InTurns:
         if self._began_at is None or now - self._began_at >= TURN_S:
             if self._began_at is not None:
                 self._daemon_fps.append(self._inferred / (now - self._began_at))
-            self._bare_fps.append(self._bare())
+            self._bare_fps.append(self.bare_per_s())
             self._began_at, self._inferred = time.monotonic(), 0
             if self._began_at > self._until:
                 self.on_end()
         self._inferred += 1
         return self._engine.infer(image)
-
-    def _bare(self) -> float:
-        for _ in range(LEFT_OUT):
-            self.invoke()
-        began_at, count = time.monotonic(), 0
-        while time.monotonic() - began_at < BARE_S:
-            self.invoke()
-            count += 1
-        return count / (time.monotonic() - began_at)
 
     def text(self) -> str:
         """Ratio, quartiles, error of the mean, frames and bare invokes per second."""
@@ -195,15 +175,6 @@ class InTurns:
             f"{middle:7.3f}   {low:.3f} to {high:.3f} {error:19.3f} {np.median(daemon):10.1f} "
             f"{np.median(bare):16.1f}"
         )
-
-    def close(self) -> None:
-        """It is the caller's to close."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 if __name__ == "__main__":
