@@ -97,12 +97,12 @@ def test_patience_of_the_watchdog_ends_as_it_was_before(tmp_path):
 
 def test_the_status_follows_conditions_at_once_and_figures_at_times(tmp_path):
     def tell(notifier: Notifier, clock: Clock) -> None:
-        notifier.status("waiting for the camera: gone\nfor good", "0 fps")
-        notifier.status("waiting for the camera: gone\nfor good", "1 fps")
-        notifier.status("", "2 fps")
-        notifier.status("", "3 fps")
+        notifier.status("waiting for the camera: gone\nfor good", lambda: "0 fps")
+        notifier.status("waiting for the camera: gone\nfor good", lambda: "1 fps")
+        notifier.status("", lambda: "2 fps")
+        notifier.status("", lambda: "3 fps")
         clock.now_s += STATUS_INTERVAL_S
-        notifier.status("", "4 fps")
+        notifier.status("", lambda: "4 fps")
 
     assert heard(tmp_path, tell) == [
         "STATUS=waiting for the camera: gone for good; 0 fps",

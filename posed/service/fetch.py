@@ -91,13 +91,13 @@ def _complete(name: str) -> None:
 
 def _download(name: str, systemd: Notifier, wait: Callable[[float], object]) -> None:
     backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, random.random)
-    systemd.status(f"waiting for the model: {name} is being downloaded", "")
+    systemd.status(f"waiting for the model: {name} is being downloaded", str)
     while True:
         try:
             return pull_entry(name)
         except DownloadError as error:
             wait_s = backoff.next_s()
             log.warning("waiting for the model: %s; trying again in %.0f s", error, wait_s)
-            systemd.status(f"waiting for the model: {error}", "")
+            systemd.status(f"waiting for the model: {error}", str)
             systemd.progressed()
             wait(wait_s)

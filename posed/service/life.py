@@ -104,7 +104,7 @@ class Life:
         waiting += [("the engine", pipeline.engine.why), ("the broker", broker or "")]
         conditions = [f"waiting for {part}: {why}" for part, why in waiting if why]
         conditions += [f"{name} paused on request" for name, feed in pipeline.feeds.items() if feed.paused]
-        self.systemd.status("; ".join([*self._refused, *conditions]), line())
+        self.systemd.status("; ".join([*self._refused, *conditions]), line)
 
     def reload_if_asked(self) -> None:
         """Take over what applies at once; a configuration that is not good changes nothing."""

@@ -69,22 +69,22 @@ class Notifier:
         if self._feed_every_s and self._next_feed.take(self._feed_every_s):
             self._send("WATCHDOG=1")
 
-    def status(self, condition: str, line: str) -> None:
+    def status(self, condition: str, line: Callable[[], str]) -> None:
         """One line for `systemctl status`, sent at once when the condition changes, and else now and then.
 
         Args:
             condition: what is being waited for; empty when everything runs.
-            line: how it does.
+            line: makes the line of how it does; called only when it may be sent.
         """
-        status = condition, line
-        if status == self._status or (
-            condition == self._status[0] and self._status[1] and not self._next_line.is_due
-        ):
+        if condition == self._status[0] and self._status[1] and not self._next_line.is_due:
+            return
+        status = condition, line()
+        if status == self._status:
             return
         self._status = status
         self._next_line.put_off(STATUS_INTERVAL_S)
-        line = "; ".join(filter(None, status))
-        self._send(f"STATUS={' '.join(line.split())}")
+        text = "; ".join(filter(None, status))
+        self._send(f"STATUS={' '.join(text.split())}")
 
     def _send(self, message: str) -> None:
         """A systemd that does not listen any more is no reason to stop; the watchdog is its own."""
