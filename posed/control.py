@@ -123,6 +123,12 @@ class Control:
             return Response(status="ok", data=self._parts.status.metrics())
         return self.requests.answer(verb, payload)
 
+    def _check_camera(self, camera: str | None) -> None:
+        """Raises: RequestError: a request names a camera that is none."""
+        channels = self._parts.channels
+        if camera is not None and camera not in channels:
+            raise RequestError(f"camera: must be one of {', '.join(channels)}, got {camera!r}")
+
     def _by_camera(self, camera: str | None, work: Callable[[Channel], D]) -> ByCamera[D]:
         """Do something for one camera, or for all of them: what fails for one is done for the others.
 
@@ -130,9 +136,8 @@ class Control:
             RequestError: there is no such camera.
             PartlyDone: it failed for one of them at least.
         """
+        self._check_camera(camera)
         channels = self._parts.channels
-        if camera is not None and camera not in channels:
-            raise RequestError(f"camera: must be one of {', '.join(channels)}, got {camera!r}")
         done: dict[str, D] = {}
         errors: dict[str, str] = {}
         for name in channels if camera is None else [camera]:
@@ -208,8 +213,7 @@ class Control:
     def set(self, request: SetRequest) -> SettingsChanged:
         """Change settings, of one camera or of all, and keep them where that is asked for."""
         live, settings, camera = self._parts.live, request.settings, request.camera
-        if camera is not None and camera not in live.config.cameras:
-            raise RequestError(f"camera: must be one of {', '.join(live.config.cameras)}, got {camera!r}")
+        self._check_camera(camera)
         live.take_over(changed(live.config, settings, camera))
         log.info("set on request: %s%s", f"{camera}: " if camera else "", ", ".join(sorted(settings)))
         if request.persist:

@@ -14,7 +14,7 @@ from posed.config.live import (
     where_of_setting,
 )
 from posed.config.loading import load, load_for_daemon
-from posed.config.overlay import damaged_file, keep, kept
+from posed.config.overlay import damaged_file, keep
 from posed.config.reloading import Reloaded, reload
 from posed.config.secrets import SECRETS_FILE, mqtt_password
 from posed.config.sections import (
@@ -63,7 +63,6 @@ __all__ = [
     "damaged_file",
     "default_device",
     "keep",
-    "kept",
     "live_settings",
     "live_values",
     "load",

@@ -35,6 +35,11 @@ def camera_settings() -> dict[str, FieldInfo]:
     return live_settings(CameraConfig)
 
 
+def _settings_of(camera: str | None) -> dict[str, FieldInfo]:
+    """The settings of one camera, or those for all, by dotted name."""
+    return live_settings() if camera is None else camera_settings()
+
+
 def live_values(config: Config, camera: str | None = None) -> dict[str, Any]:
     """The value of every setting that can be changed at run time, by its dotted name, as plain data.
 
@@ -43,7 +48,7 @@ def live_values(config: Config, camera: str | None = None) -> dict[str, Any]:
         camera: the name of the camera for which they hold; None for what holds for all cameras that have no
             value of their own.
     """
-    known = live_settings() if camera is None else camera_settings()
+    known = _settings_of(camera)
     section = config if camera is None else config.cameras[camera]
     tree = section.model_dump(mode="json", include={name.partition(".")[0] for name in known})
     return {name: value_at(tree, name.split(".")) for name in known}
@@ -66,7 +71,7 @@ def changed(config: Config, settings: Mapping[str, Any], camera: str | None = No
     Raises:
         ConfigError: with every problem, one line each.
     """
-    known = live_settings() if camera is None else camera_settings()
+    known = _settings_of(camera)
     if unknown := [name for name in settings if name not in known]:
         raise ConfigError([_unknown(name, camera) for name in unknown])
     tree = config.model_dump(exclude_unset=True)
@@ -93,7 +98,7 @@ def _unknown(name: str, camera: str | None) -> str:
         return f"{name}: needs the name of a camera beside it, as each has its own"
     if camera is not None and name in live_settings():
         return f"{name}: is for all cameras, got that of {printable(camera)}"
-    known = live_settings() if camera is None else camera_settings()
+    known = _settings_of(camera)
     return f"{printable(name)}: must be a setting that can be changed at run time{nearest(name, set(known))}"
 
 

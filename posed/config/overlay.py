@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import yaml
 
-from posed.config.live import camera_settings, live_settings, live_values, own_settings, where_of_setting
+from posed.config.live import live_values, own_settings, where_of_setting
 from posed.config.secrets import read_settings
 from posed.config.sections import Config
 from posed.config.settings import CAMERAS
-from posed.config.tree import is_there, merge, nest
+from posed.config.tree import merge, nest
 from posed.config.wording import reason
 from posed.config.yaml_file import MOST_BYTES
 from posed.errors import ConfigError
@@ -24,22 +24,6 @@ log = logging.getLogger(__name__)
 _HEADER: Final = (
     "# Settings that were changed by requests. Later than the file, earlier than the environment.\n"
 )
-
-
-def kept(overlay: Path, cameras: Collection[str]) -> list[str]:
-    """The settings in the overlay, by dotted name; none where it is missing.
-
-    Args:
-        overlay: the file.
-        cameras: the names of the cameras that there are: those of others are left out.
-
-    Raises:
-        ConfigError: the file is there and cannot be read.
-    """
-    tree = read_overlay(overlay)
-    paths = [where_of_setting(name, None) for name in live_settings()]
-    paths += [where_of_setting(name, camera) for camera in cameras for name in camera_settings()]
-    return [".".join(where) for where in paths if is_there(tree, where)]
 
 
 def read_overlay(overlay: Path) -> dict[str, Any]:

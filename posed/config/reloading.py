@@ -39,9 +39,8 @@ def reload(running: Config, wanted: Config) -> Reloaded:
     """
     differing = tuple(_differing(_written(running), _written(wanted)))
     applied = tuple(name for name in differing if _applies(name))
-    tree = running.model_dump(exclude_unset=True)
-    for section in (CAMERAS, PRIVACY):
-        tree[section] = wanted.model_dump(exclude_unset=True).get(section)
+    tree, written = (config.model_dump(exclude_unset=True) for config in (running, wanted))
+    tree |= {section: written.get(section) for section in (CAMERAS, PRIVACY)}
     for name, value in live_values(wanted).items():
         merge(tree, nest(where_of_setting(name, None), value))
     config, _ = validated(tree)
