@@ -39,6 +39,10 @@ _OPTIONS: Final = (
 )
 
 
+_CONTEXT_GONE: Final = "Cannot find context"
+"""What Chromium says when a frame loads another page between two commands."""
+
+
 class BrowserError(AssertionError):
     """The page, or the browser, did not do what it should."""
 
@@ -86,10 +90,21 @@ class Page:
         frames = (await self.do("Page.getFrameTree"))["frameTree"].get("childFrames", [])
         if len(frames) != 1:
             return None
-        world = await self.do("Page.createIsolatedWorld", frameId=frames[0]["frame"]["id"])
-        context = world["executionContextId"]
+        frame = frames[0]["frame"]["id"]
+        try:
+            return await self._value_of_frame(frame, expression)
+        except BrowserError as error:
+            if _CONTEXT_GONE not in str(error):
+                raise
+            return await self._value_of_frame(frame, expression)  # it went to another page meanwhile
+
+    async def _value_of_frame(self, frame: str, expression: str) -> Any:
+        world = await self.do("Page.createIsolatedWorld", frameId=frame)
         answer = await self.do(
-            "Runtime.evaluate", expression=expression, contextId=context, returnByValue=True
+            "Runtime.evaluate",
+            expression=expression,
+            contextId=world["executionContextId"],
+            returnByValue=True,
         )
         return answer["result"].get("value")
 
@@ -209,7 +224,8 @@ class Browser:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._listening.cancel()
+        await self._socket.close()  # which also ends the listening
+        await self._listening
         await self._client.close()
         self._process.terminate()
         self._process.wait(START_S)
