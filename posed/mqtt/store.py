@@ -8,7 +8,6 @@ shared memory. Source: https://sqlite.org/wal.html, https://sqlite.org/pragma.ht
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import shutil
 import sqlite3
@@ -16,12 +15,25 @@ import tempfile
 import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
+
+from posed.mqtt.database import (
+    LOCK_TIMEOUT_S,
+    check_still_there,
+    check_whole,
+    code_of,
+    damage,
+    is_damage,
+    make_private,
+    set_aside,
+    transaction,
+    why,
+)
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +44,11 @@ FORMER: Final = ""
 
 _FORMER_SCENE: Final = "camera"
 
-_LOCK_TIMEOUT_S: Final = 1.0
 _LATEST_S: Final = 253402300800.0
 """No time of a message can be later than the year 10000, s since 1970."""
 
 _CHECKPOINT_PAGES: Final = 256
 """The WAL is carried into the file after this many pages (1 MB), so that both stay small."""
-
-_DAMAGE: Final = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-"""SQLite answers with one of these when a file is no database, is damaged, or has other tables than ours."""
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -208,9 +216,9 @@ class Store:
             self._open_into(contents)
         except (sqlite3.Error, OSError) as error:
             self.close()
-            if not _is_damage(error):
-                busy = _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-                raise StoreError(self._why(error), None if busy else self._read_copy()) from None
+            if not is_damage(error):
+                busy = code_of(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+                raise StoreError(why(self._file, error), None if busy else self._read_copy()) from None
             self._replace(contents, error)
         return contents
 
@@ -236,8 +244,9 @@ class Store:
             StoreError: none of it is written; the file is closed.
         """
         try:
-            self._check_still_there()
-            with self._transaction() as db:
+            assert self._db is not None
+            check_still_there(self._file, self._inode)
+            with transaction(self._db) as db:
                 if afresh:
                     db.execute("DELETE FROM events")
                     db.execute("DELETE FROM scenes")
@@ -250,7 +259,7 @@ class Store:
                 db.executemany(_REPLACE_SCENE, _rows_of(scenes))
         except (sqlite3.Error, OSError) as error:
             self.close()
-            raise StoreError(self._why(error)) from None
+            raise StoreError(why(self._file, error)) from None
 
     def close(self) -> None:
         """Let go of the file; it can be opened again."""
@@ -260,18 +269,14 @@ class Store:
             self._db = None
 
     def _open_into(self, contents: Contents) -> None:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite calls a read-only file system a "disk I/O error". Only we may read where people were.
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
-        self._inode = os.fstat(descriptor).st_ino
-        os.close(descriptor)
+        self._inode = make_private(self._file)  # for it says where people were
         self._db = _connected(self._file)
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         _read(self._db, contents)
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             if is_former := _is_former(db):
                 db.execute(_MIGRATE_FALLS)
             for statement in _TABLES.split(";"):
@@ -280,28 +285,7 @@ class Store:
                 db.execute("DELETE FROM scenes")
                 db.executemany(_REPLACE_SCENE, _rows_of(contents.scenes))
             db.execute(f"PRAGMA user_version = {_VERSION}")  # writes a page, also where nothing is new
-        _check_whole(self._db)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        assert self._db is not None
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-    def _check_still_there(self) -> None:
-        """Refuse to go on with a file that was removed, which takes writes without a word.
-
-        Raises:
-            OSError: it is gone, or is another one.
-        """
-        if self._file.stat().st_ino != self._inode:
-            raise FileNotFoundError(2, "replaced by another file")
+        check_whole(self._db)
 
     def _replace(self, contents: Contents, error: Exception) -> None:
         """Set a damaged file aside, and begin a new one with what could be read of the old one.
@@ -309,21 +293,18 @@ class Store:
         Raises:
             StoreError: the folder cannot be written to.
         """
-        aside = self._file.with_name(f"{self._file.name}.damaged")
         try:
-            for suffix in ("", "-wal"):
-                with suppress(FileNotFoundError):
-                    Path(f"{self._file}{suffix}").replace(f"{aside}{suffix}")
+            aside = set_aside(self._file)
             self._open_into(Contents())
         except (sqlite3.Error, OSError) as later:
             self.close()
-            raise StoreError(self._why(later), contents) from None
+            raise StoreError(why(self._file, later), contents) from None
         try:
             self.write(contents.events, (), contents.falls, contents.scenes)
         except StoreError as later:
             raise StoreError(later.why, contents) from None
         log.warning(
-            "%s; set aside as %s, %d events saved", self._why(error), aside.name, len(contents.events)
+            "%s; set aside as %s, %d events saved", why(self._file, error), aside.name, len(contents.events)
         )
 
     def _read_copy(self) -> Contents | None:
@@ -344,14 +325,10 @@ class Store:
             return None
         return contents
 
-    def _why(self, error: Exception) -> str:
-        text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        return f"{self._file}: {text}"
-
 
 def _connected(file: Path) -> sqlite3.Connection:
     # Opened by the thread that starts the daemon, then used by the spool's.
-    db = sqlite3.connect(file, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(file, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     db.text_factory = partial(str, encoding="utf-8", errors="replace")
     return db
 
@@ -372,7 +349,7 @@ def _read(db: sqlite3.Connection, contents: Contents) -> None:
                 failures.append(error)
     if failures:
         # A disk that fails for now comes first: the file may be whole.
-        raise min(failures, key=_is_damage)
+        raise min(failures, key=is_damage)
 
 
 def _read_falls(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.Error]:
@@ -381,7 +358,7 @@ def _read_falls(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.
         if _can_be(fall):
             contents.falls.append(fall)
         else:
-            yield _damage("a fall is damaged")
+            yield damage("a fall is damaged")
 
 
 def _read_scenes(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.Error]:
@@ -390,7 +367,7 @@ def _read_scenes(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3
         if _checksum((camera, state)) == checksum:
             contents.scenes[FORMER if is_former and camera == _FORMER_SCENE else camera] = state
         else:
-            yield _damage("the record of who is down is damaged")
+            yield damage("the record of who is down is damaged")
 
 
 def _read_events(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3.Error]:
@@ -399,7 +376,7 @@ def _read_events(db: sqlite3.Connection, contents: Contents) -> Iterator[sqlite3
         if _checksum(event) == checksum:
             contents.events.append(event)
         else:
-            yield _damage("an event is damaged")
+            yield damage("an event is damaged")
 
 
 def _is_former(db: sqlite3.Connection) -> bool:
@@ -412,24 +389,6 @@ def _can_be(fall: Fall) -> bool:
     """Whether a fall has a time that there is, and ids that are text."""
     time_s: object = fall.time_s
     return isinstance(time_s, (int, float)) and 0 <= time_s < _LATEST_S and isinstance(fall.event, str)
-
-
-def _check_whole(db: sqlite3.Connection) -> None:
-    """Look at the whole file.
-
-    Raises:
-        sqlite3.DatabaseError: it is damaged.
-    """
-    (answer,) = db.execute("PRAGMA quick_check(1)").fetchone()
-    if answer != "ok":
-        raise _damage(f"database is damaged: {' '.join(str(answer).split())}")
-
-
-def _damage(text: str) -> sqlite3.DatabaseError:
-    """The error for a damaged file, as SQLite would raise it."""
-    error = sqlite3.DatabaseError(text)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
 
 
 def _row(event: StoredEvent) -> tuple[str, bool, str, float, float, bytes, int]:
@@ -451,13 +410,3 @@ def _stored(  # noqa: PLR0913, PLR0917 - a row
 def _checksum(row: StoredEvent | tuple[str, str]) -> int:
     """A row's checksum; SQLite has none, and can still read a page of which a part is damaged."""
     return zlib.crc32(repr(row).encode())
-
-
-def _is_damage(error: Exception) -> bool:
-    return _code(error) in _DAMAGE
-
-
-def _code(error: Exception) -> int | None:
-    """SQLite's primary result code."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
