@@ -99,6 +99,11 @@ def spool_file(environment: Mapping[str, str] = os.environ) -> Path:
     return state_folder(environment) / "spool.sqlite"
 
 
+def timeline_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """What happened before each camera in the last days."""
+    return state_folder(environment) / "timeline.sqlite"
+
+
 def replace_file(path: Path, content: str | bytes, part: Path | None = None) -> None:
     """Write a file, so that it holds the new content or the old, whenever the power goes.
 

@@ -443,6 +443,10 @@ class WebConfig(Section):
     """Pages of these origins, such as `http://homeassistant.local:8123`, may show the live view in a frame.
     When empty, no page may."""
 
+    timeline_days: int = Field(default=14, ge=0, le=366)
+    """For the timeline, the page's history, events and how each camera did are kept for so many days, without
+    pictures; 0: nothing is kept, and what was is deleted."""
+
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches it."""
