@@ -61,6 +61,20 @@ def test_frames_nobody_read_are_left_out_and_the_newest_comes() -> None:
     assert np.array_equal(late.image, _frame_number(60))
 
 
+def test_a_late_frame_has_the_time_of_what_it_shows() -> None:
+    """On a busy machine drawing takes longer now and then, and people must not leap by it."""
+    clock = Clock(100.0)
+    source = camera(clock)
+    frames = [read(source)]
+    for late_s in (0.37, 0.02, 0.61):
+        clock.sleep(late_s)
+        frames.append(read(source))
+
+    assert [frame.sequence for frame in frames] == [0, 3, 4, 10]
+    assert [frame.time_s - 100 for frame in frames] == pytest.approx([0, 0.3, 0.4, 1.0])
+    assert [frame.captured_at - 100 for frame in frames] == pytest.approx([0, 0.37, 0.4, 1.01])
+
+
 def _frame_number(number: int) -> object:
     every = camera(Clock(100.0), realtime=False)
     return [read(every) for _ in range(number + 1)][-1].image

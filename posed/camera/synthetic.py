@@ -57,8 +57,10 @@ class SyntheticCamera:
         number, self._next = self._next, self._next + 1
         time_s = number / self._fps
         image = self._scene.render(time_s).image
-        # Drawing is no part of a frame's latency: a real camera's picture is there when it is captured.
-        return self._frames.make(image, self._clock(), None if self.live else time_s, sequence=number)
+        # Drawing is no part of a frame's latency: a real camera's picture is there when it is captured. Yet
+        # it shows the scene as of when it was due; with any other time people leap on a busy machine.
+        media_s = self._opened_at + time_s if self.live else time_s
+        return self._frames.make(image, self._clock(), media_s, sequence=number)
 
     def truth(self, sequence: int) -> list[RenderedPerson]:
         """Who really is in a frame, in px of that frame (after `rotate` and `mirror`).
