@@ -1,4 +1,4 @@
-"""The main job on one machine: an embedded broker, the daemon, and a subscriber that prints what comes.
+"""The main job on one machine: a broker, the daemon with its live view, and a subscriber that prints.
 
 Three processes that end together: this one, `amqtt` as the broker on a free port of 127.0.0.1, and
 `posed run`.
@@ -7,27 +7,29 @@ Three processes that end together: this one, `amqtt` as the broker on a free por
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+import webbrowser
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import numpy as np
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from posed.camera.synthetic import SyntheticCamera
-from posed.config import load
-from posed.errors import ModelError
+from posed.camera import open_camera
+from posed.config import CameraConfig, Config, WebConfig, load
+from posed.errors import ModelError, PosedError
 from posed.model.catalogue import locate
-from posed.pose import KEYPOINTS
+from posed.paths import expanded
+from scripts.narration import Messages, Narrator, Sentences, Truth, painter
 from scripts.paths import CORAL_353X481, ROOT
 from scripts.ports import free_port
 
@@ -41,6 +43,12 @@ BROKER_START_S = 20.0
 FIRST_MESSAGE_S = 60.0
 """How long each may take before the demo gives up, s; the model may have to be downloaded first."""
 
+STEP_S = 0.05
+"""A message is waited for this long at a time, s."""
+
+_NO_MODEL = (1, 1)
+"""A file is opened whatever the size of the model's input."""
+
 BROKER_SETTINGS = """\
 listeners: {{default: {{type: tcp, bind: "127.0.0.1:{port}"}}}}
 plugins:
@@ -51,27 +59,39 @@ plugins:
 def main() -> int:
     """Run everything until Ctrl-C or --seconds; returns the exit status."""
     options = parse_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the broker and the daemon end with us
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the broker and the daemon end with us
+        signal.signal(number, lambda *_: sys.exit(0))
     port = free_port()
+    environment = {**os.environ, **daemon_settings(options, port)}
+    try:
+        config = load(CONFIG, environment)
+        check_video(config.first)
+    except PosedError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return error.exit_status
     with tempfile.TemporaryDirectory(prefix="posed-demo-") as folder:
         settings = Path(folder) / "broker.yaml"
         settings.write_text(BROKER_SETTINGS.format(port=port), encoding="utf-8")
+        # Ctrl-C must not reach the broker before the daemon has said goodbye.
         broker = subprocess.Popen(
-            [Path(sys.executable).with_name("amqtt"), "-c", str(settings)], stderr=subprocess.DEVNULL
+            [Path(sys.executable).with_name("amqtt"), "-c", str(settings)],
+            stderr=subprocess.DEVNULL,
+            process_group=0,
         )
         processes = [broker]
         try:
             if not wait_for_broker(port, broker):
                 print("demo: the embedded broker did not start", file=sys.stderr)
                 return 1
-            subscriber = Subscriber(port, Truth() if source_of(options) is None else None)
+            subscriber = Subscriber(port, narrator_of(options, config))
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "posed", "run", "--config", str(CONFIG)],
-                env={**os.environ, "XDG_STATE_HOME": folder, **daemon_settings(options, port)},
+                env={**environment, "XDG_STATE_HOME": folder},
             )
             processes.append(daemon)
-            say(f"broker on 127.0.0.1:{port}; messages of posed/demo/#; Ctrl-C ends")
-            return watch(subscriber, daemon, options.seconds)
+            for line in opening(config, environment):
+                say(line)
+            return watch(subscriber, daemon, options.seconds, page_opener(config, environment))
         except KeyboardInterrupt:
             return 0
         finally:
@@ -83,14 +103,42 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--seconds", type=float, default=0, help="end after so long; 0: at Ctrl-C")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--video", help="a video file or URL instead of drawn people")
-    source.add_argument("--camera", help="a camera instead of drawn people: 0, /dev/video0")
+    source.add_argument("--video", type=existing, help="a video file or URL instead of drawn people")
+    source.add_argument(
+        "--camera", type=existing, help="a camera instead of drawn people: 0, /dev/video0, a URL"
+    )
     parser.add_argument(
         "--model",
         help="a name of `posed model list`, or a .tflite; default: posed's own for drawn people, and for "
         f"real ones {MODEL_OF_REAL_PEOPLE}, which is downloaded where it is not there yet",
     )
+    parser.add_argument("--no-web", action="store_true", help="without the live view")
+    parser.add_argument("--verbose", action="store_true", help="every message instead of sentences")
     return parser.parse_args()
+
+
+def existing(source: str) -> str:
+    """A source as it is given; where there is no such file or device, the demo ends at once.
+
+    This runs before anything is set up, and so needs nothing but Python.
+    """
+    path = f"/dev/video{source}" if source.isdecimal() else source
+    if not source or ("://" not in source and not Path(path).expanduser().exists()):
+        print(f"demo: {path or 'the source'}: there is no such file or device", file=sys.stderr)
+        raise SystemExit(2)
+    return source
+
+
+def check_video(camera: CameraConfig) -> None:
+    """Look whether a file is a video, before anything is downloaded for it.
+
+    Raises:
+        CameraError: it is none.
+    """
+    path = expanded(camera.source)
+    if camera.kind == "video" and (path.is_file() or path.is_dir()):
+        with open_camera(camera, _NO_MODEL):
+            pass
 
 
 def source_of(options: argparse.Namespace) -> str | None:
@@ -102,14 +150,33 @@ def source_of(options: argparse.Namespace) -> str | None:
 def daemon_settings(options: argparse.Namespace, port: int) -> dict[str, str]:
     """What the demo decides for the daemon, over its configuration file."""
     settings = {"POSED_MQTT__HOST": "127.0.0.1", "POSED_MQTT__PORT": str(port)}
+    if options.no_web:
+        settings["POSED_WEB__ENABLED"] = "false"
+    else:
+        settings["POSED_WEB__PORT"] = str(web_port())
     source = source_of(options)
-    if source is not None:
+    if source is None:
+        # Drawn people who lie are seen as they are; turned the wrong way, small ones are seen head to foot.
+        settings["POSED_PEOPLE__LOOK_TURNED_S"] = "0"
+    else:
         settings |= {f"{CAMERA}__KIND": "video", f"{CAMERA}__SOURCE": source}
     if options.model is not None:
         settings["POSED_MODEL__NAME"] = options.model
     elif source is not None:
         settings |= model_of_real_people()
     return settings
+
+
+def web_port() -> int:
+    """The live view's usual port, so that its address stays the same; any other where that one is taken."""
+    usual = WebConfig().port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the daemon does
+        try:
+            probe.bind(("127.0.0.1", usual))
+        except OSError:
+            return free_port()
+    return usual
 
 
 def model_of_real_people() -> dict[str, str]:
@@ -121,6 +188,52 @@ def model_of_real_people() -> dict[str, str]:
             return {"POSED_MODEL__NAME": str(CORAL_353X481)}
         return {"POSED_MODEL__NAME": MODEL_OF_REAL_PEOPLE, "POSED_MODEL__PULL": "true"}
     return {"POSED_MODEL__NAME": MODEL_OF_REAL_PEOPLE}
+
+
+def narrator_of(options: argparse.Namespace, config: Config) -> Narrator:
+    """Who tells what comes: in sentences, or every message."""
+    if not options.verbose:
+        return Sentences(say, painter(sys.stdout))
+    return Messages(say, Truth(config.first) if config.first.kind == "synthetic" else None)
+
+
+def opening(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
+    """What is said before the first message: where the live view is, and how to reach it."""
+    web = config.web
+    if web.enabled:
+        yield f"live view: {address_of(config)} (with pictures, for this machine alone)"
+        if not has_display(environment):
+            here = f"{user_name()}@{socket.gethostname()}"
+            yield (
+                f"no display here: ssh -L {web.port}:localhost:{web.port} {here} from where there is one, "
+                f"then http://localhost:{web.port}/ there"
+            )
+    yield f"broker on 127.0.0.1:{config.mqtt.port}; messages of posed/demo/#; Ctrl-C ends"
+
+
+def address_of(config: Config) -> str:
+    """Where a browser on this machine finds the live view."""
+    return f"http://127.0.0.1:{config.web.port}/"
+
+
+def has_display(environment: Mapping[str, str]) -> bool:
+    """Whether a browser can be shown here."""
+    return sys.platform == "darwin" or any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def user_name() -> str:
+    """Who runs this; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "user"
+
+
+def page_opener(config: Config, environment: Mapping[str, str]) -> Callable[[], object]:
+    """What shows the live view, where somebody sits before a display; elsewhere it does nothing."""
+    if config.web.enabled and has_display(environment) and sys.stdout.isatty():
+        return partial(webbrowser.open, address_of(config))
+    return lambda: None
 
 
 def say(line: str) -> None:
@@ -139,121 +252,70 @@ def wait_for_broker(port: int, broker: subprocess.Popen[bytes]) -> bool:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            time.sleep(0.05)
+            time.sleep(STEP_S)
         else:
             return True
     return False
 
 
-class Truth:
-    """Where everybody really is: the scene is drawn from numbers, so a second camera knows them as well."""
-
-    def __init__(self) -> None:
-        self._camera = SyntheticCamera(load(CONFIG, {}).first)
-
-    def error_px(self, sequence: int, person: dict[str, Any]) -> float | None:
-        """The mean distance of a found person's keypoints from the drawn person's that is nearest, px.
-
-        None where no drawn person shares a visible keypoint with the found one.
-        """
-        found = [person["keypoints"][name] for name in KEYPOINTS]
-        points = np.array([[np.nan] * 2 if one is None else [one["y"], one["x"]] for one in found])
-        distances = []
-        for drawn in self._camera.truth(sequence):
-            shared = drawn.visible & ~np.isnan(points[:, 0])
-            if shared.any():
-                distances.append(float(np.linalg.norm(points - drawn.points, axis=1)[shared].mean()))
-        return min(distances, default=None)
-
-
 class Subscriber:
-    """A client like any other: subscribes and prints what it receives, beside the truth where it is known."""
+    """A client like any other, in the thread that calls it.
 
-    def __init__(self, port: int, truth: Truth | None) -> None:
+    Args:
+        port: of the broker.
+        narrator: tells what comes.
+
+    Attributes:
+        poses: how many `poses` messages came.
+    """
+
+    def __init__(self, port: int, narrator: Narrator) -> None:
         self.poses = 0
-        self.errors_px: list[float] = []
-        self.first = threading.Event()
-        self._truth = truth
+        self.narrator = narrator
         self._client = Client(CallbackAPIVersion.VERSION2)
         self._client.on_connect = lambda client, *_: client.subscribe("posed/demo/#", qos=1)
         self._client.on_message = self._on_message
         self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
+
+    def run(self, seconds: float) -> None:
+        """Take what comes within so many seconds."""
+        self._client.loop(seconds)
+        self.narrator.tick()
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        name = message.topic.rpartition("/")[2]
-        if name == "poses":
-            self.poses += 1
-            self.first.set()
-            self._print_poses(msgspec.json.decode(message.payload))
-        elif name == "state":
-            state = msgspec.json.decode(message.payload)
-            say(camera_line(state) if "camera" in state else machine_line(state))
-        else:
-            say(f"{name:6s} {message.payload.decode()}")
-
-    def _print_poses(self, poses: dict[str, Any]) -> None:
-        people = poses["people"]
-        count = f"{len(people)} {'person' if len(people) == 1 else 'people'}"
-        say(f"poses  {poses['sequence']:6d}  {poses['inference_ms']:5.1f} ms  {count}")
-        for person in people:
-            error_px = self._truth and self._truth.error_px(poses["sequence"], person)
-            if error_px is not None:
-                self.errors_px.append(error_px)
-            say(f"         {person_text(person)}{error_text(error_px)}")
+        kind = message.topic.rpartition("/")[2]
+        self.poses += kind == "poses"
+        self.narrator.take(kind, bytes(message.payload))
 
 
-def machine_line(state: dict[str, Any]) -> str:
-    """One line for the machine: how its cameras and its engine do."""
-    cameras = ", ".join(f"{name} {status}" for name, status in state["cameras"].items())
-    warning = state["model"].get("warning")
-    return f"state  {cameras}, engine {status_text(state['engine'])} ({state['engine']['kind']})" + (
-        f", model {state['model']['name']} {warning}" if warning else ""
-    )
+def watch(
+    subscriber: Subscriber, daemon: subprocess.Popen[bytes], seconds: float, show: Callable[[], object]
+) -> int:
+    """Let it run; returns 1 if no poses came, or the daemon's status if it failed.
 
-
-def camera_line(state: dict[str, Any]) -> str:
-    """One line for a camera: who is there, or what is waited for."""
-    people = "?" if state["people"] is None else state["people"]
-    return f"{state['camera']:6s} people {people}, {state['fps']} fps, {status_text(state)}"
-
-
-def status_text(device: dict[str, Any]) -> str:
-    """Whether it works, or why it is waited for."""
-    status: str = device["status"]
-    return f"{status} ({device['why']})" if status == "waiting" and device.get("why") else status
-
-
-def person_text(person: dict[str, Any]) -> str:
-    """Score, and nose and wrists as far as they are seen."""
-    parts = [f"score {person['score']:.2f}"]
-    for name in ("nose", "left_wrist", "right_wrist"):
-        place = person["keypoints"][name]
-        parts.append(f"{name} " + ("-" if place is None else f"{place['x']:.0f},{place['y']:.0f}"))
-    return "  ".join(parts)
-
-
-def error_text(error_px: float | None) -> str:
-    """How far off that is."""
-    return "" if error_px is None else f"  ({error_px:.1f} px off)"
-
-
-def watch(subscriber: Subscriber, daemon: subprocess.Popen[bytes], seconds: float) -> int:
-    """Let it run; returns 1 if no poses came, or the daemon's status if it failed."""
-    began = time.monotonic()
+    Args:
+        subscriber: takes the messages.
+        daemon: sends them; all ends with it.
+        seconds: after which it ends; 0: never.
+        show: called once, when there is something to see.
+    """
+    began, shown = time.monotonic(), False
     while daemon.poll() is None:
         running_s = time.monotonic() - began
         if seconds and running_s >= seconds:
             break
-        if running_s >= FIRST_MESSAGE_S and not subscriber.first.is_set():
+        if running_s >= FIRST_MESSAGE_S and not subscriber.poses:
             break
-        time.sleep(0.05)
-    say(f"{subscriber.poses} poses messages received")
-    if subscriber.errors_px:
-        say(f"median distance from the truth: {np.median(subscriber.errors_px):.1f} px")
-    if not subscriber.poses:
-        print("demo: no poses message came", file=sys.stderr)
-    return daemon.poll() or int(not subscriber.poses)
+        subscriber.run(STEP_S)
+        if subscriber.poses and not shown:
+            shown = True
+            show()
+    failed = daemon.poll()
+    if subscriber.poses:
+        subscriber.narrator.end()
+    elif not failed:  # else it has said why
+        print("demo: nothing was received of the camera", file=sys.stderr)
+    return failed or int(not subscriber.poses)
 
 
 def end(processes: list[subprocess.Popen[bytes]]) -> None:
