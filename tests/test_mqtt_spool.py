@@ -721,8 +721,8 @@ def test_a_request_clears_all_falls_and_says_which(mosquitto, file):
         details = [(event["person"], event["detail"]) for event in events(seen)[2:]]
         eventually(lambda: falls(seen) and not falls(seen)[-1]["fallen"])
     assert details == [
-        (None, {"why": "request", "fall": earlier}),
-        (9, {"why": "request", "fall": later}),
+        (None, {"by": "request", "fall": earlier}),
+        (9, {"by": "request", "fall": later}),
     ]
 
 
@@ -734,6 +734,19 @@ def test_a_test_event_is_marked_and_nobody_has_fallen(mosquitto, file):
         assert device.spool.falls == ()
     assert (event["type"], event["detail"]) == ("fall", {"test": True})
     assert not any(message["fallen"] for message in falls(seen))
+
+
+def test_each_event_is_logged_once_in_words(file, caplog):
+    caplog.set_level(logging.INFO, "posed.mqtt.spool")
+    with Device(file) as device:
+        fall = device.add("fall", person=7, zone="stairs", detail={"seen": "lying"})
+        device.spool.clear_falls(time.time(), fall)
+        device.spool.commit({device.spool.new_id(0): happened("entered", person=8)}, {})
+    assert [record.getMessage() for record in caplog.records if record.name == "posed.mqtt.spool"] == [
+        "Person 7 has fallen on the stairs in the hall, seen lying",
+        "The fall on the stairs in the hall is over: somebody looks after it",
+        "Person 8 came into the hall",
+    ]
 
 
 # Cameras

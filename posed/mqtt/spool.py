@@ -17,8 +17,9 @@ Three kinds of thread meet here, and one lock, `SpoolContents.changed`, guards w
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from msgspec import UNSET
 from posed.config import MqttEventsConfig
 from posed.messages.structs import EventMessage, Sender, SpoolState, encode, person_message, rfc3339
 from posed.messages.topics import Topics
+from posed.messages.words import event_in_words
 from posed.mqtt.broker import Broker
 from posed.mqtt.spool_contents import SpoolContents
 from posed.mqtt.spool_publisher import SpoolPublisher
@@ -35,6 +37,8 @@ from posed.mqtt.store import Fall, Moment, Store, StoredEvent, StoreError
 from posed.mqtt.ulid import Ulids
 from posed.mqtt.waiting_events import LASTING
 from posed.pipeline.occurrence import Occurrence
+
+log = logging.getLogger(__name__)
 
 _TICK_S: Final = 1.0
 """The spool looks this often at what waits, s."""
@@ -121,8 +125,9 @@ class Spool:
         """
         with self._contents.changed:
             event_id = self._ids.next(occurrence.time_s)
-            self._take({event_id: occurrence})
-            return event_id
+            taken = self._take({event_id: occurrence})
+        _log(taken)
+        return event_id
 
     def new_id(self, time_s: float) -> str:
         """Return an id for an event of `commit`, that happened at `time_s`, s since 1970."""
@@ -138,7 +143,8 @@ class Spool:
         """
         with self._contents.changed:
             self._contents.scenes.update(scenes)
-            self._take(events)
+            taken = self._take(events)
+        _log(taken)
 
     def scene_state(self, camera: str) -> str | None:
         """Return what was committed last of a camera's scene, in a run before too; None if nothing was.
@@ -171,7 +177,8 @@ class Spool:
                 if event in {None, fall.event} and camera in {None, fall.camera}
             ]
             cleared = {self._ids.next(time_s): self._clearing(fall, time_s) for fall in falls}
-            self._take(cleared)
+            taken = self._take(cleared)
+        _log(taken)
         by_camera: dict[str, list[str]] = {}
         for event_id, occurrence in cleared.items():
             by_camera.setdefault(occurrence.camera, []).append(event_id)
@@ -201,20 +208,22 @@ class Spool:
 
     def _clearing(self, fall: Fall, time_s: float) -> Occurrence:
         """The end of a fall on request."""
-        person, detail = self._contents.falls.person_of(fall), {"why": "request", "fall": fall.event}
+        person, detail = self._contents.falls.person_of(fall), {"by": "request", "fall": fall.event}
         return Occurrence("fall_cleared", time_s, person, fall.zone, detail, camera=fall.camera)
 
-    def _take(self, events: Mapping[str, Occurrence]) -> None:
-        for event_id, occurrence in events.items():
-            self._add(event_id, occurrence)
+    def _take(self, events: Mapping[str, Occurrence]) -> list[EventMessage]:
+        """Take events over; returns their messages, for the log, once the lock is free."""
+        messages = [self._add(event_id, occurrence) for event_id, occurrence in events.items()]
         self._contents.changed.notify_all()
         self._wake.set()
+        return messages
 
-    def _add(self, event_id: str, occurrence: Occurrence) -> None:
+    def _add(self, event_id: str, occurrence: Occurrence) -> EventMessage:
         message = self._message(event_id, occurrence, self._account(event_id, occurrence))
         self._on_event(message)
         stored = StoredEvent(event_id, occurrence.type in LASTING, self._now(), encode(message))
         self._contents.events.add(stored)
+        return message
 
     def _account(self, event_id: str, occurrence: Occurrence) -> dict[str, Any]:
         """Begin or end a fall, where the event is one of that; returns the event's detail."""
@@ -252,3 +261,8 @@ class Spool:
             self._publisher.publish(writable=self._writer.is_open)
         self._writer.write()
         self._writer.close()
+
+
+def _log(messages: Iterable[EventMessage]) -> None:
+    for message in messages:
+        log.info("%s", event_in_words(message))

@@ -65,9 +65,9 @@ class JournalWriter:
         person = None if number in self._falls_before else event.person
         evidence = Evidence(event.evidence.pose, keypoint_threshold) if event.evidence else None
         detail = self._detail_of(event)
-        event_id = self._journal.add(Occurrence(event.type, time_s, person, event.zone, detail, evidence))
-        where = "" if event.zone is None else f", {event.zone}"
-        log.info("%s: %s: person %s%s", self._camera, event.type, person, where)
+        event_id = self._journal.add(
+            Occurrence(event.type, time_s, person, event.zone, detail, evidence, camera=self._camera)
+        )
         if event.type == "fall" and isinstance(number, int):
             self._ids_of_falls[number] = event_id
         return event_id

@@ -23,8 +23,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import cv2
+import msgspec
 import numpy as np
 
+from posed.messages.structs import EventMessage
+from posed.messages.words import event_in_words
 from tests.brokers import Mosquitto
 from tests.make_tflite import UPRIGHT, make_tflite
 from tests.run_posed import Daemon
@@ -243,22 +246,24 @@ class Bench:
         }
         lost: Counter[tuple[object, ...]] = Counter((event_id,) for event_id in granted.keys() - ids)
         told = Counter(
-            (event["type"], event["person"]) for event in unique(arrived) if "test" not in event["detail"]
+            (event_in_words(msgspec.convert(event, EventMessage)),)
+            for event in unique(arrived)
+            if "test" not in event["detail"]
         )
         return lost + (self.logged() - told)
 
     def logged(self) -> Counter[tuple[object, ...]]:
-        """Type and person of the events that the log tells of, but for the last ones before a kill."""
+        """The events that the log tells of in words, but for tests, and for the last ones before a kill."""
         found: Counter[tuple[object, ...]] = Counter()
         lives = re.split(r"(?m)^.*INFO posed \S+: device.*$", self.log())[1:]
         for number, text in enumerate(lives):
             deaths = self.keeper.deaths
             killed = number < len(deaths) and deaths[number].status == -signal.SIGKILL
-            lines = re.findall(rf"(?m)^(\S+ \S+) INFO {CAMERA}: (\w+): person (\d+)", text)
+            lines = re.findall(r"(?m)^(\S+ \S+) INFO ((?:Person \d+|Somebody|The fall) .*)$", text)
             last = max((stamp(line) for line in re.findall(r"(?m)^(\d\S+ \d\S+) ", text)), default=0.0)
-            for at, kind, who in lines:
-                if not killed or last - stamp(at) > YOUNG_S:
-                    found[kind, int(who)] += 1
+            for at, words in lines:
+                if not words.endswith(" (a test)") and (not killed or last - stamp(at) > YOUNG_S):
+                    found[words,] += 1
         return found
 
     def taken(self) -> int:
