@@ -14,11 +14,11 @@ from typing import Annotated
 import typer
 
 from posed import __version__
+from posed.commands import complete
 from posed.errors import ConfigError, ImageError, PosedError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Finds people and their poses on a Coral Edge TPU or a CPU, and publishes them over MQTT.",
@@ -40,6 +40,17 @@ CameraOption = Annotated[
         metavar="NAME",
         help="The camera's name in the configuration; may be left out where that has one camera.",
         show_default=False,
+        autocompletion=complete.cameras,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="A name of `posed model list`, or a .tflite.",
+        show_default=False,
+        autocompletion=complete.models,
     ),
 ]
 StateOption = Annotated[
@@ -123,16 +134,29 @@ def setup(
             "to a configuration that is there, or changes the camera of that name.",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
+    model: ModelOption = None,
     web: Annotated[
-        bool | None, typer.Option("--web/--no-web", help="Serve the live view to browsers on this machine.")
+        str | None,
+        typer.Option(
+            metavar="local|network|off",
+            help="Serve the live view to browsers on this machine, or in the network with a token.",
+            autocompletion=complete.views,
+        ),
+    ] = None,
+    pictures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="off|skeleton|blurred|full",
+            help="What pictures show, in the live view and in snapshots.",
+            autocompletion=complete.pictures,
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what is found.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an existing file; keep answers that fail their test.")
     ] = False,
 ) -> None:
-    """Ask for broker, name and cameras, test each answer, and write the configuration.
+    """Ask for broker, name, cameras and live view, test each answer, and write the configuration.
 
     A configuration that is there is kept, and a camera added to it or changed; --force makes it anew.
     """
@@ -153,6 +177,7 @@ def setup(
             cameras=tuple(camera or ()),
             model=model,
             web=web,
+            pictures=pictures,
             yes=yes,
             force=force,
         ),
@@ -181,14 +206,20 @@ def doctor(
 @app.command()
 def detect(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
-    model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
+    model: ModelOption = None,
     one: Annotated[
         bool, typer.Option("--one", help="Assume that one person is in the picture; several become one body.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a `poses` message per picture.")] = False,
-    draw: Annotated[
+    output: Annotated[
         Path | None,
-        typer.Option(help="Write the picture with skeletons to this file, or several to this folder."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER",
+            help="Write the picture with skeletons to this file, or several to this folder.",
+            show_default=False,
+        ),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="The lowest score that a pose may have, 0-1.")
@@ -215,7 +246,7 @@ def detect(
     )
     start_log("warning")
     unread = 0
-    outputs = report.drawn_files(images, draw)
+    outputs = report.drawn_files(images, output)
     for sequence, detection in enumerate(detect_in(images, settings)):
         if isinstance(detection, ImageError):
             _complain(detection)
@@ -233,10 +264,18 @@ def bench(
     config: ConfigOption = None,
     camera: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Measure this camera of --config alone.", show_default=False),
+        typer.Option(
+            metavar="NAME",
+            help="Measure this camera of --config alone.",
+            show_default=False,
+            autocompletion=complete.cameras,
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, edgetpu or cpu.")] = None,
+    model: ModelOption = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="auto, edgetpu or cpu.", autocompletion=complete.engines),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the CPU engine.")] = None,
     seconds: Annotated[float, typer.Option(min=3, max=3600, help="How long to measure, s.")] = 10,
     fps: Annotated[
@@ -292,7 +331,12 @@ def model_list() -> None:
 
 @model_app.command("info")
 def model_info(
-    model: Annotated[str, typer.Argument(metavar="NAME", help="A name of `posed model list`, or a .tflite.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A name of `posed model list`, or a .tflite.", autocompletion=complete.models
+        ),
+    ],
 ) -> None:
     """Show what a model holds."""
     _end_with_reader()
@@ -304,7 +348,12 @@ def model_info(
 
 @model_app.command("pull")
 def model_pull(
-    model: Annotated[str | None, typer.Argument(metavar="NAME", help="A name of `posed model list`.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="A name of `posed model list`.", autocompletion=complete.downloads
+        ),
+    ] = None,
 ) -> None:
     """Download a known model, for CPU and Edge TPU, or weights for export, and check them."""
     if model is None:
@@ -317,9 +366,16 @@ def model_pull(
 @model_app.command("export")
 def model_export(
     weights: Annotated[
-        str, typer.Argument(metavar="WEIGHTS", help="A folder of Google's TF.js weights, or a known name.")
+        str,
+        typer.Argument(
+            metavar="WEIGHTS",
+            help="A folder of Google's TF.js weights, or a known name.",
+            autocompletion=complete.weights,
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT.tflite", help="The .tflite to write.")
+    ],
     stride: Annotated[int, typer.Option(help="Output stride: 8, 16 or 32 px.")] = 16,
     size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Size of the input, px.")] = "481x353",
     quantize: Annotated[
@@ -349,7 +405,9 @@ def model_export(
 
 @app.command()
 def record(
-    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="The recording to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT.jsonl", help="The recording to write.")
+    ],
     config: ConfigOption = None,
     camera: CameraOption = None,
     seconds: Annotated[
@@ -375,11 +433,11 @@ def record(
     name = settings.chosen(camera)
     with report.record_progress() as show:
         written = write(
-            settings, name, out, seconds=seconds, replace=force, show=show, stopped=stopping.is_set
+            settings, name, output, seconds=seconds, replace=force, show=show, stopped=stopping.is_set
         )
     if written is None:
         raise typer.Exit(_INTERRUPTED)
-    report.show_recorded(out, written)
+    report.show_recorded(output, written)
 
 
 @app.command()
@@ -398,6 +456,7 @@ def replay(
             help="Take this camera's settings in --config. Default: those of the recorded one, or of the "
             "only one.",
             show_default=False,
+            autocompletion=complete.cameras,
         ),
     ] = None,
     speed: Annotated[
@@ -451,7 +510,7 @@ def draw(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.mp4", help="The video to write.")],
     config: ConfigOption = None,
     camera: CameraOption = None,
-    model: Annotated[str | None, typer.Option(help="A name of `posed model list`, or a .tflite.")] = None,
+    model: ModelOption = None,
 ) -> None:
     """Write a video with skeletons, ids, postures and zones over it, without sound; needs no broker."""
     for name, level in (("OPENCV_LOG_LEVEL", "ERROR"), ("OPENCV_FFMPEG_LOGLEVEL", "-8")):
@@ -473,7 +532,11 @@ def draw(
 def schema(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="state, camera/poses, request/set, …; all if left out."),
+        typer.Argument(
+            metavar="[NAME]",
+            help="state, camera/poses, request/set, …; all if left out.",
+            autocompletion=complete.schemas,
+        ),
     ] = None,
 ) -> None:
     """Print the JSON Schema of a message."""

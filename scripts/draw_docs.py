@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def demo() -> Image:
-    """A frame of the synthetic camera, as `posed detect --draw` would draw it."""
+    """A frame of the synthetic camera, as `posed detect --output` would draw it."""
     frame = Scene(DEMO_SEED, DEMO_SIZE).render(DEMO_AT_S).image
     letterbox = Letterbox(DEMO_SIZE, STILL_SIZE)
     poses = decode_frame(heads_of(letterbox.apply(frame), 16), letterbox, DecodeConfig())

@@ -6,7 +6,7 @@
     scripts/train --resume --minutes 0                 # no more training: only figures and files
 
 Pictures are prepared once and kept. The network is trained at smaller sizes than it is used at, then measured
-on pictures that it never saw, and written for the output strides 16, 32 and 8 to the folder --out, with a
+on pictures that it never saw, and written for the output strides 16, 32 and 8 to the folder --output, with a
 card that says what it is. Everything it needs meanwhile lies in --work: pictures (0.3 MB each), the
 checkpoint, the weights. Ctrl-C ends it, and --resume goes on.
 """
@@ -105,7 +105,7 @@ def main() -> None:
         kind = f"{'coco' if arguments.coco else 'drawings'}-{_text(arguments.size)}"
         folders = Folders(arguments.work, kind, _origin(arguments.coco))
         folders.work.mkdir(parents=True, exist_ok=True)
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        arguments.output.mkdir(parents=True, exist_ok=True)
         check_files(arguments, folders)
         prepare(arguments, folders)
         if arguments.minutes > 0:
@@ -152,7 +152,13 @@ def _arguments() -> argparse.Namespace:
         prog="scripts/train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--out", type=Path, default=Path("models"), help="folder for the files (default: %(default)s)")
+    add(
+        "--output",
+        "-o",
+        type=Path,
+        default=Path("models"),
+        help="folder for the files (default: %(default)s)",
+    )
     add("--name", help="what the files' names begin with (default: drawings, or coco)")
     add("--work", type=Path, default=CACHE / "train", help="folder for everything else")
     add("--coco", type=Path, help="COCO keypoint annotations, instead of drawings")
@@ -316,7 +322,7 @@ def finish(arguments: argparse.Namespace, folders: Folders, model: PoseNet, prog
         native = native_of(stride)
         weights = model.weights(native)
         np.savez(folders.work / f"{arguments.name}_{native}.npz", **weights)
-        path = arguments.out / f"{arguments.name}_{height}_{width}_{stride}.tflite"
+        path = arguments.output / f"{arguments.name}_{height}_{width}_{stride}.tflite"
         result = export(
             weights, NETWORKS[native], stride=stride, size=arguments.size, quantize="uint8",
             calibration=pictures, out=path,
@@ -330,7 +336,7 @@ def finish(arguments: argparse.Namespace, folders: Folders, model: PoseNet, prog
                 path, arguments.photographs, arguments.reference
             )
         print(*(f"  {key}: {value}" for key, value in card[path.name].items()), sep="\n")
-    path = arguments.out / CARD
+    path = arguments.output / CARD
     path.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     print(f"{path}: written")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -16,7 +17,9 @@ import numpy as np
 import pytest
 
 from posed import __version__
+from posed.model.catalogue import CATALOGUE
 from posed.pose import KEYPOINTS
+from scripts.paths import ROOT
 from scripts.standins.edgetpu import Behaviour, write_heads
 from tests.make_tflite import make_tflite
 from tests.run_posed import complaints, environment, posed
@@ -179,7 +182,7 @@ def test_a_limit_out_of_range_is_a_problem_there(tmp_path, model):
 
 def test_detect_draws_skeletons(tmp_path, model):
     path, out = picture(tmp_path / "1.png"), tmp_path / "drawn.png"
-    assert posed(tmp_path, "detect", path, "--model", model, "--draw", out).returncode == 0
+    assert posed(tmp_path, "detect", path, "--model", model, "--output", out).returncode == 0
     drawn = cv2.imread(str(out))
     assert drawn.shape == (98, 130, 3)
     assert (drawn != RED).any(axis=2).sum() > 50
@@ -187,19 +190,19 @@ def test_detect_draws_skeletons(tmp_path, model):
 
 def test_detect_draws_several_pictures_into_a_folder(tmp_path, model):
     paths = [picture(tmp_path / "a.png"), picture(tmp_path / "b.jpg")]
-    assert posed(tmp_path, "detect", *paths, "--model", model, "--draw", tmp_path / "out").returncode == 0
+    assert posed(tmp_path, "detect", *paths, "--model", model, "--output", tmp_path / "out").returncode == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]
 
 
 def test_drawn_pictures_of_one_name_do_not_overwrite_each_other(tmp_path, model):
     paths = [picture(tmp_path / "a.png"), picture(tmp_path / "a.jpg")]
-    assert posed(tmp_path, "detect", *paths, "--model", model, "--draw", tmp_path / "out").returncode == 0
+    assert posed(tmp_path, "detect", *paths, "--model", model, "--output", tmp_path / "out").returncode == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1-a.png", "2-a.png"]
 
 
 def test_several_pictures_are_not_drawn_into_one_file(tmp_path, model):
     path, out = picture(tmp_path / "a.png"), tmp_path / "out.png"
-    done = posed(tmp_path, "detect", path, path, "--model", model, "--draw", out)
+    done = posed(tmp_path, "detect", path, path, "--model", model, "--output", out)
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr == f"{out}: must be a folder for several pictures, got the name of a file\n"
 
@@ -243,7 +246,7 @@ def test_a_name_that_is_no_text_does_not_stop_detect(tmp_path, model):
 
 def test_detect_refuses_to_draw_into_what_is_no_picture_format(tmp_path, model):
     path = picture(tmp_path / "a.png")
-    done = posed(tmp_path, "detect", path, "--model", model, "--draw", tmp_path / "out.xyz")
+    done = posed(tmp_path, "detect", path, "--model", model, "--output", tmp_path / "out.xyz")
     assert done.returncode == 4
     assert "must end in a picture format" in done.stderr
 
@@ -311,13 +314,40 @@ def test_info_refuses_what_is_no_model_in_one_line(tmp_path, content, problem):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_list_names_every_file_with_its_checksum(tmp_path):
+def rows_of(listed: str) -> dict[str, list[str]]:
+    """The cells of each row by the first of them."""
+    return {line.split()[0]: re.split(" {2,}", line.strip())[1:] for line in listed.splitlines() if line}
+
+
+def test_list_has_a_row_for_every_model(tmp_path):
     done = posed(tmp_path, "model", "list")
     assert done.returncode == 0
-    row = next(line for line in done.stdout.splitlines() if "481_641_16_quant_decoder.tflite" in line)
-    assert row.split()[:3] == ["coral-481x641", "481×641", "16"]
-    assert row.split()[-1] == "904b7ebe503c3df88ba5324e62fb4d33c23ee38bff5f2cabe89da27e3fc8296a"
+    rows = rows_of(done.stdout)
+    assert rows["coral-481x641"] == ["481×641", "16", "not here", "not here", "3.2"]
+    assert rows["coral-721x1281"][-1] == "?"
+    assert {entry.name for entry in CATALOGUE} <= set(rows)
     assert "Apache-2.0" in done.stdout
+
+
+@pytest.mark.parametrize("words", ["model list", "model info drawings-257x353-16", "doctor"])
+def test_what_people_read_fits_80_columns(tmp_path, words):
+    done = posed(tmp_path, *words.split(), more={"POSED_CAMERAS__CAMERA__KIND": "synthetic"})
+    table = [line for line in done.stdout.splitlines() if not line.startswith(("/", "source", "downloads"))]
+    assert len(table) > 10
+    assert max(map(len, table)) <= 80
+
+
+def test_people_beside_each_other_fit_80_columns(tmp_path):
+    options = ("--model", "drawings-257x353-16", "--threshold", "0.05")
+    done = posed(tmp_path, "detect", ROOT / "docs/demo.jpg", *options)
+    tables = [line for line in done.stdout.splitlines() if line.startswith(" ")]
+    assert max(map(len, tables)) <= 80
+    assert {len(re.findall("person", line)) for line in tables if "keypoint" in line} == {1, 2}
+
+
+def test_info_shows_the_whole_checksum_of_a_known_file(tmp_path):
+    shown = posed(tmp_path, "model", "info", "drawings-257x353-16").stdout
+    assert "4a5c342a2c01c1be87e037bc65549435cf134b139ca849d681892b85e8516941" in "".join(shown.split())
 
 
 def test_list_tells_whole_files_from_damaged_ones(tmp_path):
@@ -325,9 +355,9 @@ def test_list_tells_whole_files_from_damaged_ones(tmp_path):
     path = tmp_path / "cache" / "posed" / "models" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"cut short")
-    listed = " ".join(posed(tmp_path, "model", "list").stdout.split())
-    assert f"{name} 1475200 damaged" in listed
-    assert "drawings_257_353_16.tflite 849824 yes" in listed
+    rows = rows_of(posed(tmp_path, "model", "list").stdout)
+    assert rows["coral-353x481"][2:4] == ["damaged", "not here"]
+    assert rows["drawings-257x353-16"][2:4] == ["here", "-"]
 
 
 def test_a_download_damaged_since_says_how_to_get_it_again(tmp_path):
@@ -340,9 +370,9 @@ def test_a_download_damaged_since_says_how_to_get_it_again(tmp_path):
 
 
 def test_list_names_the_weights_for_export(tmp_path):
-    done = posed(tmp_path, "model", "list")
-    assert "tfjs-quant2-075" in done.stdout
-    assert "/quant2/075/model-stride16.json" in done.stdout
+    rows = rows_of(posed(tmp_path, "model", "list").stdout)
+    assert rows["tfjs-quant2-075"] == ["0.75", "yes"]
+    assert rows["tfjs-quant2-100"] == ["1.00", "says where they are"]
 
 
 def test_pulling_weights_without_known_checksums_says_where_they_are(tmp_path):

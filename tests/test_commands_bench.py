@@ -26,6 +26,7 @@ from posed.commands.bench.measure import percentiles_ms
 from posed.commands.bench.show import BAR_CELLS, bar
 from posed.config import DecodeConfig
 from posed.networks.pair import load_pair
+from posed.pipeline.stage_timings import STAGES as WORDS
 from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.make_tflite import UPRIGHT, make_tflite
@@ -72,6 +73,7 @@ def test_every_stage_is_measured_in_the_order_of_the_way(tmp_path, model):
     assert figures["engine"]["kind"] == "cpu"
     assert figures["dropped"]["frames"] == 0
     assert figures["dropped"]["messages"] <= figures["fps"]  # frames before the connection stands
+    assert figures["verdict"]["text"].startswith("This machine handles ")
 
 
 def test_turned_looks_count_as_invokes_but_not_as_frames(tmp_path, model):
@@ -133,13 +135,15 @@ def test_people_read_a_table_with_a_bar_per_stage(tmp_path, model):
     lines = done.stdout.splitlines()
     assert lines[1] == "red.tflite: 49×65 px, stride 16, uint8"
     described = load_pair("drawings-257x353-16").network.describe(DecodeConfig())
-    assert lines[3] == f"decoder {described}"
+    assert lines[4] == f"decoder {described}"
     rows = {line.split()[0]: line for line in lines if line.strip()}
     for stage in STAGES:
-        assert len(rows[stage].split()) >= 6
+        assert sum(line.startswith(f" {WORDS[stage]} ") for line in lines) == 1
     assert "█" in done.stdout
-    for title in ("frames/s", "engine", "dropped", "CPU", "memory"):
+    for title in ("frames/s", "engine", "latency", "dropped", "CPU", "memory"):
         assert title in rows
+    assert max(map(len, lines)) <= 80
+    assert "\n\nThis machine handles " in done.stdout
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
@@ -257,7 +261,7 @@ def test_drawn_people_take_the_place_of_each_camera(tmp_path, two):
 def test_people_read_a_row_per_camera_where_there_are_several(tmp_path, two):
     done = posed(tmp_path, "bench", "--config", two, "--seconds", 3)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "cameras hall (images), bath (images), " in done.stdout
+    assert "\ncameras hall (images), bath (images); " in done.stdout
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
     assert rows["camera"] == ["camera", "frames/s", "p50", "ms", "p99", "ms", "dropped", "people"]
     assert float(rows["hall"][1]) > float(rows["bath"][1]) > 2

@@ -596,6 +596,8 @@ def test_the_command_prints_a_table_and_json(tmp_path):
         "broker": "failed",
     }
     assert all(name in table.stdout for name in status)
+    broker = " ".join(table.stdout.split())
+    assert "connection refused → mqtt.host and mqtt.port; is the broker running?" in broker
     assert "c4nary" not in table.stdout + table.stderr + done.stdout + done.stderr
 
 

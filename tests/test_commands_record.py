@@ -37,7 +37,7 @@ class Recorder:
     def __init__(self, folder: Path, config: Path, *more: str) -> None:
         self.out = folder / "out.jsonl"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "posed", "record", str(self.out), "--config", str(config), *more],
+            [sys.executable, "-m", "posed", "record", "-o", str(self.out), "--config", str(config), *more],
             env=environment(folder),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -105,7 +105,7 @@ def test_a_recording_gives_the_very_events_of_the_run(tmp_path, broker):
 def test_a_recording_begins_with_what_is_needed_and_nothing_secret(tmp_path, broker):
     with Subscriber(broker.port), Daemon(tmp_path, settings(broker)) as daemon:
         eventually(lambda: "connected" in daemon.log(), 60)
-        done = posed(tmp_path, "record", tmp_path / "out.jsonl", "-c", daemon.config, "--seconds", 1)
+        done = posed(tmp_path, "record", "-o", tmp_path / "out.jsonl", "-c", daemon.config, "--seconds", 1)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "out.jsonl").read_text()
     start, *frames = map(json.loads, text.splitlines())
@@ -150,7 +150,7 @@ def test_of_several_cameras_the_one_that_is_named_is_recorded(tmp_path, broker):
     cameras = {"hall": DRAWN, "door": DRAWN | {"size": [160, 128]}}
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker, cameras=cameras)) as daemon:
         subscriber.wait_for(f"{TOPIC}/availability", b"online", 60)
-        command = ["record", tmp_path / "out.jsonl", "--config", daemon.config, "--seconds", 2]
+        command = ["record", "-o", tmp_path / "out.jsonl", "--config", daemon.config, "--seconds", 2]
         unnamed = posed(tmp_path, *command)
         done = posed(tmp_path, *command, "--camera", "door")
         assert not subscriber.payloads(f"{TOPIC}/hall/recording")
@@ -166,7 +166,7 @@ def test_a_camera_that_the_daemon_does_not_have_is_said(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)) as daemon:
         subscriber.wait_for(f"{TOPIC}/availability", b"online", 60)
         daemon.config.write_text(json.dumps(settings(broker, cameras={"attic": DRAWN})))
-        done = posed(tmp_path, "record", tmp_path / "out.jsonl", "--config", daemon.config)
+        done = posed(tmp_path, "record", "-o", tmp_path / "out.jsonl", "--config", daemon.config)
     assert (done.returncode, done.stdout) == (6, "")
     assert done.stderr == "device pi: camera: must be one of door, got 'attic'\n"
     assert not (tmp_path / "out.jsonl").exists()
@@ -175,7 +175,7 @@ def test_a_camera_that_the_daemon_does_not_have_is_said(tmp_path, broker):
 def test_an_existing_file_is_kept_unless_it_is_forced(tmp_path):
     out = tmp_path / "out.jsonl"
     out.write_text("precious")
-    done = posed(tmp_path, "record", out)
+    done = posed(tmp_path, "record", "--output", out)
     assert (done.returncode, out.read_text()) == (4, "precious")
     assert done.stderr == f"{out}: exists already; choose another name, or use --force\n"
 
@@ -183,7 +183,7 @@ def test_an_existing_file_is_kept_unless_it_is_forced(tmp_path):
 def test_a_daemon_that_is_not_there_is_said(tmp_path, broker):
     config = tmp_path / "posed.yaml"
     config.write_text(json.dumps(settings(broker)))
-    done = posed(tmp_path, "record", tmp_path / "out.jsonl", "--config", config)
+    done = posed(tmp_path, "record", "-o", tmp_path / "out.jsonl", "--config", config)
     assert done.returncode == 6
     assert done.stderr.startswith("device pi: no answer within 10 s; is its daemon running")
     assert not (tmp_path / "out.jsonl").exists()
@@ -204,5 +204,5 @@ def test_a_daemon_that_goes_away_ends_it_with_what_came(tmp_path, broker):
 def test_a_full_disk_is_one_line(tmp_path, broker):
     with Subscriber(broker.port) as subscriber, Daemon(tmp_path, settings(broker)) as daemon:
         subscriber.wait_for(f"{TOPIC}/availability", b"online", 60)
-        done = posed(tmp_path, "record", "/dev/full", "--config", daemon.config, "--seconds", 3)
+        done = posed(tmp_path, "record", "-o", "/dev/full", "--config", daemon.config, "--seconds", 3)
     assert (done.returncode, done.stderr) == (4, "/dev/full: cannot be written (No space left on device)\n")

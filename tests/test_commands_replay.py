@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from msgspec.structs import replace
@@ -17,7 +18,8 @@ from msgspec.structs import replace
 from posed.commands.replay import LONGEST_WAIT_S, Numbered, Played, begin, paced, replay
 from posed.config import Config
 from posed.errors import ConfigError, RecordingError
-from posed.messages.structs import RecordedFrame, RecordingLine, encode
+from posed.messages.structs import EventMessage, RecordedFrame, RecordingLine, encode
+from posed.messages.words import event_in_words
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.clock import Clock
 from tests.run_posed import environment, posed
@@ -159,8 +161,8 @@ def test_events_are_printed_with_the_recordings_own_time(tmp_path, recorded):
     done = posed(tmp_path, "replay", recorded)
     assert done.returncode == 0
     first = done.stdout.splitlines()[0]
-    assert first == "      0.20 s  entered       person 1   -"
-    assert any(" fall          person 2 " in line for line in done.stdout.splitlines()), done.stdout
+    assert first == "      0.20 s  Person 1 came to the door"
+    assert "  Person 2 has fallen in the room at the door, seen lying\n" in done.stdout
     assert done.stderr == f"{recorded}: 170 frames, 16.9 s\n"
 
 
@@ -240,7 +242,8 @@ def test_it_is_published_as_its_own_device_without_remains(tmp_path, broker, rec
         machine, camera = (told(subscriber, f"posed/trial/{rest}state")[0] for rest in ("", "door/"))
         zones = told(subscriber, "posed/trial/door/zones/room")
         topics = {message.topic for message in subscriber.messages if message.payload}
-    assert [event["type"] for event in events] == [line.split()[2] for line in done.stdout.splitlines()]
+    said = [event_in_words(msgspec.convert(event, EventMessage)) for event in events]
+    assert said == [line.split("s  ", 1)[1] for line in done.stdout.splitlines()]
     assert {event["camera"] for event in events} == {"door"}
     assert falls[-1] is True
     assert (machine["cameras"], machine["engine"]["kind"]) == ({"door": "ok"}, "replay")

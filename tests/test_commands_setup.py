@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import shutil
 import socket
@@ -278,7 +279,18 @@ def test_flags_alone_write_a_configuration_that_is_good(home: Path, mosquitto: M
     assert (done.returncode, done.stderr) == (0, "")
     assert f"mqtt localhost:{mosquitto.port}: connected with MQTT 5" in done.stdout
     assert "gives frames of 64×48 px" in done.stdout
-    assert done.stdout.endswith(f"next: posed run --config {home / 'posed.yaml'}\n")
+    end = done.stdout.partition(f"{home / 'posed.yaml'}: written\n")[2].splitlines()
+    assert end[:3] == [
+        "found:",
+        f"  broker   localhost:{mosquitto.port}, MQTT 5",
+        "  cameras  camera (images)",
+    ]
+    assert end[3].startswith("  coral    ")
+    assert end[-3:] == [
+        f"next: posed run --config {home / 'posed.yaml'}",
+        "live view: off; `posed setup` offers it, and web.enabled in the file is its switch",
+        f"test alarm: mosquitto_pub -h localhost -p {mosquitto.port} -t posed/hall/request/test_event -n",
+    ]
     config = load(home / "posed.yaml", {})
     assert (config.device, config.mqtt.port) == ("hall", mosquitto.port)
     assert list(config.cameras) == ["camera"]
@@ -362,9 +374,44 @@ def test_drawn_people_get_their_model_unless_one_is_given(
     assert load(home / "posed.yaml", {}).model.name == "drawings-257x353-8"
 
 
-def test_the_live_view_has_a_flag(home: Path, mosquitto: Mosquitto, flags_only: Setup) -> None:
-    flags_only(mosquitto.port, web=True)
-    assert load(home / "posed.yaml", {}).web.enabled
+def test_the_live_view_and_its_pictures_have_flags(
+    home: Path, mosquitto: Mosquitto, flags_only: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags_only(mosquitto.port, web="local", pictures="blurred")
+    config = load(home / "posed.yaml", {})
+    assert (config.web.enabled, config.web.is_local, config.privacy.pictures) == (True, True, "blurred")
+    said = capsys.readouterr().out
+    assert "live view: http://127.0.0.1:8460/ on this machine, once posed runs\n" in said
+    assert re.search(r"  from another one: ssh -L 8460:localhost:8460 \S+@\S+, then open http", said)
+    assert said.endswith("  or on the page: Set up, Send a test alarm\n")
+
+
+def test_a_network_view_gets_a_token_that_no_log_has(
+    home: Path, mosquitto: Mosquitto, flags_only: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags_only(mosquitto.port, web="network")
+    web = load(home / "posed.yaml", {}).web
+    assert (web.enabled, web.host) == (True, "0.0.0.0")
+    assert "token: !secret web\n" in (home / "posed.yaml").read_text()
+    assert web.token is not None
+    said = capsys.readouterr().out
+    assert web.token.get_secret_value() not in said
+    assert f"http://{socket.gethostname()}.local:8460/?token=TOKEN (web in secrets.yaml) in your" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"web": "yes"}, "--web: must be local, network or off, got 'yes'"),
+        ({"pictures": "on"}, "--pictures: must be off, skeleton, blurred or full, got 'on'"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_told_first(
+    given: dict[str, str], problem: str, flags_only: Setup
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        flags_only(free_port(), **given)
+    assert raised.value.problems == (problem,)
 
 
 def test_an_absent_broker_is_kept_by_force(
@@ -594,7 +641,9 @@ def test_a_whole_run_at_a_terminal(home: Path, guarded: Mosquitto, mdns: Zerocon
         assert "got hall twice" in terminal.answer("Name of this camera", "")
         terminal.answer("Camera: number", "synthetic:5")
         assert "640×480 px" in terminal.answer("Is there another camera?", "")
-        terminal.answer("Serve the live view", "")
+        assert "1  local  (for browsers on this" in terminal.answer("Live view: number", "internet")
+        assert "must be local, network or off, got 'internet'" in terminal.answer("Live view: number", "2")
+        assert "1  off  (no picture, ever" in terminal.answer("Pictures: number", "full")
         terminal.answer("Download it now?", "n")
         assert terminal.end() == 0
     assert "first: posed model pull coral-353x481" in terminal.text
@@ -609,7 +658,13 @@ def test_a_whole_run_at_a_terminal(home: Path, guarded: Mosquitto, mdns: Zerocon
     assert (home / "secrets.yaml").stat().st_mode & 0o777 == 0o600
     assert "password: !secret mqtt\n" in (home / "posed.yaml").read_text()
     assert CANARY not in terminal.text + (home / "posed.yaml").read_text()
-    assert not config.web.enabled
+    assert (config.web.host, config.privacy.pictures) == ("0.0.0.0", "full")
+    assert config.web.token is not None
+    assert f"?token={config.web.token.get_secret_value()} in your network" in terminal.text
+    alarm = (
+        f"mosquitto_pub -h 127.0.0.1 -p {guarded.port} -u hall -P PASSWORD -t posed/hall/request/test_event"
+    )
+    assert f"test alarm: {alarm} -n" in terminal.text
 
 
 def test_without_broker_and_camera_there_is_still_something_to_see(home: Path) -> None:
@@ -626,9 +681,11 @@ def test_without_broker_and_camera_there_is_still_something_to_see(home: Path) -
         offered = terminal.answer("Model: number", "none.tflite")
         assert "1  drawings-257x353-16  (comes with posed, for drawn people, stride 16)" in offered
         assert "none.tflite" in terminal.answer("Model: number", "")
-        terminal.answer("Serve the live view", "")
+        terminal.answer("Live view: number", "")
+        terminal.answer("Pictures: number", "")
         assert terminal.end() == 0
     assert "live view: http://127.0.0.1:8460/ on this machine" in terminal.text
+    assert "broker   localhost:1883, no connection yet" in terminal.text
     config = load(home / "posed.yaml", {})
     assert (config.first.kind, config.model.name) == ("synthetic", "drawings-257x353-16")
     assert (config.mqtt.host, config.web.enabled) == ("localhost", True)
@@ -645,7 +702,7 @@ def test_a_camera_that_wants_a_login_is_asked_with_it(home: Path, mosquitto: Mos
             assert "refuses the user or the password" in terminal.answer("User name at the camera", "me")
             terminal.answer("Password", password)
             assert "128×96 px" in terminal.answer("Is there another camera?", "n")
-            terminal.answer("Serve the live view", "n")
+            terminal.answer("Live view: number", "off")
             terminal.answer("Download it now?", "n")
             assert terminal.end() == 0
     finally:
@@ -669,7 +726,7 @@ def test_tls_and_its_authority_are_asked_for_where_wanted(home: Path, tmp_path: 
         terminal.answer("Try with TLS?", "y")
         assert "certificate not accepted" in terminal.answer("PEM file of the authority", "none.pem")
         assert "must be a readable PEM file" in terminal.answer("PEM file of the authority", str(pki.ca))
-        terminal.answer("Serve the live view", "n")
+        terminal.answer("Live view: number", "off")
         terminal.answer("Download it now?", "n")
         assert terminal.end() == 0
     assert load(home / "posed.yaml", {}).mqtt.tls == TlsConfig(ca=pki.ca)
@@ -680,7 +737,7 @@ def test_a_taken_name_is_asked_again(home: Path, mosquitto: Mosquitto) -> None:
     with Terminal(home, *flags_for(mosquitto)) as terminal:
         assert "is online at this broker already" in terminal.answer("Use it anyway?", "n")
         terminal.answer("Name of this device", "attic")
-        terminal.answer("Serve the live view", "n")
+        terminal.answer("Live view: number", "off")
         terminal.answer("Download it now?", "n")
         assert terminal.end() == 0
     assert load(home / "posed.yaml", {}).device == "attic"

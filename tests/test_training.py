@@ -506,7 +506,7 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
         (["--resume"], "must be a checkpoint to go on from, got no file"),
         (["--minutes", "0"], "must be a checkpoint to go on from, got no file"),
         (["--start", "nowhere.pt"], "nowhere.pt: must be a checkpoint to go on from, got no file"),
-        (["--out", "0.png"], "File exists: '0.png'"),
+        (["--output", "0.png"], "File exists: '0.png'"),
         (["--photographs", "0.png", "--reference", "people.json"], "people.json: must be a whole .tflite"),
         (["--size", "100x100"], "size: width - 1 and height - 1 must be multiples of the stride 32"),
         (["--size", "large"], "argument --size: must be WIDTHxHEIGHT, got 'large'"),
@@ -542,7 +542,7 @@ def test_the_whole_way_from_coco_to_files(coco: Path) -> None:
     reference = coco / "reference.tflite"
     reference.write_bytes(make_tflite(size=(33, 33), stride=16))
     command = [sys.executable, "-m", "scripts.train", "--coco", str(coco / "people.json")]
-    command += ["--images", str(coco), "--work", str(coco / "work"), "--out", str(coco / "out")]
+    command += ["--images", str(coco), "--work", str(coco / "work"), "--output", str(coco / "out")]
     command += ["--size", "129x97", "--first-size", "97x65", "--train-size", "97x65"]
     command += ["--photographs", str(coco / "0.png"), "--reference", str(reference)]
     command += ["--batch", "4", "--processes", "2", "--seen", "8", "--name", "mine"]

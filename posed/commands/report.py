@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final
 
 import cv2
 from rich.console import Console
@@ -32,6 +32,7 @@ from posed.config import Config
 from posed.drawing.skeletons import draw_poses
 from posed.errors import ImageError, ModelError, one_line
 from posed.messages.structs import Sender, encode, rfc3339
+from posed.messages.words import event_in_words
 from posed.model.card import card_of
 from posed.model.catalogue import (
     CATALOGUE,
@@ -47,7 +48,7 @@ from posed.model.pull import is_whole, pull
 from posed.model.tflite import Model
 from posed.networks import network_of
 from posed.networks.pair import Pair
-from posed.pose import KEYPOINTS
+from posed.pose import KEYPOINTS, Pose
 
 if TYPE_CHECKING:
     from posed.commands.draw import Progress as Drawn
@@ -56,11 +57,15 @@ if TYPE_CHECKING:
     from posed.pipeline.occurrence import Occurrence
 
 
+_NAME_COLUMNS: Final = 16
+_PERSON_COLUMNS: Final = 23
+"""A table of keypoints has their names and, for each person, so many columns."""
+
+
 @cache
 def _console() -> Console:
-    # Text stays on one line per row where it is piped into another program.
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    """As wide as the terminal; 80 columns where there is none."""
+    return Console(highlight=False)
 
 
 @cache
@@ -80,20 +85,23 @@ def show_detection(detection: Detection, sequence: int, settings: Config, *, as_
         f"{detection.path}: {count} {'person' if count == 1 else 'people'}{alone if count else ''} "
         f"(inference {detection.inference_s * 1000:.1f} ms)"
     )
-    if count:
-        _print_table(_console(), _people_table(detection, threshold))
+    beside = max(1, (_console().width - _NAME_COLUMNS) // _PERSON_COLUMNS)
+    for first in range(0, count, beside):
+        _print_table(_people_table(detection.poses[first : first + beside], first + 1, threshold))
 
 
-def _people_table(detection: Detection, threshold: float) -> Table:
+def _people_table(poses: Sequence[Pose], number: int, threshold: float) -> Table:
+    """The keypoints of people beside each other, of whom the first has this number."""
     table = Table("keypoint", box=None)
-    for number, pose in enumerate(detection.poses, start=1):
-        table.add_column(f"person {number} ({pose.score:.2f})")
+    for pose in poses:
+        table.add_column(f"person {number} ({pose.score:.2f})", no_wrap=True)
+        number += 1
     for index, name in enumerate(KEYPOINTS):
         cells = [
             f"{pose.points[index][1]:7.1f} {pose.points[index][0]:7.1f}  {pose.scores[index]:.2f}"
             if pose.scores[index] >= threshold
             else "-"
-            for pose in detection.poses
+            for pose in poses
         ]
         table.add_row(name, *cells)
     return table
@@ -119,12 +127,9 @@ def _printing() -> Iterator[None]:
         raise ImageError(f"standard output: cannot be written ({error.strerror})") from None
 
 
-def _print_table(console: Console, table: Table, *, wrap: bool = True) -> None:
+def _print_table(table: Table) -> None:
     with _printing():
-        if wrap:
-            console.print(table)
-        else:
-            console.print(table, no_wrap=True, overflow="ignore", crop=False)
+        _console().print(table)
 
 
 def drawn_files(pictures: Sequence[Path], out: Path | None) -> list[Path]:
@@ -160,42 +165,43 @@ def draw_detection(detection: Detection, out: Path, settings: Config) -> None:
 
 def show_catalogue() -> None:
     """Print the known models and which of their files are here, and the weights to make others of."""
-    table = Table("name", "size", "stride", "engine", "file", "bytes", "here", "SHA-256", box=None)
+    table = Table("name", "size", "stride", "for the CPU", "for the Edge TPU", "MB", box=None)
     for entry in CATALOGUE:
         width, height = entry.size
-        for engine, file in (("cpu", entry.cpu), ("edgetpu", entry.edgetpu)):
-            if file is None:
-                continue
-            size_bytes = "?" if file.size_bytes is None else f"{file.size_bytes}"
-            table.add_row(
-                entry.name,
-                f"{height}×{width}",
-                f"{entry.stride}",
-                engine,
-                file.name,
-                size_bytes,
-                _here(file),
-                file.sha256,
-            )
-    weights = Table("weights for posed model export", "MobileNetV1", "pull", "from", box=None)
+        table.add_row(
+            entry.name,
+            f"{height}×{width}",
+            f"{entry.stride}",
+            *(_here(file) for file in (entry.cpu, entry.edgetpu)),
+            _megabytes(entry.files),
+        )
+    weights = Table("weights to export", "MobileNetV1", "posed model pull", box=None)
     for known in WEIGHTS:
-        pulled = "yes" if known.files else "by hand"
-        weights.add_row(known.name, f"{known.multiplier:.2f}", pulled, known.url)
-    console = Console(highlight=False, width=240)
+        weights.add_row(
+            known.name, f"{known.multiplier:.2f}", "yes" if known.files else "says where they are"
+        )
     for rows in (table, weights):
-        _print_table(console, rows, wrap=False)
+        _print_table(rows)
         print_line("")
     for source, licence in dict.fromkeys((entry.source, entry.licence) for entry in CATALOGUE):
         print_line(f"source: {source}, licence: {licence}")
     print_line(f"downloads are kept in: {models_folder()}")
 
 
-def _here(file: ModelFile) -> str:
+def _megabytes(files: Sequence[ModelFile]) -> str:
+    """How large all files are together."""
+    sizes = [file.size_bytes for file in files if file.size_bytes is not None]
+    return f"{sum(sizes) / 1e6:.1f}" if len(sizes) == len(files) else "?"
+
+
+def _here(file: ModelFile | None) -> str:
+    if file is None:
+        return "-"
     path = file.path()
     try:
         if not path.is_file():
-            return "no"
-        return "yes" if is_whole(file, path) else "damaged"
+            return "not here"
+        return "here" if is_whole(file, path) else "damaged"
     except OSError:
         return "unreadable"
 
@@ -203,17 +209,22 @@ def _here(file: ModelFile) -> str:
 def show_model(pair: Pair) -> None:
     """Print what the files of a model hold."""
     entry = pair.entry
-    for model in (pair.cpu, pair.edgetpu):
+    published = (None, None) if entry is None else (entry.cpu, entry.edgetpu)
+    for model, file in zip((pair.cpu, pair.edgetpu), published, strict=True):
         if model is None:
             continue
         table = Table(show_header=False, box=None)
+        table.add_column()
+        table.add_column(overflow="fold")
         facts = _facts(model)
         if entry is not None:
             facts += [("source", entry.source), ("licence", entry.licence)]
+        if file is not None:
+            facts.append(("SHA-256", file.sha256))
         for name, value in (*facts, *card_of(model.path).items()):
             table.add_row(escape(name), escape(value))
         print_line(str(model.path))
-        _print_table(_console(), table)
+        _print_table(table)
 
 
 def _facts(model: Model) -> list[tuple[str, str]]:
@@ -324,7 +335,7 @@ def replay_progress(path: Path, file: IO[bytes]) -> Iterator[Callable[[Played], 
 
 
 def show_event(number: str, event: Occurrence, since_s: float, *, as_json: bool) -> None:
-    """Print an event of a recording, on one line.
+    """Print an event of a recording, on one line, in words or with all that is known of it.
 
     Args:
         number: the event's id in this replay.
@@ -344,9 +355,7 @@ def show_event(number: str, event: Occurrence, since_s: float, *, as_json: bool)
         }
         print_line(json.dumps(fields))
         return
-    who = "" if event.person is None else f"person {event.person}"
-    detail = " ".join(f"{name}={value}" for name, value in event.detail.items())
-    print_line(f"{since_s:10.2f} s  {event.type:<13} {who:<10} {event.zone or '-':<12} {detail}".rstrip())
+    print_line(f"{since_s:10.2f} s  {event_in_words(event)}")
 
 
 @contextmanager

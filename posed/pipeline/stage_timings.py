@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
+
+STAGES: Final[Mapping[str, str]] = {
+    "capture": "wait for camera",
+    "letterbox": "resize",
+    "invoke": "inference",
+    "turned": "rotated crop",
+    "decode": "decode",
+    "follow": "follow",
+    "encode": "message",
+    "publish": "publish",
+    "look": "plan next crop",
+}
+"""A frame goes through these stages, in this order; the value is what people read, on every page alike."""
 
 
 class StageTimings:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from posed.commands.bench.capacity import Costs
 from scripts.paths import ROOT
 
 PAGE: Final = ROOT / "docs" / "performance.md"
@@ -26,15 +27,6 @@ HD_RATE: Final = 10
 """The same where the streams are of 1280×720."""
 
 CORES: Final = 4
-CORES_USED: Final = 0.6
-"""Of all cores, for all that posed does: the rest is for the system, a broker, heat and bad moments."""
-
-OWN_USED: Final = 0.7
-"""Of one core, for posed's own work: most of it is Python, of which one thread runs at a time."""
-
-ENGINE_USED: Final = 0.8
-"""Of an engine's time: the rest is for rotated crops, of people who may be lying."""
-
 CPU_THREADS: Final = 2
 USB2: Final = 7.0
 """How many times as long an inference takes on USB 2: 70 ms for 10 ms, edgetpu#782."""
@@ -154,10 +146,11 @@ def lines(found: Measured) -> Iterator[str]:
 def line(pi: Pi, engine: Engine, found: Measured) -> str:
     """A row of a table."""
     wanted = [(fps, found.sub_stream) for fps in RATES] + [(HD_RATE, found.hd_stream)]
-    counts = [cameras(pi, engine, fps, stream, found) for fps, stream in wanted]
+    each = [(costs(pi, engine, stream, found), fps) for fps, stream in wanted]
+    counts = [cost.cameras(fps)[0] for cost, fps in each]
     cells = [
-        str(count) if count else f"one, at {one_camera_fps(pi, engine, stream, found):.0f}"
-        for count, (_, stream) in zip(counts, wanted, strict=True)
+        str(count) if count else f"one, at {cost.one_camera_fps():.0f}"
+        for count, (cost, _) in zip(counts, each, strict=True)
     ]
     memory_mb = ONE_CAMERA_MB + max(0, max(counts) - 1) * found.hd_mb
     name, takes = f"{pi.name}, {engine.name}", f"{engine.inference_ms:.0f} ms"
@@ -173,28 +166,22 @@ def engines(model: str, pi: Pi, found: Measured) -> list[Engine]:
     ]
 
 
-def cameras(pi: Pi, engine: Engine, fps: float, stream: float, found: Measured) -> int:
-    """How many cameras there can be.
+def costs(pi: Pi, engine: Engine, stream: float, found: Measured) -> Costs:
+    """What cameras cost on a machine.
 
     Args:
         pi: the machine.
         engine: what infers.
-        fps: of each camera.
         stream: share of a core that decoding one takes where it was measured.
         found: what else was.
     """
-    own = fps * found.own_ms / 1000 * pi.factor
-    infers = fps * engine.inference_ms / 1000
-    takes = own + stream * pi.factor + infers * engine.cores
-    most = min(ENGINE_USED / infers, OWN_USED / own, CORES_USED * CORES / takes)
-    return int(round(most, 6))  # 0.7 / 0.1 is less than 7
-
-
-def one_camera_fps(pi: Pi, engine: Engine, stream: float, found: Measured) -> float:
-    """How many frames per second there can be of a single camera; arguments as above."""
-    own_s, infer_s = found.own_ms / 1000 * pi.factor, engine.inference_ms / 1000
-    left = CORES_USED * CORES - stream * pi.factor
-    return min(ENGINE_USED / infer_s, OWN_USED / own_s, left / (own_s + infer_s * engine.cores))
+    return Costs(
+        inference_ms=engine.inference_ms,
+        own_ms=found.own_ms * pi.factor,
+        stream_cores=stream * pi.factor,
+        engine_cores=engine.cores,
+        cores=CORES,
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ The daemon runs as it is on several cameras of 640x480, with Coral's 353x481 at 
 up: it holds its thread for 6 ms and sees people who sway. What cameras and engine take themselves is not
 counted. The first table has microseconds of CPU time per frame, of all that the process did:
 
-- letterbox: scaling the picture to the model's input
+- resize: scaling the picture to the model's input
 - decode: from the heads to poses
 - people: following, smoothing, postures, zones, falls, events, and which rotated crop is next
 - message: making and encoding it, handing it over, and all that the network thread does to send it
@@ -63,7 +63,7 @@ SWAYS: Final = 32
 """So many different frames of heads, over and over."""
 
 STAGES: Final = {
-    "letterbox": ("letterbox",),
+    "resize": ("letterbox",),
     "decode": ("decode",),
     "people": ("follow", "look"),
     "message": ("encode", "publish"),
@@ -256,7 +256,7 @@ class Watch:
         threads = {
             "capture": spent["capture"] - stages["capture"] - stages["letterbox"],
             "inference": spent["inference"] - stages["invoke"],
-            "main loop": spent["MainThread"] - sum(columns.values()) + columns["letterbox"],
+            "main loop": spent["MainThread"] - sum(columns.values()) + columns["resize"],
         }
         columns["message"] += spent["mqtt"]
         columns |= threads
@@ -307,7 +307,7 @@ def alone(options: argparse.Namespace, people: int) -> Table:
         time_s = number / options.fps
         frame = Frame(image, number, time_s, time_s, time_s)
         inferred = Inferred(frame, letterbox, answers[number % SWAYS], stages)
-        with timed(spans["letterbox"]):
+        with timed(spans["resize"]):
             letterbox.apply(image)
         with timed(spans["decode"]):
             poses = scene.decode(inferred, network)

@@ -2,7 +2,7 @@
 
     scripts/python evaluate.darkness                     # the clips for making rules in ../shared/footage
     scripts/python evaluate.darkness --by p90            # by another figure of how bright a picture is
-    scripts/python evaluate.darkness --draw /tmp/dark    # and write pictures of it
+    scripts/python evaluate.darkness -o /tmp/dark    # and write pictures of it
 
 Frames of bright clips get less light, in linear light and rounded to 8 bits again: without noise, as from a
 camera that has a large sensor or takes the noise out, and with the noise of a small sensor at its highest
@@ -81,8 +81,8 @@ def main() -> int:
             for clip in clips:
                 images = list(_frames_of(clip, options.frames))
                 count(images, network, _measure_of(options.by), tables)
-                if options.draw:
-                    _draw(images, options.draw / f"{clip.name}.png")
+                if options.output:
+                    _draw(images, options.output / f"{clip.name}.png")
     except (FootageError, PosedError) as error:
         print(f"darkness: {error}", file=sys.stderr)
         return 2
@@ -235,7 +235,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--model", default=default_models()[0], help="a name of the catalogue or a .tflite")
     parser.add_argument("--frames", type=at_least_one, default=6, help="of each clip (6)")
     parser.add_argument("--by", choices=("median", "mean", *PERCENTILES), default="median", help="(median)")
-    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="write a picture of each clip, darkened")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FOLDER", help="write a picture of each clip, darkened"
+    )
     return parser.parse_args()
 
 

@@ -2,7 +2,7 @@
 
     scripts/python evaluate.footage                          # ../shared/footage at 15 and 10 fps, both sizes
     scripts/python evaluate.footage --use check --fps 10     # the quick half
-    scripts/python evaluate.footage --clips urfd_dm_fall-02-cam0 --draw /tmp/strips
+    scripts/python evaluate.footage --clips urfd_dm_fall-02-cam0 -o /tmp/strips
     scripts/python evaluate.footage --learn                  # again, once each camera's pitch is known
 
 For each rate and model, and by group: falls reported, seconds from the labelled start to the event, clips
@@ -49,9 +49,9 @@ def main() -> int:
                     good = within(score, Bounds(options.most_missed, options.most_false)) and good
                 if options.hours:
                     good = play_hours(clips, options, config, model, fps) and good
-                if options.draw:
+                if options.output:
                     for one in played:
-                        print(draw_strip(one, options.draw, config, options.every))
+                        print(draw_strip(one, options.output, config, options.every))
     except (FootageError, PosedError, OSError) as error:
         print(f"footage: {error}", file=sys.stderr)
         return 2
@@ -113,7 +113,7 @@ def play_all(  # noqa: PLR0913 what clips are played with
     learn: bool,
 ) -> list[Played]:
     """Every clip, side by side."""
-    how = {"keep": bool(options.draw), "mirror": options.mirror, "learn": learn}
+    how = {"keep": bool(options.output), "mirror": options.mirror, "learn": learn}
     task = partial(_play_one, model=model, config=config, fps=fps, how=how)
     if options.processes == 1:
         return [task(clip) for clip in clips]
@@ -158,7 +158,9 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--hours", type=hours, default=0, help="of passers-by, too, one after the other")
     parser.add_argument("--wrong", action="store_true", help="name every clip that was taken wrongly")
-    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="write a strip of pictures of each clip")
+    parser.add_argument(
+        "--output", "-o", type=Path, metavar="FOLDER", help="write a strip of pictures of each clip"
+    )
     parser.add_argument("--every", type=rate, default=1.0, help="seconds between its pictures (1)")
     parser.add_argument("--most-missed", type=int, metavar="N", help="end with 1 where more falls are missed")
     parser.add_argument(

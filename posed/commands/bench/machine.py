@@ -85,9 +85,10 @@ def processor(proc: Path = PROC) -> str:
         for line in (proc / "cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             if key.strip() == field:
-                return f"{value.strip()} ({name}), {_cores()} cores"
-    return f"{name}, {_cores()} cores"
+                return f"{value.strip()} ({name}), {cores()} cores"
+    return f"{name}, {cores()} cores"
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many cores this process may use."""
     return len(os.sched_getaffinity(0))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from posed import __version__
 from posed.commands.bench import machine, sink
+from posed.commands.bench.verdict import verdict
 from posed.errors import CameraError, CameraLost, EngineError, EngineLost
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ BARE_SHARE: Final = 0.15
 """Bare invokes are measured for this part of the time, before and after."""
 
 PERCENTILES: Final = (50, 90, 99)
+
+_OWN_THREADS: Final = ("MainThread", "capture", "inference", "spool")
+"""posed's own work is done in these, and in that of the network; any other thread of Python is a camera's."""
 
 
 def measure(
@@ -103,7 +107,7 @@ def measure(
         bare += _bare_invokes(engine, seconds * BARE_SHARE)
         used = pair.edgetpu if engine.kind == "edgetpu" else pair.cpu
         assert used is not None
-        return {
+        figures = {
             "version": __version__,
             "machine": machine.processor(),
             "runtime": runtime,
@@ -127,6 +131,7 @@ def measure(
             "temperature_c": processor_c(),
             "throttling": machine.throttling(),
         }
+    return figures | {"verdict": verdict(figures, machine.cores())}
 
 
 _LOCAL: Final = {"host": "127.0.0.1", "protocol": "5", "tls": None, "username": None, "password": None,
@@ -365,15 +370,16 @@ class _Watch:
 
     def _cpu_percent(self, spent: _Clocks) -> dict[str, float]:
         """CPU in percent of one core: in all, of each stage, and of the rest: the network, libraries."""
+        python_s = sum(spent.threads_s.values())
         network_s = spent.threads_s.get("mqtt", 0.0)
-        stages_s = sum(self._cpu_s.values())
-        ours_s = sum(spent.threads_s.values()) - network_s
+        ours_s = sum(spent.threads_s.get(name, 0.0) for name in _OWN_THREADS)
         shares = {
             "total": spent.cpu_s,
             **self._cpu_s,
-            "hand-over": ours_s - stages_s,
+            "hand-over": ours_s - sum(self._cpu_s.values()),
             "network thread": network_s,
-            "library threads": spent.cpu_s - ours_s - network_s,
+            "camera threads": python_s - ours_s - network_s,
+            "library threads": spent.cpu_s - python_s,
         }
         return {part: round(100 * max(0.0, cpu_s) / spent.at_s, 1) for part, cpu_s in shares.items()}
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+import textwrap
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
 from posed.commands.report import print_line
+from posed.pipeline.stage_timings import STAGES
 
-BAR_CELLS: Final = 24
+COLUMNS: Final = 80
+"""Everything fits a terminal of this width."""
 
-_BETWEEN: Final = ("hand-over", "network thread", "library threads")
+BAR_CELLS: Final = 14
+
+_LABEL: Final = 13
+"""The summary's labels have this width."""
+
+_BETWEEN: Final = ("hand-over", "network thread", "camera threads", "library threads")
 
 
 def show(figures: dict[str, Any], *, as_json: bool) -> None:
@@ -26,17 +34,27 @@ def show(figures: dict[str, Any], *, as_json: bool) -> None:
         print_line(json.dumps(figures))
         return
     text = io.StringIO()  # Console.capture touches standard output, which may be full
-    console = Console(file=text, force_terminal=Console().is_terminal, highlight=False, width=100)
+    console = Console(file=text, force_terminal=Console().is_terminal, highlight=False, width=COLUMNS)
     for line in _heading(figures):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(_wrapped(line, 2), markup=False, soft_wrap=True)
     console.print()
     console.print(_stages(figures))
     if len(figures["cameras"]) > 1:
         console.print()
         console.print(_cameras(figures["cameras"]))
+    console.print()
     for line in _summary(figures):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(_wrapped(line, _LABEL), markup=False, soft_wrap=True)
+    console.print()
+    console.print(_wrapped(figures["verdict"]["text"], 0), markup=False, soft_wrap=True)
     print_line(text.getvalue().rstrip())
+
+
+def _wrapped(line: str, indent: int) -> str:
+    """A line of at most `COLUMNS` columns, those that follow it indented by so many."""
+    return textwrap.fill(
+        line, COLUMNS, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _heading(figures: dict[str, Any]) -> list[str]:
@@ -45,23 +63,25 @@ def _heading(figures: dict[str, Any]) -> list[str]:
     return [
         f"posed {figures['version']} on {figures['machine']}",
         f"{model['file']}: {model['height']}×{model['width']} px, stride {model['stride']}, {model['type']}",
-        f"engine {engine['kind']} ({engine['device']}{threads}); {_said(figures['cameras'])}, "
-        f"{figures['people']:g} people found in a frame",
+        f"engine {engine['kind']} ({engine['device']}{threads})",
+        f"{_said(figures['cameras'])}; {figures['people']:g} people found in a frame",
         f"decoder {figures['decoder']}",
     ]
 
 
 def _stages(figures: dict[str, Any]) -> Table:
     table = Table("stage", box=None)
-    for column in ("p50 ms", "p90 ms", "p99 ms", "CPU ms", "% of a core"):
+    for column in ("p50 ms", "p90 ms", "p99 ms", "CPU ms", "core %"):
         table.add_column(column, justify="right")
     table.add_column("p50")
     stages = figures["stages"]
     # A camera's wait for its next frame would dwarf all that is work.
     longest_ms = max(stage["p50_ms"] for name, stage in stages.items() if name != "capture") or 1.0
-    for name, stage in stages.items():
+    for name, words in STAGES.items():
+        if (stage := stages.get(name)) is None:
+            continue
         table.add_row(
-            name,
+            words,
             *(f"{stage[column]:.2f}" for column in ("p50_ms", "p90_ms", "p99_ms", "cpu_ms")),
             f"{figures['cpu_percent'][name]:.1f}",
             bar(stage["p50_ms"] / longest_ms),
@@ -104,11 +124,11 @@ def _summary(figures: dict[str, Any]) -> list[str]:
     parts = ", ".join(f"{name} {size:g}" for name, size in memory.items() if name != "total")
     between = ", ".join(f"{name} {share:g}" for name, share in cpu.items() if name in _BETWEEN)
     lines = [
-        f"frames/s     {figures['fps']:g} ({figures['frames']} frames in {figures['seconds']:g} s); "
-        f"{figures['of_bare']:.3f} of the {figures['bare_fps']:g} of bare invokes",
+        f"frames/s     {figures['fps']:g} ({figures['frames']} frames in {figures['seconds']:g} s), "
+        f"{figures['of_bare']:.3f} of the {figures['bare_fps']:g} inferences/s of the engine alone",
         f"engine       busy {100 * figures['busy']:.1f} % of the time; with {figures['looks']} rotated crops "
-        f"{figures['invokes_per_s']:g} invokes/s, {figures['invokes_of_bare']:.3f} of bare",
-        f"capture to publish   p50 {latency['p50_ms']:.1f}, p90 {latency['p90_ms']:.1f}, "
+        f"{figures['invokes_per_s']:g} inferences/s, {figures['invokes_of_bare']:.3f} of the engine alone",
+        f"latency      capture to publish: p50 {latency['p50_ms']:.1f}, p90 {latency['p90_ms']:.1f}, "
         f"p99 {latency['p99_ms']:.1f} ms",
         f"dropped      {figures['dropped']['frames']} frames, {figures['dropped']['messages']} messages",
         f"CPU          {cpu['total']:g} % of a core; besides the stages: {between}",

@@ -262,13 +262,18 @@ def check_edgetpu(
     """
     if config.engine.kind == "cpu":
         return [Check("edge tpu", "unused", "engine.kind: cpu")]
-    devices = _usb_accelerators(sys_folder, dev) + _pcie_accelerators(sys_folder, dev)
+    devices = accelerators(sys_folder, dev)
     if not devices:
         wanted = config.engine.kind == "edgetpu"
         found = "none on USB or PCIe" + ("" if wanted else "; the CPU is used")
         remedy = "plug it in; lsusb shows 1a6e:089a or 18d1:9302, ls /dev/apex_* a PCIe one" if wanted else ""
         return [Check("edge tpu", "failed" if wanted else "unused", found, remedy)]
     return [*devices, _check_library(config, pair, service)]
+
+
+def accelerators(sys_folder: Path = SYS, dev: Path = DEV) -> list[Check]:
+    """The Edge TPUs of this machine, and whether each may be opened; arguments as above."""
+    return _usb_accelerators(sys_folder, dev) + _pcie_accelerators(sys_folder, dev)
 
 
 def _usb_accelerators(sys_folder: Path, dev: Path) -> list[Check]:

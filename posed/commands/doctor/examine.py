@@ -121,11 +121,10 @@ def show(checks: Sequence[Check], *, as_json: bool) -> int:
         ]
         print(json.dumps({"schema": 1, "version": __version__, "status": worst, "checks": found}))  # noqa: T201
     else:
-        table = Table("check", "", "found", "what helps", box=None, pad_edge=False)
+        table = Table("check", "", box=None, pad_edge=False)
+        table.add_column("found, and → what helps", overflow="fold")
         for check in checks:
-            table.add_row(
-                check.name, Text(check.status, _STYLE[check.status]), Text(check.found), Text(check.remedy)
-            )
-        console = Console(highlight=False)
-        (console if console.is_terminal else Console(highlight=False, width=200)).print(table)
+            said = check.found + (f"\n→ {check.remedy}" if check.remedy else "")
+            table.add_row(check.name, Text(check.status, _STYLE[check.status]), Text(said))
+        Console(highlight=False).print(table)
     return _EXIT[worst]

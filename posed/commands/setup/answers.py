@@ -27,7 +27,8 @@ class Given:
         ca: PEM file of the authority to trust.
         cameras: each KIND, KIND:SOURCE, a file or a URL; with NAME= before it, or with a name that is free.
         model: a known name or a file.
-        web: whether the live view is served.
+        web: who may open the live view: local, network or off.
+        pictures: what pictures show: off, skeleton, blurred or full.
         yes: ask nothing.
         force: replace a file, and keep answers that fail their test.
     """
@@ -40,15 +41,17 @@ class Given:
     ca: Path | None = None
     cameras: tuple[str, ...] = ()
     model: str | None = None
-    web: bool | None = None
+    web: str | None = None
+    pictures: str | None = None
     yes: bool = False
     force: bool = False
 
     @property
     def is_of_cameras(self) -> bool:
         """Whether nothing but cameras is answered, so that all else may stay as it is."""
-        others = (self.device, self.broker, self.username, self.password_file, self.ca, self.model)
-        return all(answer is None for answer in (*others, self.tls, self.web))
+        broker = (self.broker, self.username, self.password_file, self.tls, self.ca)
+        others = (self.device, self.model, self.web, self.pictures)
+        return all(answer is None for answer in (*broker, *others))
 
 
 class Answers:

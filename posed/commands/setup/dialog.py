@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +15,11 @@ from posed.commands.report import pull_with_progress
 from posed.commands.setup.answers import PASSWORD_VARIABLE, Answers, Given, resolved
 from posed.commands.setup.broker import BrokerQuestion
 from posed.commands.setup.camera import CameraQuestion
+from posed.commands.setup.closing import Closing
 from posed.commands.setup.prompt import Prompt, say
+from posed.commands.setup.view import ViewQuestion
 from posed.commands.setup.write import write, write_cameras
-from posed.config import CameraConfig, Config, WebConfig, default_device, load
+from posed.config import CameraConfig, Config, default_device, load
 from posed.config.yaml_file import read_yaml
 from posed.errors import ConfigError, ModelError
 from posed.model.catalogue import CATALOGUE, find
@@ -53,10 +54,11 @@ def setup(path: Path | None, given: Given) -> None:
         dialog.answer_cameras(kept)
         write_cameras(path, dialog.answers.cameras())
     say(f"{path}: written")
+    config = load(path)
+    closing = Closing(path, config, prompt, is_new=kept is None)
+    closing.say_what_was_found(dialog.broker_in_words(config))
     dialog.say_what_is_missing()
-    run = f"posed run --config {shlex.quote(str(path))}"
-    service = f"systemctl {'restart' if kept is None else 'reload-or-restart'} posed"
-    say(f"next: {service if path == SERVICE_CONFIG else run}")
+    closing.say_what_is_next(is_online=dialog.is_online(config))
 
 
 def _default_path() -> Path:
@@ -141,18 +143,20 @@ class _Dialog:
         self._prompt = prompt
         self._broker = BrokerQuestion(given, self.answers, self._prompt)
         self._cameras = CameraQuestion(given, self.answers, prompt, cameras)
+        self._view = ViewQuestion(given, self.answers, prompt)
         self._missing: list[str] = []
 
     def answer_all(self) -> None:
         """Ask every question, in the order in which answers build on each other."""
         self._broker.check_flags()
         self._cameras.check_flags()
+        self._view.check_flags()
         self._take_model()
         self._prompt.until_taken(self._given.broker, self._broker.ask, self._broker.take)
         self._prompt.until_taken(self._given.device, self._ask_device, self._take_device)
         self._cameras.ask_all()
         self._take_model_of_drawings()
-        self._take_web()
+        self._view.ask()
         self._get_model_if_missing()
 
     def answer_cameras(self, config: Config) -> None:
@@ -172,8 +176,25 @@ class _Dialog:
             say(f"the password is not kept: the daemon needs {PASSWORD_VARIABLE} in its environment, too")
         for line in self._missing:
             say(line)
-        if "web.enabled" in self.answers.settings:
-            say(f"live view: http://127.0.0.1:{WebConfig().port}/ on this machine, once posed runs")
+
+    def broker_in_words(self, config: Config) -> str:
+        """Where the broker is, and how it answered.
+
+        Args:
+            config: names it.
+        """
+        where, reached = f"{config.mqtt.host}:{config.mqtt.port}", self._broker.reached
+        if "mqtt.host" not in self.answers.settings:  # it is that of a configuration that is kept
+            return where
+        return f"{where}, {'no connection yet' if reached is None else f'MQTT {reached.version}'}"
+
+    def is_online(self, config: Config) -> bool:
+        """Whether a daemon of this name is online already.
+
+        Args:
+            config: has the name.
+        """
+        return self._broker.reached is not None and config.device in self._broker.reached.online
 
     def _take_model(self) -> None:
         self._use_model(self._given.model or load(None, {}).model.name)
@@ -212,14 +233,6 @@ class _Dialog:
         return self._prompt.choose(
             "Model", "a name of `posed model list`, or a file", offered, with_default=True
         )
-
-    def _take_web(self) -> None:
-        """Offer the live view, which is all there is to see without a broker."""
-        wanted = self._given.web
-        if wanted is None and self._prompt.interactive:
-            question = "Serve the live view to browsers on this machine?"
-            wanted = typer.confirm(question, default=self._broker.reached is None)
-        self.answers.set("web.enabled", wanted or None)
 
     def _ask_device(self) -> str:
         if not self._prompt.interactive:

@@ -31,7 +31,10 @@ _COMMENTS: Final = {
     "mqtt.password": "That user's password.",
     "mqtt.password_file": "The first line of this file is that user's password.",
     "mqtt.tls": "Verify the broker's certificate; ca: who signed it, by default the system's authorities.",
+    "privacy.pictures": "What pictures show, on the page and in snapshots: off, skeleton, blurred or full.",
     "web.enabled": "The live view, for browsers on this machine unless web.host and web.token are set, too.",
+    "web.host": "The page listens on this address: 0.0.0.0 is every IPv4 address of this machine.",
+    "web.token": "A browser must know this; http://HOST:8460/?token=… tells it once.",
 }
 """These settings may be written, in the file's order, each with its comment."""
 

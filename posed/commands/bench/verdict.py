@@ -1,0 +1,95 @@
+"""What the figures of `posed bench` mean for whoever plans how many cameras a machine is to have."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from posed.commands.bench.capacity import CORES_USED, Costs, Limit
+
+FPS: Final = 10
+"""Falls need so many frames per second of each camera (docs/falls.md)."""
+
+FPS_OF_PRESENCE: Final = 5
+"""So many are enough to see who is where (docs/planning.md)."""
+
+MOST_TRIED: Final = 8
+"""Nobody has tried more cameras at once than this (docs/performance.md)."""
+
+_NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+_LEAST_MS: Final = 1e-3
+"""Shares of a core are rounded, and may be nothing where frames are rare."""
+
+_INFERENCE: Final = ("invoke", "turned")
+_CAMERA: Final = ("capture", "camera threads")
+_NOT_OURS: Final = (*_INFERENCE, *_CAMERA, "library threads", "total")
+
+
+def verdict(figures: dict[str, Any], cores: int) -> dict[str, Any]:
+    """How many cameras the machine handles at `FPS`, and what sets the limit; `text` says it in words.
+
+    Args:
+        figures: as measured.
+        cores: how many cores this process may use.
+    """
+    costs = costs_of(figures, cores)
+    cameras, limit = costs.cameras(FPS)
+    one_fps = round(costs.one_camera_fps(), 1)
+    return {
+        "cameras": cameras,
+        "fps": FPS,
+        "limit": limit,
+        "one_camera_fps": one_fps,
+        "text": " ".join([_sentence(cameras, one_fps), _reason(limit, costs), _proviso(figures)]).strip(),
+    }
+
+
+def costs_of(figures: dict[str, Any], cores: int) -> Costs:
+    """What a frame and a camera cost; arguments as above."""
+    percent, fps = figures["cpu_percent"], figures["fps"]
+
+    def busy_cores(*parts: str) -> float:
+        return sum(float(percent.get(part, 0.0)) for part in parts) / 100
+
+    return Costs(
+        inference_ms=figures["stages"]["invoke"]["p50_ms"],
+        own_ms=max(1000 * busy_cores(*(part for part in percent if part not in _NOT_OURS)) / fps, _LEAST_MS),
+        stream_cores=busy_cores(*_CAMERA) / len(figures["cameras"]),
+        engine_cores=busy_cores(*_INFERENCE, "library threads") / figures["busy"],
+        cores=cores,
+    )
+
+
+def _sentence(cameras: int, one_fps: float) -> str:
+    if cameras == 0:
+        enough = "enough to see who is where, too few for falls" if one_fps >= FPS_OF_PRESENCE else "too few"
+        return f"This machine handles no camera at {FPS} frames per second: one gets {one_fps:g}, {enough}."
+    tried = f" (more than {_number(MOST_TRIED)} were never tried)" if cameras > MOST_TRIED else ""
+    plural = "camera" if cameras == 1 else "cameras"
+    return f"This machine handles {_number(cameras)} {plural} at {FPS} frames per second{tried}."
+
+
+def _reason(limit: Limit, costs: Costs) -> str:
+    match limit:
+        case "engine":
+            return f"The engine sets the limit: it takes {costs.inference_ms:.1f} ms for a frame."
+        case "posed":
+            return f"posed itself sets the limit: it takes {costs.own_ms:.1f} ms of one core for a frame."
+        case "processor":
+            cores = "one core" if costs.cores == 1 else f"{costs.cores} cores"
+            return f"The processor sets the limit: posed may use {100 * CORES_USED:.0f} % of its {cores}."
+
+
+def _proviso(figures: dict[str, Any]) -> str:
+    """What it takes for the sentence to hold."""
+    drawn = any(camera["kind"] == "drawn" for camera in figures["cameras"].values())
+    streams = "Decoding the streams of network cameras comes on top." if drawn else ""
+    count = round(figures["people"])
+    if count == 0:
+        return f"Hardly anybody was found in these pictures; people take more. {streams}".rstrip()
+    people = "person" if count == 1 else "people"
+    return f"That is with {_number(count)} {people} found in every picture. {streams}".rstrip()
+
+
+def _number(count: int) -> str:
+    return _NUMBERS[count] if count < len(_NUMBERS) else f"{count}"

@@ -1,0 +1,120 @@
+"""What `posed bench` concludes: what limits the number of cameras, and the sentence that says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from posed.commands.bench.capacity import Costs
+from posed.commands.bench.verdict import costs_of, verdict
+
+CHIP = Costs(inference_ms=5.0, own_ms=2.0, stream_cores=0.02, engine_cores=0.0, cores=4)
+
+
+def figures(**changes: Any) -> dict[str, Any]:
+    """Ten frames per second of one drawn camera, for each of which the engine takes 10 ms."""
+    fields: dict[str, Any] = {
+        "fps": 10.0,
+        "busy": 0.1,
+        "people": 4.7,
+        "stages": {"invoke": {"p50_ms": 10.0}},
+        "cameras": {"hall": {"kind": "drawn"}},
+        "cpu_percent": {
+            "total": 26.0,
+            "capture": 1.0,
+            "invoke": 5.0,
+            "decode": 2.0,
+            "publish": 1.0,
+            "hand-over": 1.0,
+            "network thread": 1.0,
+            "camera threads": 2.0,
+            "library threads": 13.0,
+        },
+    }
+    return fields | changes
+
+
+def test_a_slow_engine_limits_the_cameras():
+    assert replace(CHIP, inference_ms=20.0).cameras(10) == (4, "engine")
+
+
+def test_posed_itself_limits_the_cameras():
+    assert replace(CHIP, own_ms=10.0).cameras(10) == (7, "posed")
+
+
+def test_decoding_limits_the_cameras():
+    assert replace(CHIP, stream_cores=0.48).cameras(10) == (4, "processor")
+
+
+def test_an_engine_on_the_cpu_takes_cores():
+    on_cpu = replace(CHIP, inference_ms=20.0, engine_cores=2, stream_cores=0.18)
+    assert on_cpu.cameras(10) == (4, "engine")
+    assert replace(on_cpu, cores=2).cameras(10) == (2, "processor")
+
+
+def test_one_camera_gets_what_the_engine_can_do():
+    assert replace(CHIP, inference_ms=200.0).one_camera_fps() == pytest.approx(4)
+
+
+def test_one_camera_gets_what_its_stream_leaves():
+    assert replace(CHIP, stream_cores=2.4).one_camera_fps() == 0
+
+
+def test_costs_are_told_apart_by_who_causes_them():
+    costs = costs_of(figures(), 4)
+    assert costs == Costs(
+        inference_ms=10.0,
+        own_ms=pytest.approx(5.0),
+        stream_cores=pytest.approx(0.03),
+        engine_cores=pytest.approx(1.8),
+        cores=4,
+    )
+
+
+def test_figures_too_small_to_be_seen_are_no_fault():
+    nothing = dict.fromkeys(figures()["cpu_percent"], 0.0)
+    assert verdict(figures(cpu_percent=nothing), 4)["limit"] == "engine"
+
+
+@pytest.mark.parametrize(
+    ("inference_ms", "sentence"),
+    [
+        (10.0, "This machine handles eight cameras at 10 frames per second."),
+        (70.0, "This machine handles one camera at 10 frames per second."),
+        (
+            6.0,
+            "This machine handles 13 cameras at 10 frames per second (more than eight were never tried).",
+        ),
+        (
+            100.0,
+            "This machine handles no camera at 10 frames per second: one gets 8, enough to see who is where, "
+            "too few for falls.",
+        ),
+        (400.0, "This machine handles no camera at 10 frames per second: one gets 2, too few."),
+    ],
+)
+def test_the_verdict_is_a_sentence(inference_ms, sentence):
+    said = verdict(figures(stages={"invoke": {"p50_ms": inference_ms}}), 64)
+    reason = f"The engine sets the limit: it takes {inference_ms:.1f} ms for a frame."
+    people = "That is with five people found in every picture."
+    streams = "Decoding the streams of network cameras comes on top."
+    assert said["text"] == f"{sentence} {reason} {people} {streams}"
+
+
+def test_the_reason_names_who_sets_the_limit():
+    cpu = figures()["cpu_percent"]
+    assert (
+        "The processor sets the limit: posed may use 60 % of its one core." in verdict(figures(), 1)["text"]
+    )
+    slow = verdict(figures(cpu_percent=cpu | {"decode": 30.0}), 64)
+    assert "posed itself sets the limit: it takes 33.0 ms of one core for a frame." in slow["text"]
+
+
+def test_the_proviso_says_what_was_before_the_cameras():
+    real = figures(cameras={"hall": {"kind": "video"}}, people=0.2)
+    assert verdict(real, 64)["text"].endswith(
+        " Hardly anybody was found in these pictures; people take more."
+    )
+    assert "with one person found in every picture" in verdict(figures(people=1.2), 64)["text"]
