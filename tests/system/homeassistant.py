@@ -1,6 +1,6 @@
 """A real Home Assistant in a chroot, driven over its own API as a browser would.
 
-It lives in a Debian trixie, for its Python (about 1.5 GB), which is made once, in
+It lives in a Debian trixie, for its Python (about 2 GB), which is made once, in
 ${XDG_CACHE_HOME:-~/.cache}/posed-check/homeassistant; delete that folder to start afresh.
 """
 
@@ -14,11 +14,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final, Self
 
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from tests.system.debian import Chroot, make_debian, proxies
 from tests.system.needs import CACHE, cannot
@@ -27,12 +28,14 @@ VERSION: Final = "2026.2.3"
 """The last for Python 3.13."""
 
 INTEGRATIONS: Final = (
-    *("api", "automation", "climate", "config", "event", "generic_thermostat", "image", "input_boolean"),
-    *("mqtt", "notify", "onboarding", "template"),
+    *("api", "automation", "climate", "config", "event", "frontend", "generic_thermostat", "history"),
+    *("image", "input_boolean", "lovelace", "mqtt", "notify", "onboarding", "template"),
+    # What it imports to say which actions there are, without which the frontend does not begin.
+    *("assist_satellite", "camera", "conversation", "stream", "tts"),
 )
 """What the tests load beside what every Home Assistant does."""
 
-PACKAGES: Final = "python3,python3-venv,python3-pip,ca-certificates,gcc,python3-dev,libc6-dev"
+PACKAGES: Final = "python3,python3-venv,python3-pip,ca-certificates,g++,python3-dev,libc6-dev"
 START_S: Final = 240.0
 """How long it may take to answer, s; its first start writes its databases on a busy machine."""
 
@@ -69,7 +72,7 @@ pip install --requirement /requirements.txt --constraint "$constraints"
 def make_chroot() -> Chroot:
     """A Debian with Home Assistant and all that it asks for; made once, which takes minutes."""
     root = CACHE / "homeassistant" / "root"
-    make_debian(root, "trixie", PACKAGES, made=".base-made")
+    make_debian(root, "trixie", PACKAGES, made=".base-made-with-g++")
     chroot = Chroot(root, {"PATH": "/opt/ha/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
     words = [VERSION, LIST_REQUIREMENTS, " ".join(INTEGRATIONS)]
     wanted = hashlib.sha256("\n".join([INSTALL, *words]).encode()).hexdigest()
@@ -91,6 +94,15 @@ def install(chroot: Chroot, words: list[str]) -> None:
         cannot(f"installing failed, see {log}")
 
 
+def answered(socket: ClientConnection, kind: str, **more: Any) -> Any:
+    """The result of a connection's first command of the WebSocket API."""
+    socket.send(json.dumps({"id": 1, "type": kind, **more}))
+    answer = json.loads(socket.recv())
+    if not answer["success"]:
+        raise RuntimeError(f"{kind}: {answer['error']}")
+    return answer["result"]
+
+
 class HomeAssistant:
     """One installation with a fresh configuration folder.
 
@@ -98,20 +110,32 @@ class HomeAssistant:
         chroot: that has it.
         port: where it shall listen on 127.0.0.1.
         configuration: the text of configuration.yaml, without `http` and `api`.
-        blueprints: a folder whose files become automation blueprints under `posed/`.
+        files: what else lies in its configuration folder, by the place there.
     """
 
-    def __init__(self, chroot: Chroot, port: int, configuration: str, blueprints: Path) -> None:
+    def __init__(self, chroot: Chroot, port: int, configuration: str, files: Mapping[str, str]) -> None:
         self._chroot = chroot
         self._url = f"127.0.0.1:{port}"
         self._folder = chroot.root / "check"
         shutil.rmtree(self._folder, ignore_errors=True)
         own = f"http: {{server_host: 127.0.0.1, server_port: {port}}}\napi:\n"
         self._folder.mkdir()
-        (self._folder / "configuration.yaml").write_text(own + configuration, encoding="utf-8")
-        shutil.copytree(blueprints, self._folder / "blueprints" / "automation" / "posed")
+        for place, text in {"configuration.yaml": own + configuration, **files}.items():
+            self.put(place, text)
         self._token: str | None = None
+        self._tokens: dict[str, Any] = {}
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds it."""
+        return f"http://{self._url}"
+
+    def put(self, place: str, text: str) -> None:
+        """Copy a file into its configuration folder, as its owner would."""
+        path = self._folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
     def start(self) -> None:
         """Returns once it runs and all that is configured has been set up."""
@@ -142,7 +166,17 @@ class HomeAssistant:
         code = self.call("POST", "/api/onboarding/users", owner)["auth_code"]
         form = {"grant_type": "authorization_code", "code": code, "client_id": client}
         answer = self._open("POST", "/auth/token", urllib.parse.urlencode(form).encode())
-        self._token = json.loads(answer)["access_token"]
+        self._tokens = json.loads(answer)
+        self._token = self._tokens["access_token"]
+        # Else a browser is led back to them.
+        self.call("POST", "/api/onboarding/analytics", {})
+        self.call("POST", "/api/onboarding/integration", {"client_id": client, "redirect_uri": client})
+        self.call("POST", "/api/onboarding/core_config", {})
+
+    def browser_tokens(self) -> str:
+        """What a browser that is logged in keeps as `hassTokens`, JSON."""
+        of_browser = {"hassUrl": self.url, "clientId": f"{self.url}/", "expires": (time.time() + 1800) * 1000}
+        return json.dumps(self._tokens | of_browser)
 
     def add_mqtt(self, port: int) -> None:
         """Go through the dialogue that adds the MQTT integration."""
@@ -162,16 +196,27 @@ class HomeAssistant:
 
     def ask(self, kind: str, **more: Any) -> Any:
         """The result of one command of the WebSocket API."""
+        with self._socket() as socket:
+            return answered(socket, kind, **more)
+
+    def render(self, template: str) -> str:
+        """What a template gives, as strictly as a card of a dashboard renders it."""
+        with self._socket() as socket:
+            answered(socket, "render_template", template=template, strict=True, report_errors=True)
+            event = json.loads(socket.recv())["event"]
+            if "error" in event:
+                raise RuntimeError(f"{event['error']}, in the template:\n{template}")
+            return str(event["result"])
+
+    @contextmanager
+    def _socket(self) -> Iterator[ClientConnection]:
+        """A connection to the WebSocket API."""
         with connect(f"ws://{self._url}/api/websocket", max_size=None) as socket:
             socket.recv()
             socket.send(json.dumps({"type": "auth", "access_token": self._token}))
             if json.loads(socket.recv())["type"] != "auth_ok":
                 raise RuntimeError("Home Assistant does not accept its own token")
-            socket.send(json.dumps({"id": 1, "type": kind, **more}))
-            answer = json.loads(socket.recv())
-            if not answer["success"]:
-                raise RuntimeError(f"{kind}: {answer['error']}")
-            return answer["result"]
+            yield socket
 
     def log(self) -> str:
         """Everything that it wrote since its first start."""

@@ -7,21 +7,31 @@ own messages. The tests follow one another in one house: one alone does not find
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import http.server
+import json
 import re
+import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from posed import __version__
 from scripts.paths import ROOT
 from tests.brokers import Mosquitto, Subscriber, free_port
 from tests.former import RETAINED, leave_announced, leave_spool
+from tests.pages import all_blocks
 from tests.run_posed import Daemon, posed
+from tests.system.browser import Browser, Page
 from tests.system.conftest import Row
 from tests.system.debian import need_chroots
 from tests.system.homeassistant import HomeAssistant, make_chroot
@@ -40,6 +50,76 @@ from tests.system.needs import locked, need_debian
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
 
+OURS: Final = ROOT / "config" / "homeassistant"
+BLUEPRINTS: Final = {path.name: path.read_text(encoding="utf-8") for path in (OURS / "blueprints").iterdir()}
+DASHBOARD: Final = (OURS / "dashboard.yaml").read_text(encoding="utf-8")
+[AS_A_FILE] = [block.text for block in all_blocks() if block.kind == "yaml lovelace"]
+"""What the documentation says to add to configuration.yaml for the dashboard."""
+
+PICKY: Final = """
+import json
+import voluptuous as vol
+from homeassistant.components import persistent_notification
+from homeassistant.components.notify import BaseNotificationService
+
+async def async_get_service(hass, config, discovery_info=None):
+    return Service(config.get("name", "notify"))
+
+class Service(BaseNotificationService):
+    def __init__(self, name):
+        self.name = name
+
+    async def async_send_message(self, message="", **more):
+        if more.get("data") and self.name == "notify":
+            raise vol.Invalid("extra keys not allowed @ data['tag']")
+        said = json.dumps({"message": message, "data": more.get("data")})
+        persistent_notification.async_create(self.hass, said, f"{self.name}: {more['title']}")
+"""
+"""A notifier: as `notify.notify` it takes no `data`, as Signal's does not, else it tells what it got."""
+
+MORE: Final = (
+    AS_A_FILE
+    + """
+frontend:
+history:
+notify picky:
+  - platform: picky
+  - {platform: picky, name: mobile_app_phone}
+automation more:
+  - id: picky
+    alias: picky
+    use_blueprint:
+      path: posed/notify_on_a_fall.yaml
+      input: {fall: binary_sensor.pi_hall_fall, clear: button.pi_hall_clear_fall, notifier: notify.notify}
+  - id: phone
+    alias: phone
+    use_blueprint:
+      path: posed/notify_on_a_fall.yaml
+      input: {fall: binary_sensor.pi_hall_fall, clear: button.pi_hall_clear_fall,
+              notifier: notify.mobile_app_phone}
+"""
+)
+
+FILES: Final = {
+    "dashboards/posed.yaml": DASHBOARD,
+    **{f"blueprints/automation/posed/{name}": text for name, text in BLUEPRINTS.items()},
+    "custom_components/picky/manifest.json": json.dumps(
+        {"domain": "picky", "name": "Picky", "version": "1.0.0", "codeowners": [], "documentation": ""}
+    ),
+    "custom_components/picky/__init__.py": "",
+    "custom_components/picky/notify.py": PICKY,
+}
+
+TEXT: Final = """
+(function text(node) {
+  if (node.nodeType === Node.TEXT_NODE) return node.data;
+  if (node.nodeType === Node.ELEMENT_NODE
+      && (["STYLE", "SCRIPT"].includes(node.tagName) || getComputedStyle(node).display === "none")) return "";
+  return [...(node.shadowRoot?.childNodes ?? []), ...node.childNodes].map(text).join(" ");
+})(document.body)
+"""
+"""All that a page shows, that of Home Assistant's elements too."""
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
@@ -48,7 +128,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     need_debian("mosquitto", "mosquitto")
     folder = tmp_path_factory.mktemp("house")
     with locked("homeassistant"):
-        home = HomeAssistant(make_chroot(), free_port(), CONFIGURATION, ROOT / "config" / "homeassistant")
+        home = HomeAssistant(make_chroot(), free_port(), CONFIGURATION + MORE, FILES)
         with Mosquitto(folder) as broker, home, Subscriber(broker.port) as watcher:
             # Poses are not for Home Assistant.
             mqtt = {"host": "127.0.0.1", "port": broker.port, "poses": {"publish": "off"}}
@@ -153,9 +233,84 @@ def test_values_follow(house: House, row: Row) -> None:
 def test_automations_are_loaded(house: House, row: Row) -> None:
     states = house.home.states()
     found = {one: state["state"] for one, state in states.items() if one.startswith("automation.")}
-    wanted = {f"automation.{one}": "on" for one in ("hand", "fall", "heating")}
+    wanted = {f"automation.{one}": "on" for one in ("hand", "fall", "heating", "picky", "phone")}
     assert found == wanted, found
     row.report(", ".join(found))
+
+
+def test_a_blueprint_is_imported_without_a_restart(house: House, row: Row) -> None:
+    """As its head says: copied, or by an address."""
+    name = "notify_on_a_fall.yaml"
+    house.home.put(f"blueprints/automation/later/{name}", BLUEPRINTS[name])
+    known = house.home.ask("blueprint/list", domain="automation")
+    title = "posed: notify on a fall"
+    assert known[f"later/{name}"]["metadata"]["name"] == title
+    here = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(OURS / "blueprints"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), here) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{name}"
+        found = house.home.ask("blueprint/import", url=address)
+        server.shutdown()
+    assert (found["blueprint"]["metadata"]["name"], found["validation_errors"]) == (title, None), found
+    row.report("copied, and by an address")
+
+
+PASTED: Final = "posed-pasted"
+AS_FILE: Final = "posed-home"
+
+
+def test_the_dashboard_is_imported_both_ways(house: House, row: Row) -> None:
+    wanted = yaml.safe_load(DASHBOARD)
+    house.home.ask("lovelace/dashboards/create", url_path=PASTED, title="posed", mode="storage")
+    house.home.ask("lovelace/config/save", url_path=PASTED, config=wanted)
+    for path in (PASTED, AS_FILE):
+        assert house.home.ask("lovelace/config", url_path=path) == wanted, path
+    row.report("pasted, and as a file")
+
+
+def test_the_dashboard_names_only_what_is_there(house: House, row: Row) -> None:
+    named = set(re.findall(r"\b[a-z_]+\.pi_\w+", DASHBOARD))
+    # An Edge TPU of PCIe has a temperature; the card is hidden for others.
+    missing = named - house.home.states().keys() - {"sensor.pi_temperature"}
+    assert not missing, f"not there: {sorted(missing)}"
+    row.report(f"{len(named)} entities")
+
+
+def cards(house: House) -> dict[str, str]:
+    """What the cards of the view that works for everybody say, each by what it is for."""
+    [now, _] = yaml.safe_load(DASHBOARD)["views"]
+    templates = [card["content"] for section in now["sections"] for card in section["cards"]]
+    names = ("falls", "blind", "people", "machines")
+    return {name: house.home.render(one) for name, one in zip(names, templates, strict=True)}
+
+
+def test_the_dashboard_finds_every_camera_by_itself(house: House, row: Row) -> None:
+    number = {"0": "nobody", "1": "one person"}
+
+    def tells() -> bool:
+        count = house.shows("sensor.pi_hall_people")
+        words = number.get(count, f"{count} people")
+        return count.isdigit() and f"**pi hall**: {words}" in cards(house)["people"]
+
+    house.wait(tells, "it does not say who is in the hall: {}", lambda: cards(house))
+    shown = cards(house)
+    assert "**pi bedroom**: " in shown["people"], shown["people"]
+    assert shown["machines"].startswith("**pi**: cpu"), shown["machines"]
+    assert (shown["falls"], shown["blind"]) == ("", ""), "it complains while all is well"
+    row.report("; ".join(shown["people"].split("**")[1::2]))
+
+
+def test_the_dashboard_has_a_line_for_each_zone(house: House) -> None:
+    [_, rooms] = yaml.safe_load(DASHBOARD)["views"]
+    [hall, bedroom] = [
+        card["content"]
+        for section in rooms["sections"]
+        for card in section["cards"]
+        if card["type"] == "markdown"
+    ]
+    shape = r"In its zones: left \d+"
+    house.wait(lambda: re.fullmatch(shape, house.home.render(hall)), "it does not tell of the zone")
+    assert house.home.render(bedroom) == "", "it tells of a zone where there is none"
 
 
 def test_a_raised_hand_switches_the_light(house: House) -> None:
@@ -223,6 +378,8 @@ def test_the_switch_pauses_and_resumes(house: House, row: Row) -> None:
         "a pause hides that somebody has fallen"
     )
     assert house.shows("switch.pi_bedroom_pause") == "off", "the other camera is paused, too"
+    house.wait(lambda: "pi hall is not watched" in cards(house)["blind"], "the dashboard does not tell")
+    assert "**pi hall**: not known" in cards(house)["people"], "the hall seems empty"
     house.home.service("switch.turn_off", entity_id="switch.pi_hall_pause")
     house.wait(lambda: house.shows("switch.pi_hall_pause") == "off", "the daemon does not resume")
     house.wait(lambda: house.shows("sensor.pi_hall_people").isdigit(), "people are not shown again")
@@ -275,10 +432,12 @@ def test_the_killed_daemon_is_unavailable(house: House, row: Row) -> None:
         return [entity for entity in ENTITIES if states[entity]["state"] != "unavailable"]
 
     house.wait(lambda: not left(), "still available: {}", left)
+    blind = cards(house)["blind"]
+    assert all(f"{room} is not watched" in blind for room in ("pi hall", "pi bedroom")), blind
     row.report(f"all {len(ENTITIES)}, within {time.monotonic() - began_at:.1f} s")
 
 
-def test_a_fall_is_told_with_its_room_and_cleared(house: House, row: Row) -> None:
+def test_a_fall_is_told_with_its_room(house: House, row: Row) -> None:
     """Of a fall that was the last thing the daemon wrote before it died."""
     house.leave_a_fall()
     house.daemon.start()
@@ -288,12 +447,98 @@ def test_a_fall_is_told_with_its_room_and_cleared(house: House, row: Row) -> Non
     house.wait(lambda: house.notified("Somebody has fallen"), "no notification")
     told = house.notified("Somebody has fallen") or ""
     assert told.startswith("pi hall: "), f"it does not say in which room: {told}"
-    answer = "posed_clear_binary_sensor_pi_hall_fall"
-    house.home.call("POST", "/api/events/mobile_app_notification_action", {"action": answer})
+    row.report(f"“{told}”")
+
+
+def test_only_phones_get_data_with_a_fall(house: House, row: Row) -> None:
+    def told(who: str) -> Any:
+        return json.loads(house.notified(f"{who}: Somebody has fallen") or "null")
+
+    house.wait(lambda: told("notify"), "who takes no data is told nothing")
+    house.wait(lambda: told("mobile_app_phone"), "the phone is told nothing")
+    assert told("notify")["data"] is None
+    [button] = told("mobile_app_phone")["data"]["actions"]
+    assert button == {"action": ANSWER, "title": "I am looking after it"}
+    row.report("a button for the phone, and the bare words for what takes no data")
+
+
+ANSWER: Final = "posed_clear_binary_sensor_pi_hall_fall"
+"""What the button of the notification says."""
+
+
+def test_a_fall_stands_out_on_the_dashboard(house: House, row: Row) -> None:
+    shown = cards(house)["falls"]
+    assert "pi hall: somebody lies on the floor" in shown, shown
+    assert re.search(r"Since \w+day, \d\d:\d\d, for \d+ \w+", shown), shown
+    assert "more-info-entity-id=button.pi_hall_clear_fall" in shown, shown
+    assert "bedroom" not in shown, shown
+    row.report(" ".join(re.sub("<[^>]*>", " ", shown).split()))
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """The loop in which the browser is listened to."""
+    with asyncio.Runner() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(runner: asyncio.Runner) -> Iterator[Browser]:
+    """A Chromium without a window."""
+    need_debian("chromium", "chromium", "fonts-dejavu-core")
+    chromium = Browser(str(shutil.which("chromium")))
+    runner.run(chromium.__aenter__())
+    try:
+        yield chromium
+    finally:
+        runner.run(chromium.__aexit__())
+
+
+async def logged_in(home: HomeAssistant, browser: Browser) -> Page:
+    """A tab that Home Assistant knows."""
+    page = await browser.page()
+    await page.open(f"{home.url}/robots.txt")
+    await page.value(f"localStorage.setItem('hassTokens', {json.dumps(home.browser_tokens())})")
+    return page
+
+
+async def look(
+    home: HomeAssistant, browser: Browser, keep: Path, paths: dict[str, str], size: tuple[int, int]
+) -> None:
+    """Look at views until each shows a text, and keep what they look like."""
+    page = await logged_in(home, browser)
+    await page.show_as(*size, phone=size[0] < 600)
+    for path, text in paths.items():
+        await page.open(f"{home.url}/{path}")
+        await page.until(f"{TEXT}.includes({json.dumps(text)})", timeout_s=60)
+        await page.screenshot(keep / f"{path.replace('/', '_')}_{size[0]}.png", whole=False)
+        shown = await page.value(TEXT)
+        assert not re.search("Entity not found|Configuration error|Error", shown), shown
+
+
+def test_a_browser_shows_the_fall_on_both_views(
+    house: House, runner: asyncio.Runner, browser: Browser, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    keep = request.config.getoption("keep") or tmp_path
+    keep.mkdir(exist_ok=True)
+    views = {
+        f"{AS_FILE}/now": "pi hall: somebody lies on the floor",
+        f"{AS_FILE}/rooms": "I am looking after it",
+        f"{PASTED}/now": "pi hall: somebody lies on the floor",
+    }
+    for size in ((390, 844), (1280, 800)):
+        runner.run(look(house.home, browser, keep, views, size))
+
+
+def test_a_fall_is_cleared_by_the_answer(house: House, row: Row) -> None:
+    house.home.call("POST", "/api/events/mobile_app_notification_action", {"action": ANSWER})
     house.wait(lambda: house.shows("binary_sensor.pi_hall_fall") == "off", "it is not cleared")
     house.wait(lambda: house.notified("The fall is over"), "no second notification")
     assert house.notified("The fall is over") == "pi hall"
-    row.report(f"“{told}”, and cleared by the notification's answer")
+    for who in ("notify", "mobile_app_phone"):
+        house.wait(functools.partial(house.notified, f"{who}: The fall is over"), f"{who} is not told")
+    assert cards(house)["falls"] == "", "the dashboard still shows it"
+    row.report("cleared by the notification's button")
 
 
 def test_all_returns_after_the_broker(house: House, row: Row) -> None:
