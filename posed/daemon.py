@@ -18,7 +18,7 @@ from posed.control import Control, Controlled
 from posed.engine.base import Engine
 from posed.errors import CameraEnded
 from posed.log import set_level
-from posed.messages.structs import EventMessage, PageState, Sender
+from posed.messages.structs import EventMessage, OpenFall, PageState, Sender, rfc3339
 from posed.messages.topics import Topics
 from posed.mqtt.client import MqttClient
 from posed.mqtt.discovered import DiscoveredDevice, remedies
@@ -148,7 +148,7 @@ class Daemon:
             environment,
         )
         self.live.listen(self._configure)
-        self.web = self._open_web(config)
+        self.web = self._open_web(config, environment)
 
     def _open_inbox(self, config: Config, topics: Topics, sender: Sender) -> Inbox:
         """What hears the broker; whom it hands on to is there only later."""
@@ -173,13 +173,13 @@ class Daemon:
             remedies=remedies(config),
         )
 
-    def _open_web(self, config: Config) -> WebServer | None:
+    def _open_web(self, config: Config, environment: Mapping[str, str]) -> WebServer | None:
         """The live view; its libraries are loaded where it is wanted alone."""
         if not config.web.enabled:
             return None
         from posed.web.server import WebServer
 
-        return WebServer(config, self._page_state, self.control.answer_page)
+        return WebServer(config, self._page_state, self.control.answer_page, environment)
 
     def run(self) -> None:
         """Work until `stop`, or until a recording has been played to its end.
@@ -291,10 +291,16 @@ class Daemon:
 
     def _page_state(self) -> PageState:
         """How everything does, as the live view shows it."""
+        channels = self.channels
         return PageState(
-            self.status.state(),
-            {name: channel.state() for name, channel in self.channels.items()},
-            sorted({fall.camera for fall in self.spool.falls}),
+            machine=self.status.state(),
+            cameras={name: channel.state() for name, channel in channels.items()},
+            people={name: channel.scene.people if channel.sees else () for name, channel in channels.items()},
+            falls=[
+                OpenFall(fall.camera, fall.event, rfc3339(fall.time_s), fall.zone)
+                for fall in self.spool.falls
+            ],
+            broker=self.mqtt.connected,
         )
 
     def _on_event(self, event: EventMessage) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from email.message import Message
 from http.client import HTTPResponse
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,12 +31,16 @@ import yaml
 
 from posed.config import load
 from posed.errors import ConfigError
+from posed.people.events import TrackedPerson
 from posed.people.person import Person
 from posed.pipeline.occurrence import Occurrence
+from posed.pipeline.scene import Scene
 from posed.pose import Pose
+from posed.service.channel import Channel
 from posed.web.authenticator import HEADERS, TRIES_AT_ONCE
 from posed.web.camera_stream import LONGEST_SIDE_PX
 from posed.web.connection import Limits
+from posed.web.pages import languages
 from posed.web.viewer import IN_FLIGHT
 from tests.brokers import eventually, free_port
 from tests.configs import problems as config_problems
@@ -45,6 +51,7 @@ from tests.web_site import TOKEN, Site, Viewer
 
 ANYWHERE = "0.0.0.0"
 SAID = {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}
+FILES = Path(str(resources.files("posed.web"))) / "static"
 NOISE = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
 
 
@@ -162,7 +169,7 @@ def test_every_answer_has_strict_headers(guarded):
         b"GET / HTTP/9\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
         b"\x16\x03\x01 this is TLS\r\n\r\n",
-        b"POST /zones HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /api/request/set HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
     ],
 )
 def test_what_is_no_request_is_answered_in_plain_text(site, request_):
@@ -223,7 +230,7 @@ def test_another_page_reaches_nothing(site, origin):
     async def work(client):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await client.ws_connect("/live/", headers={"Origin": origin})
-        async with client.post("/zones", json={"zones": {}}, headers={"Origin": origin}) as answer:
+        async with client.post("/api/request/resume", json={}, headers={"Origin": origin}) as answer:
             return refused.value.status, answer.status
 
     assert site.visit(work) == (403, 403)
@@ -233,7 +240,7 @@ def test_a_websocket_and_a_change_must_name_their_origin(site):
     async def work(client):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await client.ws_connect("/live/")
-        async with client.post("/zones", json={"zones": {}}) as answer:
+        async with client.post("/api/request/resume", json={}) as answer:
             return refused.value.status, answer.status
 
     assert site.visit(work) == (403, 403)
@@ -278,7 +285,7 @@ def test_without_the_token_there_is_a_form_and_nothing_else(guarded):
     async def work(client):
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await client.ws_connect("/live/", origin=guarded.url)
-        async with client.post("/zones", json={"zones": {}}, headers={"Origin": guarded.url}) as answer:
+        async with client.post("/api/request/resume", json={}, headers={"Origin": guarded.url}) as answer:
             return refused.value.status, answer.status
 
     assert guarded.visit(work) == (401, 401)
@@ -289,7 +296,7 @@ def test_the_token_in_the_form_gives_a_strict_cookie(guarded):
         form = {"data": {"token": TOKEN}, "headers": {"Origin": guarded.url}, "allow_redirects": False}
         async with client.post("/login", **form) as answer:
             cookie = answer.headers["Set-Cookie"]
-            assert (answer.status, answer.headers["Location"]) == (303, "/")
+            assert (answer.status, answer.headers["Location"]) == (303, "./")
         assert all(part in cookie for part in ("HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=2592000"))
         assert TOKEN not in cookie
         async with client.get("/") as answer:
@@ -303,7 +310,7 @@ def test_the_token_in_the_form_gives_a_strict_cookie(guarded):
 def test_the_token_in_the_address_is_taken_once_and_removed(guarded):
     async def work(client):
         async with client.get("/", params={"token": TOKEN, "a": "1"}, allow_redirects=False) as answer:
-            assert (answer.status, answer.headers["Location"]) == (303, "/?a=1")
+            assert (answer.status, answer.headers["Location"]) == (303, "./?a=1")
         async with client.get("/") as answer:
             assert answer.status == 200
 
@@ -313,7 +320,10 @@ def test_the_token_in_the_address_is_taken_once_and_removed(guarded):
 def test_the_token_in_the_address_leads_nowhere_else(guarded):
     with socket.create_connection(("127.0.0.1", guarded.port)) as raw:
         raw.sendall(f"GET //evil.example/?token={TOKEN} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        assert b"Location: /evil.example/\r\n" in raw.recv(4000)
+        assert b"Location: ./\r\n" in raw.recv(4000)
+    with socket.create_connection(("127.0.0.1", guarded.port)) as raw:
+        raw.sendall(f"GET /javascript:1?token={TOKEN} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert b"Location: ./javascript:1\r\n" in raw.recv(4000)
 
 
 def cookie(until: str, token: str = TOKEN) -> str:
@@ -386,16 +396,16 @@ def test_wrong_tokens_in_the_form_are_counted(guarded):
 
 def test_the_form_leads_back_to_its_camera(guarded):
     _, _, page = guarded.get("/bedroom", Accept="text/html")
-    assert 'action="/login?camera=bedroom"' in page
+    assert 'action="login?camera=bedroom"' in page
 
     async def work(client):
         form = {"headers": {"Origin": guarded.url, "Accept": "text/html"}, "allow_redirects": False}
         async with client.post("/login?camera=bedroom", data={"token": "wrong"}, **form) as answer:
-            assert 'action="/login?camera=bedroom"' in await answer.text()
+            assert 'action="login?camera=bedroom"' in await answer.text()
         async with client.post("/login?camera=bedroom", data={"token": TOKEN}, **form) as answer:
             return answer.headers["Location"]
 
-    assert guarded.visit(work) == "/bedroom"
+    assert guarded.visit(work) == "./bedroom"
 
 
 @pytest.mark.parametrize("camera", ["//evil.example", "\\evil.example", "bed%0d%0aroom", "", '"><b>'])
@@ -404,11 +414,11 @@ def test_the_form_leads_nowhere_else(guarded, camera):
         url = f"/login?camera={quote(camera)}"
         form = {"headers": {"Origin": guarded.url, "Accept": "text/html"}, "allow_redirects": False}
         async with client.post(url, data={"token": "wrong"}, **form) as answer:
-            assert 'action="/login"' in await answer.text()
+            assert 'action="login"' in await answer.text()
         async with client.post(url, data={"token": TOKEN}, **form) as answer:
             return answer.headers["Location"]
 
-    assert guarded.visit(work) == "/"
+    assert guarded.visit(work) == "./"
 
 
 def test_a_wrong_token_opens_nothing_in_older_aiohttp_either(guarded, monkeypatch):
@@ -569,7 +579,7 @@ def test_an_unknown_camera_is_told_in_words(site, path):
     assert headers["Content-Type"].startswith("text/plain")
 
 
-@pytest.mark.parametrize("camera", ["live", "login", "static"])
+@pytest.mark.parametrize("camera", ["live", "login", "static", "api"])
 def test_a_camera_may_be_called_as_a_path_of_ours(tmp_path, camera):
     with Site(tmp_path, {"token": TOKEN}, cameras={"hall": {}, camera: {}}) as site:
         assert site.get(f"/{camera}")[0] == 401
@@ -657,26 +667,76 @@ def test_the_state_says_how_every_camera_does(site):
 
     state = site.visit(work)
     assert state["camera"]["camera"] == "bedroom"
-    assert state["cameras"] == {"hall": "waiting", "bedroom": "fall"}
+    assert [(name, glance["paused"]) for name, glance in state["cameras"].items()] == [
+        ("hall", True),
+        ("bedroom", False),
+    ]
+    [fall] = state["falls"]
+    assert (fall["camera"], fall["since"]) == ("bedroom", "1970-01-01T00:00:01.000Z")
+    assert state["broker"] is False
+
+
+def test_all_cameras_are_seen_at_once(site):
+    async def work(client):
+        async with site.view(client, "") as viewer:
+            hello = await viewer.hear("hello")
+            site.daemon.spool.add(Occurrence("entered", 1.0, 7, camera="bedroom"))
+            event = await viewer.hear("event")
+            return hello, event["event"], await viewer.hear("state")
+
+    hello, event, state = site.visit(work)
+    assert (hello["camera"], hello["pictures"], event["camera"]) == ("", "off", "bedroom")
+    assert (list(state["cameras"]), state["camera"]) == (["hall", "bedroom"], None)
+
+
+def test_figures_of_all_cameras_come_with_the_state(site, monkeypatch):
+    tracked = TrackedPerson(somebody(), "lying", 1.0, ("bed",))
+    monkeypatch.setattr(Channel, "sees", property(lambda channel: channel.name == "bedroom"))
+    monkeypatch.setattr(Scene, "people", property(lambda _: [tracked]))
+
+    async def work(client):
+        async with site.view(client, "") as viewer:
+            return await viewer.hear("state")
+
+    cameras = site.visit(work)["cameras"]
+    [person] = cameras["bedroom"]["seen"]
+    assert (person["posture"], person["zones"], cameras["hall"]["seen"]) == ("lying", ["bed"], [])
+    assert person["keypoints"]["nose"]
+
+
+def test_whoever_looks_at_all_cameras_starts_anew_with_one(site):
+    async def work(client):
+        async with site.view(client, "") as viewer:
+            await viewer.hear("state")
+            site.reload(cameras={"hall": {}})
+            while (message := await viewer.socket.receive()).type in SAID:
+                pass
+        async with site.view(client, "") as viewer:
+            return message.type, (await viewer.hear("hello"))["camera"]
+
+    assert site.visit(work) == (aiohttp.WSMsgType.CLOSED, "hall")
 
 
 def test_a_removed_camera_ends_the_talk_and_its_page(site):
     async def work(client):
         async with site.view(client, "bedroom") as viewer, site.view(client) as other:
             await viewer.hear("state")
-            site.reload(cameras={"hall": {}})
+            site.reload(cameras={"hall": {}, "attic": {}})
             while (message := await viewer.socket.receive()).type in SAID:
                 pass
             async with client.get("/bedroom") as page:
                 return message.type, page.status, (await other.shown(NOISE))[0]["frame"]["width"]
 
-    assert site.visit(work) == (aiohttp.WSMsgType.CLOSED, 404, 320)
+    try:
+        assert site.visit(work) == (aiohttp.WSMsgType.CLOSED, 404, 320)
+    finally:
+        site.daemon.pipeline.stop(5)
 
 
-def test_the_first_camera_is_that_of_the_configuration_now(site):
+def test_the_only_camera_is_seen_without_its_name(site):
     async def work(client):
         site.reload(cameras={"bedroom": {}})
-        async with site.view(client) as viewer:
+        async with site.view(client, "") as viewer:
             return (await viewer.hear("hello"))["camera"]
 
     assert site.visit(work) == "bedroom"
@@ -697,17 +757,17 @@ def test_viewers_of_a_changed_camera_stay(site):
         site.daemon.pipeline.stop(5)
 
 
-# Zones
+# What the page asks for
 
 ROOM = {"polygon": [[0, 0], [1, 0], [1, 1]], "kind": "resting", "anchor": "hips"}
 
 
-def draw(site: Site, body: Any) -> tuple[int, Any]:
+def ask(site: Site, verb: str, body: Any) -> tuple[int, Any]:
     """What the page is answered."""
 
     async def work(client):
         headers = {"Origin": site.url}
-        async with client.post("/zones", json=body, headers=headers) as answer:
+        async with client.post(f"/api/request/{verb}", json=body, headers=headers) as answer:
             return answer.status, (
                 await answer.json() if answer.status in {200, 422} else await answer.text()
             )
@@ -715,29 +775,36 @@ def draw(site: Site, body: Any) -> tuple[int, Any]:
     return site.visit(work)
 
 
+def draw(site: Site, zones: Any, camera: str = "hall") -> tuple[int, Any]:
+    """What whoever draws zones is answered."""
+    return ask(site, "set", {"camera": camera, "settings": {"zones": zones}, "persist": True})
+
+
 def test_zones_are_taken_and_kept(site):
-    status, answer = draw(site, {"camera": "bedroom", "zones": {"bed": ROOM}})
+    status, answer = draw(site, {"bed": ROOM}, "bedroom")
     assert (status, answer["data"]["persisted"], answer["data"]["camera"]) == (200, True, "bedroom")
     overlay = site.state / "overlay.yaml"
     assert yaml.safe_load(overlay.read_text())["cameras"]["bedroom"]["zones"]["bed"]["kind"] == "resting"
     cameras = site.daemon.live.config.cameras
     assert (cameras["bedroom"].zones["bed"].anchor, cameras["hall"].zones) == ("hips", {})
-    assert draw(site, {"camera": "bedroom", "zones": {}})[0] == 200
+    assert draw(site, {}, "bedroom")[0] == 200
     assert site.daemon.live.config.cameras["bedroom"].zones == {}
 
 
 def test_who_looks_sees_new_zones_at_once(site):
-    drawn = {"camera": "hall", "zones": {"bed": ROOM}}
+    drawn = {"camera": "hall", "settings": {"zones": {"bed": ROOM}}}
 
     async def work(client):
         async with site.view(client) as viewer:
             await viewer.hear("state")
-            async with client.post("/zones", json=drawn, headers={"Origin": site.url}):
+            async with client.post("/api/request/set", json=drawn, headers={"Origin": site.url}):
                 pass
             async with asyncio.timeout(0.5):
                 return await viewer.hear("state")
 
-    assert site.visit(work)["camera"]["settings"]["zones"]["bed"]["kind"] == "resting"
+    state = site.visit(work)
+    assert state["camera"]["settings"]["zones"]["bed"]["kind"] == "resting"
+    assert state["cameras"]["hall"]["zones"]["bed"]["polygon"] == ROOM["polygon"]
 
 
 @pytest.mark.parametrize(
@@ -754,45 +821,121 @@ def test_who_looks_sees_new_zones_at_once(site):
     ],
 )
 def test_zones_are_held_against_the_rules_of_the_file(site, zone, rule):
-    status, answer = draw(site, {"camera": "hall", "zones": {"bed": zone}})
+    status, answer = draw(site, {"bed": zone})
     assert (status, answer["status"]) == (422, "error")
     assert rule in answer["error"]
     assert not (site.state / "overlay.yaml").exists()
 
 
 def test_zones_of_an_unknown_camera_are_refused(site):
-    status, answer = draw(site, {"camera": "kitchen", "zones": {"bed": ROOM}})
+    status, answer = draw(site, {"bed": ROOM}, "kitchen")
     assert (status, answer["error"]) == (422, "camera: must be one of hall, bedroom, got 'kitchen'")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        *({}, [], "x", {"zones": {}}, {"camera": "hall"}, {"camera": "hall", "zones": []}),
-        {"camera": "hall", "zones": {}, "persist": False},
-    ],
-)
-def test_what_is_no_list_of_zones_is_refused(site, body):
-    assert draw(site, body)[0] == 400
+def test_whoever_looks_may_clear_a_fall(site):
+    event = site.daemon.spool.add(Occurrence("fall", 1.0, 7, camera="hall"))
+    status, answer = ask(site, "clear_fall", {"camera": "hall", "event": event})
+    assert (status, len(answer["data"]["cameras"]["hall"]["events"])) == (200, 1)
+    assert site.daemon.spool.falls == ()
+    status, answer = ask(site, "clear_fall", {"camera": "hall", "event": event})
+    assert (status, answer["error"][:6]) == (422, "event:")
 
 
-def test_nothing_but_zones_can_be_changed(site):
+def test_whoever_looks_may_try_the_alarm(site):
+    assert ask(site, "test_event", {"camera": "hall", "type": "fall"})[0] == 200
+    assert site.daemon.spool.falls == ()
+
+
+def test_whoever_looks_may_pause_and_watch_again(site):
+    feed = site.daemon.channels["bedroom"].feed
+    assert (ask(site, "pause", {"camera": "bedroom"})[0], feed.paused) == (200, True)
+    assert (ask(site, "resume", {"camera": "bedroom"})[0], feed.paused) == (200, False)
+
+
+@pytest.mark.parametrize("verb", ["restart", "snapshot", "record", "info", "nothing"])
+def test_the_page_may_ask_for_nothing_else(site, verb):
+    status, said = ask(site, verb, {})
+    assert (status, said) == (404, "must be one of clear_fall, pause, resume, set, test_event\n")
+
+
+def test_what_pictures_show_the_page_cannot_change(site):
     before = site.daemon.live.config
-    assert draw(site, {"camera": "hall", "zones": {}, "settings": {"privacy.pictures": "full"}})[0] == 400
+    status, answer = ask(site, "set", {"camera": "hall", "settings": {"privacy.pictures": "full"}})
+    assert (status, "privacy.pictures" in answer["error"]) == (422, True)
     assert site.daemon.live.config == before
 
 
-def test_a_form_of_another_page_cannot_look_like_zones(site):
+@pytest.mark.parametrize("body", [[], "x", {"camera": "hall"}, {"settings": 1}, {"settings": {}, "more": 1}])
+def test_what_is_no_request_is_refused(site, body):
+    assert ask(site, "set", body)[0] == 422
+
+
+def test_a_form_of_another_page_cannot_look_like_a_request(site):
     async def work(client):
         headers = {"Origin": site.url, "Content-Type": "text/plain"}
-        async with client.post("/zones", data='{"zones": {}}', headers=headers) as answer:
+        async with client.post("/api/request/resume", data="{}", headers=headers) as answer:
             return answer.status
 
     assert site.visit(work) == 415
 
 
 def test_too_much_is_refused(site):
-    assert draw(site, {"camera": "hall", "zones": {"a" * 70_000: ROOM}})[0] == 413
+    assert draw(site, {"a" * 70_000: ROOM})[0] == 413
+
+
+# The timeline
+
+
+def kept(site: Site, camera: str) -> tuple[list[str], list[str]]:
+    """How a camera did in the last minute, and the types of its events."""
+    now = time.time()
+    status, _, text = site.get(f"/api/timeline?from={now - 60}&to={now + 60}&camera={camera}")
+    assert status == 200
+    day = json.loads(text)
+    kinds = [kind for *_, kind in day["bands"].get(camera, [])]
+    return kinds, [event["type"] for event in day["events"]]
+
+
+def test_how_cameras_do_is_kept_though_nobody_looks(site):
+    site.daemon.spool.add(Occurrence("fall", time.time(), 7, camera="hall"))
+    site.server.serve()
+    eventually(lambda: kept(site, "hall") == (["fall"], ["fall"]))
+
+
+def test_a_blind_camera_is_no_empty_room_in_the_timeline(site):
+    site.daemon.channels["hall"].feed.pause()
+    site.server.serve()
+    eventually(lambda: kept(site, "hall") == (["paused"], []))
+    eventually(lambda: kept(site, "bedroom") == (["blind"], []))
+
+
+def test_no_timeline_is_kept_where_none_is_wanted(tmp_path):
+    with Site(tmp_path, {"timeline_days": 0}) as site:
+
+        async def work(client):
+            async with site.view(client) as viewer:
+                return await viewer.hear("hello")
+
+        assert site.visit(work)["timeline_days"] == 0
+        assert not list(site.state.glob("timeline*"))
+
+
+# The page's files
+
+
+def test_every_address_in_the_page_is_relative(site):
+    for name in ("", "static/style.css", *(f"static/{file.name}" for file in FILES.glob("*.js"))):
+        text = site.get(f"/{name}")[2]
+        assert not re.findall(r"""(?:src|href|action|from|url)\s*[=( ]\s*["'(]/""", text), name
+
+
+def test_the_page_is_small():
+    assert sum(file.stat().st_size for file in FILES.iterdir()) < 120_000
+
+
+def test_the_page_speaks_every_language_that_has_texts(site):
+    assert 'name="languages" content="en"' in site.get("/")[2]
+    assert languages(["texts.en.js", "texts.de.js", "app.js", "texts.js"]) == ["de", "en"]
 
 
 # What it costs
@@ -818,7 +961,7 @@ def test_nothing_is_encoded_while_nobody_looks(site):
 
 def test_ten_viewers_share_one_encoding(site):
     async def work(client):
-        sockets = [await client.ws_connect("/live/", origin=site.url) for _ in range(10)]
+        sockets = [await client.ws_connect("/live/hall", origin=site.url) for _ in range(10)]
         viewers = [Viewer(site, socket_) for socket_ in sockets]
         while site.server.stream.viewers < 10:
             await asyncio.sleep(0.01)
@@ -987,7 +1130,7 @@ def test_who_looks_may_be_silent(hasty):
 
 def test_a_bug_in_an_answer_is_logged_and_ends_nothing(site, caplog, monkeypatch):
     monkeypatch.setattr(site.server.calls, "ask", lambda *_: 1 / 0)
-    assert draw(site, {"camera": "hall", "zones": {}})[0] == 500
+    assert ask(site, "resume", {})[0] == 500
     assert "ZeroDivisionError" in caplog.text
     assert site.get()[0] == 200
 
@@ -1066,7 +1209,7 @@ def test_a_daemon_shows_what_it_sees_and_stops_with_viewers(tmp_path, settings):
 def test_a_daemon_without_it_does_not_listen(tmp_path, settings):
     settings["web"]["enabled"] = False
     with Daemon(tmp_path, settings) as daemon:
-        eventually(lambda: "entered" in daemon.log(), 20)
+        eventually(lambda: "Person 1" in daemon.log(), 20)
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", settings["web"]["port"])) != 0
 

@@ -123,8 +123,8 @@ class Site:
         return self.visit(work)
 
     @asynccontextmanager
-    async def view(self, client: aiohttp.ClientSession, camera: str = "") -> AsyncIterator[Viewer]:
-        """The WebSocket of a camera, or of the first one, as its page opens it."""
+    async def view(self, client: aiohttp.ClientSession, camera: str = "hall") -> AsyncIterator[Viewer]:
+        """The WebSocket of a camera, or with an empty name of all of them, as its page opens it."""
         async with client.ws_connect(f"/live/{camera}", origin=self.url) as socket_:
             yield Viewer(self, socket_)
 

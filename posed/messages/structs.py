@@ -241,15 +241,27 @@ class State(Struct, frozen=True, kw_only=True):
         return repr(self.cameras), engine, self.model, self.spool.durable, repr(self.settings)
 
 
+class OpenFall(Struct, frozen=True):
+    """An open fall is not over: it has its camera, the id of its event, since when it is open, and where."""
+
+    camera: str
+    event: str
+    since: str
+    zone: str | None
+
+
 class PageState(Struct, frozen=True):
     """How everything does, in one piece, as the live view shows it.
 
-    `fallen` has the names of the cameras with a fall that is not over.
+    `people` has everybody who is seen now, by camera, `falls` those that are not over, oldest first, and
+    `broker` whether there is a connection to it.
     """
 
     machine: State
     cameras: dict[str, CameraState]
-    fallen: list[str]
+    people: dict[str, Sequence[TrackedPerson]]
+    falls: list[OpenFall]
+    broker: bool
 
 
 Share = Annotated[float, Meta(ge=0, le=1)]

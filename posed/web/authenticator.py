@@ -115,7 +115,7 @@ class Authenticator:
         except ValueError:  # what says that it is a form and is none
             return web.Response(status=400, text="must be a form\n")
         refusal = self._try(request, "form", given if isinstance(given, str) else "")
-        return self._welcome(f"/{camera_of(request)}") if refusal is None else refusal
+        return self._welcome(camera_of(request)) if refusal is None else refusal
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -126,10 +126,10 @@ class Authenticator:
             return await handler(request)
         knows = self._knows(request.cookies.get(self._cookie, ""))
         if request.method == "GET" and "token" in request.query:
-            there = str(request.rel_url.without_query_params("token")).lstrip("/")
+            there = str(request.rel_url.without_query_params("token")).rpartition("/")[2]
             way: Way = "foreign link" if _is_foreign(request) else "link"
             refusal = None if knows else self._try(request, way, request.query["token"])
-            return self._welcome(f"/{there}") if refusal is None else refusal
+            return self._welcome(there) if refusal is None else refusal
         if knows:
             return await handler(request)
         scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
@@ -195,9 +195,13 @@ class Authenticator:
         return limiter
 
     def _welcome(self, to: str) -> web.Response:
-        """Send the browser on to a page, with the cookie; the token is in no address any more."""
+        """Send the browser on to a page, with the cookie; the token is in no address any more.
+
+        Args:
+            to: beside the address that was asked for, since a proxy may have put it below another.
+        """
         until = f"{self._clock() + COOKIE_LASTS_S:.0f}"
-        answer = web.Response(status=303, headers={hdrs.LOCATION: to})
+        answer = web.Response(status=303, headers={hdrs.LOCATION: f"./{to}"})
         answer.set_cookie(
             self._cookie,
             f"{until}.{self._signature(until)}",

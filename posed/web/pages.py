@@ -1,9 +1,14 @@
-"""The page itself, the form that asks for the token, and the files of both."""
+"""The page itself, the form that asks for the token, and the files of both.
+
+Every address in them is relative, so that a proxy may serve all of it below a path of its own, as Home
+Assistant's ingress does.
+"""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -16,7 +21,7 @@ _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascri
 
 
 def routes(cameras: Callable[[], Collection[str]]) -> Sequence[web.AbstractRouteDef]:
-    """The page of each camera, that of the first one at `/`, and their files.
+    """The page of each camera, that of all of them at `/`, and their files.
 
     Args:
         cameras: the names of all cameras there are now.
@@ -45,8 +50,8 @@ def ask_for_token(request: web.Request, status: int, problem: str) -> web.Respon
             headers={hdrs.WWW_AUTHENTICATE: "Bearer"} if status == 401 else None,
         )
     form = _files()["login.html"].decode()
-    camera = camera_of(request)
-    page = form.replace("{action}", f"{LOGIN}?camera={camera}" if camera else LOGIN)
+    camera, action = camera_of(request), LOGIN.removeprefix("/")
+    page = form.replace("{action}", f"{action}?camera={camera}" if camera else action)
     page = page.replace("{problem}", html.escape(problem))
     return web.Response(status=status, text=page, content_type="text/html")
 
@@ -71,4 +76,18 @@ def _answer(name: str) -> web.Response:
 def _files() -> dict[str, bytes]:
     """All files of the page, by name: what is asked for is looked up here and never on the disk."""
     folder = resources.files("posed.web") / "static"
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith((*_TYPES,))}
+    files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith((*_TYPES,))}
+    spoken = " ".join(languages(files)).encode()
+    return {
+        name: body.replace(b"{languages}", spoken) if name.endswith(".html") else body
+        for name, body in files.items()
+    }
+
+
+def languages(names: Iterable[str]) -> list[str]:
+    """The languages that the page speaks: there is a file of texts for each.
+
+    Args:
+        names: of the page's files.
+    """
+    return sorted(found[1] for name in names if (found := re.fullmatch(r"texts\.([a-z]{2})\.js", name)))

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -21,15 +21,17 @@ from posed.config import Config
 from posed.frame import Frame
 from posed.log import Throttled
 from posed.messages.structs import EventMessage, PageState, Response
+from posed.paths import timeline_file
 from posed.people.events import TrackedPerson
 from posed.pipeline.stage_timings import StageTimings
-from posed.timing import Backoff
-from posed.web import metrics, pages, zones
+from posed.timing import Backoff, NotBefore
+from posed.web import history, metrics, pages, requests, settings
 from posed.web.authenticator import LOGIN, Authenticator, Handler, headers_of
 from posed.web.camera_stream import ShownFrame
 from posed.web.connection import Connection, Limits, add_headers, in_time
 from posed.web.main_loop_calls import MainLoopCalls
 from posed.web.stream import Stream
+from posed.web.timeline import Kind, Timeline
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,9 @@ yet."""
 
 MAX_BYTES: Final = 64 * 1024
 """A request may have at most this many bytes: room for the polygons of many zones."""
+
+KEPT_EVERY_S: Final = 1.0
+"""The timeline learns this often how every camera does, s."""
 
 _HANDLERS_STOP_S: Final = 0.5
 
@@ -61,6 +66,7 @@ class WebServer:
         config: the whole configuration; `web` is the server's own section.
         state: how everything does; called by `serve`.
         answer: does what is asked for, as over MQTT; called by `serve`.
+        environment: says where the state folder is.
 
     Attributes:
         limits: the limits of connections; taken over when the server begins to listen.
@@ -72,6 +78,7 @@ class WebServer:
         config: Config,
         state: Callable[[], PageState],
         answer: Callable[[str, bytes], Response[Struct]],
+        environment: Mapping[str, str],
     ) -> None:
         self._config = config.web
         self._state = state
@@ -79,6 +86,8 @@ class WebServer:
         self.calls = MainLoopCalls()
         self._loop = asyncio.new_event_loop()
         self.stream = Stream(config, self._loop)
+        self.timeline = Timeline(timeline_file(environment), config.web.timeline_days)
+        self._next_kept = NotBefore()
         self.metrics = metrics.Metrics(config.cameras)
         self._authenticator = Authenticator(config.web, pages.ask_for_token)
         self._stopping = asyncio.Event()
@@ -91,6 +100,7 @@ class WebServer:
 
     def start(self) -> None:
         """Listen, in the background."""
+        self.timeline.start()
         self._thread.start()
 
     def configure(self, config: Config) -> None:
@@ -118,11 +128,19 @@ class WebServer:
         """Something happened."""
         self.metrics.count_event(event.camera, event.type)
         self.stream.report(event)
+        self.timeline.add(event)
 
     def serve(self) -> None:
-        """Answer requests, and show viewers how everything does; the main loop calls this often."""
+        """Answer requests, and show and keep how everything does; the main loop calls this often."""
         answered = self.calls.serve(self._answer)
-        self.stream.refresh(self._state, at_once=answered)
+        is_shown, is_kept = self.stream.is_due(at_once=answered), self._next_kept.take(KEPT_EVERY_S)
+        if not (is_shown or is_kept):
+            return
+        now = self._state()
+        if is_shown:
+            self.stream.refresh(now)
+        if is_kept:
+            self.timeline.note({name: _kind(now, name) for name in now.cameras})
 
     def leave(self) -> None:
         """Begin to stop, without waiting."""
@@ -133,6 +151,7 @@ class WebServer:
         """Close all connections, within `timeout_s` seconds."""
         self.leave()
         if self._thread.ident is not None:
+            self.timeline.stop(timeout_s)
             self._thread.join(timeout_s)
 
     # In the server's own thread
@@ -191,10 +210,26 @@ class WebServer:
         return [
             web.post(LOGIN, self._authenticator.login),
             web.get("/live/{camera:[^/]*}", self.stream.serve),
-            web.post("/zones", zones.handler(self.calls)),
+            web.post("/api/request/{verb}", requests.handler(self.calls)),
+            web.get("/api/settings", settings.answer),
+            web.get("/api/timeline", history.handler(self.timeline)),
             *metrics.routes(self.metrics, self.calls),
             *pages.routes(lambda: self.stream.cameras),
         ]
+
+
+def _kind(now: PageState, camera: str) -> Kind:
+    """How a camera does, in the timeline's words: the gravest of all that holds."""
+    state = now.cameras[camera]
+    if any(fall.camera == camera for fall in now.falls):
+        return "fall"
+    if state.paused:
+        return "paused"
+    if state.people is None:
+        return "blind"
+    if any(tracked.posture == "lying" for tracked in now.people[camera]):
+        return "lying"
+    return "somebody" if state.people else "empty"
 
 
 @web.middleware

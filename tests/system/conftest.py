@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -10,9 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from scripts.tfjs import NoPackagesError, check_node, npm_install
+from tests.system.browser import Browser
+from tests.system.live_view import Bench
+from tests.system.needs import CACHE, cannot, locked, need_debian
+
 FOLDER = Path(__file__).resolve().parent
 LONGEST_FIRST = ("test_versions", "test_homeassistant", "test_service", "test_faults")
 """Modules that would otherwise run alone at the end, while another processor has nothing to do."""
+
+AXE = "4.10.3"
+"""The version of axe-core that looks at the page."""
 
 HEAD, ROW, FOOT = "table head", "table row", "table foot"
 
@@ -23,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, help="of what is random in test_spool, test_models and test_soak")
     group.addoption("--codename", action="append", help="a Debian for test_install; may be said again")
     group.addoption("--deb", type=Path, help="package for test_service (default: built of these sources)")
-    group.addoption("--keep", type=Path, help="folder for the screenshots of test_web")
+    group.addoption("--keep", type=Path, help="folder for screenshots of test_web… and test_homeassistant")
     group.addoption("--frames", type=int, help="how many test_soak processes (default: those of a day)")
     group.addoption("--plot", type=Path, help="draw the figures of test_soak into this .svg")
     group.addoption("--samples", type=Path, help="write every sample of test_soak into this .jsonl")
@@ -139,3 +149,51 @@ def lines_of(properties: Iterable[tuple[str, object]]) -> Iterable[str]:
     yield from dict.fromkeys(line for kind, line in said if kind == HEAD)
     yield from (line for kind, line in said if kind == ROW)
     yield from [line for kind, line in said if kind == FOOT][-1:]
+
+
+# The live view, and a browser that looks at it
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    """The loop in which the browser is listened to, as long as a test runs."""
+    with asyncio.Runner() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(runner: asyncio.Runner) -> Iterator[Browser]:
+    """A Chromium without a window."""
+    need_debian("chromium", "chromium", "fonts-dejavu-core")
+    chromium = Browser(str(shutil.which("chromium")))
+    runner.run(chromium.__aenter__())
+    try:
+        yield chromium
+    finally:
+        runner.run(chromium.__aexit__())
+
+
+@pytest.fixture
+def bench(runner: asyncio.Runner, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    """For one test, with screenshots where they were asked for."""
+    keep = request.config.getoption("--keep", default=None) or tmp_path
+    keep.mkdir(parents=True, exist_ok=True)
+    return Bench(runner, browser, tmp_path, keep)
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """axe-core, which finds what keeps people from using a page; installed once."""
+    need_debian("node", "nodejs")
+    need_debian("npm", "npm")
+    folder = CACHE / "axe"
+    script = folder / "node_modules/axe-core/axe.min.js"
+    try:
+        check_node()
+        with locked("install"):
+            if not script.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                npm_install(folder, f"axe-core@{AXE}")
+    except NoPackagesError as error:
+        cannot(str(error))
+    return script.read_text(encoding="utf-8")

@@ -10,15 +10,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import functools
 import http.server
 import json
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Final
 
 import cv2
@@ -28,21 +25,19 @@ import yaml
 from numpy.typing import NDArray
 
 from posed.camera.synthetic import SyntheticCamera
-from posed.config import CameraConfig, Config, load
+from posed.config import CameraConfig
 from posed.pose import EDGES
 from posed.synthetic.scene import RenderedPerson, Scene
-from tests.brokers import Mosquitto, Subscriber, free_port
-from tests.run_posed import Daemon
-from tests.system.browser import NAME_OF_OTHERS, Browser, Page
+from tests.brokers import Mosquitto, Subscriber
+from tests.system.browser import NAME_OF_OTHERS, Page
 from tests.system.conftest import Row
-from tests.system.needs import need_debian
+from tests.system.live_view import FPS, SEED, SIZE, Bench, awaited, live, reload
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
 
-SEED: Final = 3
-FPS: Final = 10
-SIZE: Final = (640, 480)
 TOKEN: Final = "a-token-for-this-check"
+
+_LIVE: Final = live()
 
 FRAMES: Final = 12
 """Frames that are compared with the truth."""
@@ -56,106 +51,8 @@ LATER: Final = 10
 MOVED: Final = 0.3
 """How far somebody must get in that time, in their heights: of people who stand any time's truth is right."""
 
-ZONE: Final = [(0.1, 0.2), (0.5, 0.25), (0.45, 0.7), (0.12, 0.6)]
-
-
-class Bench:
-    """A daemon, a browser, and where screenshots are kept."""
-
-    def __init__(self, runner: asyncio.Runner, browser: Browser, folder: Path, keep: Path) -> None:
-        self.runner = runner
-        self.browser = browser
-        self.folder = folder
-        self.keep = keep
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    @contextlib.contextmanager
-    def daemon(
-        self,
-        name: str,
-        pictures: str = "full",
-        cameras: Sequence[str] = ("hall",),
-        broker_port: int | None = None,
-        **web: Any,
-    ) -> Iterator[Daemon]:
-        """One with a state of its own."""
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        settings = {
-            "device": "pi",
-            "cameras": {
-                name: {"kind": "synthetic", "source": str(seed), "fps": FPS, "size": list(SIZE)}
-                for name, seed in zip(cameras, (SEED, SEED + 2), strict=False)
-            },
-            "model": {"name": "drawings-257x353-16"},
-            "mqtt": {"host": "127.0.0.1", "port": broker_port or free_port()},
-            "privacy": {"pictures": pictures},
-            "web": {"enabled": True, "port": self.port} | web,
-        }
-        with Daemon(folder, settings) as running:
-            yield running
-
-    async def page(self, path: str = "/") -> Page:
-        """The live view, once it shows a frame."""
-        page = await self.browser.page()
-        await page.show_as(1280, 800)
-        await self.open(page, path)
-        return page
-
-    async def open(self, page: Page, path: str = "/") -> None:
-        """Look, as soon as the daemon listens."""
-        await self.listens()
-        await page.open(self.url + path)
-        await page.until("document.getElementById('canvas').dataset.sequence")
-
-    async def listens(self) -> None:
-        """Wait until somebody can come in."""
-        async with asyncio.timeout(40):
-            while True:
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                    writer.close()
-                    await writer.wait_closed()
-                    return
-                await asyncio.sleep(0.1)
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    """The loop in which the browser is listened to, as long as a test runs."""
-    with asyncio.Runner() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(runner: asyncio.Runner) -> Iterator[Browser]:
-    """A Chromium without a window."""
-    need_debian("chromium", "chromium", "fonts-dejavu-core")
-    chromium = Browser(str(shutil.which("chromium")))
-    runner.run(chromium.__aenter__())
-    try:
-        yield chromium
-    finally:
-        runner.run(chromium.__aexit__())
-
-
-@pytest.fixture
-def bench(runner: asyncio.Runner, browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
-    """For one test, with screenshots where they were asked for."""
-    keep = request.config.getoption("--keep", default=None) or tmp_path
-    keep.mkdir(parents=True, exist_ok=True)
-    return Bench(runner, browser, tmp_path, keep)
-
-
-def awaited(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run a test in the loop of its bench."""
-
-    @functools.wraps(test)
-    def run(bench: Bench, **fixtures: Any) -> None:
-        bench.runner.run(test(bench, **fixtures))
-
-    return run
+ROOM_SHADES: Final = 60
+"""An outline of a room has fewer shades of grey than this, and a picture has more."""
 
 
 # What is on the canvas, held against the truth
@@ -192,7 +89,7 @@ def bones(person: RenderedPerson) -> NDArray[np.float64]:
 
 def astray(image: NDArray[np.uint8], people: list[RenderedPerson]) -> float:
     """How far a figure's pixels lie from the nearest true bone, but for the worst tenth; in heights."""
-    places = np.argwhere(image[..., 3] > 128)[::7].astype(float)
+    places = np.argwhere(image[..., :3].max(2) > 96)[::7].astype(float)
     distances = []
     for person in people:
         along = bones(person)
@@ -211,24 +108,24 @@ def moves(before: list[RenderedPerson], after: list[RenderedPerson]) -> bool:
 
 @awaited
 async def test_figures_are_where_people_are(bench: Bench, row: Row) -> None:
-    """Only figures are on the canvas, so every pixel of it is one's; and they are of the frame named."""
+    """Only figures are on black, so every bright pixel is one's; and they are of the frame named."""
     camera = SyntheticCamera(CameraConfig(kind="synthetic", source=str(SEED), fps=FPS, size=SIZE))
     now, later, frames = [], [], 0
-    with bench.daemon("figures", "off"):
+    with bench.daemon("figures", "skeleton"):
         page = await bench.page()
         await show_only(page, "skeletons")
         async with asyncio.timeout(120):
             while frames < FRAMES:
                 sequence, image = await drawn(page)
                 people, then = camera.truth(sequence), camera.truth(sequence + LATER)
-                if image[..., 3].any() and then and moves(people, then):
+                if image[..., :3].any() and then and moves(people, then):
                     frames += 1
                     now.append(astray(image, people))
                     later.append(astray(image, then))
                 await asyncio.sleep(0.2)
         await show_only(page, "skeletons", "boxes", "names", "zones")
         await asyncio.sleep(0.5)
-        await page.screenshot(bench.keep / "figures-on-nothing.png")
+        await page.screenshot(bench.keep / "figures-on-black.png")
     row.report(
         f"{frames} frames: figures lie {np.median(now):.3f} heights from the truth, {max(now):.3f} at most"
     )
@@ -261,96 +158,6 @@ def _difference(image: NDArray[np.uint8], scene: Scene, sequence: int) -> float:
     return float(np.sort(differences)[-differences.size // 10 :].mean())
 
 
-# Zones
-
-
-async def corner_px(page: Page, x: float, y: float) -> tuple[float, float]:
-    """Where a place in the picture is in the window, px."""
-    box = await page.value(
-        "(({x, y, width, height}) => [x, y, width, height])"
-        "(document.getElementById('canvas').getBoundingClientRect())"
-    )
-    return box[0] + x * box[2], box[1] + y * box[3]
-
-
-def saved(bench: Bench, name: str, camera: str = "hall") -> dict[str, Any]:
-    """The zones of a camera in the overlay."""
-    overlay = bench.folder / name / "state" / "posed" / "overlay.yaml"
-    tree = yaml.safe_load(overlay.read_text(encoding="utf-8"))
-    zones: dict[str, Any] = tree["cameras"][camera]["zones"]
-    assert (
-        load(bench.folder / name / "posed.yaml", {}, overlay=overlay).cameras[camera].zones.keys()
-        == zones.keys()
-    )
-    return zones
-
-
-async def draw_zone(page: Page, corners: list[tuple[float, float]], *, finger: bool = False) -> None:
-    """A new zone, its corners in turn and the first one again."""
-    await page.press("#add")
-    for x, y in [*corners, corners[0]]:
-        place = await corner_px(page, x, y)
-        await (page.tap(*place) if finger else page.click(*place))
-
-
-@awaited
-async def test_zones_are_drawn_with_the_mouse(bench: Bench) -> None:
-    """Drawn, named, saved; a corner dragged; one that crosses itself refused with the rule."""
-    with bench.daemon("zones") as daemon:
-        page = await bench.page()
-        await page.press("#edit")
-        await draw_zone(page, ZONE)
-        await page.write("#zones li:last-child .name input", "sofa")
-        await page.screenshot(bench.keep / "zones-light.png")
-        await page.press("#save")
-        await page.until("document.getElementById('editor').hidden")
-        close(saved(bench, "zones")["sofa"]["polygon"], ZONE)
-
-        await page.press("#edit")
-        await page.drag(await corner_px(page, *ZONE[0]), await corner_px(page, 0.05, 0.1))
-        await page.value(
-            "(field => { field.value = 'resting'; field.dispatchEvent(new Event('change')); })"
-            "(document.querySelector('#zones .kind select'))"
-        )
-        await page.press("#save")
-        await page.until("document.getElementById('editor').hidden")
-        close(saved(bench, "zones")["sofa"]["polygon"], [(0.05, 0.1), *ZONE[1:]])
-        assert saved(bench, "zones")["sofa"]["kind"] == "resting"
-
-        await page.press("#edit")
-        await draw_zone(page, [(0.6, 0.2), (0.9, 0.6), (0.9, 0.2), (0.6, 0.6)])
-        await page.press("#save")
-        problem = await page.until("document.getElementById('problem').textContent")
-        assert "cameras.hall.zones.zone_1.polygon: must not cross itself" in problem, problem
-        await page.screenshot(bench.keep / "zones-problem.png")
-        assert "zone_1" not in saved(bench, "zones")
-        assert "set on request: hall: zones" in daemon.log()
-
-
-@awaited
-async def test_zones_are_drawn_with_a_finger(bench: Bench) -> None:
-    """On a phone; and copied as YAML that the configuration takes."""
-    with bench.daemon("finger"):
-        page = await bench.page()
-        await page.show_as(390, 844, phone=True)
-        await page.press("#edit")
-        await draw_zone(page, ZONE, finger=True)
-        await page.screenshot(bench.keep / "zones-phone.png")
-        await page.press("#copy")
-        text = await page.until("document.getElementById('yaml').value")
-        zones = Config(**yaml.safe_load(text)).cameras["hall"].zones
-        close(zones["zone_1"].polygon, ZONE, 0.01)
-        await page.press("#save")
-        await page.until("document.getElementById('editor').hidden")
-        close(saved(bench, "finger")["zone_1"]["polygon"], ZONE, 0.01)
-
-
-def close(polygon: Any, wanted: list[tuple[float, float]], by: float = 0.004) -> None:
-    """Whether two polygons are one, but for the pixel that was hit."""
-    assert np.shape(polygon) == np.shape(wanted), polygon
-    assert np.abs(np.array(polygon) - wanted).max() < by, polygon
-
-
 # Several cameras
 
 _STATE: Final = """[...document.querySelectorAll('#cameras a')].map(link =>
@@ -370,42 +177,73 @@ async def sees(page: Page, bench: Bench, name: str, seed: int) -> None:
 
 @awaited
 async def test_each_camera_is_seen_at_its_address(bench: Bench) -> None:
-    """The choice leads there; zones are drawn for the camera that is seen; the first one is at `/`."""
+    """All of them are at `/`, as tiles that lead there."""
     with bench.daemon("two", cameras=("hall", "kitchen")):
-        page = await bench.page()
-        chosen = [["/hall", "hall", "page"], ["/kitchen", "kitchen", None]]
+        await bench.listens()
+        page = await bench.browser.page()
+        await page.show_as(1280, 800)
+        await page.open(f"{bench.url}/")
+        chosen = [["/", "All cameras", "page"], ["/hall", "hall", None], ["/kitchen", "kitchen", None]]
         await page.until(f"JSON.stringify({_STATE}) === '{json.dumps(chosen, separators=(',', ':'))}'")
-        await sees(page, bench, "hall", SEED)
-        await page.press("#cameras a:not([aria-current])")
+        tiles = "[...document.querySelectorAll('.tile')].map(tile => tile.pathname).join()"
+        assert await page.value(tiles) == "/hall,/kitchen"
+        await page.until(f"{_FIGURES}.every(Boolean)", 40)
+        await page.screenshot(bench.keep / "tiles.png")
+        await page.press(".tile[href$='kitchen']")
         await page.until("location.pathname === '/kitchen'")
         await sees(page, bench, "kitchen", SEED + 2)
         assert await page.value("document.title") == "kitchen · pi · posed"
-        await page.press("#edit")
-        await draw_zone(page, ZONE)
-        await page.press("#save")
-        await page.until("document.getElementById('editor').hidden")
-        close(saved(bench, "two", "kitchen")["zone_1"]["polygon"], ZONE)
-        await bench.open(page, "/hall")
-        await page.until(_LIVE)
-        await page.press("#edit")
-        assert await page.value("document.getElementById('zones').children.length") == 0
+        await page.press("#cameras a:nth-child(2)")
+        await page.until("location.pathname === '/hall'")
+        await sees(page, bench, "hall", SEED)
+
+
+_FIGURES: Final = """[...document.querySelectorAll('.tile canvas')].map(canvas => {
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  for (let at = 0; at < data.length; at += 4) {
+    if (Math.max(data[at], data[at + 1], data[at + 2]) > 150) return true;
+  }
+  return false;
+})"""
+"""Of each tile, whether a figure is on it: a room alone is dark."""
 
 
 @awaited
-async def test_a_pause_of_another_camera_is_marked(bench: Bench) -> None:
-    """The link that somebody is at keeps its focus."""
+async def test_a_pause_is_said_and_ended(bench: Bench) -> None:
+    """The link that somebody is at keeps its focus; the sentence in amber has what helps."""
     with (
         Mosquitto(bench.folder) as broker,
         Subscriber(broker.port) as subscriber,
         bench.daemon("marks", cameras=("hall", "kitchen"), broker_port=broker.port),
     ):
-        page = await bench.page()
-        await page.until(f"{_STATE}.length === 2")
-        await page.value("document.querySelector('#cameras a').focus()")
+        page = await bench.page("/hall")
+        await page.until(f"{_STATE}.length === 3")
+        await page.value("document.querySelectorAll('#cameras a')[1].focus()")
         subscriber.publish("posed/pi/request/pause", b'{"camera": "kitchen"}')
-        await page.until(f"{_STATE}[1][1] === 'kitchen paused'")
+        await page.until(f"{_STATE}[2][1] === 'kitchen paused'")
         assert await page.value("document.activeElement.pathname") == "/hall"
+        assert await notices(page) == ["The camera in the kitchen is paused: nobody is watched there."]
         await page.screenshot(bench.keep / "paused-elsewhere.png")
+        await page.press(".notice button")
+        await page.until(f"{_STATE}[2][1] === 'kitchen'")
+        await page.until("!document.querySelector('.notice')")
+
+
+async def notices(page: Page) -> list[str]:
+    """What is said in amber."""
+    said: list[str] = await page.value(
+        "[...document.querySelectorAll('.notice p')].map(one => one.textContent)"
+    )
+    return said
+
+
+@awaited
+async def test_a_broker_that_is_away_is_said(bench: Bench) -> None:
+    """Nobody hears of a fall meanwhile, but for whoever has the page open."""
+    with bench.daemon("brokerless"):
+        page = await bench.page()
+        said = "document.querySelector('.notice p')?.textContent"
+        await page.until(f"{said}?.startsWith('Alarms do not get out')")
 
 
 @awaited
@@ -417,17 +255,16 @@ async def test_a_camera_that_is_removed_says_so(bench: Bench) -> None:
         less = settings | {"cameras": {"hall": settings["cameras"]["hall"]}}
         await other.value("window.sameAsBefore = true")
         reload(daemon, less)
-        await page.until(
-            "document.getElementById('notice').textContent === 'There is no camera kitchen any more.'"
-        )
-        assert await page.value(_STATE) == [["/hall", "hall", None]]
+        gone = "There is no camera kitchen any more."
+        await page.until(f"document.querySelector('.notice p')?.textContent === '{gone}'")
         assert await page.value("document.getElementById('contact').textContent") == "removed"
+        assert (await page.value(_STATE))[0] == ["/", "All cameras", None]
         await page.screenshot(bench.keep / "removed.png")
         await other.until("document.getElementById('cameras').hidden")
         await other.until(_LIVE)
         reload(daemon, settings)
         await page.until(_LIVE, 15)
-        await other.until(f"{_STATE}.length === 2")
+        await other.until(f"{_STATE}.length === 3")
         assert await other.value("window.sameAsBefore"), "the page was loaded anew"
         await page.open(f"{bench.url}/attic")
         said = await page.value("document.body.textContent")
@@ -444,17 +281,10 @@ async def test_more_privacy_takes_the_picture_away(bench: Bench) -> None:
         reload(daemon, settings)
         await page.until("document.getElementById('canvas').dataset.pictures === 'off'")
         await show_only(page)
-        assert not (await drawn(page))[1].any()
         await page.until(_LIVE)
+        assert len(np.unique((await drawn(page))[1][..., :3].max(2))) < ROOM_SHADES
         assert await other.value("document.getElementById('canvas').dataset.pictures") == "full"
-        assert (await drawn(other))[1].any()
-
-
-def reload(daemon: Daemon, settings: dict[str, Any]) -> None:
-    """Another configuration, which the daemon reads now."""
-    daemon.config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    assert daemon.process is not None
-    daemon.process.send_signal(signal.SIGHUP)
+        assert len(np.unique((await drawn(other))[1][..., :3].max(2))) > ROOM_SHADES
 
 
 # Contact
@@ -525,14 +355,14 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cut
             await writer.drain()
 
 
-_SAYS: Final = """['contact', 'notice'].map(id => document.getElementById(id).textContent).concat(
-  document.getElementById('canvas').classList.contains('stale'),
-  document.querySelector('aside').classList.contains('stale'))"""
+_SAYS: Final = """[
+  document.getElementById('contact').textContent, document.querySelector('.notice p')?.textContent,
+  document.getElementById('canvas').classList.contains('stale'), document.body.classList.contains('old')]"""
 
 
 _LOST: Final = {
-    "silent": "The daemon sends nothing.",
-    "no contact": "No contact with the daemon; trying again.",
+    "silent": "posed has not said anything for a while.",
+    "no contact": "There is no contact with posed.",
 }
 
 
@@ -556,7 +386,7 @@ async def test_a_connection_that_dies_in_silence_is_noticed(bench: Bench, row: R
                 await asyncio.sleep(max(0.0, away_s - marked_s))
                 contact, notice, *stale = await page.value(_SAYS)
                 assert stale == [True, True]
-                assert _LOST.get(contact) == notice, (contact, notice)
+                assert notice.startswith(_LOST[contact]), (contact, notice)
                 await page.screenshot(bench.keep / f"silence-{away_s}.png")
                 cable.mend()
                 mended = time.monotonic()
@@ -567,11 +397,6 @@ async def test_a_connection_that_dies_in_silence_is_noticed(bench: Bench, row: R
                     f"away for {away_s} s: marked after {marked_s:.1f} s ({contact!r}, {notice!r}), "
                     f"back {back_s:.1f} s after the network"
                 )
-
-
-_LIVE: Final = """document.getElementById('contact').textContent === 'live'
-  && document.getElementById('canvas').dataset.sequence
-  && !document.getElementById('canvas').classList.contains('stale')"""
 
 
 @awaited
@@ -617,7 +442,7 @@ async def test_a_token_is_asked_for(bench: Bench) -> None:
         await page.screenshot(bench.keep / "token.png")
         for token, then in (
             ("wrong", "document.querySelector('.problem').textContent"),
-            (TOKEN, "Boolean(window.canvas)"),
+            (TOKEN, "document.getElementById('canvas') !== null"),
         ):
             await page.write("#token", token)
             await page.press("button")
@@ -641,8 +466,7 @@ _ATTACK: Final = """(async () => {
     socket.onopen = () => done('open');
     socket.onerror = () => done('refused');
   });
-  const body = '{"camera": "hall", "zones": {"x": 1}}';
-  await fetch(url + '/zones', {method: 'POST', mode: 'no-cors', body}).catch(() => 0);
+  await fetch(url + '/api/request/pause', {method: 'POST', mode: 'no-cors', body: '{}'}).catch(() => 0);
   gone.script = await new Promise(done => {
     const script = document.createElement('script');
     script.onload = () => done('loaded');
@@ -668,7 +492,7 @@ async def test_other_pages_reach_nothing(bench: Bench) -> None:
         await page.open(other)
         found = await page.value(_ATTACK.replace("URL_OF_DAEMON", f"'{bench.url}'"))
         assert found == dict.fromkeys(("read", "socket", "script", "frame"), "refused"), found
-        assert "set on request" not in daemon.log()
+        assert "on request" not in daemon.log()
         await page.open(f"http://{NAME_OF_OTHERS}:{bench.port}/")
         assert (await page.value("document.body.textContent")).startswith("Host: must be this machine")
         await ours.until("document.getElementById('contact').textContent === 'live'")
@@ -727,55 +551,3 @@ def other_site() -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-# Looks
-
-_CONTRASTS: Final = """[...document.querySelectorAll(
-    'h1, h2, #device, .pill, nav a, nav span, label, button, dt, dd, #stages span, #events span, ' +
-    '#events time, .quiet, #hint')]
-  .filter(one => one.checkVisibility() && one.textContent.trim())
-  .map(one => {
-    const rgb = text => text.match(/[\\d.]+/g).map(Number);
-    let behind = one;
-    const ground = () => rgb(getComputedStyle(behind).backgroundColor);
-    while ((ground()[3] ?? 1) < 1) behind = behind.parentElement;
-    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-      .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-    const two = [light(rgb(getComputedStyle(one).color)), light(ground())];
-    return [(Math.max(...two) + 0.05) / (Math.min(...two) + 0.05), one.textContent.trim().slice(0, 30)];
-  }).sort((a, b) => a[0] - b[0])[0]"""
-"""The text that is hardest to read; its ratio as WCAG 2.2 has it, which demands 4.5."""
-
-_BESIDE: Final = """[...document.querySelectorAll('button, input, select, nav a, .card, .pill')]
-  .filter(one => one.checkVisibility())
-  .map(one => one.getBoundingClientRect())
-  .filter(box => box.left < 0 || box.right > innerWidth).length"""
-
-_SMALL: Final = """[...document.querySelectorAll('button, select, nav a, label:has(input[type=checkbox])')]
-  .filter(one => one.checkVisibility() && one.getBoundingClientRect().height < 24).length"""
-
-
-@awaited
-async def test_it_can_be_read_anywhere(bench: Bench, row: Row) -> None:
-    """In dark and light, wide and on a phone; and it asks for nothing from elsewhere."""
-    with bench.daemon("looks", cameras=("hall", "kitchen")):
-        page = await bench.page()
-        await page.until("document.getElementById('events').children.length > 1", 60)
-        for scheme in ("dark", "light"):
-            for name, width, height in (("wide", 1280, 800), ("phone", 390, 844)):
-                await page.show_as(width, height, scheme=scheme, phone=name == "phone")
-                await asyncio.sleep(1.5)
-                await page.screenshot(bench.keep / f"{scheme}-{name}.png", whole=name == "phone")
-                await page.press("#edit")
-                ratio, text = await page.value(_CONTRASTS)
-                assert ratio >= 4.5, (scheme, name, ratio, text)
-                assert await page.value("document.documentElement.scrollWidth") <= width
-                assert await page.value(_BESIDE) == 0
-                assert await page.value(_SMALL) == 0
-                await page.press("#discard")
-                row.report(f"{scheme}, {name}: the lowest contrast is {ratio:.1f} ({text!r})")
-        elsewhere = [url for url in page.requests if f"//127.0.0.1:{bench.port}/" not in url]
-        assert not elsewhere, elsewhere
-        assert not page.complaints, page.complaints
