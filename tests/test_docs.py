@@ -54,6 +54,7 @@ from tests.pages import (
 from tests.run_posed import Daemon, environment, posed
 
 README, MQTT, SERVICE = ROOT / "README.md", ROOT / "docs/mqtt.md", ROOT / "docs/service.md"
+TROUBLES = ROOT / "docs/troubleshooting.md"
 
 DRAWN = "drawings-257x353-16"
 PI = {
@@ -167,6 +168,7 @@ KINDS: dict[str, Callable[[Block, Path], None]] = {
     "yaml": is_posed,
     "yaml secrets": is_secrets,
     "yaml homeassistant": is_automation,
+    "yaml lovelace": is_covered_elsewhere,  # tests/test_homeassistant.py, and in a real Home Assistant
     "yaml prometheus": is_of_prometheus,
     "ini systemd": is_drop_in,
     "text": is_drawing,
@@ -273,7 +275,7 @@ def check_others(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("command", {str(one): one for one in commands()}.values(), ids=str)
 def test_every_command_resolves(command):
     program, *rest = command.words
-    name = program.removeprefix("VENV/bin/")
+    name = program.removeprefix("VENV/bin/").removeprefix(".venv/bin/")
     if name == "posed":
         check_posed(("posed", *rest))
     elif program.startswith("scripts/"):
@@ -292,7 +294,7 @@ def rule(table_of: dict[str, Any], line: str) -> str | None:
 def runnable() -> Iterator[str]:
     """Command lines of posed in blocks, each once, but for those that cannot be run here."""
     for command in commands():
-        line = str(command).removeprefix("VENV/bin/")
+        line = str(command).removeprefix("VENV/bin/").removeprefix(".venv/bin/")
         if command.runs and line.startswith("posed ") and (line in MORE or not rule(NOT_RUN, line)):
             yield line
 
@@ -494,8 +496,8 @@ def can_say(parts: tuple[str | None, ...], text: str) -> bool:
 
 
 def symptoms() -> list[str]:
-    """The messages in the table of README.md."""
-    first = [row[0] for row in table(README, "When something is wrong")]
+    """The messages in the table of docs/troubleshooting.md."""
+    first = [row[0] for row in table(TROUBLES, "When something is wrong")]
     return [span for cell in first for span in spans(cell) if len(span) > 30]
 
 
