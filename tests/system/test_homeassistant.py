@@ -12,7 +12,6 @@ import functools
 import http.server
 import json
 import re
-import shutil
 import signal
 import threading
 import time
@@ -473,25 +472,6 @@ def test_a_fall_stands_out_on_the_dashboard(house: House, row: Row) -> None:
     assert "more-info-entity-id=button.pi_hall_clear_fall" in shown, shown
     assert "bedroom" not in shown, shown
     row.report(" ".join(re.sub("<[^>]*>", " ", shown).split()))
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[asyncio.Runner]:
-    """The loop in which the browser is listened to."""
-    with asyncio.Runner() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser(runner: asyncio.Runner) -> Iterator[Browser]:
-    """A Chromium without a window."""
-    need_debian("chromium", "chromium", "fonts-dejavu-core")
-    chromium = Browser(str(shutil.which("chromium")))
-    runner.run(chromium.__aenter__())
-    try:
-        yield chromium
-    finally:
-        runner.run(chromium.__aexit__())
 
 
 async def logged_in(home: HomeAssistant, browser: Browser) -> Page:
