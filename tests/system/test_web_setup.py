@@ -55,8 +55,18 @@ def saved(bench: Bench, name: str, camera: str = "hall") -> dict[str, Any]:
     return own
 
 
+_SETTLED: Final = """(() => {
+  const said = document.getElementById('notices').innerText;
+  const [before, since] = window.settled ?? [null, 0];
+  if (said !== before) window.settled = [said, performance.now()];
+  return said === before && !said.includes('starting') && performance.now() - since > 1500;
+})()"""
+"""Whether what is said above the picture has been the same for a while."""
+
+
 async def set_up(page: Page, part: str = "zones") -> None:
-    """Open the set-up, and a part of it."""
+    """Open the set-up, and a part of it, once nothing moves the picture any more."""
+    await page.until(_SETTLED)
     await page.press("#edit")
     await page.press(f"#tab-{part}")
 
