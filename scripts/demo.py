@@ -201,14 +201,15 @@ def opening(config: Config, environment: Mapping[str, str]) -> Iterator[str]:
     """What is said before the first message: where the live view is, and how to reach it."""
     web = config.web
     if web.enabled:
-        yield f"live view: {address_of(config)} (with pictures, for this machine alone)"
+        later = f", once {config.model.name} is downloaded" if config.model.pull else ""
+        yield f"live view: {address_of(config)} (with pictures, for this machine only){later}"
         if not has_display(environment):
             here = f"{user_name()}@{socket.gethostname()}"
             yield (
                 f"no display here: ssh -L {web.port}:localhost:{web.port} {here} from where there is one, "
                 f"then http://localhost:{web.port}/ there"
             )
-    yield f"broker on 127.0.0.1:{config.mqtt.port}; messages of posed/demo/#; Ctrl-C ends"
+    yield f"messages: mosquitto_sub -p {config.mqtt.port} -t 'posed/demo/#' -v; Ctrl-C ends"
 
 
 def address_of(config: Config) -> str:

@@ -76,8 +76,14 @@ def test_no_web_leaves_the_live_view_out() -> None:
     config = config_of(no_web=True)
     assert not config.web.enabled
     assert list(demo.opening(config, {})) == [
-        "broker on 127.0.0.1:1883; messages of posed/demo/#; Ctrl-C ends"
+        "messages: mosquitto_sub -p 1883 -t 'posed/demo/#' -v; Ctrl-C ends"
     ]
+
+
+def test_a_model_that_is_not_here_is_told_of() -> None:
+    config = load(demo.CONFIG, {"POSED_MODEL__NAME": "coral-353x481", "POSED_MODEL__PULL": "true"})
+    [first, *_] = demo.opening(config, {"DISPLAY": ":0"})
+    assert first.endswith("only), once coral-353x481 is downloaded")
 
 
 def test_a_port_that_is_taken_is_left_alone() -> None:
@@ -99,7 +105,7 @@ def test_sentences_unless_messages_are_asked_for() -> None:
 def test_the_first_line_is_where_the_live_view_is() -> None:
     config = config_of()
     first, *rest = demo.opening(config, {"DISPLAY": ":0"})
-    assert first == f"live view: http://127.0.0.1:{config.web.port}/ (with pictures, for this machine alone)"
+    assert first == f"live view: http://127.0.0.1:{config.web.port}/ (with pictures, for this machine only)"
     assert len(rest) == 1
 
 
@@ -239,7 +245,7 @@ class Running:
 
 def test_ctrl_c_ends_all_of_it_quietly(tmp_path: Path) -> None:
     with Running(tmp_path) as running:
-        broker = re.search(r"broker on 127\.0\.0\.1:(\d+)", running.read_to("broker on"))
+        broker = re.search(r"mosquitto_sub -p (\d+)", running.read_to("messages:"))
         running.read_to("frames per second")
         os.killpg(running.process.pid, signal.SIGINT)
         assert running.end() == (0, "")
