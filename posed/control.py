@@ -161,10 +161,14 @@ class Control:
     def clear_fall(self, request: ClearFallRequest) -> ByCamera[FallsCleared]:
         """End a fall, or all of them: somebody looks after whoever fell."""
         now, event_id, spool = time.time(), request.event, self._parts.spool
-        cleared = self._by_camera(
-            request.camera, lambda channel: FallsCleared(channel.scene.clear_falls(now, event_id))
-        ).cameras
+        cleared: dict[str, FallsCleared] = {}
         # Of an earlier run, or of a camera that is no more, the spool alone may know.
+        if request.camera in self._parts.channels or not any(
+            fall.camera == request.camera for fall in spool.falls
+        ):
+            cleared = self._by_camera(
+                request.camera, lambda channel: FallsCleared(channel.scene.clear_falls(now, event_id))
+            ).cameras
         for name, events in spool.clear_falls(now, event_id, request.camera).items():
             known = cleared[name].events if name in cleared else []
             cleared[name] = FallsCleared([*known, *events])

@@ -19,7 +19,7 @@ def figures(**changes: Any) -> dict[str, Any]:
         "fps": 10.0,
         "busy": 0.1,
         "people": 4.7,
-        "stages": {"invoke": {"p50_ms": 10.0}},
+        "invokes_per_s": 10.0,
         "cameras": {"hall": {"kind": "drawn"}},
         "cpu_percent": {
             "total": 26.0,
@@ -96,7 +96,7 @@ def test_figures_too_small_to_be_seen_are_no_fault():
     ],
 )
 def test_the_verdict_is_a_sentence(inference_ms, sentence):
-    said = verdict(figures(stages={"invoke": {"p50_ms": inference_ms}}), 64)
+    said = verdict(figures(busy=inference_ms / 100), 64)
     reason = f"The engine sets the limit: it takes {inference_ms:.1f} ms for a frame."
     people = "That is with five people found in every picture."
     streams = "Decoding the streams of network cameras comes on top."

@@ -151,6 +151,13 @@ def test_a_camera_that_is_none_is_refused(rooms, verb):
     )
 
 
+def test_a_fall_of_a_removed_camera_is_cleared(rooms):
+    event = rooms.spool.add(Occurrence("fall", 1.0, 7, camera="attic"))
+    cleared = rooms.ask("clear_fall", camera="attic", event=event)
+    assert len(cleared["cameras"]["attic"]["events"]) == 1
+    assert rooms.spool.falls == ()
+
+
 def test_one_camera_is_paused_and_stays_so_after_a_restart(rooms):
     assert rooms.ask("pause", camera="bedroom") == by_camera(bedroom={"paused": True})
     assert paused(rooms) == paused(rooms.again(**ROOMS)) == ["bedroom"]

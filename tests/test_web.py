@@ -929,8 +929,16 @@ def test_every_address_in_the_page_is_relative(site):
         assert not re.findall(r"""(?:src|href|action|from|url)\s*[=( ]\s*["'(]/""", text), name
 
 
-def test_the_page_is_small():
-    assert sum(file.stat().st_size for file in FILES.iterdir()) < 120_000
+def test_the_page_is_small(site):
+    names = [f"static/{file.name}" for file in FILES.iterdir() if file.suffix != ".html"]
+    assert sum(len(site.get(f"/{name}")[2].encode()) for name in ["", *names]) < 120_000
+
+
+def test_what_is_for_people_alone_stays_here(site):
+    text = site.get("/static/app.js")[2]
+    assert "\n//" not in text
+    assert "\n\t" not in text
+    assert "import { Contact }" in text
 
 
 def test_the_page_speaks_every_language_that_has_texts(site):

@@ -183,6 +183,18 @@ def test_what_was_not_asked_for_is_left_out(file, clock, is_written):
     timeline._writer.close()
 
 
+def test_falls_are_counted_whatever_is_asked_for(file, clock):
+    fall = {"type": "fall"}
+    with Run(file, clock) as timeline:
+        timeline.add(happened("a", NOON, **fall))
+        timeline.add(happened("b", NOON + 1, camera="attic", **fall))
+        timeline.add(happened("c", NOON + 2, detail={"test": True}, **fall))
+    with Run(file, clock) as timeline:
+        timeline.add(happened("d", NOON + 3, **fall))
+        eventually(lambda: timeline.read(*EVER, types=("left",)).falls == {"attic": 1, "hall": 2})
+        assert timeline.read(NOON + 1, NOON + 2, "hall").falls == {}
+
+
 def test_a_time_to_come_has_no_bands(file, clock):
     timeline = Timeline(file, 14, clock)
     timeline.note({"hall": "empty"})

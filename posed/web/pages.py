@@ -79,9 +79,14 @@ def _files() -> dict[str, bytes]:
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith((*_TYPES,))}
     spoken = " ".join(languages(files)).encode()
     return {
-        name: body.replace(b"{languages}", spoken) if name.endswith(".html") else body
+        name: body.replace(b"{languages}", spoken) if name.endswith(".html") else _lean(body)
         for name, body in files.items()
     }
+
+
+def _lean(script: bytes) -> bytes:
+    """A script or a style without what is for people: lines of comments, empty ones, and indentation."""
+    return re.sub(rb"^\s*(?://.*)?\n|^\s+", b"", script, flags=re.MULTILINE)
 
 
 def languages(names: Iterable[str]) -> list[str]:

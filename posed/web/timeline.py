@@ -21,6 +21,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -52,12 +53,14 @@ class Day(Struct, frozen=True):
     `first` is the time of the oldest that is kept at all, null where nothing is. `bands` has for each camera,
     without a gap, from when to when it did how, from the first that is known of it; it is empty for a time
     after now. `events` are the newest first, and `more` says whether there are older ones in that time.
+    `falls` says of each camera how many falls were reported in that time, tests left out.
     """
 
     first: float | None
     bands: dict[str, list[tuple[float, float, Kind]]]
     events: list[TimelineEvent]
     more: bool
+    falls: dict[str, int]
 
 
 class Timeline:
@@ -165,7 +168,7 @@ class Timeline:
             limit: at most this many events.
         """
         if not self._days:
-            return Day(None, {}, [], more=False)
+            return Day(None, {}, [], more=False, falls={})
         now_s = self._clock()
         oldest_s = now_s - self._days * DAY_S
         wanted = Range(max(begin_s, oldest_s), end_s, camera, types, limit + 1)
@@ -177,6 +180,8 @@ class Timeline:
         for band in bands.values():
             since_s[band.camera] = min(band.begin_s, since_s.get(band.camera, band.begin_s))
         events = {event.id: event for event in (*kept.events, *filter(wanted.has, waiting))}
+        of_falls = wanted.of_falls()
+        falls = {fall.id: fall for fall in (*kept.falls, *filter(of_falls.has, waiting)) if fall.is_real}
         newest = sorted(events.values(), key=lambda event: (event.time, event.id), reverse=True)
         times = [*since_s.values(), *(event.time for event in waiting)]
         if kept.first_s is not None:
@@ -191,6 +196,7 @@ class Timeline:
             ),
             events=newest[:limit],
             more=len(newest) > limit,
+            falls=dict(Counter(fall.camera for fall in falls.values())),
         )
 
     def _noted(self) -> tuple[dict[int, Band], Sequence[TimelineEvent]]:

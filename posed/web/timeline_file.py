@@ -88,6 +88,11 @@ _READ_BANDS: Final = """
 """
 
 
+_FALLS: Final[tuple[EventType]] = ("fall",)
+_MOST_FALLS: Final = 10_000
+"""Nobody falls more often in the time that can be asked for."""
+
+
 class TimelineEvent(Struct, frozen=True):
     """An event as the timeline keeps it: its message without the keypoints; `time` is in s since 1970."""
 
@@ -98,6 +103,11 @@ class TimelineEvent(Struct, frozen=True):
     person: int | None
     zone: str | None
     detail: dict[str, Any]
+
+    @property
+    def is_real(self) -> bool:
+        """Whether it happened, and was not asked for to try an alarm."""
+        return not self.detail.get("test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,10 @@ class Range:
     types: Collection[EventType]
     limit: int
 
+    def of_falls(self) -> Range:
+        """The same for all falls."""
+        return Range(self.begin_s, self.end_s, self.camera, _FALLS, _MOST_FALLS)
+
     def has(self, event: TimelineEvent) -> bool:
         """Whether an event is asked for."""
         return (
@@ -133,12 +147,14 @@ class Contents:
     Args:
         bands: in any order.
         events: newest first.
+        falls: every one of them, but for tests.
         since_s: since when a camera is known, s since 1970, by its name.
         first_s: the time of the oldest event of all, s since 1970; None where there is none.
     """
 
     bands: Sequence[Band] = ()
     events: Sequence[TimelineEvent] = ()
+    falls: Sequence[TimelineEvent] = ()
     since_s: Mapping[str, float] = field(default_factory=dict)
     first_s: float | None = None
 
@@ -271,6 +287,7 @@ class TimelineFile:
                     for number, *row in db.execute(_READ_BANDS, (wanted.end_s, wanted.begin_s, *camera))
                 ],
                 events=list(_events(db, wanted)),
+                falls=[fall for fall in _events(db, wanted.of_falls()) if fall.is_real],
                 since_s=dict(db.execute("SELECT camera, min(begin_s) FROM bands GROUP BY camera")),
                 first_s=db.execute("SELECT min(time_s) FROM events").fetchone()[0],
             )

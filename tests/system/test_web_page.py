@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import cv2
 import numpy as np
 import pytest
 
-from posed.messages.structs import EventMessage
+from posed.messages.structs import EventMessage, encode
+from posed.messages.words import event_in_words
+from posed.people.events import EventType
 from posed.web.timeline import Kind, Timeline
+from scripts.standins.messages import event
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.system.browser import Page
 from tests.system.conftest import Row
@@ -34,6 +38,18 @@ DEMO: Final = 1388
 """That of the demo is sharper, and the fall comes later."""
 
 SCREENS: Final = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900)}
+DETAILS: Final[list[dict[str, Any]]] = [
+    *({}, {"how": "border"}, {"how": "lost"}, {"seen": "lying"}, {"seen": "vanished", "test": True}),
+    *({"gesture": "both_hands_raised"}, {"by": "upright"}, {"by": "left"}, {"by": "request"}),
+    *(
+        {"posture": now, "before": before}
+        for now in ("standing", "sitting", "lying")
+        for before in ("unknown", "standing", "sitting", "lying")
+    ),
+]
+ZONES: Final = (None, "sofa", "front_door", "bed_2", "rug", "hall")
+CAMERAS: Final = ("hall", "camera", "cam_2", "balcony", "living_room")
+
 NARROWEST: Final = (320, 640)
 WIDEST: Final = (2560, 1440)
 
@@ -74,7 +90,7 @@ async def test_a_fall_is_seen_until_somebody_looks_after_it(bench: Bench, row: R
         await page.until(_FALLEN, 120)
         said = await page.value(f"{_BANNER}.innerText")
         assert said.startswith("Fall in the hall"), said
-        assert "Was seen lying for" in said, said
+        assert "They were seen lying for" in said, said
         assert await page.value("document.getElementById('alarm').textContent") == "Fall in the hall."
         assert await page.value("document.getElementById('alarm').getAttribute('role')") == "alert"
         assert await page.value("document.title") == "FALL in the hall"
@@ -84,25 +100,36 @@ async def test_a_fall_is_seen_until_somebody_looks_after_it(bench: Bench, row: R
         await desktop.screenshot(bench.keep / "fall-desktop.png", whole=False)
         await page.screenshot(bench.keep / "fall-phone.png", whole=False)
         side_by_side(bench.keep, "fall-desktop.png", "fall-phone.png", "live.png")
-        await page.press(".fall .care")
-        await page.until("document.getElementById('dialog').open")
-        await page.screenshot(bench.keep / "fall-confirm.png", whole=False)
-        await page.press("#dialog button:last-child")
-        assert await page.value(_FALLEN), "cleared without a confirmation"
-        await page.press(".fall .care")
-        await page.press("#dialog .main")
-        await page.until(f"{_BANNER} === null")
-        assert not await page.value("document.getElementById('dialog').open")
+        await take_care(page, bench.keep)
         over = await page.value("document.getElementById('word').textContent")
         assert over == "The fall in the hall is over.", over
         assert not (await page.value("document.title")).startswith("FALL")
         await page.until(
             "[...document.querySelectorAll('#events span')].some(one => "
-            "one.textContent === 'hall: the fall is over: somebody looks after it')"
+            "one.textContent === 'The fall in the hall is over: somebody looks after it')"
         )
         await asyncio.to_thread(eventually, lambda: cleared(subscriber), 8)
         row.report(said.replace("\n", " | "))
         row.report(next(line for line in daemon.log().splitlines() if "has fallen" in line)[:100])
+
+
+async def take_care(page: Page, keep: Path) -> None:
+    """Press the button and confirm, after a moment of doubt."""
+    # What somebody is about to press stays where it is, though the text beside it changes each second.
+    await page.value("document.querySelector('.fall .care').focus()")
+    about = await page.value("document.querySelector('.fall .about').innerText")
+    await page.until(f"document.querySelector('.fall .about').innerText !== {json.dumps(about)}", 7)
+    assert await page.value("document.activeElement.className") == "care"
+    await page.press(".fall .care")
+    await page.until("document.getElementById('dialog').open")
+    assert await page.value("document.activeElement.textContent") == "Not yet"
+    await page.screenshot(keep / "fall-confirm.png", whole=False)
+    await page.press("#dialog button:last-child")
+    assert await page.value(_FALLEN), "cleared without a confirmation"
+    await page.press(".fall .care")
+    await page.press("#dialog .main")
+    await page.until(f"{_BANNER} === null")
+    assert not await page.value("document.getElementById('dialog').open")
 
 
 def side_by_side(folder: Path, desktop: str, phone: str, both: str) -> None:
@@ -139,7 +166,7 @@ async def test_an_older_fall_says_what_it_rests_on(bench: Bench) -> None:
         page = await bench.page()
         await page.until(_FALLEN, 120)
         await page.open(f"{bench.url}/")
-        await page.until(f"{_BANNER}?.innerText.includes('Was seen lying for')", 5)
+        await page.until(f"{_BANNER}?.innerText.includes('They were seen lying for')", 5)
         await page.show_as(*SCREENS["tablet"])
         await asyncio.sleep(0.3)
         await page.screenshot(bench.keep / "fall-tablet.png", whole=False)
@@ -215,19 +242,35 @@ async def test_the_page_tells_how_the_night_was(bench: Bench, row: Row) -> None:
         label = "document.querySelector('.band').getAttribute('aria-label')"
         assert await page.value(label) == said[0]
         texts = "[...document.querySelectorAll('#events span')].map(one => one.textContent)"
-        assert "bedroom: person 2 got up" in await page.value(texts)
+        assert "Person 2 stood up in the bedroom" in await page.value(texts)
         for group in ("presence", "posture", "zone", "gesture"):
             await page.press(f"#event-{group}")
         await page.until(f"{texts}.length === 2")
         assert await page.value(texts) == [
-            "hall: the fall is over: somebody looks after it",
-            "hall: person 2 has fallen",
+            "The fall in the hall is over: somebody looks after it",
+            "Person 2 has fallen in the hall, seen lying",
         ]
         await page.screenshot(bench.keep / "night-desktop.png")
         await page.show_as(*SCREENS["phone"], scheme="dark", phone=True)
         await asyncio.sleep(1)
         await page.screenshot(bench.keep / "night-phone.png")
         row.report("; ".join(said))
+
+
+@awaited
+async def test_page_and_log_say_the_same_of_events(bench: Bench) -> None:
+    """Of every type, with every detail, in zones and before cameras of all kinds."""
+    told = [
+        event(type=kind, detail=detail, zone=zone, camera=camera, person=person)
+        for kind, detail, zone, camera, person in itertools.product(
+            get_args(EventType), DETAILS, ZONES, CAMERAS, (None, 2)
+        )
+    ]
+    with bench.daemon("words"):
+        page = await bench.page()
+        in_words = f"{encode(told).decode()}.map(texts.event)"
+        said = await page.value(f"import('./static/texts.en.js').then(({{default: texts}}) => {in_words})")
+    assert said == [event_in_words(one) for one in told]
 
 
 # For everybody

@@ -52,7 +52,8 @@ def costs_of(figures: dict[str, Any], cores: int) -> Costs:
         return sum(float(percent.get(part, 0.0)) for part in parts) / 100
 
     return Costs(
-        inference_ms=figures["stages"]["invoke"]["p50_ms"],
+        # The mean, since the slow ones count as well.
+        inference_ms=1000 * figures["busy"] / figures["invokes_per_s"],
         own_ms=max(1000 * busy_cores(*(part for part in percent if part not in _NOT_OURS)) / fps, _LEAST_MS),
         stream_cores=busy_cores(*_CAMERA) / len(figures["cameras"]),
         engine_cores=busy_cores(*_INFERENCE, "library threads") / figures["busy"],

@@ -10,6 +10,7 @@ const TONE_S = 0.25;
 // Falls of which the page knows more than that they are not over: `detail` of their events, by id.
 const details = new Map();
 const lookedUp = new Set();
+const sections = new Map();
 let before = null; // falls that have been told already, by id
 let cared = null; // the fall that the dialog is about
 
@@ -20,7 +21,7 @@ export function noteFall(event) {
 // `state` is the daemon's last, `contact` how contact is, `camera` the one that is shown.
 export function showAlerts(state, contact, camera) {
 	const falls = state?.falls ?? [];
-	showFalls(falls, state, camera);
+	showFalls(falls, state, camera, contact);
 	showNotices(state, contact);
 	showSummary(state, contact, falls);
 	sound.needed = falls.length > 0;
@@ -31,34 +32,35 @@ export function showAlerts(state, contact, camera) {
 
 // Falls
 
-function showFalls(falls, state, camera) {
-	const now = Date.now();
-	const rows = falls.map((fall) => {
-		const seconds = Math.max(0, (now - Date.parse(fall.since)) / 1000);
+// Each has its section for as long as it is open, so that what somebody is about to press stays where it is.
+function showFalls(falls, state, camera, contact) {
+	const open = new Set(falls.map(({ event }) => event));
+	for (const [event, { section }] of sections) if (!open.has(event)) section.remove(), sections.delete(event);
+	for (const fall of falls) {
+		if (!sections.has(fall.event)) sections.set(fall.event, makeSection(fall));
+		const { section, about, look } = sections.get(fall.event);
+		if (!section.isConnected) byId("falls").append(section);
 		const glance = state.cameras[fall.camera];
-		const postures = !glance || glance.people === null ? null : glance.seen.map(({ posture }) => posture);
-		const said = [texts.fallSince(clock(fall.since), seconds)];
-		if (details.has(fall.event)) said.push(texts.fallRests(details.get(fall.event)));
-		else lookUp(fall);
-		if (glance) said.push(texts.fallNow(postures));
-		return { fall, said };
-	});
-	renew(byId("falls"), rows, () =>
-		rows.map(({ fall, said }) =>
-			el(
-				"section",
-				{ className: "fall" },
-				el("h2", {}, texts.fall(fall.camera, fall.zone)),
-				said.map((text) => el("p", {}, text)),
-				el(
-					"div",
-					{ className: "bar" },
-					button(texts.fallCare, () => confirmCare(fall), { className: "care" }),
-					camera === fall.camera ? null : el("a", { href: new URL(fall.camera, folder), className: "look" }, texts.fallLook),
-				),
-			),
-		),
-	);
+		look.hidden = !glance || camera === fall.camera;
+		renew(about, (fall.said = saidOf(fall, glance, contact)), () => fall.said.map((text) => el("p", {}, text)));
+	}
+}
+
+function saidOf(fall, glance, contact) {
+	const said = [texts.fallSince(clock(fall.since), Math.max(0, (Date.now() - Date.parse(fall.since)) / 1000))];
+	if (details.has(fall.event)) said.push(texts.fallRests(details.get(fall.event)));
+	else lookUp(fall);
+	const postures = !glance || glance.people === null ? null : glance.seen.map(({ posture }) => posture);
+	if (contact === "live") said.push(texts.fallNow(postures));
+	return said;
+}
+
+function makeSection(fall) {
+	const about = el("div", { className: "about" });
+	const look = el("a", { href: new URL(fall.camera, folder), className: "look" }, texts.fallLook);
+	const care = button(texts.fallCare, () => confirmCare(fall), { className: "care" });
+	const title = el("h2", {}, texts.fall(fall.camera, fall.zone));
+	return { section: el("section", { className: "fall" }, title, about, el("div", { className: "bar" }, care, look)), about, look };
 }
 
 // The event of a fall that is older than this page.
@@ -68,13 +70,16 @@ async function lookUp(fall) {
 	const at = Date.parse(fall.since) / 1000;
 	const query = new URLSearchParams({ from: at - 600, to: at + 600, camera: fall.camera, types: "fall" });
 	const answer = await fetch(new URL(`api/timeline?${query}`, folder)).catch(() => null);
-	if (!answer?.ok) return;
+	if (!answer?.ok) {
+		setTimeout(() => lookedUp.delete(fall.event), BEEP_EVERY_MS);
+		return;
+	}
 	for (const event of (await answer.json()).events) noteFall(event);
 }
 
 function confirmCare(fall) {
-	cared = fall;
 	confirm({
+		about: fall,
 		title: texts.fallConfirm(fall.camera),
 		text: texts.fallConfirmText,
 		yes: texts.fallYes,
@@ -84,8 +89,9 @@ function confirmCare(fall) {
 }
 
 // Asks before something is done, and says why it was not.
-export function confirm({ title, text, yes, no, work }) {
+export function confirm({ title, text, yes, no, work, about = null }) {
 	const dialog = byId("dialog");
+	cared = about;
 	const problem = el("p", { className: "problem", role: "alert" });
 	const doIt = button(yes, async () => {
 		doIt.disabled = true;
@@ -98,7 +104,7 @@ export function confirm({ title, text, yes, no, work }) {
 		el("h2", { id: "dialog-title" }, title),
 		el("p", {}, text),
 		problem,
-		el("div", { className: "bar" }, doIt, button(no, () => dialog.close())),
+		el("div", { className: "bar" }, doIt, button(no, () => dialog.close(), { autofocus: true })),
 	);
 	dialog.showModal();
 }
@@ -107,14 +113,14 @@ export function confirm({ title, text, yes, no, work }) {
 function tell(falls) {
 	const now = new Map(falls.map((fall) => [fall.event, fall]));
 	const begun = falls.filter(({ event }) => !before?.has(event));
-	if (begun.length) byId("alarm").textContent = begun.map(({ camera }) => texts.alarm(camera)).join(" ");
-	for (const [event, fall] of before ?? []) {
-		if (now.has(event)) continue;
-		byId("word").textContent = texts.alarmOver(fall.camera);
-		byId("alarm").textContent = "";
-		if (cared?.event === event && byId("dialog").open) byId("dialog").close();
-	}
+	const ended = [...(before?.values() ?? [])].filter(({ event }) => !now.has(event));
 	before = now;
+	if (begun.length) byId("alarm").textContent = begun.map(({ camera }) => texts.alarm(camera)).join(" ");
+	else if (!falls.length) byId("alarm").textContent = "";
+	if (begun.length) scrollTo(0, 0); // whatever else is set up or looked at
+	if (!ended.length) return;
+	byId("word").textContent = ended.map(({ camera }) => texts.alarmOver(camera)).join(" ");
+	if (ended.some(({ event }) => event === cared?.event)) byId("dialog").close();
 }
 
 // What keeps posed from seeing

@@ -151,6 +151,7 @@ function lookAround() {
 	if (status === "removed") Object.assign(scene, { people: [] }), forgetPicture();
 	const glance = state?.cameras[camera];
 	const isExplained = status !== "live" || (glance && (glance.status !== "ok" || glance.paused || state.machine.engine.status !== "ok"));
-	byId("notice").hidden = !stale || isExplained;
-	byId("notice").textContent = state ? texts.noFrames : texts.waitingFor;
+	const isAbove = isExplained && byId("setup").hidden; // with the set-up open, what is above is out of sight
+	byId("notice").hidden = !stale || isAbove;
+	byId("notice").textContent = status !== "live" ? texts[status] : state ? texts.noFrames : texts.waitingFor;
 }

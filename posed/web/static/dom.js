@@ -71,6 +71,7 @@ export async function ask(verb, body) {
 			method: "POST",
 			headers: { "Content-Type": "application/json" },
 			body: JSON.stringify(body),
+			signal: AbortSignal.timeout(8000),
 		});
 		if (answer.ok) return { data: (await answer.json()).data };
 		return { error: answer.status === 422 ? (await answer.json()).error : (await answer.text()).trim() };

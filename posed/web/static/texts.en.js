@@ -8,38 +8,84 @@ const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one :
 const percent = (share, digits = 1) => `${Number((100 * share).toFixed(digits))}\u00a0%`;
 const listed = (parts) => (parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`);
 
-// A name as it is said: `living_room` is "living room". A single camera that nobody named is just the picture.
-const said = (name) => name.replaceAll("_", " ");
-const place = (camera) => (camera === "camera" ? "in the picture" : `in the ${said(camera)}`);
-const the = (camera) => (camera === "camera" ? "The camera" : `The camera in the ${said(camera)}`);
+// A name as it is said: `living_room` is "living room", in a sentence "the living room", and `bed_2` "bed 2".
+const said = (name) => name.replaceAll("_", " ").trim() || name;
+const named = (name) => (/\d$/.test(said(name)) ? said(name) : `the ${said(name)}`);
+
+// On the rug, on the sofa when they sit or lie and by it when they do not, at the door, else in: by the last word.
+const ON = "balcony bench carpet floor landing lawn mat patio porch rug stairs staircase steps terrace".split(" ");
+const FURNITURE = "armchair bed chair couch cot cushion futon mattress recliner settee sofa stool toilet wheelchair".split(" ");
+const AT =
+	"bookcase counter cupboard desk door doorway dresser entrance exit fireplace fridge gate hob oven piano shelf sink stove table tv wardrobe window workbench".split(" ");
+const kind = (name) => name.toLowerCase().match(/[a-z]+/g)?.at(-1) ?? "";
+const preposition = (name, rests = false) =>
+	FURNITURE.includes(kind(name)) ? (rests ? "on" : "by") : ON.includes(kind(name)) ? "on" : AT.includes(kind(name)) ? "at" : "in";
+
+// A camera whose name does not say what it shows shows "the view"; a single one that nobody named is of these.
+const view = (camera) => (/^(cam(era)?(_?\d+)?)?$/.test(camera) ? (/\d$/.test(camera) ? `the view of ${named(camera)}` : "the view") : "");
+const place = (camera) => (view(camera) ? `in ${view(camera)}` : `${preposition(camera)} ${named(camera)}`);
+const the = (camera) => (view(camera) ? `The camera ${said(camera)}` : `The camera ${place(camera)}`);
 
 const LATELY = 5;
 
 function duration(seconds) {
 	const minutes = Math.round(seconds / 60);
-	if (seconds < 60) return plural(Math.max(0, Math.round(seconds)), "second");
+	if (seconds < 59.5) return plural(Math.max(0, Math.round(seconds)), "second");
 	if (minutes < 60) return plural(minutes, "minute");
 	const hours = Math.floor(minutes / 60);
 	return minutes % 60 && hours < 10 ? `${plural(hours, "hour")} ${minutes % 60} min` : plural(hours, "hour");
 }
 
-const WHO = (person) => (person === null ? "Somebody" : `Person ${person}`);
-
-const POSTURES = {
-	"standing>sitting": "sat down",
-	"lying>sitting": "sat up",
-	"sitting>standing": "stood up",
-	"lying>standing": "got up",
-	"standing>lying": "lay down",
-	"sitting>lying": "lay down",
-};
-const NOW = { standing: "is standing", sitting: "is sitting", lying: "is lying" };
 const HANDS = {
 	left_hand_raised: "raised the left hand",
 	right_hand_raised: "raised the right hand",
 	both_hands_raised: "raised both hands",
 };
-const OVER = { upright: "up again", left: "left the picture", request: "somebody looks after it" };
+
+// What happened, to whom and where, in the words of `posed.messages.words`.
+function sentence({ type, camera, person, zone, detail }) {
+	const who = person === null ? "Somebody" : `Person ${person}`;
+	const at = camera === zone || view(camera) === "the view" ? "" : ` ${place(camera)}`;
+	const zoned = (between, rests) => (zone === null ? "" : `${between}${preposition(zone, rests)} ${named(zone)}`);
+	const where = (rests) => `${zoned(" ", rests)}${at}`;
+	const inZone = zone === null ? "a zone" : named(zone);
+	const { how, by, seen, gesture } = detail;
+	switch (type) {
+		case "entered": {
+			const came = view(camera) ? `into ${view(camera).replace("the ", "")}` : `${preposition(camera) === "in" ? "into" : "to"} ${named(camera)}`;
+			return `${who} came ${came}${zoned(", ")}`;
+		}
+		case "left":
+			return how === "lost" ? `${who} is not seen any more${where()}` : `${who} left ${view(camera) || named(camera)}`;
+		case "zone_left":
+			return how === "lost" ? `${who} is not seen any more${where()}` : `${who} left ${inZone}${at}`;
+		case "zone_entered":
+			return `${who} came to ${inZone}${at}`;
+		case "posture":
+			return `${who} ${posture(detail, zone, where, `${inZone}${at}`)}`;
+		case "gesture":
+			return `${who} ${HANDS[gesture] ?? "raised a hand"}${where()}`;
+		case "fall":
+			return `${who} has fallen${where()}${{ lying: ", seen lying", vanished: ", not seen any more" }[seen] ?? ""}`;
+		case "fall_cleared": {
+			const faller = person === null ? "whoever fell" : `person ${person}`;
+			const why = { upright: `${faller} is up again`, left: `${faller} has left`, request: "somebody looks after it" }[by];
+			return `The fall${where()} is over${why ? `: ${why}` : ""}`;
+		}
+		default:
+			return type;
+	}
+}
+
+function posture({ posture: now, before }, zone, where, there) {
+	const was = (...those) => those.includes(before);
+	if (now === "standing" && was("sitting", "lying")) {
+		return `stood up${zone !== null && FURNITURE.includes(kind(zone)) ? ` from ${there}` : where()}`;
+	}
+	if (now === "sitting" && was("standing", "lying")) return `sat ${before === "standing" ? "down" : "up"}${where(true)}`;
+	if (now === "lying" && was("standing", "sitting")) return `lay down${where(true)}`;
+	return now ? `is ${now}${where(now !== "standing")}` : `changed posture${where()}`;
+}
 
 const SEEN = { standing: "standing", sitting: "sitting", lying: "lying", unknown: "" };
 
@@ -59,11 +105,9 @@ export default {
 
 	// What matters
 	fall: (camera, zone) => `Fall ${place(camera)}${zone ? `, ${said(zone)}` : ""}`,
-	fallSince: (clock, seconds) => (seconds < LATELY ? "Just now." : `Since ${clock}, ${duration(seconds)} ago.`),
-	fallRests: ({ seen, lying_s: lying, ago_s: ago }) =>
-		seen === "vanished"
-			? "Went down and has not been seen since."
-			: `Was seen lying${lying >= 1 ? ` for ${duration(lying)}` : ""}${ago > lying + LATELY ? `, ${duration(ago)} after going down` : ""} when it was reported.`,
+	fallSince: (clock, seconds) => (seconds < LATELY ? "Reported just now." : `Reported at ${clock}, ${duration(seconds)} ago.`),
+	fallRests: ({ seen, lying_s: lying }) =>
+		seen === "vanished" ? "They went down, and were not seen any more." : `They were seen lying${lying >= 1 ? ` for ${duration(lying)}` : ""}.`,
 	fallNow: (postures) =>
 		postures === null
 			? "Nothing can be seen there now."
@@ -157,10 +201,11 @@ export default {
 		if (lasted.lying >= 60) parts.push(`lying for ${duration(lasted.lying)}`);
 		if (began.up) parts.push(`up ${began.up === 1 ? "once" : `${began.up} times`}`);
 		else if (lasted.somebody >= 60) parts.push(`somebody there for ${duration(lasted.somebody)}`);
-		if (!parts.length) parts.push(lasted.somebody || lasted.lying ? "somebody there briefly" : lasted.empty ? "nobody" : "nothing known");
+		if (!parts.length) parts.push(lasted.somebody || lasted.lying ? "somebody there briefly" : lasted.empty ? "nobody seen" : "nothing known");
 		if (lasted.blind >= 60) parts.push(`not seen for ${duration(lasted.blind)}`);
 		if (lasted.paused >= 60) parts.push(`paused for ${duration(lasted.paused)}`);
-		if (!began.fall && (lasted.somebody || lasted.lying)) parts.push("no fall");
+		if (lasted.off >= 60) parts.push(`posed off for ${duration(lasted.off)}`);
+		if (!began.fall && (lasted.somebody || lasted.lying)) parts.push("no fall reported");
 		return `${said(camera)}: ${parts.join(", ")}`;
 	},
 	bandTitle: (kind, begin, end) => `${kind}, ${begin} to ${end}`,
@@ -174,23 +219,7 @@ export default {
 		zone: "Zones",
 		gesture: "Gestures",
 	},
-	// "Person 2 sat down on the sofa", and before it where several cameras are listed.
-	event({ type, camera, person, zone, detail }, severalCameras) {
-		const who = WHO(person);
-		const at = zone ? `, ${said(zone)}` : "";
-		const sentence = {
-			entered: () => `${who} came in${at}`,
-			left: () => (detail.how === "lost" ? `${who} is not seen any more${at}` : `${who} left${at}`),
-			zone_entered: () => `${who} went to ${said(zone ?? "")}`,
-			zone_left: () => `${who} left ${said(zone ?? "")}`,
-			posture: () => `${who} ${POSTURES[`${detail.before}>${detail.posture}`] ?? NOW[detail.posture] ?? detail.posture}${at}`,
-			gesture: () => `${who} ${HANDS[detail.gesture] ?? detail.gesture}${at}`,
-			fall: () => `${who} has fallen${at}${detail.seen === "vanished" ? ", and is not seen any more" : ""}`,
-			fall_cleared: () => `The fall is over${OVER[detail.by] ? `: ${OVER[detail.by]}` : ""}`,
-		}[type];
-		const text = `${sentence ? sentence() : type}${detail.test ? " (a test: nothing happened)" : ""}`;
-		return severalCameras ? `${said(camera)}: ${small(text)}` : text;
-	},
+	event: (event) => `${sentence(event)}${event.detail.test ? " (a test)" : ""}`,
 
 	// Technical figures
 	figures: "Technical figures",

@@ -26,7 +26,7 @@ export class Timeline {
 		this.range = "day";
 		this.back = 0; // so many days before today
 		this.live = []; // events since the page is open, newest first, for daemons that keep none
-		this.shown = new Set(JSON.parse(kept.get("events") ?? JSON.stringify(Object.keys(GROUPS))));
+		this.shown = new Set((kept.get("events") ?? Object.keys(GROUPS).join()).split(","));
 		this.draw();
 		setInterval(() => !document.hidden && this.back === 0 && this.load(), REFRESH_MS);
 	}
@@ -42,7 +42,7 @@ export class Timeline {
 		this.live.unshift({ ...event, time: Date.parse(event.time) / 1000 });
 		this.live.length = Math.min(this.live.length, MOST_EVENTS);
 		clearTimeout(this.soon);
-		this.soon = setTimeout(() => this.load(), SOON_MS);
+		if (!document.hidden && this.back === 0) this.soon = setTimeout(() => this.load(), SOON_MS);
 	}
 
 	// From when until when is shown, ms since 1970.
@@ -83,7 +83,7 @@ export class Timeline {
 			box.addEventListener("change", () => {
 				if (box.checked) this.shown.add(group);
 				else this.shown.delete(group);
-				kept.set("events", JSON.stringify([...this.shown]));
+				kept.set("events", [...this.shown].join());
 				this.load();
 			});
 			return el("label", {}, box, texts.groups[group]);
@@ -126,6 +126,7 @@ export class Timeline {
 		if (mine !== this.asked) return; // something else has been asked for meanwhile
 		this.showBands(answer);
 		this.showEvents(this.types.length ? answer.events : [], answer.more);
+		if (!Object.keys(answer.bands).length && !answer.events.length) this.rest.textContent = "";
 	}
 
 	get types() {
@@ -142,20 +143,21 @@ export class Timeline {
 		this.buttons.later.disabled = this.back === 0;
 		this.buttons.earlier.disabled = this.back >= (this.days ?? 1) - 1;
 		const [begin, end] = this.span;
-		this.when.textContent = this.range === "day" ? day(begin) : texts.ranges(`${day(begin)}, ${clock(begin)}`, clock(end));
+		const when = this.range === "day" ? day(begin) : texts.ranges(`${day(begin)}, ${clock(begin)}`, clock(end));
+		if (when !== this.when.textContent) this.when.textContent = when; // or it is read out each time
 	}
 
-	showBands({ bands }) {
+	showBands({ bands, falls }) {
 		const [begin, end] = this.span.map((ms) => ms / 1000);
 		const order = [...this.cameras, ...Object.keys(bands)].filter((name, index, all) => bands[name] && all.indexOf(name) === index);
 		const rows = order.filter((name) => !this.camera || name === this.camera).map((name) => [name, bands[name]]);
 		this.said.replaceChildren(
-			...(rows.length ? rows.map(([name, spans]) => el("li", {}, sentence(name, spans))) : [el("li", {}, texts.nothingKept)]),
+			...(rows.length ? rows.map(([name, spans]) => el("li", {}, sentence(name, spans, falls[name]))) : [el("li", {}, texts.nothingKept)]),
 		);
 		this.bands.replaceChildren(
 			...rows.flatMap(([name, spans]) => [
 				el("span", { className: "of" }, texts.name(name)),
-				el("div", { className: "band", role: "img", "aria-label": sentence(name, spans) }, spans.map((span) => piece(span, begin, end))),
+				el("div", { className: "band", role: "img", "aria-label": sentence(name, spans, falls[name]) }, spans.map((span) => piece(span, begin, end))),
 			]),
 			...(rows.length ? [el("span", { className: "of" }), el("div", { className: "hours", "aria-hidden": "true" }, this.hours(begin, end))] : []),
 			legend(),
@@ -168,14 +170,13 @@ export class Timeline {
 	}
 
 	showEvents(events, more) {
-		const several = !this.camera;
 		this.list.replaceChildren(
 			...events.map((event) =>
 				el(
 					"li",
 					{ className: event.type === "fall" && !event.detail.test ? "fall" : "" },
 					el("time", { dateTime: new Date(event.time * 1000).toISOString() }, clock(event.time * 1000)),
-					el("span", {}, texts.event(event, several)),
+					el("span", {}, texts.event(event)),
 				),
 			),
 		);
@@ -196,15 +197,14 @@ function legend() {
 	return el("ul", { className: "legend" }, KINDS.map((kind) => el("li", {}, el("i", { className: kind }), texts.kinds[kind])));
 }
 
-// What a band comes to: how long each kind lasted, s, and how often there was a fall, and somebody got up.
-function sentence(camera, spans) {
+// What a band comes to: how long each kind lasted, s, how many falls there were, and how often somebody got up.
+function sentence(camera, spans, falls = 0) {
 	const lasted = Object.fromEntries(KINDS.map((kind) => [kind, 0]));
-	const began = { fall: 0, up: 0 };
+	const began = { fall: falls, up: 0 };
 	let downUntil = -Infinity; // when somebody was last seen lying
 	let upUntil = -Infinity;
 	for (const [from, to, kind] of spans) {
 		lasted[kind] += to - from;
-		if (kind === "fall") began.fall += 1;
 		if (kind === "lying") downUntil = to;
 		if (kind === "somebody") {
 			if (downUntil > upUntil && from - upUntil > UP_GAP_S) began.up += 1;
