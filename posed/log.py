@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -94,10 +93,18 @@ class Throttled:
 def without_chatter(*beginnings: bytes) -> Iterator[None]:
     """Keep lines that C libraries write to standard error by themselves out of it.
 
+    What they write is held in memory, since a container may have no folder that can be written. Where the
+    system has no such memory to give, the lines come.
+
     Args:
         beginnings: of the lines to leave out; all others come, a moment late.
     """
-    with _one_at_a_time, tempfile.TemporaryFile() as heard:
+    try:
+        memory = os.memfd_create("posed")
+    except (AttributeError, OSError):  # not Linux; a sandbox that forbids it
+        yield
+        return
+    with _one_at_a_time, open(memory, "w+b") as heard:  # noqa: PTH123 - no path
         real = os.dup(2)
         os.dup2(heard.fileno(), 2)
         try:

@@ -67,3 +67,32 @@ def test_what_ends_it_is_an_error_to_the_journal(tmp_path):
     assert status == 2
     assert len(lines) == 2
     assert all(line.startswith("<3>") for line in lines)
+
+
+CHATTER = """
+import os
+from posed.log import without_chatter
+if {forbidden}:
+    def refuse(_name): raise PermissionError(1, "Operation not permitted")
+    os.memfd_create = refuse
+with without_chatter(b"INFO: "):
+    os.write(2, b"INFO: created\\n")
+    os.write(2, b"ERROR: lost\\n")
+os.write(2, b"after\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "said"),
+    [(False, ["ERROR: lost", "after"]), (True, ["INFO: created", "ERROR: lost", "after"])],
+)
+def test_chatter_is_left_out_without_a_temporary_folder(tmp_path, forbidden, said):
+    done = subprocess.run(
+        [sys.executable, "-c", CHATTER.format(forbidden=forbidden)],
+        env=os.environ | {"TMPDIR": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr.splitlines() == said
