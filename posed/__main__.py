@@ -1,6 +1,20 @@
-"""`python -m posed` is the `posed` command."""
+"""`posed`, and `python -m posed`: what cannot wait for the import of the command line."""
 
-from posed.cli import main
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run a command."""
+    if sys.argv[1:2] == ["run"]:
+        from posed.service.first_signals import hear_first_signals
+
+        hear_first_signals()
+    from posed.cli import main as run_command
+
+    run_command()
+
 
 if __name__ == "__main__":
     main()

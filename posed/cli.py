@@ -86,17 +86,12 @@ def _options(
 @app.command()
 def run(config: ConfigOption = None, state: StateOption = None) -> None:
     """Run the daemon in the foreground; SIGTERM or Ctrl-C stops it, SIGHUP reads the configuration again."""
-    for number in (signal.SIGTERM, signal.SIGINT):  # until the daemon takes over
-        signal.signal(number, lambda *_: sys.exit(0))
-    if not sys.stdin.isatty():
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the configuration is being read anyway
-    from posed.commands.run import run as work
+    from posed.commands.run import run_again_and_again
     from posed.log import start_log
     from posed.paths import with_state
 
     start_log("info")
-    if work(config, with_state(state)):
-        _start_again()
+    run_again_and_again(config, with_state(state))
 
 
 @app.command()
@@ -572,14 +567,6 @@ def mqtt_forget(
     settings = load(config, overlay=overlay_file(environment))
     for topic in forget_device(settings, environment, force=force):
         typer.echo(f"emptied {topic}")
-
-
-def _start_again() -> None:
-    """Become a new process of the same command, so that nothing of the old one is left; its id stays."""
-    logging.shutdown()
-    if not sys.stdin.isatty():
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the new process inherits
-    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 no shell is wanted
 
 
 def _end_with_reader() -> None:

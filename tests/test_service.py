@@ -251,14 +251,15 @@ def test_a_restart_on_request_is_no_stop_to_systemd(tmp_path, settings):
 
 SLOW_RESTART = """
 import os, sys, time
-real, os.execv = os.execv, lambda *command: (print("LEAVING", flush=True), time.sleep(5), real(*command))
+real, os.execv = os.execv, lambda *command: (print("LEAVING", flush=True), time.sleep(1), real(*command))
 sys.argv = ["posed", "run", "--config", sys.argv[1]]
 from posed.cli import main
 main()
 """
 
 
-def test_a_sigterm_just_before_it_starts_again_ends_it(tmp_path, settings):
+def test_a_sigterm_while_it_starts_again_ends_the_new_process(tmp_path, settings):
+    """As the first process of a container, too, where one without a handler would be lost."""
     with Mosquitto(tmp_path) as broker, Subscriber(broker.port) as subscriber:
         settings["mqtt"]["port"] = broker.port
         path = tmp_path / "posed.yaml"
@@ -270,7 +271,7 @@ def test_a_sigterm_just_before_it_starts_again_ends_it(tmp_path, settings):
                 subscriber.publish("posed/hall/request/restart")
                 assert process.stdout.readline() == b"LEAVING\n"
                 process.terminate()
-                assert process.wait(2) == -signal.SIGTERM
+                assert process.wait(20) == 0
             finally:
                 process.kill()
 

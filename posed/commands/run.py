@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,9 +13,26 @@ from posed import daemon
 from posed.config import Config, load_for_daemon
 from posed.log import set_level
 from posed.paths import overlay_file, state_folder
+from posed.service.first_signals import hear_first_signals, hold_signals
 from posed.service.state_lock import lock_state
 
 log = logging.getLogger(__name__)
+
+
+def run_again_and_again(path: Path | None, environment: Mapping[str, str]) -> None:
+    """Run the daemon as `run` does, and start it again whenever it was asked for that."""
+    hear_first_signals()  # until the daemon takes over
+    if run(path, environment):
+        _start_again()
+
+
+def _start_again() -> None:
+    """Become a new process of the same command, so that nothing of the old one is left; its id stays."""
+    logging.shutdown()
+    if not sys.stdin.isatty():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the new process inherits
+    hold_signals()
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 no shell is wanted
 
 
 def run(path: Path | None, environment: Mapping[str, str]) -> bool:

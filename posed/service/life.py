@@ -18,6 +18,7 @@ from posed.errors import ConfigError
 from posed.pipeline.device import STARTING
 from posed.pipeline.pipeline import Pipeline
 from posed.service.check import check
+from posed.service.first_signals import end_at_once
 from posed.service.notify import Notifier
 
 log = logging.getLogger(__name__)
@@ -170,13 +171,17 @@ def live_with_signals(open_daemon: Callable[[], Daemon]) -> bool:
     """
     life: Life | None = None
     changed_meanwhile = False
+    ended_meanwhile: str | None = None
 
     # Neither logs: a storm of signals would interrupt the log in the log.
     def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal ended_meanwhile
+        why = f"stopping on {signal.Signals(number).name}"
         if life is None:  # a model is still being read, or downloaded
+            ended_meanwhile = why
             sys.exit(0)
         life.restarting = False
-        life.stop(f"stopping on {signal.Signals(number).name}")
+        life.stop(why)
 
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
         nonlocal changed_meanwhile
@@ -191,8 +196,14 @@ def live_with_signals(open_daemon: Callable[[], Daemon]) -> bool:
         signal.signal(number, on_signal)
     if not sys.stdin.isatty():  # at a terminal it says that the terminal is gone
         signal.signal(signal.SIGHUP, on_hangup)
-    daemon = open_daemon()
-    life = daemon.life
+    try:
+        daemon = open_daemon()
+        life = daemon.life
+    except SystemExit:
+        log.info("%s", ended_meanwhile)
+        raise
+    if ended_meanwhile is not None:  # somebody has caught our SystemExit
+        life.stop(ended_meanwhile)
     if changed_meanwhile:
         life.ask_reload()
     daemon.run()
@@ -203,9 +214,7 @@ def live_with_signals(open_daemon: Callable[[], Daemon]) -> bool:
 def _leave_signals(life: Life) -> None:
     """Hear signals no longer, now that the daemon has ended."""
     if life.restarting:
-        # Whoever asks it to end from here on ends the process, until the new one listens: nothing is lost.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        end_at_once()  # whoever asks from here on
     if not life.restarting:  # as a signal may have had it meanwhile
         # All is done: whoever asks again need not kill what is only leaving.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
