@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,9 @@ from tests.brokers import Mosquitto
 
 # What shells start in the background ignores Ctrl-C, and so would each process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests may run in a container; what posed does there is tested where this is set to something else.
+os.environ["container"] = ""  # noqa: SIM112 - its name
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ from posed.commands.doctor.checks import (
     wait_for_figures,
     with_credentials,
 )
+from posed.commands.doctor.container import for_container
 from posed.commands.doctor.examine import show
 from posed.commands.setup import check
 from posed.commands.setup.find import FoundCamera
@@ -667,3 +668,27 @@ def test_a_bad_configuration_is_reported_and_the_rest_is_checked(tmp_path):
     status = {check["name"]: check["status"] for check in json.loads(done.stdout)["checks"]}
     assert (done.returncode, status["configuration"], status["python"]) == (2, "failed", "ok")
     assert "broker" not in status
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy", "said"),
+    [
+        ("service", "journalctl -u posed -e says why; sudo systemctl restart posed", "restart the container"),
+        (
+            "edge tpu",
+            "posed's udev rules; sudo udevadm trigger",
+            "give the container the device (/dev/bus/usb,",
+        ),
+        (
+            "camera hall",
+            "there are: 0; sudo posed setup takes one",
+            "give the container the device (/dev/video0)",
+        ),
+        ("clock", "timedatectl set-ntp true, and a network to ask", "the clock is the host's"),
+        ("disk", "make room: journalctl --vacuum-size=100M, apt clean", "make room on the host"),
+        ("pitch hall", "mount it lower, or let it look more level", "mount it lower"),
+        ("clock", "", ""),
+    ],
+)
+def test_a_remedy_in_a_container_can_be_had_there(name, remedy, said):
+    assert for_container(Check(name, "failed", "found", remedy)).remedy.startswith(said)

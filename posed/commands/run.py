@@ -11,8 +11,10 @@ from pathlib import Path
 
 from posed import daemon
 from posed.config import Config, load_for_daemon
+from posed.errors import ConfigError
 from posed.log import set_level
 from posed.paths import overlay_file, state_folder
+from posed.service.container import container_problems, in_container
 from posed.service.first_signals import hear_first_signals, hold_signals
 from posed.service.state_lock import lock_state
 
@@ -58,6 +60,8 @@ def run(path: Path | None, environment: Mapping[str, str]) -> bool:
 
     with lock_state(state_folder(environment)) as sign:
         config, names = load_for_daemon(path, overlay)
+        if in_container() and (problems := list(container_problems(config))):
+            raise ConfigError(problems)
         sign(config.device)
         set_level(config.log.level)
         if names:

@@ -10,6 +10,7 @@ from posed.config import CameraConfig, Config, mqtt_password
 from posed.errors import CameraError, ConfigError, ModelError
 from posed.model.catalogue import find, locate
 from posed.mqtt.attempt import tls_context
+from posed.service.container import container_problems, in_container
 
 
 def check(config: Config) -> str:
@@ -32,6 +33,8 @@ def check(config: Config) -> str:
             load()
         except ConfigError as error:
             problems += error.problems
+    if in_container():
+        problems += container_problems(config)
     problems += _problems_of_cameras(config)
     problems += shared_devices(config.cameras)
     try:

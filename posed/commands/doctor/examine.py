@@ -33,10 +33,12 @@ from posed.commands.doctor.checks import (
     wait_for_figures,
     with_credentials,
 )
+from posed.commands.doctor.container import for_container
 from posed.config import Config, load
 from posed.errors import ConfigError
 from posed.paths import SERVICE_CONFIG, SERVICE_STATE, overlay_file, pitch_file, state_folder
 from posed.service.check import shared_devices
+from posed.service.container import container_problems, in_container
 
 _EXIT: Final = {"ok": 0, "unused": 0, "warning": 1, "failed": 2}
 _STYLE: Final = {"ok": "green", "unused": "dim", "warning": "yellow", "failed": "bold red"}
@@ -49,6 +51,11 @@ def examine(path: Path | None, state: Path | None = None) -> Iterator[Check]:
         path: the configuration's file; None for the service's where it has one, else the defaults.
         state: the daemon's state folder; None for the service's where it is the one, else the user's.
     """
+    checks = _examine(path, state)
+    return map(for_container, checks) if in_container() else checks
+
+
+def _examine(path: Path | None, state: Path | None) -> Iterator[Check]:
     os.environ.update(with_credentials(os.environ))
     service = ask_systemd()
     yield check_python()
@@ -88,7 +95,11 @@ def examine(path: Path | None, state: Path | None = None) -> Iterator[Check]:
 
 
 def _check_configuration(path: Path | None, config: Config) -> Check:
-    """Whether a configuration that could be loaded has no two cameras with one device."""
+    """Whether a configuration that could be loaded fits its place, and has no two cameras with one device."""
+    if in_container() and (problems := list(container_problems(config))):
+        return Check(
+            "configuration", "failed", "; ".join(problems), "what it says, then restart the container"
+        )
     if shared := list(shared_devices(config.cameras)):
         return Check("configuration", "failed", "; ".join(shared), "another source for one of them")
     return Check("configuration", "ok", str(path or "the defaults"))
