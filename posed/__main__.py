@@ -11,6 +11,10 @@ def main() -> None:
         from posed.service.first_signals import hear_first_signals
 
         hear_first_signals()
+    if sys.argv[1:2] == ["health"]:
+        from posed.commands.health import answer_at_once
+
+        answer_at_once(sys.argv[2:])
     from posed.cli import main as run_command
 
     run_command()

@@ -108,6 +108,17 @@ def check(config: ConfigOption = None, state: StateOption = None) -> None:
 
 
 @app.command()
+def health(state: StateOption = None) -> None:
+    """Say whether the daemon makes progress: for health checks of containers. Exit status: 0 yes, 1 no.
+
+    Frames, a device that is waited for, and a pause are progress. Takes no time, and connects to nothing.
+    """
+    from posed.commands import health as quick
+
+    raise typer.Exit(quick.show_health(state))
+
+
+@app.command()
 def setup(
     config: ConfigOption = None,
     device: Annotated[str | None, typer.Option(help="This device's name.")] = None,

@@ -71,6 +71,7 @@ class Daemon:
         on_processed: called with each frame once it is published, and the number of people in it.
         read_config: reads the configuration again, for `life.ask_reload`.
         environment: says where the state folder is, and where systemd listens.
+        open_life: other than `Life`, with its arguments.
 
     Attributes:
         live: the configuration of now.
@@ -97,11 +98,12 @@ class Daemon:
         on_processed: Callable[[Inferred, int], object] = lambda *_: None,
         read_config: Callable[[], Config] | None = None,
         environment: Mapping[str, str] = os.environ,
+        open_life: Callable[..., Life] = Life,
     ) -> None:
         self._on_processed = on_processed
         self._next_report = NotBefore()
         self.live = LiveConfig(config)
-        self.life = Life(environment, self.live, read_config)
+        self.life = open_life(environment, self.live, read_config)
         cameras = () if open_camera else tuple(config.cameras.values())
         pair = wait_for_model(config.model, self.life.systemd, cameras=cameras)
         self._network = pair.network
@@ -353,4 +355,8 @@ def run(config: Config, read_config: Callable[[], Config], environment: Mapping[
     Returns:
         Whether it is to be started again.
     """
-    return live_with_signals(lambda: Daemon(config, read_config=read_config, environment=environment))
+
+    def open_daemon(open_life: Callable[..., Life]) -> Daemon:
+        return Daemon(config, read_config=read_config, environment=environment, open_life=open_life)
+
+    return live_with_signals(open_daemon, environment)

@@ -49,7 +49,7 @@ def test_it_says_its_version(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "check", "detect", "model", "setup", "bench", "doctor", "record", "replay", "draw"],
+    ["run", "check", "health", "detect", "model", "setup", "bench", "doctor", "record", "replay", "draw"],
 )
 def test_every_command_has_help(tmp_path, command):
     assert posed(tmp_path, command, "--help").returncode == 0

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import FrameType
 from typing import Final, Protocol
 
@@ -19,7 +20,8 @@ from posed.pipeline.device import STARTING
 from posed.pipeline.pipeline import Pipeline
 from posed.service.check import check
 from posed.service.first_signals import end_at_once
-from posed.service.notify import Notifier
+from posed.service.notify import Notifier, Watch
+from posed.service.self_watch import SelfWatch
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ class Life:
         environment: says where systemd listens.
         live: the configuration of now.
         read_config: reads the configuration again; None where it never changes.
+        watch: hears of progress, as systemd does.
 
     Attributes:
         systemd: the way to it.
@@ -46,8 +49,9 @@ class Life:
         environment: Mapping[str, str],
         live: LiveConfig,
         read_config: Callable[[], Config] | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        self.systemd = Notifier(environment)
+        self.systemd = Notifier(environment, watch=watch)
         self._live = live
         self._read_config = read_config
         self._began_at = time.monotonic()
@@ -145,8 +149,8 @@ class Life:
 
     def end(self) -> None:
         """Tell systemd that the daemon ends."""
-        if self.restarting:  # systemd would kill, after a while, what says that it stops
-            self.systemd.reloading()
+        if self.restarting:
+            self.systemd.restarting()
         else:
             self.systemd.stopping()
 
@@ -160,11 +164,14 @@ class Daemon(Protocol):
     def run(self) -> None: ...  # noqa: D102
 
 
-def live_with_signals(open_daemon: Callable[[], Daemon]) -> bool:
+def live_with_signals(
+    open_daemon: Callable[[Callable[..., Life]], Daemon], environment: Mapping[str, str]
+) -> bool:
     """Run a daemon until SIGTERM, SIGINT, a request or the end of a video; SIGHUP reloads it.
 
     Args:
-        open_daemon: makes it, which may take as long as a download.
+        open_daemon: makes it, which may take as long as a download, with what is to make its `Life`.
+        environment: says where the state folder is, and whether systemd watches.
 
     Returns:
         Whether it is to be started again.
@@ -192,12 +199,14 @@ def live_with_signals(open_daemon: Callable[[], Daemon]) -> bool:
 
     # Where every thread is, on standard error, when a library crashes or the watchdog fires.
     faulthandler.enable()
+    watch = SelfWatch.of(environment)
+    watch.begin()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     if not sys.stdin.isatty():  # at a terminal it says that the terminal is gone
         signal.signal(signal.SIGHUP, on_hangup)
     try:
-        daemon = open_daemon()
+        daemon = open_daemon(partial(Life, watch=watch))
         life = daemon.life
     except SystemExit:
         log.info("%s", ended_meanwhile)

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from posed.timing import NotBefore
 
@@ -23,6 +23,16 @@ STATUS_INTERVAL_S: Final = 5.0
 """The line for people follows what changes all the time, such as frames per second, at most this often, s."""
 
 
+class Watch(Protocol):
+    """What watches progress besides systemd."""
+
+    def progressed(self) -> None: ...  # noqa: D102
+
+    def allow(self, seconds: float | None) -> None: ...  # noqa: D102
+
+    def end(self) -> None: ...  # noqa: D102
+
+
 class Notifier:
     """The way to systemd; where no systemd listens, as at a terminal, nothing is sent.
 
@@ -30,13 +40,18 @@ class Notifier:
         environment: NOTIFY_SOCKET says where it listens, WATCHDOG_USEC (and WATCHDOG_PID) how often it
             wants a sign of life.
         clock: monotonic time, s.
+        watch: hears of progress, too.
     """
 
     def __init__(
-        self, environment: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic
+        self,
+        environment: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
-        self._watchdog_s = _watchdog_s(environment)
+        self._watchdog_s = watchdog_s(environment)
         self._feed_every_s = self._watchdog_s / FEEDS_PER_INTERVAL
         self._next_feed = NotBefore(clock)
         self._status = ("", "")
@@ -58,16 +73,30 @@ class Notifier:
     def stopping(self) -> None:
         """The daemon ends on purpose."""
         self._send("STOPPING=1\nSTATUS=stopping")
+        self._end_watch()
+
+    def restarting(self) -> None:
+        """The daemon ends to begin anew; systemd would kill, after a while, what says that it stops."""
+        self.reloading()
+        self._end_watch()
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.end()
 
     def feed_within(self, seconds: float | None) -> None:
         """Make the watchdog wait this long for rarer progress; None: as long as the unit says."""
         if self._watchdog_s:
             self._send(f"WATCHDOG_USEC={round((seconds or self._watchdog_s) * 1e6)}")
+        if self._watch is not None:
+            self._watch.allow(seconds)
 
     def progressed(self) -> None:
         """Feed the watchdog; to be called upon progress only, and as often as there is some."""
         if self._feed_every_s and self._next_feed.take(self._feed_every_s):
             self._send("WATCHDOG=1")
+        if self._watch is not None:
+            self._watch.progressed()
 
     def status(self, condition: str, line: Callable[[], str]) -> None:
         """One line for `systemctl status`, sent at once when the condition changes, and else now and then.
@@ -105,7 +134,7 @@ def _address(text: str) -> str | None:
     return text if text.startswith("/") else None
 
 
-def _watchdog_s(environment: Mapping[str, str]) -> float:
+def watchdog_s(environment: Mapping[str, str]) -> float:
     """How often this process is to show a sign of life, s; 0: never."""
     usec, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
     meant = not pid or pid == str(os.getpid())
