@@ -321,6 +321,121 @@ async def test_changes_are_not_lost_by_closing(bench: Bench) -> None:
         assert await page.value("document.getElementById('edit').textContent") == "Set up"
 
 
+@awaited
+async def test_saved_is_not_said_of_the_save_before(bench: Bench) -> None:
+    with bench.daemon("again"):
+        page = await bench.page()
+        await set_up(page)
+        await save(page)
+        await page.press("#save")
+        assert await page.value("document.getElementById('zone-word').textContent") == ""
+
+
+_NAMES: Final = "[...document.querySelectorAll('#zones .name input')].map(one => one.value)"
+
+
+@awaited
+async def test_two_who_draw_keep_each_others_zones(bench: Bench) -> None:
+    """One adds, one removes and changes; a name that both take is refused to the second."""
+    square = [(0.7, 0.1), (0.9, 0.1), (0.9, 0.3)]
+    with bench.daemon("two"):
+        page, other = await bench.page(), await bench.page()
+        await page.value(_request("set", {"settings": {"zones": _many(2)}}))
+        for one in (page, other):
+            await set_up(one)
+            await one.until(f"{_NAMES}.length === 2")
+            await draw_zone(one, square if one is page else ZONE)
+        await page.press("#zones li .delete")
+        await save(page)
+        await asyncio.sleep(1.5)  # the other one hears of it
+        await other.press("#save")
+        problem = "document.getElementById('problem').textContent"
+        assert await other.until(problem) == "Two zones are called zone_1."
+        await other.write("#zones li:last-child .name input", "sofa")
+        await save(other)
+        zones = saved(bench, "two")["zones"]
+        assert set(zones) == {"a_zone_with_a_name_1", "zone_1", "sofa"}
+        close(zones["zone_1"]["polygon"], square)
+        close(zones["sofa"]["polygon"], ZONE)
+        for one in (page, other):
+            await one.until(f"{_NAMES}.sort().join() === 'a_zone_with_a_name_1,sofa,zone_1'")
+
+
+@awaited
+async def test_deleting_another_zone_leaves_the_one_being_drawn(bench: Bench) -> None:
+    with bench.daemon("drawing"):
+        page = await bench.page()
+        await set_up(page)
+        await draw_zone(page, ZONE)
+        await press_with_mouse(page, "#add")
+        await page.press("#zones .delete")
+        assert await page.value("document.getElementById('add-corner').disabled")
+        for x, y in [*ZONE, ZONE[0]]:
+            await page.click(*await corner_px(page, x, y))
+        await save(page)
+        assert list(saved(bench, "drawing")["zones"]) == ["zone_2"]
+        assert not page.complaints, page.complaints
+
+
+@awaited
+async def test_zones_named_with_digits_are_saved_for_good(bench: Bench) -> None:
+    with bench.daemon("digits"):
+        page = await bench.page()
+        await set_up(page)
+        for name in ("sofa", "1"):
+            await draw_zone(page, ZONE)
+            await page.write("#zones li:last-child .name input", name)
+        await save(page)
+        await page.press("#edit")
+        assert await page.value("document.getElementById('setup').hidden")
+
+
+@awaited
+async def test_a_reload_asks_while_zones_are_not_saved(bench: Bench) -> None:
+    with bench.daemon("reload"):
+        page = await bench.page()
+        await set_up(page)
+        await draw_zone(page, ZONE)
+        await page.do("Page.reload")
+        await asyncio.sleep(1)
+        await page.do("Page.handleJavaScriptDialog", accept=False)
+        assert await page.value(f"{_NAMES}.length") == 1
+        await save(page)
+        await page.do("Page.reload")
+        await page.until("document.getElementById('setup')?.hidden")
+
+
+_UNCOVERED: Final = """(() => {
+  const [row, frame, keep] = [document.querySelector('#zones .selected'), ...['frame', 'keep'].map(id =>
+    document.getElementById(id))].map(one => one.getBoundingClientRect());
+  return row.top >= frame.bottom && row.bottom <= keep.top;
+})()"""
+
+
+@awaited
+async def test_the_row_in_hand_is_in_view(bench: Bench) -> None:
+    """On a phone, of a zone that is chosen in the picture, and of a new one."""
+    with bench.daemon("row"):
+        page = await bench.page()
+        await page.show_as(390, 844, phone=True)
+        await page.value(_request("set", {"settings": {"zones": _many(8)}}))
+        await set_up(page)
+        await page.until(f"{_NAMES}.length === 8")
+        await page.tap(*await corner_px(page, 0.697, 0.697))
+        await page.until("document.querySelector('#zones li:last-child').className === 'selected'")
+        found = await page.value(_UNCOVERED)
+        assert found is True, found
+        await page.screenshot(bench.keep / "zones-row.png", whole=False)
+        await press_with_mouse(page, "#add")
+        found = await page.value(_UNCOVERED)
+        assert found is True, found
+        for x, y in [*ZONE, ZONE[0]]:
+            await page.tap(*await corner_px(page, x, y))
+        assert await page.value(f"{_NAMES}.length") == 9
+        found = await page.value(_UNCOVERED)
+        assert found is True, found
+
+
 # A still
 
 

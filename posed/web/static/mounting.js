@@ -63,7 +63,7 @@ export function quantile(values, share) {
 
 // The height that most sightings agree on, m, or null.
 export function agreedHeight(sightings, frame, pitchDeg) {
-	const heights = sightings.filter(({ face }) => face !== null).map((one) => heightOf(one, frame, pitchDeg)).filter((one) => one !== null);
+	const heights = sightings.filter(({ face }) => face !== null).map((one) => heightOf(one, frame, pitchDeg)).filter(Boolean);
 	if (heights.length < ENOUGH) return null;
 	const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => quantile(heights, share));
 	return high - low <= AGREE * middle ? middle : null;
@@ -84,20 +84,20 @@ export function judge({ sightings, frame, camera, luma }) {
 	else lines.pitch = ["ok", said.down(pitch), ...(pitch >= STEEP_DEG ? [said.steep] : [])];
 
 	const metres = pitch === null ? null : agreedHeight(sightings, frame, pitch);
-	const isHigh = Math.round(10 * metres) > 10 * HIGHEST_M;
+	const shown = Math.round(10 * metres) / 10;
+	const isHigh = shown > HIGHEST_M;
 	if (metres === null) lines.height = ["wait", pitch === null ? said.heightNeedsPitch : said.unseen];
-	else if (isHigh || Math.round(10 * metres) < 10 * LOWEST_M) lines.height = ["mend", said.high(metres), said.wrongHeight(isHigh, LOWEST_M, HIGHEST_M)];
+	else if (isHigh || shown < LOWEST_M) lines.height = ["mend", said.high(metres), said.wrongHeight(isHigh, LOWEST_M, HIGHEST_M)];
 	else lines.height = ["ok", said.high(metres)];
 
-	if (standing.length < ENOUGH) {
-		lines.size = ["wait", said.unseen];
-	} else {
+	if (standing.length < ENOUGH) lines.size = ["wait", said.unseen];
+	else {
 		const share = quantile(standing.map(({ face, feet }) => (feet - face) / OF_STATURE / frame.height), FAR);
 		lines.size = share < SMALLEST ? ["mend", said.tall(share), said.tooSmall(SMALLEST)] : ["ok", said.tall(share)];
 	}
 
 	for (const [what, is] of [["feet", "isBelow"], ["heads", "isAbove"]]) {
-		const share = mean(sightings.map((one) => (one[is] ? 1 : 0)));
+		const share = mean(sightings.map((one) => one[is]));
 		if (sightings.length < ENOUGH) lines[what] = ["wait", said.unseen];
 		else lines[what] = share >= OFTEN ? ["mend", said[what].cut(share)] : ["ok", said[what].ok];
 	}
@@ -154,8 +154,8 @@ export class Mounting {
 
 	show() {
 		const lines = Object.entries(judge({ ...this, frame: this.frame ?? { width: 4, height: 3 } }));
-		const isWaiting = lines.some(([, [how]]) => how === "wait");
-		this.word.textContent = isWaiting ? said.walk : lines.some(([, [how]]) => how === "mend") ? said.mend : said.good;
+		const has = (wanted) => lines.some(([, [how]]) => how === wanted);
+		this.word.textContent = has("wait") ? said.walk : has("mend") ? said.mend : said.good;
 		renew(this.list, lines, () =>
 			lines.map(([what, [how, ...sentences]]) =>
 				el("li", { className: how, "data-what": what }, el("strong", {}, said.titles[what]), el("span", { className: "how" }, said.how[how]), el("p", {}, sentences.join(" "))),

@@ -22,6 +22,7 @@ export class Setup {
 		this.mounting = new Mounting();
 		this.build();
 		this.isBuilt = true;
+		addEventListener("beforeunload", (event) => this.editor.isChanged && event.preventDefault());
 	}
 
 	build() {
@@ -101,7 +102,7 @@ export class Setup {
 		byId("setup").hidden = !isOpen;
 		byId("camera").classList.toggle("setting-up", isOpen);
 		byId("edit").textContent = isOpen ? texts.leaveSetUp : texts.setUp;
-		byId("edit").setAttribute("aria-expanded", String(isOpen));
+		byId("edit").setAttribute("aria-expanded", isOpen);
 		this.markCanvas();
 		this.paint();
 	}
@@ -110,7 +111,7 @@ export class Setup {
 		this.part = part;
 		PARTS.forEach((one, index) => {
 			const isChosen = one === part;
-			this.tabs[index].setAttribute("aria-selected", String(isChosen));
+			this.tabs[index].setAttribute("aria-selected", isChosen);
 			this.tabs[index].tabIndex = isChosen ? 0 : -1;
 			this.panels[index].hidden = !isChosen;
 		});

@@ -127,8 +127,9 @@ class Row {
 			this.input.value = this.stops.indexOf(value);
 		}
 		this.tell(value);
-		const [name, back] = [words.settings[this.name][0], words.value(this.name, shared)];
-		this.about.textContent = `${words.settings[this.name][1]} ${words.defaultIs(back)}`;
+		const [name, about] = words.settings[this.name];
+		const back = words.value(this.name, shared);
+		this.about.textContent = `${about} ${words.defaultIs(back)}`;
 		this.back.textContent = words.takeBack(back);
 		this.back.setAttribute("aria-label", words.takeBackOf(name, back));
 		this.back.hidden = value === shared;
@@ -146,8 +147,7 @@ class Row {
 	letGo() {
 		if (this.name === "people.falls" && !this.wanted) {
 			this.show();
-			confirm({ ...words.fallsOff, no: words.no, work: () => this.send(false) });
-			return;
+			return confirm({ ...words.fallsOff, no: words.no, work: () => this.send(false) });
 		}
 		clearTimeout(this.timer);
 		const { wanted } = this;

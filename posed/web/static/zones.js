@@ -1,5 +1,4 @@
-// Zones drawn and changed with a mouse, a finger or the keys. The daemon judges them; here nothing is known of its
-// rules but that zones are kept by their names.
+// Zones drawn and changed with a mouse, a finger or the keys. The daemon judges them.
 
 import { ask, button, byId, el, texts } from "./dom.js";
 import { colourOf } from "./draw.js";
@@ -12,27 +11,24 @@ const STEP = 0.01;
 const LARGE_STEP = 0.05;
 const FIRST_SQUARE = [[0.4, 0.4], [0.6, 0.4], [0.6, 0.6], [0.4, 0.6]];
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const ROUNDED = 1000;
 
-const within = (value) => Math.round(Math.min(1, Math.max(0, value)) * ROUNDED) / ROUNDED;
-const listed = (zones) => Object.entries(zones).map(([name, zone]) => ({ name, ...zone }));
-const named = ({ name, polygon, kind, anchor }) => [name.trim(), { polygon, kind, anchor }];
+const within = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1000) / 1000;
+const byName = (zones) => new Map(zones.map(({ name, polygon, kind, anchor }) => [name.trim(), { polygon, kind, anchor }]));
+const differ = (one, other) => JSON.stringify(one) !== JSON.stringify(other);
+// Whatever the order: JavaScript puts names like `1` first.
+const zonesDiffer = (...both) => differ(...both.map((zones) => [...zones].sort()));
 
 export class Editor {
 	// `changed` is called when there is something to draw anew.
 	constructor(canvas, changed) {
-		this.canvas = canvas;
-		this.changed = changed;
-		this.draft = null;
-		this.kept = [];
-		this.camera = "";
+		Object.assign(this, { canvas, changed, draft: null, kept: [], camera: "" });
 		canvas.addEventListener("pointerdown", (event) => this.press(event));
 		canvas.addEventListener("pointermove", (event) => this.drag(event));
 		for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.release());
 		canvas.addEventListener("keydown", (event) => this.key(event));
 	}
 
-	// The list of zones, with what belongs to it, and `more` before what stays in view; once.
+	// The list of zones, with what belongs to it, and `more` before what stays in view.
 	panel(more) {
 		const bar = (...buttons) => el("div", { className: "bar" }, buttons);
 		return [
@@ -63,21 +59,20 @@ export class Editor {
 		if (this.draft) this.begin();
 	}
 
-	// What the daemon has, as in the file: by name. What is being changed here stays as it is.
+	// What the daemon has, by name. What is being changed here stays.
 	take(zones) {
-		const wasChanged = this.isChanged;
-		const before = JSON.stringify(this.kept);
-		this.kept = listed(zones);
-		if (this.draft && !wasChanged && before !== JSON.stringify(this.kept)) this.begin();
+		this.kept = Object.entries(zones).map(([name, zone]) => ({ name, ...zone }));
+		if (this.draft && !this.isChanged && zonesDiffer(this.draft.before, byName(this.kept))) this.begin();
 	}
 
 	get isChanged() {
-		return this.draft !== null && JSON.stringify(this.draft.zones.map(named)) !== JSON.stringify(this.kept.map(named));
+		return this.draft !== null && zonesDiffer(this.draft.before, byName(this.draft.zones));
 	}
 
 	begin() {
 		const zones = structuredClone(this.kept).map((zone, colour) => ({ ...zone, colour }));
-		this.draft = { zones, selected: zones.length ? 0 : -1, corner: -1, drawing: false };
+		const selected = Math.max(0, zones.findIndex(({ name }) => name === this.zone?.name));
+		this.draft = { zones, before: byName(this.kept), selected, corner: -1, drawing: false };
 		this.say("");
 		this.show();
 	}
@@ -102,6 +97,7 @@ export class Editor {
 		Object.assign(this.draft, { selected: zones.length - 1, corner: byKeyboard ? 0 : -1, drawing: !byKeyboard });
 		this.say("");
 		this.show();
+		this.reveal();
 		if (!byKeyboard) return;
 		this.canvas.focus();
 		this.sayWhere();
@@ -116,13 +112,16 @@ export class Editor {
 		this.draft.drawing = false;
 		this.say("", words.closed(this.zone.name, this.zone.polygon.length));
 		this.show();
+		this.reveal();
 		return true;
 	}
 
-	remove(index) {
-		const [{ name }] = this.draft.zones.splice(index, 1);
-		Object.assign(this.draft, { selected: Math.min(index, this.draft.zones.length - 1), corner: -1, drawing: false });
-		this.say("", words.removed(name));
+	remove(zone) {
+		const { draft, zone: chosen } = this;
+		draft.zones = draft.zones.filter((one) => one !== zone);
+		if (zone === chosen) Object.assign(draft, { selected: Math.min(draft.selected, draft.zones.length - 1), corner: -1, drawing: false });
+		else draft.selected = draft.zones.indexOf(chosen);
+		this.say("", words.removed(zone.name));
 		this.show();
 		if (document.activeElement === document.body) byId("add").focus();
 	}
@@ -141,10 +140,7 @@ export class Editor {
 	removeCorner() {
 		const { draft, zone } = this;
 		if (!zone || draft.corner < 0) return;
-		if (!draft.drawing && zone.polygon.length <= 3) {
-			this.say(words.threeCorners);
-			return;
-		}
+		if (!draft.drawing && zone.polygon.length <= 3) return this.say(words.threeCorners);
 		zone.polygon.splice(draft.corner, 1);
 		this.choose(draft.selected, Math.min(draft.corner, zone.polygon.length - 1));
 	}
@@ -173,24 +169,25 @@ export class Editor {
 		const work = {
 			n: () => turn(1),
 			p: () => turn(-1),
-			PageDown: () => change(1),
-			PageUp: () => change(-1),
-			Insert: () => this.insertCorner(),
+			pagedown: () => change(1),
+			pageup: () => change(-1),
+			insert: () => this.insertCorner(),
 			"+": () => this.insertCorner(),
-			Delete: () => this.removeCorner(),
-			Backspace: () => this.removeCorner(),
-			Enter: () => draft.drawing && this.finish(),
-			Escape: () => this.escape(),
-		}[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+			delete: () => this.removeCorner(),
+			backspace: () => this.removeCorner(),
+			enter: () => draft.drawing && this.finish(),
+			escape: () => this.escape(),
+		}[event.key.toLowerCase()];
 		const arrow = ARROWS[event.key];
 		if (!work && !arrow) return;
 		event.preventDefault();
 		if (arrow) this.step(arrow.map((way) => way * (event.shiftKey ? LARGE_STEP : STEP)));
 		else work();
+		this.reveal();
 	}
 
 	escape() {
-		if (this.draft.drawing) this.remove(this.draft.selected);
+		if (this.draft.drawing) this.remove(this.zone);
 		else if (this.draft.corner >= 0) this.choose(this.draft.selected, -1);
 		else byId("save").focus();
 	}
@@ -199,7 +196,7 @@ export class Editor {
 		const { draft, zone } = this;
 		if (!zone?.polygon.length) return;
 		if (draft.corner < 0) zone.polygon = moved(zone.polygon, by);
-		else zone.polygon[draft.corner] = zone.polygon[draft.corner].map((value, axis) => within(value + by[axis]));
+		else [zone.polygon[draft.corner]] = moved([zone.polygon[draft.corner]], by);
 		this.sayWhere();
 		this.changed();
 	}
@@ -213,23 +210,20 @@ export class Editor {
 	}
 
 	press(event) {
-		if (!this.draft || event.button > 0 || !event.isPrimary) return;
+		if (!this.canvas.matches(".editing") || event.button > 0 || !event.isPrimary) return;
 		event.preventDefault();
 		this.canvas.focus({ preventScroll: true });
 		this.canvas.setPointerCapture(event.pointerId);
 		const place = this.place(event);
-		const distance = this.distances(event);
+		const distance = this.distances(place, event);
 		if (this.draft.drawing) this.extend(place, distance);
 		else this.grab(place, distance);
 	}
 
 	extend(place, distance) {
 		const { polygon } = this.zone;
-		if (polygon.length > 2 && distance(polygon[0]) <= 1) {
-			this.finish();
-			return;
-		}
-		if (polygon.some(([x, y]) => x === place[0] && y === place[1])) return;
+		if (polygon.length > 2 && distance(polygon[0]) <= 1) return this.finish();
+		if (polygon.some((corner) => !differ(corner, place))) return;
 		polygon.push(place);
 		this.dragged = { corner: polygon.length - 1 };
 		this.choose(this.draft.selected, polygon.length - 1);
@@ -246,23 +240,22 @@ export class Editor {
 		}
 		if (corner >= 0) {
 			this.dragged = { corner };
-			this.choose(draft.selected, corner);
-			return;
+			return this.choose(draft.selected, corner);
 		}
 		const found = this.zone && inside(polygon, place) ? draft.selected : draft.zones.findLastIndex((zone) => inside(zone.polygon, place));
 		if (found >= 0) this.dragged = { from: place, polygon: structuredClone(draft.zones[found].polygon) };
 		this.choose(found, -1);
 	}
 
-	// How far a point is from where was pressed: 1 is as far as that reaches.
-	distances(event) {
-		const box = this.canvas.getBoundingClientRect();
-		const reach = event.pointerType === "mouse" ? MOUSE_REACH_PX : FINGER_REACH_PX;
-		return ([x, y]) => Math.hypot(box.left + x * box.width - event.clientX, box.top + y * box.height - event.clientY) / reach;
+	// How far a point is from what was pressed: 1 is as far as that reaches.
+	distances([left, top], { pointerType }) {
+		const { clientWidth, clientHeight } = this.canvas;
+		const reach = pointerType === "mouse" ? MOUSE_REACH_PX : FINGER_REACH_PX;
+		return ([x, y]) => Math.hypot((x - left) * clientWidth, (y - top) * clientHeight) / reach;
 	}
 
 	drag(event) {
-		if (!this.draft || !this.dragged) return;
+		if (!this.dragged) return;
 		const place = this.place(event);
 		const { corner, from, polygon } = this.dragged;
 		if (corner === undefined) this.zone.polygon = moved(polygon, [place[0] - from[0], place[1] - from[1]]);
@@ -271,31 +264,42 @@ export class Editor {
 	}
 
 	release() {
-		if (this.draft && this.dragged) this.sayWhere();
+		if (!this.dragged) return;
 		this.dragged = null;
+		this.sayWhere();
+		this.reveal(); // not before: the picture stays where it is under a finger
 	}
 
 	// Kept
 
-	// By name, as the file has them; nothing where two are called the same.
-	named() {
-		const zones = this.draft.zones.map(named);
-		const twice = zones.find(([name], index) => zones.findIndex(([other]) => other === name) !== index);
-		if (twice) this.say(words.twice(twice[0]));
-		return twice ? null : Object.fromEntries(zones);
-	}
-
+	// What others have kept meanwhile stays; no two are called the same.
 	async save() {
-		if (this.draft.drawing && !this.finish()) return;
-		const zones = this.named();
-		if (!zones) return;
-		const { error } = await ask("set", { camera: this.camera, settings: { zones }, persist: true });
-		if (!this.draft) return;
-		if (!error) this.kept = listed(zones);
-		this.say(error ?? "", error ? "" : words.saved);
+		const { draft } = this;
+		if (draft.drawing && !this.finish()) return;
+		const mine = structuredClone(byName(draft.zones));
+		const { before } = draft;
+		const zones = byName(this.kept);
+		for (const name of before.keys()) if (!mine.has(name)) zones.delete(name);
+		const isOthers = (name) => !before.has(name) && zones.has(name) && differ(zones.get(name), mine.get(name));
+		const names = draft.zones.map(({ name }) => name.trim());
+		const twice = names.find((name, index) => names.indexOf(name) < index || isOthers(name));
+		if (twice !== undefined) return this.say(words.twice(twice));
+		this.say("");
+		for (const [name, zone] of mine) if (differ(zone, before.get(name))) zones.set(name, zone);
+		const settings = { zones: Object.fromEntries(zones) };
+		const { error } = await ask("set", { camera: this.camera, settings, persist: true });
+		if (this.draft !== draft) return;
+		if (error) return this.say(error);
+		draft.before = mine;
+		this.take(settings.zones);
+		this.say("", words.saved);
 	}
 
 	// Said and shown
+
+	reveal() {
+		byId("zones").children[this.draft.selected]?.scrollIntoView({ block: "nearest" });
+	}
 
 	say(problem, word = "") {
 		byId("problem").textContent = problem;
@@ -305,7 +309,7 @@ export class Editor {
 	sayWhere() {
 		const { draft, zone } = this;
 		if (!zone?.polygon.length) return;
-		const [x, y] = draft.corner < 0 ? zone.polygon[0] : zone.polygon[draft.corner];
+		const [x, y] = zone.polygon[Math.max(draft.corner, 0)];
 		byId("zone-word").textContent = words.where(zone.name, draft.corner + 1, zone.polygon.length, x, y);
 	}
 
@@ -335,26 +339,26 @@ export class Editor {
 			this.changed();
 		});
 		const about = el("p", { className: "quiet" }, words.about[zone.kind]);
-		const choice = (key, choices) => {
-			const field = el("select", {}, Object.entries(choices).map(([value, text]) => new Option(text, value)));
+		const choice = (key) => {
+			const field = el("select", {}, Object.entries(words[`${key}s`]).map(([value, text]) => new Option(text, value)));
 			field.value = zone[key];
 			field.addEventListener("change", () => {
 				zone[key] = field.value;
 				about.textContent = words.about[zone.kind];
 			});
-			return field;
+			return el("label", { className: key }, words[key], field);
 		};
 		group.append(
 			el("label", { className: "name" }, words.name, name),
-			button(words.delete, () => this.remove(this.draft.zones.indexOf(zone)), { className: "delete" }),
-			el("label", { className: "kind" }, words.kind, choice("kind", words.kinds)),
-			el("label", { className: "anchor" }, words.anchor, choice("anchor", words.anchors)),
+			button(words.delete, () => this.remove(zone), { className: "delete" }),
+			choice("kind"),
+			choice("anchor"),
 			about,
 		);
 		const row = el("li", {}, group);
 		row.style.setProperty("--zone", colourOf(zone.colour));
 		row.addEventListener("focusin", () => {
-			if (!this.draft.drawing && this.draft.selected !== this.draft.zones.indexOf(zone)) this.choose(this.draft.zones.indexOf(zone), -1);
+			if (!this.draft.drawing && this.zone !== zone) this.choose(this.draft.zones.indexOf(zone), -1);
 		});
 		return row;
 	}
@@ -372,8 +376,8 @@ function moved(polygon, by) {
 // The nearest place that is within reach, or -1.
 function nearest(places, distance) {
 	const distances = places.map(distance);
-	const best = distances.indexOf(Math.min(...distances));
-	return distances[best] <= 1 ? best : -1;
+	const least = Math.min(...distances);
+	return least <= 1 ? distances.indexOf(least) : -1;
 }
 
 const middles = (polygon) =>
