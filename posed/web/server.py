@@ -133,7 +133,8 @@ class WebServer:
     def serve(self) -> None:
         """Answer requests, and show and keep how everything does; the main loop calls this often."""
         answered = self.calls.serve(self._answer)
-        is_shown, is_kept = self.stream.is_due(at_once=answered), self._next_kept.take(KEPT_EVERY_S)
+        is_shown = self.stream.is_due(at_once=answered)
+        is_kept = self._config.timeline_days > 0 and self._next_kept.take(KEPT_EVERY_S)
         if not (is_shown or is_kept):
             return
         now = self._state()
