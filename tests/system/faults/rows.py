@@ -41,7 +41,7 @@ def broker_absent(bench: Bench) -> str:
     bench.broker.stop()
     bench.start_daemon()
     bench.says("connection refused")
-    bench.says("entered:", 3)
+    bench.says(" came into ", 3)
     bench.broker.start()
     bench.ends()
     return "waits, and works meanwhile"
