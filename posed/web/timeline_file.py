@@ -277,7 +277,7 @@ class TimelineFile:
         if self.offset is None:  # then whether the former bands have an end is not known
             return Contents()
         address = f"{self.file.absolute().as_uri()}?mode=rw"  # in WAL, a reader marks what it reads
-        with closing(sqlite3.connect(address, LOCK_TIMEOUT_S, isolation_level=None, uri=True)) as db:
+        with closing(sqlite3.connect(address, timeout=LOCK_TIMEOUT_S, isolation_level=None, uri=True)) as db:
             db.execute("PRAGMA query_only = ON")
             db.execute("BEGIN")
             camera = wanted.camera, wanted.camera
