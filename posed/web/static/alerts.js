@@ -1,8 +1,8 @@
 // What matters, first: falls in red, what keeps posed from seeing in amber, else one calm line.
 
 import { ask, asked, button, byId, clock, el, folder, kept, renew, texts } from "./dom.js";
+import { posturesOf, sightOf } from "./overview.js";
 
-const BLIND = ["dark", "covered", "frozen"];
 const BEEP_EVERY_MS = 3000;
 const TONES_HZ = [880, 660];
 const TONE_S = 0.25;
@@ -26,7 +26,6 @@ export function showAlerts(state, contact, camera) {
 	showSummary(state, contact, falls);
 	sound.needed = falls.length > 0;
 	byId("favicon").href = new URL(`static/icon${falls.length ? "-fall" : ""}.svg`, folder);
-	document.body.classList.toggle("fallen", falls.length > 0);
 	if (state) tell(falls);
 }
 
@@ -42,7 +41,8 @@ function showFalls(falls, state, camera, contact) {
 		if (!section.isConnected) byId("falls").append(section);
 		const glance = state.cameras[fall.camera];
 		look.hidden = !glance || camera === fall.camera;
-		renew(about, (fall.said = saidOf(fall, glance, contact)), () => fall.said.map((text) => el("p", {}, text)));
+		const said = saidOf(fall, glance, contact);
+		renew(about, said, () => said.map((text) => el("p", {}, text)));
 	}
 }
 
@@ -50,8 +50,7 @@ function saidOf(fall, glance, contact) {
 	const said = [texts.fallSince(clock(fall.since), Math.max(0, (Date.now() - Date.parse(fall.since)) / 1000))];
 	if (details.has(fall.event)) said.push(texts.fallRests(details.get(fall.event)));
 	else lookUp(fall);
-	const postures = !glance || glance.people === null ? null : glance.seen.map(({ posture }) => posture);
-	if (contact === "live") said.push(texts.fallNow(postures));
+	if (contact === "live") said.push(texts.fallNow(glance ? posturesOf(glance) : null));
 	return said;
 }
 
@@ -144,12 +143,13 @@ function notices(state, contact) {
 	if (engine.status !== "ok") rows.push({ text: texts.noticeEngine(engine.why) });
 	if (!state.broker) rows.push({ text: texts.noticeBroker });
 	for (const [name, glance] of Object.entries(state.cameras)) {
-		if (glance.paused) {
+		const sight = sightOf(glance);
+		if (sight === "paused") {
 			rows.push({ text: texts.noticePaused(name), action: { text: texts.resume, work: () => ask("resume", { camera: name }) } });
-		} else if (glance.status !== "ok") {
+		} else if (sight === "waiting") {
 			rows.push({ text: glance.why === "starting" ? texts.noticeStarting(name) : texts.noticeWaiting(name, glance.why ?? "") });
-		} else if (BLIND.includes(glance.sight)) {
-			rows.push({ text: texts.noticeSight[glance.sight](name) });
+		} else if (sight !== "ok") {
+			rows.push({ text: texts.noticeSight[sight](name) });
 		}
 	}
 	if (model.warning) rows.push({ text: texts.noticeModel(model.name, model.warning) });

@@ -22,7 +22,7 @@ let state = null;
 let camera = null; // the one that is shown; "" for all of them
 let frameAt = 0;
 
-const setup = new Setup({ canvas, scene, paint });
+const setup = new Setup({ canvas, paint });
 const timeline = new Timeline();
 const contact = new Contact({ hear, see, changed: lookAround });
 drawControls();

@@ -17,15 +17,17 @@ export function el(tag, properties = {}, ...children) {
 
 export const button = (text, onclick, properties = {}) => el("button", { type: "button", onclick, ...properties }, text);
 
-// Replaces what is in an element only where that is something else, so that no focus and no selection is lost.
+// Replaces what is in an element only where that is something else, so that no focus and no selection is lost;
+// whether it did.
 export function renew(element, key, make) {
 	const now = JSON.stringify(key);
-	if (element.dataset.key === now) return;
+	if (element.dataset.key === now) return false;
 	element.dataset.key = now;
 	element.replaceChildren(...[make()].flat());
+	return true;
 }
 
-export const language = (() => {
+const language = (() => {
 	const spoken = document.querySelector('meta[name="languages"]')?.content.split(" ") ?? ["en"];
 	const wanted = navigator.languages.map((name) => name.slice(0, 2).toLowerCase());
 	return wanted.find((name) => spoken.includes(name)) ?? "en";

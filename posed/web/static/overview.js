@@ -1,18 +1,24 @@
 // All cameras at a glance: a tile for each, with the people in it as figures, their postures and zones.
 
-import { byId, el, folder, texts } from "./dom.js";
+import { byId, el, folder, renew, texts } from "./dom.js";
 import { Painter } from "./draw.js";
 
 const tiles = new Map();
 
 // A word for what a camera has: `ok`, `fall`, `paused`, `waiting`, `dark`, …
 export function wordOf(name, state) {
-	const glance = state.cameras[name];
-	if (state.falls.some(({ camera }) => camera === name)) return "fall";
-	if (glance.paused) return "paused";
-	if (glance.status !== "ok") return "waiting";
-	return ["dark", "covered", "frozen"].includes(glance.sight) ? glance.sight : "ok";
+	return state.falls.some(({ camera }) => camera === name) ? "fall" : sightOf(state.cameras[name]);
 }
+
+// The same without falls: whether anybody can be seen, and what keeps posed from it.
+export function sightOf({ paused, status, sight }) {
+	if (paused) return "paused";
+	if (status !== "ok") return "waiting";
+	return ["dark", "covered", "frozen"].includes(sight) ? sight : "ok";
+}
+
+// Of everybody who is seen now; null while nothing is known.
+export const posturesOf = ({ people, seen }) => (people === null ? null : seen.map(({ posture }) => posture));
 
 export function showTiles(state, { keypoints, edges }) {
 	const names = Object.keys(state.cameras);
@@ -23,10 +29,9 @@ export function showTiles(state, { keypoints, edges }) {
 	}
 	for (const [name, { link, painter, word, people, zones }] of tiles) {
 		const glance = state.cameras[name];
-		const seen = glance.people === null ? null : glance.seen.map(({ posture }) => posture);
 		link.dataset.word = wordOf(name, state);
 		word.textContent = texts.words[link.dataset.word];
-		people.textContent = texts.tile(seen);
+		people.textContent = texts.tile(posturesOf(glance));
 		const inside = [...new Set(glance.seen.flatMap((person) => person.zones))];
 		zones.textContent = inside.length ? texts.inZones(inside) : "";
 		painter.paint({
@@ -57,13 +62,9 @@ export function showChoice(state, current) {
 	const nav = byId("cameras");
 	const rows = Object.keys(state.cameras).map((name) => [name, wordOf(name, state)]);
 	nav.hidden = rows.length < 2;
-	const key = JSON.stringify([current, rows]);
-	if (nav.dataset.key === key) return;
-	nav.dataset.key = key;
 	const focused = document.activeElement?.href;
 	const link = (address, text, isCurrent, word) =>
 		el("a", { href: address, "aria-current": isCurrent ? "page" : undefined }, text, word && word !== "ok" ? el("span", { className: word }, ` ${texts.words[word]}`) : null);
 	const links = [link(folder, texts.all, !current), ...rows.map(([name, word]) => link(new URL(name, folder), texts.name(name), name === current, word))];
-	nav.replaceChildren(...links);
-	links.find(({ href }) => href === focused)?.focus({ preventScroll: true });
+	if (renew(nav, [current, rows], () => links)) links.find(({ href }) => href === focused)?.focus({ preventScroll: true });
 }

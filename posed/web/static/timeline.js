@@ -150,14 +150,14 @@ export class Timeline {
 	showBands({ bands, falls }) {
 		const [begin, end] = this.span.map((ms) => ms / 1000);
 		const order = [...this.cameras, ...Object.keys(bands)].filter((name, index, all) => bands[name] && all.indexOf(name) === index);
-		const rows = order.filter((name) => !this.camera || name === this.camera).map((name) => [name, bands[name]]);
+		const rows = order.filter((name) => !this.camera || name === this.camera).map((name) => [name, bands[name], sentence(name, bands[name], falls[name])]);
 		this.said.replaceChildren(
-			...(rows.length ? rows.map(([name, spans]) => el("li", {}, sentence(name, spans, falls[name]))) : [el("li", {}, texts.nothingKept)]),
+			...(rows.length ? rows.map(([, , said]) => el("li", {}, said)) : [el("li", {}, texts.nothingKept)]),
 		);
 		this.bands.replaceChildren(
-			...rows.flatMap(([name, spans]) => [
+			...rows.flatMap(([name, spans, said]) => [
 				el("span", { className: "of" }, texts.name(name)),
-				el("div", { className: "band", role: "img", "aria-label": sentence(name, spans, falls[name]) }, spans.map((span) => piece(span, begin, end))),
+				el("div", { className: "band", role: "img", "aria-label": said }, spans.map((span) => piece(span, begin, end))),
 			]),
 			...(rows.length ? [el("span", { className: "of" }), el("div", { className: "hours", "aria-hidden": "true" }, this.hours(begin, end))] : []),
 			legend(),
