@@ -163,9 +163,8 @@ class Control:
         now, event_id, spool = time.time(), request.event, self._parts.spool
         cleared: dict[str, FallsCleared] = {}
         # Of an earlier run, or of a camera that is no more, the spool alone may know.
-        if request.camera in self._parts.channels or not any(
-            fall.camera == request.camera for fall in spool.falls
-        ):
+        removed = {fall.camera for fall in spool.falls} - set(self._parts.channels)
+        if request.camera not in removed:
             cleared = self._by_camera(
                 request.camera, lambda channel: FallsCleared(channel.scene.clear_falls(now, event_id))
             ).cameras
