@@ -12,6 +12,9 @@ from typing import Any, Self
 
 import yaml
 
+from scripts.ports import free_port
+from tests.make_tflite import make_tflite
+
 STOP_S = 2.0
 """How long the daemon may take to end, s."""
 
@@ -42,6 +45,17 @@ def complaints(stderr: str) -> str:
     """What a command said, less the warning of a slow runtime, which is right where there is no other."""
     lines = stderr.splitlines(keepends=True)
     return "".join(line for line in lines if "is the only TFLite runtime here" not in line)
+
+
+def on_drawn_people(folder: Path) -> dict[str, Any]:
+    """The configuration of a daemon on drawn people, with a small model, whose broker is away."""
+    (folder / "red.tflite").write_bytes(make_tflite())
+    return {
+        "device": "hall",
+        "cameras": {"camera": {"kind": "synthetic", "fps": 10}},
+        "model": {"name": str(folder / "red.tflite")},
+        "mqtt": {"host": "127.0.0.1", "port": free_port()},
+    }
 
 
 class Daemon:

@@ -19,10 +19,10 @@ from posed import daemon as posed_daemon
 from posed.config import Config
 from posed.service.notify import STATUS_INTERVAL_S, Notifier
 from scripts.standins.edgetpu import Behaviour
-from tests.brokers import Mosquitto, Subscriber, eventually, free_port
+from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.clock import Clock
 from tests.make_tflite import make_tflite
-from tests.run_posed import Daemon, environment
+from tests.run_posed import Daemon, environment, on_drawn_people
 from tests.standin import built
 from tests.systemd import Listener
 
@@ -118,13 +118,7 @@ def config(**sections: dict[str, Any]) -> Config:
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
     """A daemon on drawn people whose broker is away."""
-    (tmp_path / "red.tflite").write_bytes(make_tflite())
-    return {
-        "device": "hall",
-        "cameras": {"camera": {"kind": "synthetic", "fps": 10}},
-        "model": {"name": str(tmp_path / "red.tflite")},
-        "mqtt": {"host": "127.0.0.1", "port": free_port()},
-    }
+    return on_drawn_people(tmp_path)
 
 
 def test_it_gets_ready_feeds_the_watchdog_and_reports_its_status(tmp_path, settings):

@@ -15,10 +15,9 @@ from posed.service.heartbeat import Heartbeat, heartbeat_files, silence
 from posed.service.notify import Notifier
 from posed.service.self_watch import BEAT_S, LIMIT_S, START_S, STOP_S, SelfWatch
 from scripts.paths import ROOT
-from tests.brokers import Mosquitto, Subscriber, eventually, free_port
+from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.clock import Clock
-from tests.make_tflite import make_tflite
-from tests.run_posed import Daemon, environment, posed
+from tests.run_posed import Daemon, environment, on_drawn_people, posed
 from tests.systemd import Listener
 
 
@@ -92,13 +91,7 @@ def test_where_it_cannot_be_shown_the_log_says_so_once(tmp_path, caplog):
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
     """A daemon on drawn people whose broker is away."""
-    (tmp_path / "red.tflite").write_bytes(make_tflite())
-    return {
-        "device": "hall",
-        "cameras": {"camera": {"kind": "synthetic", "fps": 10}},
-        "model": {"name": str(tmp_path / "red.tflite")},
-        "mqtt": {"host": "127.0.0.1", "port": free_port()},
-    }
+    return on_drawn_people(tmp_path)
 
 
 def healthy(folder: Path) -> bool:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.tfjs import NoPackagesError, check_node, npm_install
 from tests.system.browser import Browser
 from tests.system.live_view import Bench
-from tests.system.needs import CACHE, cannot, locked, need_debian
+from tests.system.needs import need_debian, need_npm
 
 FOLDER = Path(__file__).resolve().parent
 LONGEST_FIRST = ("test_versions", "test_homeassistant", "test_service", "test_faults")
@@ -184,16 +183,5 @@ def bench(runner: asyncio.Runner, browser: Browser, tmp_path: Path, request: pyt
 @pytest.fixture(scope="module")
 def axe() -> str:
     """axe-core, which finds what keeps people from using a page; installed once."""
-    need_debian("node", "nodejs")
-    need_debian("npm", "npm")
-    folder = CACHE / "axe"
-    script = folder / "node_modules/axe-core/axe.min.js"
-    try:
-        check_node()
-        with locked("install"):
-            if not script.exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                npm_install(folder, f"axe-core@{AXE}")
-    except NoPackagesError as error:
-        cannot(str(error))
+    script = need_npm("axe", "axe-core", AXE) / "axe-core/axe.min.js"
     return script.read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from typing import NoReturn
 import pytest
 
 from scripts.paths import CACHE, ROOT
+from scripts.tfjs import NoPackagesError, check_node, npm_install
 
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
@@ -44,6 +45,33 @@ def need_debian(command: str, *packages: str) -> None:
         done = venv_sh("need_debian", command, *packages)
         if done.returncode != 0:
             cannot(f"needs {command}: {done.stderr.strip()}")
+
+
+def need_npm(name: str, package: str, version: str) -> Path:
+    """Install a package of npm, once for each version.
+
+    Args:
+        name: of its folder.
+        package: as npm calls it.
+        version: of it.
+
+    Returns:
+        The folder of everything that is installed with it.
+    """
+    need_debian("node", "nodejs")
+    need_debian("npm", "npm")
+    folder = CACHE / name
+    installed = folder / ".installed"
+    try:
+        check_node()
+        with locked("install"):
+            if not installed.exists() or installed.read_text(encoding="utf-8") != version:
+                folder.mkdir(parents=True, exist_ok=True)
+                npm_install(folder, f"{package}@{version}")
+                installed.write_text(version, encoding="utf-8")
+    except NoPackagesError as error:
+        cannot(str(error))
+    return folder / "node_modules"
 
 
 def make_heavy(name: str, extra: str) -> Path:

@@ -24,10 +24,9 @@ from posed.messages.structs import encode
 from posed.people.events import EventType
 from scripts.paths import ROOT
 from scripts.standins.messages import camera_state, event, state
-from scripts.tfjs import NoPackagesError, check_node, npm_install
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.former import leave_spool
-from tests.system.needs import CACHE, cannot, locked, need_debian
+from tests.system.needs import need_debian, need_npm
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
 
@@ -43,20 +42,7 @@ QUIET_S: Final = 2.0
 @pytest.fixture(scope="module")
 def program() -> Path:
     """Node-RED's, installed once."""
-    need_debian("node", "nodejs")
-    need_debian("npm", "npm")
-    folder = CACHE / "node-red"
-    installed = folder / ".installed"
-    try:
-        check_node()
-        with locked("install"):
-            if not installed.exists() or installed.read_text(encoding="utf-8") != VERSION:
-                folder.mkdir(parents=True, exist_ok=True)
-                npm_install(folder, f"node-red@{VERSION}")
-                installed.write_text(VERSION, encoding="utf-8")
-    except NoPackagesError as error:
-        cannot(str(error))
-    return folder / "node_modules/node-red/red.js"
+    return need_npm("node-red", "node-red", VERSION) / "node-red/red.js"
 
 
 @pytest.fixture(scope="module")
