@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps
 
+from posed.web.authenticator import TrustedProxy
 from posed.web.connection import Connection, Limits
 
 LIMITS = Limits(connections=7, per_owner=3)
@@ -60,10 +61,12 @@ class Visitors:
 
     Args:
         limits: of their connections.
+        proxy: the address of the trusted one.
     """
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: Limits = LIMITS, proxy: str | None = None) -> None:
         self._limits = limits
+        self._proxy = TrustedProxy(proxy)
         self.owners: list[str] = []
         self.requests: list[Requests] = []
 
@@ -72,7 +75,8 @@ class Visitors:
         return self.requests[-1]
 
     def come(self, address: str | None) -> tuple[Connection, Transport]:
-        connection, transport = Connection(self.serve, self.owners, self._limits), Transport(address)
+        connection = Connection(self.serve, self.owners, self._limits, self._proxy)
+        transport = Transport(address)
         connection.connection_made(transport)
         return connection, transport
 
@@ -111,6 +115,23 @@ async def test_a_network_of_ipv6_is_one_address() -> None:
     let_in = [visitors.is_let_in(f"2001:db8::{number}") for number in range(LIMITS.per_owner + 1)]
     assert let_in[-2:] == [True, False]
     assert visitors.is_let_in("2001:db8:0:1::")
+
+
+@in_loop
+async def test_many_may_come_through_the_trusted_proxy() -> None:
+    visitors = Visitors(proxy="10.0.0.9")
+    let_in = [visitors.is_let_in("10.0.0.9") for _ in range(LIMITS.connections + 1)]
+    assert let_in == [True] * LIMITS.connections + [False]
+    assert visitors.is_let_in("10.0.0.1")
+
+
+@in_loop
+async def test_others_leave_room_for_the_trusted_proxy() -> None:
+    visitors = Visitors(proxy="2001:db8::9")
+    for number in range(LIMITS.connections):
+        assert visitors.is_let_in(f"10.0.0.{number}")
+    assert visitors.is_let_in("2001:db8::9")
+    assert not visitors.is_let_in("2001:db8::8")
 
 
 @in_loop

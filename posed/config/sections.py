@@ -443,6 +443,11 @@ class WebConfig(Section):
     """Pages of these origins, such as `http://homeassistant.local:8123`, may show the live view in a frame.
     When empty, no page may."""
 
+    trusted_proxy: IpAddress | None = None
+    """Whoever comes from this IP address needs no token, and pages of the origin that they come from may show
+    the live view in a frame: a proxy that lets in only who may look, such as Home Assistant's ingress.
+    Without a token nobody else is let in. With null, there is no such proxy."""
+
     timeline_days: int = Field(default=14, ge=0, le=366)
     """For the timeline, the page's history, events and how each camera did are kept for so many days, without
     pictures; 0: nothing is kept, and what was is deleted."""
@@ -454,7 +459,7 @@ class WebConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.enabled and self.token is None and not self.is_local:
+        if self.enabled and self.token is None and self.trusted_proxy is None and not self.is_local:
             raise ValueError(
                 f"token: needed where others can reach it (web.host is {self.host}), got nothing"
             )

@@ -4,6 +4,11 @@
 - Origin and Sec-Fetch-Site, so that no other page in the owner's browser reaches this one.
 - The token, once; from then on a signed cookie, which outlives a restart of the daemon and not its own time.
 
+A proxy that lets in only who may look (`web.trusted_proxy`) is asked for neither token nor Host. It is known
+by the address that it connects from, which no header changes: `X-Forwarded-For` decides nothing. The Origin
+still has to be that of the page, which is at the proxy's Host (`X-Forwarded-Host`), since another page in the
+browser of somebody who is let in is as foreign there.
+
 Wrong tokens are counted by the way they come, and the cookie is looked at before all of them: a link that
 somebody else made can use up the tries of links alone, and not those of the form or of programs. Browsers say
 `Sec-Fetch-Site` only over TLS and to this machine itself, so it is no help against that.
@@ -20,7 +25,7 @@ import re
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -79,6 +84,27 @@ else: its form is refused for its Origin, and its header is not sent without ask
 too."""
 
 
+class TrustedProxy:
+    """The proxy that has let in who comes through it.
+
+    Args:
+        address: its IP address; None where there is no such proxy.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self._address = None if address is None else ipaddress.ip_address(address)
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return self._address is not None
+
+    def is_at(self, remote: str | None) -> bool:
+        """Whether it has this address, of a connection's other end."""
+        if not remote or self._address is None:
+            return False
+        return ipaddress.ip_address(remote) == self._address
+
+
 class Authenticator:
     """Decides about requests.
 
@@ -98,6 +124,7 @@ class Authenticator:
         self._cookie = f"posed_{config.port}"  # browsers send cookies to every port of a host
         self._names = {"localhost", *config.names} | (set() if config.is_local else own_names())
         self._takes_any_address = not config.is_local
+        self._proxy = TrustedProxy(config.trusted_proxy)
         self._destinations = {"document", "iframe"} if config.frame_ancestors else {"document"}
         self._ask = ask
         self._clock = clock
@@ -119,8 +146,11 @@ class Authenticator:
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if problem := self._problem(request):
+        is_trusted = self._proxy.is_at(request.remote)
+        if problem := self._problem(request, is_trusted=is_trusted):
             return web.Response(status=403, text=f"{problem}\n")
+        if is_trusted:
+            return await handler(request)
         is_answer = request.path == LOGIN and request.method == "POST"
         if not self._token or is_answer or request.path.startswith(STATIC):
             return await handler(request)
@@ -138,15 +168,17 @@ class Authenticator:
             return await handler(request) if refusal is None else refusal
         return self._ask(request, 401, "")
 
-    def _problem(self, request: web.Request) -> str | None:
+    def _problem(self, request: web.Request, *, is_trusted: bool) -> str | None:
         """Why a request is not even asked for its token."""
+        if not is_trusted and self._proxy and not self._token:
+            return "must come through web.trusted_proxy"
         host = request.headers.get(hdrs.HOST, "")
-        if not self._is_ours(host):
+        if not is_trusted and not self._is_ours(host):
             return "Host: must be this machine, or a name of web.names"
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None and (request.method not in READS or hdrs.UPGRADE in request.headers):
             return "Origin: must be there"
-        if origin is not None and _netloc_of(origin) != host.lower():
+        if origin is not None and _netloc_of(origin) not in _hosts_of(request, is_trusted=is_trusted):
             return "Origin: must be this page"
         if _is_foreign(request) and not self._is_navigation(request):
             return "Sec-Fetch-Site: must be this page"
@@ -223,14 +255,23 @@ class Authenticator:
         ).hexdigest()
 
 
-def headers_of(config: WebConfig) -> dict[str, str]:
-    """The headers of every answer: without X-Frame-Options, which can name no origin, where frames may be."""
+def headers_of(config: WebConfig) -> Callable[[web.Request], dict[str, str]]:
+    """The headers of every answer, by its request: who comes through the trusted proxy may frame the page.
+
+    X-Frame-Options, which can name no origin, is left out where frames of others may be.
+    """
+    proxy = TrustedProxy(config.trusted_proxy)
+    direct = _framed_by(config.frame_ancestors) if config.frame_ancestors else HEADERS
+    through_proxy = _framed_by(("'self'", *config.frame_ancestors))
+    return lambda request: through_proxy if proxy.is_at(request.remote) else direct
+
+
+def _framed_by(ancestors: Sequence[str]) -> dict[str, str]:
     headers = dict(HEADERS)
-    if config.frame_ancestors:
-        allowed = f"frame-ancestors {' '.join(config.frame_ancestors)}"
-        policy = headers["Content-Security-Policy"].replace("frame-ancestors 'none'", allowed)
-        headers["Content-Security-Policy"] = policy
-        del headers["X-Frame-Options"]
+    allowed = f"frame-ancestors {' '.join(ancestors)}"
+    policy = headers["Content-Security-Policy"].replace("frame-ancestors 'none'", allowed)
+    headers["Content-Security-Policy"] = policy
+    del headers["X-Frame-Options"]
     return headers
 
 
@@ -259,6 +300,14 @@ def _name_of(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
     except ValueError:
         return ""
+
+
+def _hosts_of(request: web.Request, *, is_trusted: bool) -> set[str]:
+    """Where the page is that a request belongs to; a proxy may pass on its own Host or put ours into it."""
+    hosts = [request.headers.get(hdrs.HOST, "")]
+    if is_trusted:  # the first of the proxies on the way is the one that the browser knows
+        hosts.append(request.headers.get(hdrs.X_FORWARDED_HOST, "").partition(",")[0].strip())
+    return {host.lower() for host in hosts if host}
 
 
 def _netloc_of(origin: str) -> str:

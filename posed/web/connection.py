@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import hdrs, web
 
-from posed.web.authenticator import READS, Handler, owner_of
+from posed.web.authenticator import READS, Handler, TrustedProxy, owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Limits:
     """What all connections together, and each of them, may take.
 
     Args:
-        connections: how many at a time; each is an open file, of which a process usually has 1024.
+        connections: how many at a time, and as many more from the trusted proxy, where there is one; each is
+            an open file, of which a process usually has 1024.
         per_owner: how many from one address: all who may look, and some requests; the rest is for others.
         request_s: how long a request may take to come, and a connection may stay without one, s.
     """
@@ -31,6 +33,10 @@ class Limits:
     request_s: float = 10.0
 
 
+_PROXY: Final = "the trusted proxy"
+"""The owner of what comes from there, beside those that are addresses."""
+
+
 class Connection(asyncio.Protocol):
     """A connection that is ended at once where there are too many, and later where no request comes.
 
@@ -38,12 +44,20 @@ class Connection(asyncio.Protocol):
         serve: makes the protocol that reads the requests of a connection and answers them.
         owners: the address that each connection comes from; shared by all of them.
         limits: how many there may be, and how long a request may take.
+        proxy: the trusted one, through which many come.
     """
 
-    def __init__(self, serve: Callable[[], asyncio.Protocol], owners: list[str], limits: Limits) -> None:
+    def __init__(
+        self,
+        serve: Callable[[], asyncio.Protocol],
+        owners: list[str],
+        limits: Limits,
+        proxy: TrustedProxy,
+    ) -> None:
         self._serve = serve
         self._owners = owners
         self.limits = limits
+        self._proxy = proxy
         self._owner: str | None = None
         self._served = asyncio.Protocol()  # which does nothing
         self._transport: asyncio.Transport
@@ -53,14 +67,21 @@ class Connection(asyncio.Protocol):
         """Take the connection, or end it."""
         assert isinstance(transport, asyncio.Transport)
         host, *_ = transport.get_extra_info("peername") or ("",)  # nothing where the peer is gone already
-        owner = owner_of(host)
-        if len(self._owners) >= self.limits.connections or self._owners.count(owner) >= self.limits.per_owner:
+        owner = _PROXY if self._proxy.is_at(host) else owner_of(host)
+        if not self._has_room(owner):
             transport.abort()
             return
         self._owners.append(owner)
         self._owner, self._transport, self._served = owner, transport, self._serve()
         self._expect_request()
         self._served.connection_made(transport)
+
+    def _has_room(self, owner: str) -> bool:
+        """Whether one more may come; those of the trusted proxy and those of all others take none away."""
+        own, through_proxy = self._owners.count(owner), self._owners.count(_PROXY)
+        if owner == _PROXY:
+            return own < self.limits.connections
+        return len(self._owners) - through_proxy < self.limits.connections and own < self.limits.per_owner
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room for others."""
@@ -121,7 +142,9 @@ async def in_time(request: web.Request, handler: Handler) -> web.StreamResponse:
             return web.Response(status=408, text=f"must come within {request_s:g} s\n")
 
 
-async def add_headers(headers: dict[str, str], _request: web.Request, answer: web.StreamResponse) -> None:
+async def add_headers(
+    headers_for: Callable[[web.Request], dict[str, str]], request: web.Request, answer: web.StreamResponse
+) -> None:
     """Add those of every answer; aiohttp has no such place for what it answers to what is no request."""
-    answer.headers.update(headers)
+    answer.headers.update(headers_for(request))
     answer.headers[hdrs.SERVER] = "posed"

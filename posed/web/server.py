@@ -26,7 +26,7 @@ from posed.people.events import TrackedPerson
 from posed.pipeline.stage_timings import StageTimings
 from posed.timing import Backoff, NotBefore
 from posed.web import history, metrics, pages, requests, settings
-from posed.web.authenticator import LOGIN, Authenticator, Handler, headers_of
+from posed.web.authenticator import LOGIN, Authenticator, Handler, TrustedProxy, headers_of
 from posed.web.camera_stream import ShownFrame
 from posed.web.connection import Connection, Limits, add_headers, in_time
 from posed.web.main_loop_calls import MainLoopCalls
@@ -182,7 +182,8 @@ class WebServer:
         backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, random.random)
         warned_of = ""
         assert runner.server is not None
-        connection = partial(Connection, runner.server, [], self.limits)
+        proxy = TrustedProxy(self._config.trusted_proxy)
+        connection = partial(Connection, runner.server, [], self.limits, proxy)
         while not self._stopping.is_set():
             try:
                 self._server = await self._loop.create_server(connection, host, port)
