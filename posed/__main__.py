@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run a command."""
-    if sys.argv[1:2] == ["run"]:
+    if sys.argv[1:2] in (["run"], ["app"]):
         from posed.service.first_signals import hear_first_signals
 
         hear_first_signals()

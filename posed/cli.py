@@ -94,6 +94,23 @@ def run(config: ConfigOption = None, state: StateOption = None) -> None:
     run_again_and_again(config, with_state(state))
 
 
+@app.command("app", hidden=True)
+def run_as_app(
+    data: Annotated[Path, typer.Option(help="The app's folder, with options.json.")] = Path("/data"),
+    config: Annotated[Path, typer.Option(help="The folder of the owner's posed.yaml.")] = Path("/config"),
+    supervisor: Annotated[str, typer.Option(help="The Supervisor's API.")] = "http://supervisor",
+    made: Annotated[Path, typer.Option(help="The configuration is written here.")] = Path(
+        "/run/posed/posed.yaml"
+    ),
+) -> None:
+    """Run the daemon as an app of Home Assistant, whose Supervisor has its options and its broker."""
+    from posed.commands import app as as_app
+    from posed.log import start_log
+
+    start_log("info")
+    as_app.run_app(data, config, supervisor, made)
+
+
 @app.command()
 def check(config: ConfigOption = None, state: StateOption = None) -> None:
     """Check a configuration, and list every problem in it and in what requests changed."""
