@@ -153,3 +153,16 @@ def read_file(path: Path, limit_bytes: int) -> bytes:
     if len(content) > limit_bytes:
         raise OSError(errno.EFBIG, f"longer than {limit_bytes} bytes", str(path))
     return content
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something of that name.
+
+    Raises:
+        OSError: that cannot be seen, which Path.exists() of Python 3.14 takes for missing.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

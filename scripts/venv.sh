@@ -35,16 +35,18 @@ apt_install() {
         { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
 }
 
+# find_python: the first in PATH of the versions that posed runs with, but none of our own .venv: what is about
+# to be made anew is no ground to make it on.
 find_python() {
     local python
-    for python in python3 python3.13 python3.12 python3.11; do
-        if command -v "$python" >/dev/null &&
-            "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then
-            command -v "$python"
+    while IFS= read -r python; do
+        [ "$(dirname "$python")" -ef "$ROOT/.venv/bin" ] && continue
+        if "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'; then
+            printf '%s\n' "$python"
             return 0
         fi
-    done
-    say "Python 3.11 to 3.13 is missing: sudo apt-get install python3 python3-venv"
+    done < <(type -ap python3 python3.14 python3.13 python3.12 python3.11)
+    say "Python 3.11 to 3.14 is missing: sudo apt-get install python3 python3-venv"
     return 1
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_root_reads_a_credential_where_systemd_takes_it_from(tmp_path, monkeypat
 
 def test_a_closed_store_of_credentials_is_named(tmp_path, monkeypatch):
     class Closed(type(tmp_path)):
-        def is_file(self, **_: object) -> bool:
+        def stat(self, **_: object) -> os.stat_result:
             raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from posed.paths import cache_folder, expanded, read_file, replace_file, state_folder, with_state
+from posed.paths import cache_folder, expanded, is_there, read_file, replace_file, state_folder, with_state
 from tests.brokers import free_port
 
 HOMES = ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
@@ -150,3 +150,13 @@ def test_a_device_without_end_is_not_read() -> None:
 def test_a_folder_is_none(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         read_file(tmp_path, 5)
+
+
+def test_what_cannot_be_seen_is_an_error_and_not_missing(tmp_path):
+    """Python 3.14's Path.exists() says that it is not there."""
+    (tmp_path / "file").touch()
+    assert is_there(tmp_path / "file")
+    assert not is_there(tmp_path / "missing")
+    assert not is_there(tmp_path / "file" / "below")
+    with pytest.raises(OSError, match="File name too long"):
+        is_there(tmp_path / ("x" * 300))

@@ -14,6 +14,7 @@ from posed.config.sections import MqttConfig
 from posed.config.wording import Secret, reason
 from posed.config.yaml_file import COMMENT, PlainLoader, read_yaml
 from posed.errors import ConfigError
+from posed.paths import is_there
 
 SECRETS_FILE: Final = "secrets.yaml"
 """This file beside the configuration holds its secrets."""
@@ -102,7 +103,7 @@ class _Secrets:
         got = "neither"
         for credential in _credentials(name):
             try:
-                if credential.is_file():
+                if is_there(credential) and credential.is_file():
                     return _first_line(f"!secret {name}", credential)
             except PermissionError:
                 got = f"neither; {credential.parent} only root may look into"
