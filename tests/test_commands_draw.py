@@ -19,6 +19,7 @@ from posed.people.person import Person
 from posed.pose import LEFT_HIP, LEFT_KNEE, LEFT_SHOULDER, RIGHT_HIP, RIGHT_KNEE, RIGHT_SHOULDER, Pose
 from posed.synthetic.scene import Act, Part, Scene
 from scripts.standins.heads import person
+from tests.disks import Disk
 from tests.films import FPS, film, transport_stream
 from tests.run_posed import environment, posed
 from tests.test_cli import picture
@@ -155,6 +156,15 @@ def test_what_cannot_be_drawn_is_one_line_and_changes_nothing(tmp_path, video):
         assert done.stderr.count("\n") == 1
     assert out.read_text() == "precious"
     assert still.exists()
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, video):
+    with Disk(tmp_path / "small", 16 * 1024) as disk:
+        out = disk.folder / "out.mp4"
+        done = posed(tmp_path, "draw", video, "-o", out, "--model", MODEL)
+        assert done.returncode == 4
+        assert done.stderr == f"{out}: cannot be written: No space left on device\n"
+        assert list(disk.folder.iterdir()) == []
 
 
 def test_a_video_that_breaks_off_is_drawn_that_far(tmp_path, video):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
-import cv2
+import av
+import av.container
+import av.error
+import av.video.stream
 
 from posed import engine
 from posed.camera.video import VideoFile
@@ -23,9 +27,14 @@ from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
 
-CODEC: Final = "mp4v"
-"""Videos are written as MPEG-4 part 2, which every OpenCV can write; PyPI's have no H.264 encoder, which
-would be GPL."""
+CODEC: Final = "mpeg4"
+"""Videos are written as MPEG-4 part 2: every FFmpeg can write that, and not every one H.264."""
+
+_QUALITY: Final = "3"
+"""At least this, of FFmpeg's scale from 2, the best, to 31."""
+
+_MOST_TICKS: Final = 1001
+"""A rate such as 29.97 is 30000/1001 in so many ticks; MPEG-4 has no more than 65535."""
 
 _WAIT_S: Final = 0.1
 _STOP_S: Final = 2.0
@@ -84,9 +93,9 @@ def draw_video(
     )
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
-        with _Writer(part, out, fps) as writer:
-            _draw(pipeline, pair.network, settings, writer, lambda: show(Progress(writer.taken, total)))
-        writer.check()
+        writer = _Writer(part, out, fps)
+        _draw(pipeline, pair.network, settings, writer, lambda: show(Progress(writer.taken, total)))
+        writer.close()
         part.replace(out)
     finally:
         pipeline.stop(_STOP_S)
@@ -149,7 +158,8 @@ class _Writer:
         self._written = 0
         self._first_s = 0.0
         self._size = (0, 0)
-        self._file: cv2.VideoWriter | None = None
+        self._file: av.container.OutputContainer | None = None
+        self._stream: av.video.stream.VideoStream | None = None
 
     def write(self, image: Image, time_s: float) -> None:
         """Add a picture.
@@ -157,39 +167,52 @@ class _Writer:
         Args:
             image: RGB, (height, width, 3).
             time_s: when it is shown, media time.
+
+        Raises:
+            ImageError: it cannot be written.
         """
-        if self._file is None:
-            self._file, self._first_s = self._opened(image), time_s
+        if self._stream is None:
+            self._stream, self._first_s = self._opened(image), time_s
         self.taken += 1
         until = round((time_s - self._first_s) * self._fps) + 1
-        # OpenCV would leave out, without a word, what has another size.
         fitted = Letterbox((image.shape[1], image.shape[0]), self._size).apply(image)
-        bgr = cv2.cvtColor(fitted, cv2.COLOR_RGB2BGR)
         while self._written < until:
-            self._file.write(bgr)
+            self._put(av.VideoFrame.from_ndarray(fitted, format="rgb24"))
             self._written += 1
 
-    def check(self) -> None:
-        """Raises: ImageError: not all of it is in the file, as OpenCV does not tell while it writes."""
-        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
-        found = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-        capture.release()
-        if found != self._written:
-            raise ImageError(
-                f"{self._out}: cannot be written: has {found} of {self._written} frames (is the disk full?)"
-            )
+    def close(self) -> None:
+        """Write what is left.
 
-    def _opened(self, image: Image) -> cv2.VideoWriter:
-        self._size = size = image.shape[1], image.shape[0]
-        file = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*CODEC), self._fps, size)
-        if not file.isOpened():
-            raise ImageError(f"{self._out}: cannot be written as {CODEC} of {size[0]}x{size[1]}")
-        return file
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Write what is left."""
+        Raises:
+            ImageError: it cannot be written.
+        """
         if self._file is not None:
-            self._file.release()
+            self._put(None)
+            try:
+                self._file.close()
+            except av.error.FFmpegError as error:
+                raise self._failure(error) from None
+
+    def _opened(self, image: Image) -> av.video.stream.VideoStream:
+        self._size = image.shape[1], image.shape[0]
+        try:
+            self._file = av.open(str(self._path), "w")
+        except av.error.FFmpegError as error:
+            raise self._failure(error) from None
+        rate = Fraction(self._fps).limit_denominator(_MOST_TICKS)
+        stream = self._file.add_stream(CODEC, rate, options={"qmax": _QUALITY})
+        stream.width, stream.height = self._size
+        stream.pix_fmt = "yuv420p"
+        return stream
+
+    def _put(self, frame: av.VideoFrame | None) -> None:
+        """Add a frame; None: there are no more."""
+        assert self._file is not None
+        assert self._stream is not None
+        try:
+            self._file.mux(self._stream.encode(frame))
+        except av.error.FFmpegError as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: av.error.FFmpegError) -> ImageError:
+        return ImageError(f"{self._out}: cannot be written: {error.strerror}")
