@@ -560,7 +560,8 @@ def build_deb() -> Path:
     """The package of these sources; made once for the same ones."""
     digest = hashlib.sha256()
     folders = [path for name in ("config", "systemd", "posed") for path in (ROOT / name).rglob("*")]
-    for path in sorted([ROOT / "pyproject.toml", ROOT / "setup.py", ROOT / "scripts/build_deb", *folders]):
+    files = (ROOT / name for name in ("pyproject.toml", "setup.py", "scripts/build_deb", "scripts/tidy_venv"))
+    for path in sorted([*files, *folders]):
         if path.is_file() and path.suffix not in (".so", ".pyc"):
             digest.update(str(path).encode() + path.read_bytes())
     folder = FOLDER / "debs" / digest.hexdigest()[:16]
