@@ -244,7 +244,7 @@ def check_script(words: tuple[str, ...]) -> None:
 def check_others(words: tuple[str, ...]) -> None:
     """What it is about exists: a unit, a package, an extra, a file."""
     match words:
-        case ("systemctl", "status" | "restart" | "reload", unit):
+        case ("systemctl", "status" | "start" | "stop" | "restart" | "reload", unit):
             assert unit == "mosquitto" or (ROOT / f"systemd/{unit}.service").is_file()
         case ("journalctl", "-u", unit, *_):
             assert (ROOT / f"systemd/{unit}.service").is_file()
@@ -272,6 +272,23 @@ def check_others(words: tuple[str, ...]) -> None:
             pytest.fail(f"nothing here knows `{' '.join(words)}`")
 
 
+def check_docker(words: tuple[str, ...]) -> None:
+    """The files and services are there, and posed knows what is asked of it behind the last `posed`."""
+    match words:
+        case ("build", "-f", file, "-t", "posed", "."):
+            assert (ROOT / file).is_file()
+        case ("compose", "build" | "up" | "logs", *rest):
+            assert set(rest) <= {"--detach", "posed", "broker"}
+        case ("compose", "run", "--rm", "broker", "mosquitto_passwd", *_) | ("logs", "posed"):
+            pass
+        case ("compose", "run", "--rm", "posed", *_) | ("run" | "exec", *_):
+            last = len(words) - words[::-1].index("posed")
+            if asked := words[last:]:
+                check_posed(("posed", *asked))
+        case _:
+            pytest.fail(f"nothing here knows `docker {' '.join(words)}`")
+
+
 @pytest.mark.parametrize("command", {str(one): one for one in commands()}.values(), ids=str)
 def test_every_command_resolves(command):
     program, *rest = command.words
@@ -280,6 +297,8 @@ def test_every_command_resolves(command):
         check_posed(("posed", *rest))
     elif program.startswith("scripts/"):
         check_script(command.words)
+    elif name == "docker":
+        check_docker(tuple(rest))
     elif name in OTHERS:
         check_others((name, *rest))
     else:
