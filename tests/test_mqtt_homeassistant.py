@@ -10,7 +10,7 @@ import jinja2
 import msgspec
 import pytest
 
-from posed.config import Config, LiveConfig
+from posed.config import CAMERA, CameraConfig, Config, LiveConfig
 from posed.messages.structs import VERBS, ZoneMessage, encode
 from posed.mqtt.homeassistant import (
     EVENT_TYPES,
@@ -160,6 +160,16 @@ def test_diagnostics_and_settings_are_marked():
     assert {"fps", "sight", "version", "temperature"} < {
         key for key, kind in categories.items() if kind == "diagnostic"
     }
+
+
+def test_figures_are_hidden_and_what_tells_of_trouble_is_not():
+    """A new diagnostic is one or the other on purpose."""
+    categories = {key: one.get("entity_category") for key, one in found().items()}
+    hidden = {key for key, one in found().items() if one.get("visible_by_default") is False}
+    assert hidden == {*("latency", "fps", "dropped_frames", "inference", "uptime", "version")}
+    diagnostics = {key for key, kind in categories.items() if kind == "diagnostic"}
+    assert diagnostics - hidden == {"status", "sight", "engine", "temperature", "test_event"}
+    assert not any("visible_by_default" in one for key, one in found().items() if key not in hidden)
 
 
 # Templates read our messages
@@ -322,6 +332,50 @@ def test_each_cameras_device_is_linked_to_the_machines():
     ]
     assert [camera["via_device"] for camera in cameras] == ["posed/Hall-1"] * 2
     assert [camera["name"] for camera in cameras] == ["Hall-1 door", "Hall-1 back stairs"]
+
+
+def test_devices_say_their_model_and_its_variant():
+    machine, door, _ = (message["device"] for message in announced().values())
+    assert (machine["model"], machine["model_id"]) == ("PoseNet", "coral-353x481")
+    assert (door["model"], door["model_id"]) == ("camera", "picamera2")
+
+
+def test_a_camera_that_somebody_named_suggests_its_room():
+    machine, door, stairs = (message["device"] for message in announced().values())
+    assert "suggested_area" not in machine
+    assert (door["suggested_area"], stairs["suggested_area"]) == ("Door", "Back stairs")
+    only = Config(device="Hall-1").model_copy(update={"cameras": {CAMERA: CameraConfig()}})
+    [_, camera] = announcements(only, "m", has_temperature=True).values()
+    assert "suggested_area" not in camera.payload["device"]
+
+
+TOKEN = "a-token-of-more-than-16-characters"
+
+
+@pytest.mark.parametrize("way", ["device", "components"])
+def test_devices_link_to_the_live_view_without_its_token(way):
+    web = {"enabled": True, "host": "192.168.1.5", "port": 8461, "token": TOKEN}
+    found = announced(web=web, homeassistant={"discovery": way})
+    links = {message["device"]["name"]: message["device"]["configuration_url"] for message in found.values()}
+    assert links == {
+        "Hall-1": "http://192.168.1.5:8461/",
+        "Hall-1 door": "http://192.168.1.5:8461/door",
+        "Hall-1 back stairs": "http://192.168.1.5:8461/back_stairs",
+    }
+    assert TOKEN not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    "web",
+    [
+        {"enabled": False, "host": "0.0.0.0", "token": TOKEN},
+        {"enabled": True, "host": "127.0.0.1", "token": TOKEN},
+        {"enabled": True, "host": "::1", "token": TOKEN},
+        {"enabled": True, "host": "0.0.0.0", "trusted_proxy": "172.30.32.2"},
+    ],
+)
+def test_no_device_links_to_a_page_others_cannot_open(web):
+    assert not any("configuration_url" in message["device"] for message in announced(web=web).values())
 
 
 def test_component_discovery_is_one_message_per_entity():

@@ -15,6 +15,7 @@ from posed.config.live import (
 )
 from posed.config.loading import load, load_for_daemon
 from posed.config.overlay import damaged_file, keep
+from posed.config.page import page_url
 from posed.config.reloading import Reloaded, reload
 from posed.config.secrets import SECRETS_FILE, mqtt_password
 from posed.config.sections import (
@@ -70,6 +71,7 @@ __all__ = [
     "mqtt_password",
     "overriding",
     "own_settings",
+    "page_url",
     "reload",
     "where_of_setting",
 ]

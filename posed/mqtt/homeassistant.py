@@ -14,7 +14,7 @@ import msgspec
 
 from posed import __version__
 from posed.camera.health import CameraHealth
-from posed.config import Config, bounds_of
+from posed.config import CAMERA, Config, bounds_of, page_url
 from posed.messages.structs import PartName
 from posed.messages.topics import CameraTopics, Topics
 from posed.people.posture import Gesture, Posture
@@ -35,6 +35,10 @@ EVENT_TYPES: Final = (*get_args(Gesture), "fall", "fall_cleared")
 """The event entity has these types: gestures by their own names, so that automations need no template."""
 
 _DIAGNOSTIC: Final = {"entity_category": "diagnostic"}
+_FIGURE: Final = _DIAGNOSTIC | {"visible_by_default": False}
+"""A diagnostic that tells nobody whether all is well. Home Assistant 2026.7 and later hide it when they first
+hear of it, and older ones ignore that."""
+
 _SETTING: Final = {"entity_category": "config"}
 _FALL_DETAIL: Final = (
     "{{ {'since': value_json.since, 'event': value_json.event, 'zone': value_json.zone} | tojson }}"
@@ -131,7 +135,7 @@ def device_id_of(config: Config) -> str:
 
 def _of_machine(config: Config, model: str) -> dict[str, Any]:
     """What all entities of the machine have in common."""
-    about = {"name": config.device, "model": f"PoseNet {model}"}
+    about = {"name": config.device, "model": "PoseNet", "model_id": model, **_page(config)}
     return _about(config, Topics.of(config).base, about)
 
 
@@ -140,10 +144,30 @@ def _of_camera(config: Config, camera: str) -> dict[str, Any]:
     topics = Topics.of(config)
     about = {
         "name": f"{config.device} {_words(camera)}",
-        "model": f"camera, {config.cameras[camera].kind}",
+        "model": "camera",
+        "model_id": config.cameras[camera].kind,
         "via_device": topics.base,
+        **_room(camera),
+        **_page(config, camera),
     }
     return _about(config, topics.camera(camera).base, about)
+
+
+def _room(camera: str) -> dict[str, str]:
+    """The area in which Home Assistant puts a device that it first hears of, which it makes if there is none.
+
+    Cameras are called by what they see, mostly a room, but for the one whose name nobody has chosen.
+    """
+    return {} if camera == CAMERA else {"suggested_area": _words(camera).capitalize()}
+
+
+def _page(config: Config, camera: str = "") -> dict[str, str]:
+    """What Home Assistant links the device to: the live view, where others in the network may open it."""
+    web = config.web
+    # Without a token it is open to this machine, or to a proxy, alone.
+    is_open = web.enabled and not web.is_local and web.token is not None
+    page = page_url(web) if is_open else None
+    return {} if page is None else {"configuration_url": f"{page}{camera}"}
 
 
 def _about(config: Config, identifier: str, device: dict[str, str]) -> dict[str, Any]:
@@ -211,9 +235,7 @@ def _presence(device: Topics, topics: CameraTopics) -> dict[str, Entity]:
         "occupancy": seen | _occupancy("Occupancy"),
         "people": seen | _count("People"),
         "posture": seen | _choice("Posture", "mdi:human-handsdown", "value_json.posture", get_args(Posture)),
-        "latency": seen
-        | _milliseconds("Latency", "mdi:timer-outline", "value_json.latency_ms")
-        | _DIAGNOSTIC,
+        "latency": seen | _milliseconds("Latency", "mdi:timer-outline", "value_json.latency_ms") | _FIGURE,
     }
 
 
@@ -375,7 +397,8 @@ def _camera_diagnostics(topics: CameraTopics) -> dict[str, Entity]:
         "fps": state
         | _sensor("Frame rate", "mdi:filmstrip", "value_json.fps")
         | {"unit_of_measurement": "fps"}
-        | _MEASURED,
+        | _MEASURED
+        | _FIGURE,
         "status": state | _choice("Status", "mdi:cctv", "value_json.status", get_args(PartName)),
         "sight": state | _choice("Sight", "mdi:eye", "value_json.sight", get_args(CameraHealth)),
         "dropped_frames": state
@@ -384,7 +407,8 @@ def _camera_diagnostics(topics: CameraTopics) -> dict[str, Entity]:
             "state_class": "total_increasing",
             "unit_of_measurement": "frames",
             "expire_after": EXPIRE_AFTER_S,
-        },
+        }
+        | _FIGURE,
     }
 
 
@@ -393,16 +417,18 @@ def _machine_diagnostics(topics: Topics) -> dict[str, Entity]:
     return {
         "inference": state
         | _milliseconds("Inference time", "mdi:chip", "value_json.engine.inference_ms")
-        | _DIAGNOSTIC,
+        | _FIGURE,
         "engine": state
         | _sensor("Engine", "mdi:expansion-card", "value_json.engine.kind")
         | {"expire_after": EXPIRE_AFTER_S},
         "uptime": state
         | _sensor("Uptime", "mdi:clock-start", "value_json.uptime_s")
-        | {"device_class": "duration", "unit_of_measurement": "s", "expire_after": EXPIRE_AFTER_S},
+        | {"device_class": "duration", "unit_of_measurement": "s", "expire_after": EXPIRE_AFTER_S}
+        | _FIGURE,
         "version": state
         | _sensor("Version", "mdi:tag-outline", "value_json.version")
-        | {"expire_after": EXPIRE_AFTER_S},
+        | {"expire_after": EXPIRE_AFTER_S}
+        | _FIGURE,
     }
 
 
