@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 from posed import __version__
+from posed.config import WebConfig, page_url
 from scripts.paths import ROOT
 from tests.brokers import Mosquitto, Subscriber, free_port
 from tests.former import RETAINED, leave_announced, leave_spool
@@ -33,7 +34,7 @@ from tests.run_posed import Daemon, posed
 from tests.system.browser import Browser, Page
 from tests.system.conftest import Row
 from tests.system.debian import need_chroots
-from tests.system.homeassistant import HomeAssistant, make_chroot
+from tests.system.homeassistant import LAST_OF_PYTHON_3_13, NEWEST, HomeAssistant, make_chroot
 from tests.system.house import (
     BEDROOM,
     CONFIGURATION,
@@ -47,7 +48,7 @@ from tests.system.house import (
 )
 from tests.system.needs import locked, need_debian
 
-pytestmark = [pytest.mark.system, pytest.mark.usefixtures("row")]
+pytestmark = pytest.mark.usefixtures("row")
 
 OURS: Final = ROOT / "config" / "homeassistant"
 BLUEPRINTS: Final = {path.name: path.read_text(encoding="utf-8") for path in (OURS / "blueprints").iterdir()}
@@ -120,18 +121,31 @@ TEXT: Final = """
 """All that a page shows, that of Home Assistant's elements too."""
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Row:
+    """A line for each test in each release, which the first test tells."""
+    return Row(request.node.originalname.removeprefix("test_").replace("_", " "))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(NEWEST, id=NEWEST.version, marks=pytest.mark.system),
+        pytest.param(LAST_OF_PYTHON_3_13, id=LAST_OF_PYTHON_3_13.version, marks=pytest.mark.release),
+    ],
+)
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Everything but Home Assistant runs, which the first test starts."""
     need_chroots()
     need_debian("mosquitto", "mosquitto")
     folder = tmp_path_factory.mktemp("house")
     with locked("homeassistant"):
-        home = HomeAssistant(make_chroot(), free_port(), CONFIGURATION + MORE, FILES)
+        home = HomeAssistant(make_chroot(request.param), free_port(), CONFIGURATION + MORE, FILES)
         with Mosquitto(folder) as broker, home, Subscriber(broker.port) as watcher:
             # Poses are not for Home Assistant.
             mqtt = {"host": "127.0.0.1", "port": broker.port, "poses": {"publish": "off"}}
-            settings = SETTINGS | {"mqtt": mqtt}
+            web = {"enabled": True, "host": "0.0.0.0", "port": free_port(), "token": "a-token-of-this-check"}
+            settings = SETTINGS | {"mqtt": mqtt, "web": web}
             with Daemon(folder, settings) as daemon:
                 yield House(folder, broker, watcher, daemon, home, settings)
 
@@ -165,15 +179,14 @@ def test_each_camera_is_a_device_linked_to_the_machine(house: House, row: Row) -
 
 
 def test_names_classes_units_and_categories(house: House, row: Row) -> None:
-    device, entries = house.devices()["pi"], house.registered()
+    devices, entries = house.devices(), house.registered()
+    device = devices["pi"]
     assert (device["manufacturer"], device["sw_version"]) == ("posed", __version__), device
-    states = house.home.states()
-    bare = [
-        entity
-        for entity in ENTITIES
-        if not (entries[entity]["original_name"] and entries[entity]["has_entity_name"])
-    ]
-    assert not bare, f"without a name: {bare}"
+    states, names = house.home.states(), {one["id"]: name for name, one in devices.items()}
+    for entity in ENTITIES:
+        name, shown = entries[entity]["original_name"], states[entity]["attributes"]["friendly_name"]
+        assert name, f"{entity} has no name"
+        assert shown == f"{names[entries[entity]['device_id']]} {name}", f"{entity} is called {shown}"
     for entity, wanted in {
         "binary_sensor.pi_hall_occupancy": {"device_class": "occupancy"},
         "binary_sensor.pi_hall_fall": {"device_class": "safety"},
@@ -196,6 +209,42 @@ def test_names_classes_units_and_categories(house: House, row: Row) -> None:
         has = entries[entity]["entity_category"]
         assert has == category, f"{entity} is of category {has}, not {category}"
     row.report(f"{device['manufacturer']} {device['model']}")
+
+
+def test_figures_are_hidden_where_they_can_be(house: House, row: Row) -> None:
+    """By 2026.7 and later; what hides them breaks no older one."""
+    version = house.home.call("GET", "/api/config")["version"]
+    can = tuple(map(int, version.split(".")[:2])) >= (2026, 7)
+    figures = {
+        *("sensor.pi_inference", "sensor.pi_uptime", "sensor.pi_version"),
+        *(
+            f"sensor.pi_{room}_{key}"
+            for room in ("hall", "bedroom")
+            for key in ("latency", "fps", "dropped_frames")
+        ),
+    }
+    hidden = {
+        entity: entry["hidden_by"] for entity, entry in house.registered().items() if entry["hidden_by"]
+    }
+    assert hidden == (dict.fromkeys(figures, "integration") if can else {}), hidden
+    row.report(f"{len(hidden)}")
+
+
+def test_devices_know_room_model_and_page(house: House, row: Row) -> None:
+    areas = {one["area_id"]: one["name"] for one in house.home.ask("config/area_registry/list")}
+    page = page_url(WebConfig(**house.settings["web"]))
+    assert page is not None
+    for name, wanted in {
+        "pi": (None, "PoseNet", "drawings-257x353-32", page),
+        "pi hall": ("Hall", "camera", "synthetic", f"{page}hall"),
+        # Home Assistant itself begins with a room of that name.
+        "pi bedroom": ("Bedroom", "camera", "synthetic", f"{page}bedroom"),
+    }.items():
+        one = house.devices()[name]
+        has = (areas.get(one["area_id"]), one["model"], one["model_id"], one["configuration_url"])
+        assert has == wanted, f"{name} has {has}, not {wanted}"
+    assert len(areas.values()) == len(set(areas.values())), f"a room is there twice: {areas}"
+    row.report(f"{page}, areas {', '.join(sorted(areas.values()))}")
 
 
 def test_every_value_is_right(house: House, row: Row) -> None:
@@ -505,6 +554,7 @@ def test_a_browser_shows_the_fall_on_both_views(
         f"{AS_FILE}/now": "pi hall: somebody lies on the floor",
         f"{AS_FILE}/rooms": "I am looking after it",
         f"{PASTED}/now": "pi hall: somebody lies on the floor",
+        f"config/devices/device/{house.devices()['pi hall']['id']}": "Visit",
     }
     for size in ((390, 844), (1280, 800)):
         runner.run(look(house.home, browser, keep, views, size))
@@ -658,7 +708,9 @@ def test_nothing_to_complain_of(house: House, row: Row) -> None:
         and re.search(r"mqtt|posed|hall|bedroom|automation|blueprint", line)
     ]
     # We stopped the broker; and the entities had moved before the device was emptied.
-    ours = re.compile(r"connection was lost|Failed to connect|No device components to cleanup")
+    ours = re.compile(
+        r"connection was lost|Failed to connect|failed to receive on socket|No device components to cleanup"
+    )
     lines = [line for line in lines if not ours.search(line)]
     assert not lines, "\n" + "\n".join(lines)
     row.report("no warning of Home Assistant about MQTT, blueprints or automations")
