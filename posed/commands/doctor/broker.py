@@ -55,7 +55,8 @@ def check_broker(config: Config) -> Check:
         found = f"{error} (with a last will on {will.topic}, as the daemon has)"
         remedy = "a user that may publish there (config/mosquitto/acl), a broker that keeps retained messages"
         return Check("broker", "failed", found, remedy)
-    return _judged(config.mqtt, reached.version, list(_shortcomings(config, limits)))
+    shortcomings = [*_shortcomings(config, limits), *_too_old(config, reached.version)]
+    return _judged(config.mqtt, reached.version, shortcomings)
 
 
 def _will(config: Config, reached: Reached) -> Message:
@@ -74,6 +75,20 @@ def _shortcomings(config: Config, limits: BrokerLimits) -> Iterator[Shortcoming]
         yield "takes QoS 0 alone, so events may be lost", _BROKERS_OWN.format("max_qos 1")
     if not limits.wildcards:
         yield "takes no wildcard subscriptions, so no requests", "another broker"
+
+
+def _too_old(config: Config, version: str) -> Iterator[Shortcoming]:
+    """Where Home Assistant is to find us at a broker that it will not connect to.
+
+    Home Assistant's MQTT integration needs MQTT 5 from 2027.1 on, as 2026.6 and later tell their owners
+    (https://github.com/home-assistant/core/pull/169759). What the broker speaks is known only where we asked.
+    """
+    if config.homeassistant.discovery != "off" and config.mqtt.protocol == "auto" and version != "5":
+        yield (
+            "Home Assistant 2027.1 and later will not connect to it, since it speaks no MQTT 5",
+            "for Home Assistant a broker with MQTT 5, such as mosquitto (without Home Assistant: "
+            "homeassistant.discovery: off)",
+        )
 
 
 def _too_large(config: Config, limit_bytes: int) -> Iterator[Shortcoming]:
