@@ -14,14 +14,13 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from posed.commands.doctor import checks, examine
+from posed.commands.doctor import checks, edgetpu, examine
 from posed.commands.doctor.broker import EVENT_BYTES, POSES_BYTES, check_broker
 from posed.commands.doctor.checks import (
     Check,
     Service,
     check_cameras,
     check_disk,
-    check_edgetpu,
     check_model,
     check_numpy,
     check_overlay,
@@ -32,6 +31,8 @@ from posed.commands.doctor.checks import (
     with_credentials,
 )
 from posed.commands.doctor.container import for_container
+from posed.commands.doctor.driver import Kernel, check_driver
+from posed.commands.doctor.edgetpu import check_edgetpu
 from posed.commands.doctor.examine import show
 from posed.commands.setup import check
 from posed.commands.setup.find import FoundCamera
@@ -40,7 +41,7 @@ from posed.messages.reports import poses_message
 from posed.messages.structs import EventMessage, Sender, encode, person_message
 from posed.mqtt.outbox import Message
 from posed.pose import Pose
-from tests.brokers import Mosquitto, Subscriber, free_port
+from tests.brokers import Amqtt, Mosquitto, Subscriber, free_port
 from tests.make_tflite import make_tflite
 from tests.run_posed import posed
 
@@ -87,8 +88,12 @@ def bus(tmp_path: Path) -> SimpleNamespace:
         (folder / "vendor").write_text(f"{vendor}\n")
         (folder / "device").write_text(f"{device}\n")
 
+    def load(version: str) -> None:
+        (sys_folder / "module/gasket").mkdir(parents=True)
+        (sys_folder / "module/gasket/version").write_text(f"{version}\n")
+
     return SimpleNamespace(
-        plug=plug, insert=insert, seat=seat, folders={"sys_folder": sys_folder, "dev": dev}
+        plug=plug, insert=insert, seat=seat, load=load, folders={"sys_folder": sys_folder, "dev": dev}
     )
 
 
@@ -129,7 +134,7 @@ def test_a_usb_accelerator_is_known_by_its_ids_and_speed(bus, ids, speed, status
 
 def test_a_device_of_another_group_says_which_group_may(bus, monkeypatch):
     bus.plug("18d1", "9302", "5000")
-    monkeypatch.setattr(checks.os, "access", lambda *_: False)
+    monkeypatch.setattr(edgetpu.os, "access", lambda *_: False)
     check = first(bus)
     assert (check.status, check.found[-15:]) == ("failed", ": no permission")
     assert "usermod -aG plugdev" in check.remedy
@@ -143,8 +148,8 @@ def test_a_device_of_another_group_says_which_group_may(bus, monkeypatch):
 def test_root_asks_whether_the_services_user_may_open_it(bus, monkeypatch, owner, mode, may):
     """Who stands in for that user here is nobody."""
     nobody = pwd.getpwnam("nobody")
-    users = {checks.SERVICE_USER: nobody}
-    monkeypatch.setattr(checks.pwd, "getpwnam", users.__getitem__)
+    users = {edgetpu.SERVICE_USER: nobody}
+    monkeypatch.setattr(edgetpu.pwd, "getpwnam", users.__getitem__)
     bus.insert("30000")
     node = bus.folders["dev"] / "apex_0"
     uid, gid = owner
@@ -160,6 +165,69 @@ def test_a_pcie_one_without_its_driver_is_a_failure(bus):
     check = first(bus)
     assert (check.status, check.found) == ("failed", "PCIe Accelerator at 0000:01:00.0, without a driver")
     assert "gasket-dkms" in check.remedy
+
+
+ON_PI_OS, NEWER, NEWEST = "6.12.47+rpt-rpi-v8", "6.18.34+rpt-rpi-v8", "6.21.1-1-generic"
+ADVISED = "feranick's gasket-dkms 1.0-18.4: reported to work (google/gasket-driver#50)"
+
+
+@pytest.mark.parametrize(
+    ("release", "package", "found", "remedy"),
+    [
+        (ON_PI_OS, "", "no gasket-dkms, not loaded", ADVISED),
+        (ON_PI_OS, "1.0-18", "reported to fail (google-coral/edgetpu#808)", ADVISED),
+        (ON_PI_OS, "1.0-18.4", "reported to work (google/gasket-driver#50)", "modprobe apex"),
+        (NEWER, "1.0-18.4", "reported to fail (glossyio/traffic-monitor#171)", "a kernel up to 6.17"),
+        (NEWER, "", "reported to fail (glossyio/traffic-monitor#171)", "a kernel up to 6.17"),
+        (NEWEST, "1.0-18.4", "nobody has reported", "a kernel up to 6.17"),
+    ],
+)
+def test_a_driver_that_is_missing_fits_the_kernel(bus, release, package, found, remedy):
+    bus.seat("0x1ac1", "0x089a")
+    (check,) = check_driver(config(), kernel=Kernel(release, 4096, package), **bus.folders)
+    assert (check.name, check.status) == ("driver", "failed")
+    assert f"kernel {release}, " in check.found
+    assert found in check.found
+    assert remedy in check.remedy
+
+
+def test_a_driver_that_works_is_good_whatever_is_reported(bus):
+    bus.insert("30000")
+    bus.load("1.1.4")
+    (check,) = check_driver(config(), kernel=Kernel(NEWER, 4096, "1.0-18.4"), **bus.folders)
+    expected = f"kernel {NEWER}, gasket-dkms 1.0-18.4, gasket 1.1.4 loaded"
+    assert (check.status, check.found) == ("ok", expected)
+
+
+def test_a_driver_without_device_may_lack_interrupts(bus):
+    bus.seat("0x1ac1", "0x089a")
+    bus.load("1.1.4")
+    (check,) = check_driver(config(), kernel=Kernel(ON_PI_OS, 4096, "1.0-18.4"), **bus.folders)
+    assert (check.status, "no-mip" in check.remedy) == ("failed", True)
+
+
+def test_a_driver_needs_memory_pages_of_4_kb(bus):
+    bus.insert("30000")
+    (check,) = check_driver(config(), kernel=Kernel("6.12.47+rpt-rpi-2712", 16384, ""), **bus.folders)
+    assert check.status == "failed"
+    assert "memory pages of 16 kB" in check.found
+    assert "kernel8.img" in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("engine", "expected"), [({}, 0), ({"device": "pci:0"}, 1), ({"kind": "cpu", "device": "pci"}, 0)]
+)
+def test_only_a_pcie_one_needs_a_driver(bus, engine, expected):
+    bus.plug("18d1", "9302", "5000")
+    assert len(check_driver(config(engine=engine), **bus.folders)) == expected
+
+
+def test_an_untried_library_says_what_is_reported(bus, monkeypatch):
+    monkeypatch.setattr(edgetpu, "package_version", lambda *_: "16.0tf2.19.1-1")
+    bus.plug("18d1", "9302", "5000")
+    library = check_edgetpu(config(), None, STOPPED, **bus.folders)[-1]
+    assert "libedgetpu 16.0tf2.19.1-1 with ai-edge-litert" in library.found
+    assert "is reported to work (google-ai-edge/LiteRT#3611)" in library.found
 
 
 @pytest.mark.parametrize(
@@ -422,6 +490,24 @@ def test_discovery_in_components_is_smaller(tmp_path):
     with Mosquitto(tmp_path, lines=("max_packet_size 7000",)) as broker:
         mqtt = {"host": "127.0.0.1", "port": broker.port}
         assert check_broker(config(mqtt=mqtt, homeassistant={"discovery": "components"})).status == "ok"
+
+
+def test_a_broker_home_assistant_will_leave_is_a_warning(tmp_path):
+    with Amqtt(tmp_path) as broker:
+        mqtt = {"host": "127.0.0.1", "port": broker.port}
+        announced = check_broker(config(mqtt=mqtt))
+        silent = check_broker(config(mqtt=mqtt, homeassistant={"discovery": "off"}))
+        asked = check_broker(config(mqtt=mqtt | {"protocol": "3.1.1"}))
+    where = f"127.0.0.1:{broker.port}, MQTT 3.1.1"
+    assert announced == Check(
+        "broker",
+        "warning",
+        f"{where}; Home Assistant 2027.1 and later will not connect to it, since it speaks no MQTT 5",
+        "for Home Assistant a broker with MQTT 5, such as mosquitto "
+        "(without Home Assistant: homeassistant.discovery: off)",
+    )
+    assert silent == Check("broker", "ok", where)
+    assert asked == silent, "nobody has asked whether it speaks MQTT 5"
 
 
 def test_a_will_the_broker_does_not_take_is_a_failure(tmp_path):

@@ -21,6 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from posed.engine.reported import GOOD_LIBRARY
 from posed.engine.tflite import error_text, find_runtime
 from posed.errors import EngineError, EngineLost, ModelError
 from posed.model.tflite import Model
@@ -33,7 +34,7 @@ CHILD_SAYS: Final = "posed-probe: "
 
 _DISTRIBUTIONS: Final = ("ai-edge-litert", "tflite-runtime", "pycoral")
 _ENTRY_POINT: Final = "tflite_plugin_create_delegate"
-_GOOD_PAIR: Final = "ai-edge-litert with feranick's libedgetpu 16.0TF2.17.1 or later"
+_GOOD_PAIR: Final = f"ai-edge-litert with {GOOD_LIBRARY}"
 _CRASHES: Final = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 
 log = logging.getLogger(__name__)

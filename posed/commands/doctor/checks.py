@@ -6,7 +6,6 @@ import ctypes
 import importlib.util
 import json
 import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -22,30 +21,22 @@ from posed.commands.bench.machine import throttling
 from posed.commands.setup.check import CameraHangs, try_camera
 from posed.commands.setup.find import find_cameras
 from posed.config import Config, damaged_file
-from posed.engine.compatibility import LIBRARY, Delegate, check_compatibility, library_version
 from posed.engine.tflite import find_runtime
 from posed.errors import CameraError, EngineError, ModelError
 from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import is_published
 from posed.networks.pair import Pair, load_pair
-from posed.paths import SERVICE_STATE, cache_folder
+from posed.paths import SERVICE_STATE
 from posed.people.pitch import Pitch
 from posed.service.notify import STATUS_INTERVAL_S
 
 Status = Literal["ok", "warning", "failed", "unused"]
 
-SERVICE_USER: Final = "posed"
-
 SYS: Final = Path("/sys")
-DEV: Final = Path("/dev")
 
 LITTLE_DISK_MB: Final = 200
 FULL_DISK_MB: Final = 20
 """With less free space the spool of events cannot grow, and other programs get into trouble, MB."""
-
-HOT_C: Final = 85.0
-"""From this temperature on the driver slows a PCIe Edge TPU down, °C. Source: Coral, PCIe parameters, trip
-point 0."""
 
 IMPORT_S: Final = 60.0
 """Importing a Pi camera's library may take this long before it counts as hung, s."""
@@ -58,18 +49,8 @@ ASK_AGAIN_S: Final = 0.5
 
 _RESTART: Final = "unplug the camera and plug it in again, or restart the machine"
 
-_USB_2_MBIT: Final = 480
 _TIME_ERROR: Final = 5
 """adjtimex(2) returns this when the clock is not synchronised."""
-
-_USB_IDS: Final = {
-    ("1a6e", "089a"): "its firmware not loaded yet",
-    ("18d1", "9302"): "its firmware loaded",
-}
-"""A Coral USB Accelerator has the first ids before libedgetpu has opened it, and the second after."""
-
-_PCIE_IDS: Final = ("0x1ac1", "0x089a")
-"""A Coral PCIe Accelerator has these ids: Global Unichip, Coral Edge TPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +134,7 @@ class Service:
 def ask_systemd() -> Service:
     """The state of posed.service."""
     names = ("LoadState", "ActiveState", "StatusText", "Result", "ExecMainStatus", "NRestarts", "SubState")
-    said = _said("systemctl", "show", "posed.service", *(f"--property={name}" for name in names))
+    said = output_of("systemctl", "show", "posed.service", *(f"--property={name}" for name in names))
     values = dict(line.partition("=")[::2] for line in said.splitlines())
     return Service(*(values.get(name, "") for name in names))
 
@@ -173,7 +154,7 @@ def wait_for_figures(service: Service, config: Config, ask: Callable[[], Service
     return service
 
 
-def _said(*command: str) -> str:
+def output_of(*command: str) -> str:
     """What a command says; nothing where it is missing, fails or hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 ours
@@ -182,11 +163,21 @@ def _said(*command: str) -> str:
     return done.stdout
 
 
+def package_version(*names: str) -> str:
+    """The version of the first of these Debian packages that is installed; empty where none is."""
+    for name in names:
+        said = output_of("dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", name)
+        status, _, version = said.partition(" ")
+        if status == "installed":
+            return version
+    return ""
+
+
 def check_python() -> Check:
     """Whether the libraries have wheels for this version of Python."""
     version = ".".join(map(str, sys.version_info[:3]))
-    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    return Check("python", "ok" if good else "failed", version, "" if good else "Python 3.11 to 3.13")
+    good = (3, 11) <= sys.version_info[:2] <= (3, 14)
+    return Check("python", "ok" if good else "failed", version, "" if good else "Python 3.11 to 3.14")
 
 
 def check_runtime() -> Check:
@@ -248,141 +239,7 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
     return Check("model", "ok", found), pair
 
 
-def check_edgetpu(
-    config: Config, pair: Pair | None, service: Service, *, sys_folder: Path = SYS, dev: Path = DEV
-) -> list[Check]:
-    """Whether there is an Edge TPU that may be opened and works.
-
-    Args:
-        config: says which engine is wanted.
-        pair: the model.
-        service: which may hold the device.
-        sys_folder: /sys.
-        dev: /dev.
-    """
-    if config.engine.kind == "cpu":
-        return [Check("edge tpu", "unused", "engine.kind: cpu")]
-    devices = accelerators(sys_folder, dev)
-    if not devices:
-        wanted = config.engine.kind == "edgetpu"
-        found = "none on USB or PCIe" + ("" if wanted else "; the CPU is used")
-        remedy = "plug it in; lsusb shows 1a6e:089a or 18d1:9302, ls /dev/apex_* a PCIe one" if wanted else ""
-        return [Check("edge tpu", "failed" if wanted else "unused", found, remedy)]
-    return [*devices, _check_library(config, pair, service)]
-
-
-def accelerators(sys_folder: Path = SYS, dev: Path = DEV) -> list[Check]:
-    """The Edge TPUs of this machine, and whether each may be opened; arguments as above."""
-    return _usb_accelerators(sys_folder, dev) + _pcie_accelerators(sys_folder, dev)
-
-
-def _usb_accelerators(sys_folder: Path, dev: Path) -> list[Check]:
-    checks = []
-    for folder in sorted((sys_folder / "bus/usb/devices").glob("*")):
-        state = _USB_IDS.get((_read(folder / "idVendor"), _read(folder / "idProduct")))
-        if state is None:
-            continue
-        bus, number, speed = (_read(folder / name) for name in ("busnum", "devnum", "speed"))
-        node = dev / f"bus/usb/{int(bus or 0):03d}/{int(number or 0):03d}"
-        found = f"USB Accelerator on {node}, {state}"
-        if not _may_open(node):
-            checks.append(
-                Check("edge tpu", "failed", f"{found}: no permission", _NO_PERMISSION.format("plugdev"))
-            )
-        elif speed.isdecimal() and int(speed) <= _USB_2_MBIT:
-            remedy = "a USB 3 port (blue), with its own cable: twice as fast"
-            checks.append(Check("edge tpu", "warning", f"{found}, at USB 2 speed", remedy))
-        else:
-            checks.append(Check("edge tpu", "ok", found))
-    return checks
-
-
-_NO_PERMISSION: Final = (
-    "posed's udev rules give it to the group {0}: plug it in again, or sudo udevadm trigger; "
-    "for yourself sudo usermod -aG {0} $USER, then log in again"
-)
-
-
-def _may_open(node: Path) -> bool:
-    """Whether we may read and write a device; for root, who always may, whether the service may."""
-    if not os.access(node, os.R_OK | os.W_OK):
-        return False
-    try:
-        service = pwd.getpwnam(SERVICE_USER)
-    except KeyError:
-        return True
-    if os.geteuid() != 0:
-        return True
-    status = node.stat()
-    if status.st_uid == service.pw_uid:
-        bits = 0o600
-    elif status.st_gid in os.getgrouplist(SERVICE_USER, service.pw_gid):
-        bits = 0o060
-    else:
-        bits = 0o006
-    return status.st_mode & bits == bits
-
-
-def _pcie_accelerators(sys_folder: Path, dev: Path) -> list[Check]:
-    checks = []
-    for node in sorted(dev.glob("apex_*")):
-        text = _read(sys_folder / "class/apex" / node.name / "temp")
-        temperature_c = int(text) / 1000 if text.isdecimal() else None
-        found = f"{node}" + ("" if temperature_c is None else f", {temperature_c:.0f} °C")
-        if not _may_open(node):
-            checks.append(
-                Check("edge tpu", "failed", f"{found}: no permission", _NO_PERMISSION.format("apex"))
-            )
-        elif temperature_c is not None and temperature_c >= HOT_C:
-            checks.append(Check("edge tpu", "warning", f"{found}: hot", "a heat sink, or air"))
-        else:
-            checks.append(Check("edge tpu", "ok", found))
-    return checks or _without_driver(sys_folder)
-
-
-def _without_driver(sys_folder: Path) -> list[Check]:
-    """PCIe accelerators that the kernel sees, and nobody drives."""
-    return [
-        Check("edge tpu", "failed", f"PCIe Accelerator at {folder.name}, without a driver", _NO_DRIVER)
-        for folder in sorted((sys_folder / "bus/pci/devices").glob("*"))
-        if (_read(folder / "vendor"), _read(folder / "device")) == _PCIE_IDS
-    ]
-
-
-_NO_DRIVER: Final = "the gasket driver: gasket-dkms for this kernel; then ls /dev/apex_*"
-
-
-def _check_library(config: Config, pair: Pair | None, service: Service) -> Check:
-    """Whether libedgetpu fits the runtime, tried in a child process."""
-    version = library_version(LIBRARY)
-    if pair is None or pair.edgetpu is None:
-        found = "no model compiled for it, so it was not tried"
-        return Check("libedgetpu", "warning", found, "a model with an _edgetpu.tflite, such as coral-353x481")
-    if service.runs:
-        return _library_of(service, version or LIBRARY)
-    try:
-        check_compatibility(pair.edgetpu, Delegate(config.engine.device, cache_folder()))
-    except EngineError as error:
-        return Check("libedgetpu", "failed", str(error), _LIBRARY)
-    return Check("libedgetpu", "ok", f"{version or LIBRARY}: fits the runtime")
-
-
-_LIBRARY: Final = "feranick's libedgetpu1-std, 16.0TF2.17.1 or later"
-
-
-def _library_of(service: Service, library: str) -> Check:
-    """What the service says of the Edge TPU."""
-    if not service.of_this:
-        return _in_other_hands("libedgetpu", library)
-    if why := service.waits_for("the engine"):
-        return Check("libedgetpu", "failed", why, _LIBRARY)
-    if service.engine == "cpu":
-        found = f"{library}: not in use, the service runs on the CPU"
-        return Check("libedgetpu", "warning", found, "journalctl -u posed -e says why")
-    return Check("libedgetpu", "ok", f"{library}: in use by the service")
-
-
-def _in_other_hands(name: str, what: str) -> Check:
+def in_other_hands(name: str, what: str) -> Check:
     """A device that is left alone: the service, which does not run with this configuration, may hold it."""
     found = f"{what}: not tried, since the service may be using it with another configuration"
     return Check(name, "unused", found, "sudo systemctl stop posed, and posed doctor again")
@@ -404,7 +261,7 @@ def _check_camera(name: str, config: Config, service: Service) -> Check:
     if service.runs and service.of_this:
         return _camera_of(service, name, config)
     if service.runs and device_of(camera) is not None:
-        return _in_other_hands(title, camera.kind)
+        return in_other_hands(title, camera.kind)
     try:
         return Check(title, "ok", try_camera(camera, name))
     except CameraHangs as error:
@@ -572,7 +429,8 @@ def with_credentials(environment: Mapping[str, str]) -> dict[str, str]:
     return dict(environment) | {"CREDENTIALS_DIRECTORY": str(folder)}
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
+    """What a file of the kernel says; nothing where it cannot be read."""
     try:
         return path.read_text(encoding="ascii", errors="replace").strip()
     except OSError:

@@ -21,7 +21,6 @@ from posed.commands.doctor.checks import (
     check_cameras,
     check_clock,
     check_disk,
-    check_edgetpu,
     check_model,
     check_numpy,
     check_overlay,
@@ -34,6 +33,8 @@ from posed.commands.doctor.checks import (
     with_credentials,
 )
 from posed.commands.doctor.container import for_container
+from posed.commands.doctor.driver import check_driver
+from posed.commands.doctor.edgetpu import check_edgetpu
 from posed.config import Config, load
 from posed.errors import ConfigError
 from posed.paths import SERVICE_CONFIG, SERVICE_STATE, overlay_file, pitch_file, state_folder
@@ -83,6 +84,7 @@ def _examine(path: Path | None, state: Path | None) -> Iterator[Check]:
     if config is not None:
         model, pair = check_model(config)
         yield model
+        yield from check_driver(config)
         yield from check_edgetpu(config, pair, service)
         yield from check_cameras(config, wait_for_figures(service, config))
         for name in config.cameras:

@@ -15,10 +15,11 @@ from typing import Final
 
 import typer
 
-from posed.commands.doctor.checks import Check, Service, accelerators, ask_systemd
+from posed.commands.doctor.checks import Check, Service, ask_systemd
+from posed.commands.doctor.edgetpu import accelerators
 from posed.commands.setup.alarm import command_for_test_alarm, send_test_alarm
 from posed.commands.setup.prompt import Prompt, say
-from posed.config import Config, WebConfig
+from posed.config import Config, WebConfig, page_url
 from posed.errors import BrokerError
 from posed.paths import SERVICE_CONFIG
 
@@ -110,7 +111,8 @@ class Closing:
             say(f"  from another one: {_tunnel(web)}, then open http://localhost:{web.port}/ there")
         else:
             token = "" if web.token is None else f"?token={self._shown(web.token.get_secret_value())}"
-            say(f"live view: http://{socket.gethostname()}.local:{web.port}/{token} in your network")
+            page = page_url(web) or f"http://ADDRESS:{web.port}/"
+            say(f"live view: {page}{token} in your network")
             say("  or with this machine's address for its name; a browser keeps the token for 30 days")
 
     def _shown(self, token: str) -> str:
