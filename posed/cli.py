@@ -227,6 +227,34 @@ def doctor(
 
 
 @app.command()
+def selftest(
+    config: ConfigOption = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.md",
+            help="Write a report to a new file that you can attach to an issue; it names nobody.",
+            show_default=False,
+        ),
+    ] = None,
+    unplug: Annotated[
+        bool, typer.Option("--unplug/--no-unplug", help="Ask to pull out a Coral on USB.", show_default=False)
+    ] = True,
+) -> None:
+    """Test a real Coral, processor and cameras: answers, speed, heat, unplugging, frames. Takes a minute.
+
+    Answers to a bundled picture are held against known ones. The service must not run, which holds devices.
+    Exit status: 0 nothing failed, 4 a camera did, 5 an engine did.
+    """
+    _end_with_reader()
+    from posed.commands import selftest as tests
+    from posed.log import start_log
+
+    start_log("error")
+    raise typer.Exit(tests.run_selftest(config, report, unplug=unplug))
+
+
+@app.command()
 def detect(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
     model: ModelOption = None,

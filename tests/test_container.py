@@ -60,7 +60,7 @@ def test_everything_that_is_copied_is_let_through():
     assert all((ROOT / source).exists() for source in copied)
 
 
-def test_a_start_may_take_as_long_as_the_daemon_gives_it():
+def test_the_health_check_gives_a_start_enough_time():
     said = re.search(r"--start-period=(\d+)s .* CMD (.*)$", settings()["HEALTHCHECK"])
     assert float(said[1]) >= START_S
     assert said[2] == '["posed", "health"]'

@@ -99,12 +99,12 @@ def measure(
             environment={"STATE_DIRECTORY": state},
         )
         watch.on_enough = cameras.on_failure = daemon.stop
-        bare = _bare_invokes(engine, seconds * BARE_SHARE)
+        bare = bare_invokes(engine, seconds * BARE_SHARE)
         daemon.run()
         cameras.check()
         kept.left.wait(HANG_S)  # the daemon does not wait for an inference that takes longer than it may stop
         memory.note("frames at work")
-        bare += _bare_invokes(engine, seconds * BARE_SHARE)
+        bare += bare_invokes(engine, seconds * BARE_SHARE)
         used = pair.edgetpu if engine.kind == "edgetpu" else pair.cpu
         assert used is not None
         figures = {
@@ -233,7 +233,7 @@ class _Kept:
         self.left.set()
 
 
-def _bare_invokes(engine: Engine, seconds: float) -> list[float]:
+def bare_invokes(engine: Engine, seconds: float) -> list[float]:
     """How long each of as many invokes as fit takes when Python does nothing else, s."""
     spans = []
     engine.invoke()

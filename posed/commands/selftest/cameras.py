@@ -1,0 +1,157 @@
+"""Tests each camera, whatever its kind: frames per second, gaps, size, and whether it sees anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from posed.camera import device_of, open_camera
+from posed.camera.health import CameraHealth, CameraHealthDetector, brightness
+from posed.commands.doctor.checks import Check
+from posed.commands.selftest.limits import Hangs, within
+from posed.config import CameraConfig
+from posed.errors import CameraEnded, CameraError, CameraLost
+from posed.frame import Frame, Letterbox
+
+OPEN_S: Final = 20.0
+"""A camera may take this much longer than its `timeout_s` to open and close before it counts as hung, s."""
+
+GAP: Final = 2.5
+"""So many times as long as usual without a frame is a gap: at least one frame has been dropped."""
+
+MANY_GAPS: Final = 0.02
+SLOW: Final = 0.8
+"""A camera that drops more than this share of its frames, or has less than this share of the frames per
+second that it is asked for, deserves a warning."""
+
+_REMEDIES: Final = {
+    "dark": "more light, or an infrared camera",
+    "covered": "what is before the lens?",
+    "frozen": "unplug the camera and plug it in again",
+}
+
+
+@dataclass(slots=True)
+class Watched:
+    """What came of a camera.
+
+    Attributes:
+        at_s: when each frame was captured, s.
+        sizes: (width, height) of the frames, px.
+        luma: median brightness of each frame, 0-255.
+        health: what the camera saw at the end.
+        ended: whether it is a file that has been played to its end.
+    """
+
+    at_s: list[float] = field(default_factory=list)
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    luma: list[float] = field(default_factory=list)
+    health: CameraHealth = "ok"
+    ended: bool = False
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return (len(self.at_s) - 1) / (self.at_s[-1] - self.at_s[0])
+
+    @property
+    def waits_s(self) -> list[float]:
+        """How long each frame came after the one before, s."""
+        return [after - before for before, after in zip(self.at_s, self.at_s[1:], strict=False)]
+
+    @property
+    def gaps(self) -> int:
+        """How often at least one frame was missing."""
+        usual_s = float(np.median(self.waits_s))
+        return sum(wait_s > GAP * usual_s for wait_s in self.waits_s)
+
+
+def check_camera(
+    title: str, name: str, config: CameraConfig, seconds: float, clock: Callable[[], float] = time.monotonic
+) -> Check:
+    """Watch a camera for a while.
+
+    Args:
+        title: what the check is called.
+        name: of the camera, for what is wrong with its settings.
+        config: the camera's section.
+        seconds: how long, s.
+        clock: monotonic time, s.
+    """
+    try:
+        limit_s = config.timeout_s + OPEN_S + seconds
+        watched = within(limit_s, "the camera", partial(watch, name, config, seconds, clock))
+    except (CameraError, Hangs) as error:
+        return Check(title, "failed", f"{config.kind}: {error}", "posed doctor")
+    if len(watched.at_s) < 2:
+        return Check(title, "failed", f"{config.kind}: gives a single frame in {seconds:g} s", "posed doctor")
+    return judged(title, config, watched)
+
+
+def watch(name: str, config: CameraConfig, seconds: float, clock: Callable[[], float]) -> Watched:
+    """Read every frame that a camera gives for a while.
+
+    Raises:
+        CameraError: it cannot be opened, stops, or can never work like this.
+    """
+    watched, health = Watched(), CameraHealthDetector()
+    model_size = (481, 353)  # of Coral's models; a camera that can scale aims at it
+    with open_camera(config, model_size, name) as camera:
+        until = clock() + config.timeout_s + seconds
+        while clock() < until and not (watched.at_s and watched.at_s[-1] - watched.at_s[0] >= seconds):
+            try:
+                frame = camera.read(config.timeout_s)
+            except CameraEnded:
+                watched.ended = True
+                return watched
+            if frame is None:
+                count = len(watched.at_s)
+                raise CameraLost(
+                    f"{camera.name}: no frame within {config.timeout_s:g} s, after {count} frames"
+                )
+            _note(frame, watched, health, model_size)
+    return watched
+
+
+def _note(frame: Frame, watched: Watched, health: CameraHealthDetector, model_size: tuple[int, int]) -> None:
+    height, width, _ = frame.image.shape
+    letterbox = Letterbox((width, height), model_size)
+    picture = letterbox.inside(letterbox.apply(frame.image))
+    watched.at_s.append(frame.captured_at)
+    watched.sizes.add((width, height))
+    watched.luma.append(brightness(picture))
+    watched.health = health.update(picture, frame.time_s)
+
+
+def judged(title: str, config: CameraConfig, watched: Watched) -> Check:
+    """What is to be said of a camera that has been watched.
+
+    Args:
+        title: what the check is called.
+        config: the camera's section.
+        watched: at least two frames.
+    """
+    sizes = ", ".join(f"{width}×{height} px" for width, height in sorted(watched.sizes))
+    longest_ms, count = max(watched.waits_s) * 1000, watched.gaps
+    gaps = f"{count} {'gap' if count == 1 else 'gaps'} among {len(watched.at_s)} frames"
+    found = (
+        f"{config.kind}, {sizes}: {watched.fps:.1f} frames per second (asked for {config.fps:g}), "
+        f"{gaps}, longest wait {longest_ms:.0f} ms; "
+        f"brightness {np.median(watched.luma):.0f} of 255, sees {watched.health}"
+    )
+    if watched.health != "ok":
+        return Check(title, "warning", found, _REMEDIES[watched.health])
+    if len(watched.sizes) > 1:
+        return Check(title, "warning", f"{found}; the size changes", "a stream of one size")
+    if device_of(config) is not None and watched.fps < SLOW * config.fps:
+        return Check(title, "warning", f"{found}; slow", "more light; another port; cameras.….fps")
+    if count > MANY_GAPS * len(watched.at_s):
+        return Check(
+            title, "warning", f"{found}; drops frames", "the cable, the network, the processor's load"
+        )
+    return Check(title, "ok", found)
