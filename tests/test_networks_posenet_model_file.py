@@ -163,7 +163,9 @@ def test_heads_of_different_grids_are_refused() -> None:
 def test_facts_are_those_of_the_file() -> None:
     in_steps = "uint8, scale 0.125, zero point 128"
     assert posenet(make_tflite(SEPARATE)).facts() == [
+        ("network", "PoseNet"),
         ("output stride", "16 px"),
+        ("padding", "none"),
         ("grid", "4×5 cells"),
         ("heatmaps", f"17 channels, {in_steps}"),
         ("short offsets", f"34 channels, {in_steps}"),
@@ -171,6 +173,20 @@ def test_facts_are_those_of_the_file() -> None:
         ("backward …", f"32 channels, {in_steps}"),
         ("heatmap values", "logits"),
     ]
+
+
+@pytest.mark.parametrize("size", [(288, 416), (353, 288)])
+@pytest.mark.parametrize("padded", [False, True])
+def test_facts_say_whether_the_model_pads_its_input(size: tuple[int, int], padded: bool) -> None:
+    facts = dict(posenet(make_tflite(size=size, padded=padded)).facts())
+    assert facts["padding"] == ("the model pads its input by a pixel" if padded else "none")
+
+
+@pytest.mark.parametrize("name", ["float_long_offsets", "float_segments", "float_part_heatmaps"])
+def test_a_file_that_gives_masks_too_is_a_bodypix(name: str) -> None:
+    channels = 34 if "long" in name else 1
+    network = posenet(make_tflite([*CORAL, HeadSpec(name, ramp(0, channels))]))
+    assert dict(network.facts())["network"] == "BodyPix, run as a PoseNet: its masks are left out"
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -45,8 +45,7 @@ from posed.model.catalogue import (
     unknown,
 )
 from posed.model.pull import is_whole, pull
-from posed.model.tflite import Model
-from posed.networks import network_of
+from posed.networks import Network
 from posed.networks.pair import Pair
 from posed.pose import KEYPOINTS, Pose
 
@@ -210,24 +209,25 @@ def show_model(pair: Pair) -> None:
     """Print what the files of a model hold."""
     entry = pair.entry
     published = (None, None) if entry is None else (entry.cpu, entry.edgetpu)
-    for model, file in zip((pair.cpu, pair.edgetpu), published, strict=True):
-        if model is None:
+    for network, file in zip((pair.plain, pair.compiled), published, strict=True):
+        if network is None:
             continue
         table = Table(show_header=False, box=None)
         table.add_column()
         table.add_column(overflow="fold")
-        facts = _facts(model)
+        facts = _facts(network)
         if entry is not None:
             facts += [("source", entry.source), ("licence", entry.licence)]
         if file is not None:
             facts.append(("SHA-256", file.sha256))
-        for name, value in (*facts, *card_of(model.path).items()):
+        for name, value in (*facts, *card_of(network.model.path).items()):
             table.add_row(escape(name), escape(value))
-        print_line(str(model.path))
+        print_line(str(network.model.path))
         _print_table(table)
 
 
-def _facts(model: Model) -> list[tuple[str, str]]:
+def _facts(network: Network) -> list[tuple[str, str]]:
+    model = network.model
     width, height = model.size
     decoder = "none"
     if model.decoder is not None:
@@ -236,7 +236,7 @@ def _facts(model: Model) -> list[tuple[str, str]]:
         decoder = f"PosenetDecoderOp, not used ({options})"
     return [
         ("input", f"{height}×{width} px, {model.input.describe()}"),
-        *network_of(model).facts(),
+        *network.facts(),
         ("compiled for the Edge TPU", "yes" if model.edgetpu else "no"),
         ("decoder in the file", decoder),
     ]

@@ -21,17 +21,32 @@ class Pair:
 
     Args:
         name: the catalogue's, or the file's without its extension.
-        network: what the files hold.
-        cpu: the plain model.
-        edgetpu: the same model compiled for the Edge TPU.
+        plain: what the plain file holds.
+        compiled: what the file compiled for the Edge TPU holds.
         entry: what the catalogue says of the network; None for a file of one's own.
     """
 
     name: str
-    network: Network
-    cpu: Model | None
-    edgetpu: Model | None
+    plain: Network | None
+    compiled: Network | None
     entry: Entry | None = None
+
+    @property
+    def network(self) -> Network:
+        """That of the plain file where there is one: only its operators show whether heatmaps are scores."""
+        network = self.plain or self.compiled
+        assert network is not None
+        return network
+
+    @property
+    def cpu(self) -> Model | None:
+        """The plain model."""
+        return None if self.plain is None else self.plain.model
+
+    @property
+    def edgetpu(self) -> Model | None:
+        """The same model compiled for the Edge TPU."""
+        return None if self.compiled is None else self.compiled.model
 
     @property
     def model(self) -> Model:
@@ -78,23 +93,14 @@ def _read_pair(name: str) -> Pair:
             raise
         how = f"get it again with: posed model pull {name}" if entry.is_published else "install posed again"
         raise ModelError(f"{error}; {how}") from None
-    cpu = next((network for network in networks if not network.model.edgetpu), None)
-    edgetpu = next((network for network in networks if network.model.edgetpu), None)
-    if cpu and edgetpu and _shape(cpu) != _shape(edgetpu):
+    plain = next((network for network in networks if not network.model.edgetpu), None)
+    compiled = next((network for network in networks if network.model.edgetpu), None)
+    if plain and compiled and _shape(plain) != _shape(compiled):
         raise ModelError(
-            f"{edgetpu.model.path}: must have the size and grid of {cpu.model.path.name} beside it "
-            f"({_shape(cpu)}), got {_shape(edgetpu)}"
+            f"{compiled.model.path}: must have the size and grid of {plain.model.path.name} beside it "
+            f"({_shape(plain)}), got {_shape(compiled)}"
         )
-    # That of the plain file where there is one: only its operators show whether heatmaps are scores.
-    network = cpu or edgetpu
-    assert network is not None
-    return Pair(
-        name if entry else Path(name).stem,
-        network,
-        None if cpu is None else cpu.model,
-        None if edgetpu is None else edgetpu.model,
-        entry,
-    )
+    return Pair(name if entry else Path(name).stem, plain, compiled, entry)
 
 
 def pull_entry(name: str) -> None:

@@ -10,7 +10,7 @@ from posed.model.outputs import Outputs
 from posed.model.tflite import Model
 from posed.networks.posenet.heads import Heads, heads_of
 from posed.networks.posenet.many import COMPILED, decode_many
-from posed.networks.posenet.model_file import find_heads, is_sigmoid, stride_of
+from posed.networks.posenet.model_file import find_heads, is_bodypix, is_padded, is_sigmoid, stride_of
 from posed.networks.posenet.one import decode_one
 from posed.pose import Pose
 
@@ -23,11 +23,13 @@ class PoseNet:
         model: the file; its outputs are the heads, in the order of `find_heads`.
         stride: output stride, px of the model input.
         sigmoid: whether the heatmaps have been through the sigmoid already.
+        bodypix: whether the file is a BodyPix, of which the heads of its PoseNet are taken.
     """
 
     model: Model
     stride: int
     sigmoid: bool = False
+    bodypix: bool = False
 
     @classmethod
     def of(cls, model: Model) -> PoseNet:
@@ -38,7 +40,12 @@ class PoseNet:
         """
         heads = find_heads(model.outputs)
         stride = stride_of(model, heads)
-        return cls(replace(model, outputs=heads), stride, is_sigmoid(model.nodes, heads[0]))
+        return cls(
+            replace(model, outputs=heads),
+            stride,
+            is_sigmoid(model.nodes, heads[0]),
+            is_bodypix(model.outputs),
+        )
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -53,8 +60,11 @@ class PoseNet:
         mid_names = ("mid offsets",) if len(mid_offsets) == 1 else ("forward displacements", "backward …")
         heads = [("heatmaps", heatmaps), ("short offsets", short_offsets)]
         heads += list(zip(mid_names, mid_offsets, strict=True))
+        padded = is_padded(self.grid, self.model.size, self.stride)
         return [
+            ("network", "BodyPix, run as a PoseNet: its masks are left out" if self.bodypix else "PoseNet"),
             ("output stride", f"{self.stride} px"),
+            ("padding", "the model pads its input by a pixel" if padded else "none"),
             ("grid", f"{cells_high}×{cells_wide} cells"),
             *((name, f"{head.shape[3]} channels, {head.describe()}") for name, head in heads),
             ("heatmap values", "scores (after the sigmoid)" if self.sigmoid else "logits"),

@@ -103,6 +103,22 @@ def stride_of(model: Model, heads: Sequence[Tensor]) -> int:
     )
 
 
+def is_padded(grid: tuple[int, int], size: tuple[int, int], stride: int) -> bool:
+    """Whether a model pads its own input by a pixel.
+
+    Args:
+        grid: (height, width), cells.
+        size: (width, height) of the input, px.
+        stride: output stride, px.
+    """
+    return grid != tuple(math.ceil(side / stride) for side in size[::-1])
+
+
+def is_bodypix(outputs: Iterable[Tensor]) -> bool:
+    """Whether some outputs are masks, or the long offsets that tell whose mask is whose, as in a BodyPix."""
+    return any(_has_word(tensor, ("segment", "part_", "long_")) for tensor in outputs)
+
+
 def _strides_of(grid: tuple[int, ...], sides: tuple[int, int], padding: int) -> list[int]:
     """Each stride that makes this grid of the input, which the model pads by so many pixels, 0 or 1."""
     return [
