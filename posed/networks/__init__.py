@@ -12,6 +12,7 @@ from posed.errors import ModelError
 from posed.frame import Letterbox, RotatedLetterbox
 from posed.model.outputs import Outputs
 from posed.model.tflite import Model
+from posed.networks.others import refuse_others
 from posed.networks.posenet import PoseNet
 from posed.pose import Pose
 
@@ -58,8 +59,9 @@ class Network(Protocol):
         ...
 
 
-NETWORKS: Final = (PoseNet,)
-"""A file is held against these in turn."""
+NETWORKS: Final = (PoseNet.of,)
+"""Each gives the network of a file, or None where that holds another; the last refuses what none of them
+knows."""
 
 
 def network_of(model: Model) -> Network:
@@ -68,10 +70,8 @@ def network_of(model: Model) -> Network:
     Raises:
         ModelError: it holds none that posed knows.
     """
-    problems = []
-    for network in NETWORKS:
-        try:
-            return network.of(model)
-        except ModelError as error:
-            problems.append(str(error))
-    raise ModelError(f"{model.path}: {'; '.join(problems)}")
+    try:
+        refuse_others(model.outputs)
+        return next(network for of in NETWORKS if (network := of(model)) is not None)
+    except ModelError as error:
+        raise ModelError(f"{model.path}: {error}") from None
