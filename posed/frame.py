@@ -208,3 +208,6 @@ class RotatedLetterbox:
 
 _SHARPEST: Final = 0.5
 """Pixels would be skipped where a picture is made smaller than this while it is turned."""
+
+View = Letterbox | RotatedLetterbox
+"""What was fitted into a model's input: a frame, or a part of it."""

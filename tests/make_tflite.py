@@ -110,7 +110,7 @@ def make_tflite(
         edgetpu: whether one edgetpu-custom-op stands for all the convolutions.
         subgraphs: how many; all alike.
     """
-    maker = _Maker(dtype)
+    maker = Maker(dtype)
     width, height = size
     grid = (math.ceil((height + padded) / stride), math.ceil((width + padded) / stride))
     image = maker.activation("image", (1, height, width, 3), INPUT_SCALE)
@@ -133,13 +133,13 @@ def make_tflite(
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
     index: int
     name: str
     shape: tuple[int, ...]
 
 
-class _Maker:
+class Maker:
     def __init__(self, dtype: str) -> None:
         self.dtype = dtype
         self.buffers = [schema.BufferT()]
@@ -149,54 +149,54 @@ class _Maker:
 
     def activation(
         self, name: str, shape: tuple[int, ...], scale: float, zero_point: int | None = None
-    ) -> _Made:
+    ) -> Made:
         if self.dtype == "float32":
-            return self._tensor(name, shape, 0)
+            return self.tensor(name, shape, 0)
         kind, middle = QUANTISED[self.dtype]
-        return self._tensor(name, shape, kind, (scale, middle if zero_point is None else zero_point))
+        return self.tensor(name, shape, kind, (scale, middle if zero_point is None else zero_point))
 
-    def convolution(self, image: _Made, head: HeadSpec, grid: tuple[int, int], stride: int) -> _Made:
+    def convolution(self, image: Made, head: HeadSpec, grid: tuple[int, int], stride: int) -> Made:
         channels = len(head.biases)
         weights = np.zeros((channels, 1, 1, 3), np.float32)
         weights[..., 0] = head.weight
         biases = np.array(head.biases, np.float32)
         output = self.activation(head.name, (1, *grid, channels), head.scale)
         if self.dtype == "float32":
-            filters = self._constant("weights", weights, 0)
-            offsets = self._constant("biases", biases, 0)
+            filters = self.constant("weights", weights, 0)
+            offsets = self.constant("biases", biases, 0)
         else:
             kind, middle = QUANTISED[self.dtype]
             step = max(abs(head.weight), 1.0) / 127
             steps = (np.round(weights / step) + middle).astype(self.dtype)
-            filters = self._constant("weights", steps, kind, (step, middle))
+            filters = self.constant("weights", steps, kind, (step, middle))
             bias_step = step * INPUT_SCALE
             bias_steps = np.round(biases / bias_step).astype(np.int32)
-            offsets = self._constant("biases", bias_steps, 2, (bias_step, 0))
+            offsets = self.constant("biases", bias_steps, 2, (bias_step, 0))
         options = schema.Conv2DOptionsT()
         options.strideH = options.strideW = stride
-        self._operator(3, [image, filters, offsets], [output], 1, options)
+        self.operator(3, [image, filters, offsets], [output], 1, options)
         return output
 
-    def padded(self, image: _Made) -> _Made:
+    def padded(self, image: Made) -> Made:
         """A row more at the bottom, and a column more on the right."""
         batch, height, width, channels = image.shape
         output = self.activation("pad_input", (batch, height + 1, width + 1, channels), INPUT_SCALE)
-        pixels = self._constant("paddings", np.array([[0, 0], [0, 1], [0, 1], [0, 0]], np.int32), 2)
-        self._operator(34, [image, pixels], [output])
+        pixels = self.constant("paddings", np.array([[0, 0], [0, 1], [0, 1], [0, 0]], np.int32), 2)
+        self.operator(34, [image, pixels], [output])
         return output
 
-    def scores(self, name: str, shape: tuple[int, ...]) -> _Made:
+    def scores(self, name: str, shape: tuple[int, ...]) -> Made:
         # The scale and zero point that TFLite demands of a quantised LOGISTIC.
         return self.activation(name, shape, 1 / 256, 0 if self.dtype == "uint8" else -128)
 
-    def logistic(self, tensor: _Made) -> _Made:
+    def logistic(self, tensor: Made) -> Made:
         output = self.scores(f"{tensor.name}_scores", tensor.shape)
-        self._operator(14, [tensor], [output])
+        self.operator(14, [tensor], [output])
         return output
 
-    def decoder(self, heads: Sequence[_Made], options: Mapping[str, float]) -> list[_Made]:
+    def decoder(self, heads: Sequence[Made], options: Mapping[str, float]) -> list[Made]:
         shapes = {"poses": (1, 20, 17, 2), "scores": (1, 20, 17), "pose_scores": (1, 20), "count": (1,)}
-        outputs = [self._tensor(name, shape, 0) for name, shape in shapes.items()]
+        outputs = [self.tensor(name, shape, 0) for name, shape in shapes.items()]
         flexbuffer = flexbuffers.Builder()
         with flexbuffer.Map():
             for key, value in options.items():
@@ -205,12 +205,12 @@ class _Maker:
         self.custom("PosenetDecoderOp", heads, outputs, bytes(flexbuffer.Finish()))
         return outputs
 
-    def custom(self, code: str, inputs: Sequence[_Made], outputs: Sequence[_Made], options: bytes) -> None:
-        self._operator(32, inputs, outputs)
+    def custom(self, code: str, inputs: Sequence[Made], outputs: Sequence[Made], options: bytes) -> None:
+        self.operator(32, inputs, outputs)
         self.codes[-1].customCode = code
         self.operators[-1].customOptions = list(options)
 
-    def finish(self, inputs: Sequence[_Made], outputs: Sequence[_Made], subgraphs: int) -> bytes:
+    def finish(self, inputs: Sequence[Made], outputs: Sequence[Made], subgraphs: int) -> bytes:
         graph = schema.SubGraphT()
         graph.tensors, graph.operators = self.tensors, self.operators
         graph.inputs = [tensor.index for tensor in inputs]
@@ -223,32 +223,32 @@ class _Maker:
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
-    def _constant(
+    def constant(
         self, name: str, values: NDArray[Any], kind: int, quantisation: tuple[float, int] | None = None
-    ) -> _Made:
+    ) -> Made:
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
         self.buffers.append(buffer)
-        made = self._tensor(name, values.shape, kind, quantisation)
+        made = self.tensor(name, values.shape, kind, quantisation)
         self.tensors[-1].buffer = len(self.buffers) - 1
         return made
 
-    def _tensor(
+    def tensor(
         self, name: str, shape: tuple[int, ...], kind: int, quantisation: tuple[float, int] | None = None
-    ) -> _Made:
+    ) -> Made:
         tensor = schema.TensorT()
         tensor.name, tensor.shape, tensor.type = name, list(shape), kind
         if quantisation is not None:
             tensor.quantization = schema.QuantizationParametersT()
             tensor.quantization.scale, tensor.quantization.zeroPoint = [quantisation[0]], [quantisation[1]]
         self.tensors.append(tensor)
-        return _Made(len(self.tensors) - 1, name, shape)
+        return Made(len(self.tensors) - 1, name, shape)
 
-    def _operator(
+    def operator(
         self,
         code: int,
-        inputs: Sequence[_Made],
-        outputs: Sequence[_Made],
+        inputs: Sequence[Made],
+        outputs: Sequence[Made],
         options_kind: int = 0,
         options: Any = None,
     ) -> None:

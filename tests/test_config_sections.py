@@ -104,6 +104,7 @@ def test_a_cameras_number_may_be_a_number(tmp_path):
             "cameras: {hall: {size: [8, 480]}}",
             "cameras.hall.size: both sides must be 16 to 8192, got [8, 480]",
         ),
+        ("model: {input_size: 250}", "model.input_size: must be a multiple of 32, got 250"),
         ("mqtt: {password: a}", "mqtt.username: needed beside a password, got nothing"),
         (
             "mqtt: {username: u, password: a, password_file: b}",

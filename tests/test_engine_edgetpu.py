@@ -21,6 +21,7 @@ from posed.errors import EngineError, EngineLost
 from posed.model.tflite import Model, parse_model, read_model
 from posed.networks.posenet import Heads, PoseNet
 from scripts.standins.edgetpu import Behaviour, write_heads
+from tests.make_movenet import MULTI, make_movenet
 from tests.make_tflite import CORAL, make_tflite
 from tests.standin import built
 
@@ -32,6 +33,16 @@ Behave = Callable[[Behaviour], None]
 @pytest.fixture(scope="module")
 def model() -> Model:
     return parse_model(make_tflite(edgetpu=True), Path("pose_edgetpu.tflite"))
+
+
+def test_a_model_of_any_size_is_for_cpus(tmp_path: Path) -> None:
+    model = parse_model(make_movenet(MULTI, size=None), tmp_path / "net.tflite").resized((64, 64))
+    with pytest.raises(EngineError) as caught:
+        open_edgetpu(model, Delegate(device="", cache=tmp_path), "a test")
+    assert str(caught.value) == (
+        f"{tmp_path}/net.tflite: must be compiled for the Edge TPU, got a model whose input may have any "
+        "size, which runs on CPUs alone; set engine.kind: cpu"
+    )
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from posed.model.catalogue import (
     models_folder,
     unknown,
 )
-from posed.networks import pair
+from posed.model.tflite import parse_model
+from posed.networks import network_of, pair
 from posed.networks.pair import load_pair
 
 FILES = [file for known in (*CATALOGUE, *WEIGHTS) for file in known.files]
@@ -72,12 +73,16 @@ def test_names_and_files_are_each_there_once() -> None:
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
 def test_sides_fit_the_stride(entry: Entry) -> None:
-    assert all((side - 1) % entry.stride == 0 for side in entry.size)
+    # A PoseNet has a cell on its last pixel.
+    last = 0 if entry.name.startswith("movenet") else 1
+    assert all((side - last) % entry.stride == 0 for side in entry.size or ())
 
 
 @pytest.mark.parametrize("file", PUBLISHED, ids=lambda f: f.name)
 def test_a_published_file_has_a_url_and_a_sha256(file) -> None:
-    assert re.fullmatch(rf"https://(github|storage\.googleapis)\.com/\S+/{re.escape(file.name)}", file.url)
+    assert re.fullmatch(
+        rf"https://((github|storage\.googleapis)\.com/\S+/{re.escape(file.name)}|tfhub\.dev/\S+)", file.url
+    )
     assert re.fullmatch(r"[0-9a-f]{64}", file.sha256)
 
 
@@ -91,6 +96,18 @@ def test_a_bundled_file_is_the_one_in_the_catalogue(file) -> None:
 def test_a_bundled_model_is_what_the_catalogue_says(entry: Entry) -> None:
     pair = load_pair(entry.name)
     assert (pair.model.size, pair.network.stride, pair.entry) == (entry.size, entry.stride, entry)
+
+
+@pytest.mark.parametrize(
+    "entry", [e for e in CATALOGUE if e.name.startswith("movenet")], ids=lambda e: e.name
+)
+def test_a_movenet_is_what_the_catalogue_says(entry: Entry, shared: Path) -> None:
+    for file in entry.files:
+        content = (shared / "other_models" / "movenet" / file.name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size_bytes, file.sha256)
+        network = network_of(parse_model(content, Path(file.name)))
+        assert network.stride == entry.stride
+        assert entry.size in (network.model.size, None)
 
 
 def test_what_comes_with_posed_is_small() -> None:
@@ -155,7 +172,7 @@ def test_other_weights_are_a_path(environment: dict[str, str], tmp_path: Path, m
     assert locate_weights("tfjs-quant2-075", environment) == Path("tfjs-quant2-075")
 
 
-@pytest.mark.parametrize("entry", [e for e in CATALOGUE if e.source != "posed"], ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [e for e in CATALOGUE if e.edgetpu is not None], ids=lambda e: e.name)
 def test_the_compiled_file_is_that_of_the_plain_one(entry: Entry) -> None:
     assert entry.cpu is not None
     assert entry.edgetpu is not None

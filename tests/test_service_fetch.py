@@ -17,6 +17,7 @@ from posed.model.catalogue import Entry, ModelFile
 from posed.service.fetch import DOWNLOAD_S, FIRST_WAIT_S, wait_for_model
 from posed.service.notify import Notifier
 from tests.brokers import eventually, free_port
+from tests.make_movenet import MULTI, make_movenet
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon
 from tests.systemd import Listener
@@ -79,6 +80,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache" / "models"
     folder.mkdir(parents=True)
     return folder
+
+
+def test_an_open_input_has_the_configured_size(tmp_path):
+    path = tmp_path / "net.tflite"
+    path.write_bytes(make_movenet(MULTI, size=None))
+    pair = wait_for_model(ModelConfig(name=str(path), input_size=192), Notifier({}), pytest.fail)
+    assert pair.model.size == (192, 192)
 
 
 @pytest.mark.usefixtures("cache")

@@ -67,7 +67,7 @@ def detect_in(paths: Sequence[Path], config: Config) -> Iterator[Detection | Ima
     Raises:
         ModelError, EngineError: of the configured model and engine.
     """
-    pair = load_pair(config.model.name)
+    pair = load_pair(config.model.name, input_size=config.model.input_size)
     with open_engine(config.engine, pair.cpu, pair.edgetpu) as engine:
         yield from detect(paths, engine, pair.network, config.decode)
 

@@ -85,7 +85,7 @@ def draw_video(
     )
     with VideoFile(source) as opened:
         fps, total = opened.fps, opened.total
-    pair = load_pair(config.model.name, pull_missing=config.model.pull)
+    pair = load_pair(config.model.name, input_size=config.model.input_size, pull_missing=config.model.pull)
     pipeline = Pipeline(
         {_VIDEO: CameraSetup(lambda: VideoFile(source), settings.timeout_s)},
         lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu),

@@ -166,10 +166,9 @@ def show_catalogue() -> None:
     """Print the known models and which of their files are here, and the weights to make others of."""
     table = Table("name", "size", "stride", "for the CPU", "for the Edge TPU", "MB", box=None)
     for entry in CATALOGUE:
-        width, height = entry.size
         table.add_row(
             entry.name,
-            f"{height}×{width}",
+            "any" if entry.size is None else f"{entry.size[1]}×{entry.size[0]}",
             f"{entry.stride}",
             *(_here(file) for file in (entry.cpu, entry.edgetpu)),
             _megabytes(entry.files),
@@ -234,8 +233,9 @@ def _facts(network: Network) -> list[tuple[str, str]]:
         shown = {one_line(name): value for name, value in model.decoder.items() if not name.startswith("_")}
         options = ", ".join(f"{name} {value:g}" for name, value in shown.items())
         decoder = f"PosenetDecoderOp, not used ({options})"
+    sides = f"{height}×{width} px{', as model.input_size says' if model.resizable else ''}"
     return [
-        ("input", f"{height}×{width} px, {model.input.describe()}"),
+        ("input", f"{sides}, {model.input.describe()}"),
         *network.facts(),
         ("compiled for the Edge TPU", "yes" if model.edgetpu else "no"),
         ("decoder in the file", decoder),

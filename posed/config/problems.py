@@ -76,6 +76,8 @@ def _rule(  # noqa: C901, PLR0912 one case per rule
             return f"must be at least {number(context['ge'])}", True
         case "greater_than":
             return f"must be more than {number(context['gt'])}", True
+        case "multiple_of":
+            return f"must be a multiple of {number(context['multiple_of'])}", True
         case "less_than_equal":
             return f"must be at most {number(context['le'])}", True
         case "less_than":

@@ -58,7 +58,7 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """Which PoseNet runs."""
+    """Which network runs."""
 
     name: NameOrPath = Field(default="coral-353x481", min_length=1, max_length=4096)
     """This is a name from `posed model list`, or the path of a .tflite file."""
@@ -66,6 +66,10 @@ class ModelConfig(Section):
     pull: bool = False
     """With true, the daemon downloads a catalogue model that is missing or damaged when it starts, and waits
     for it."""
+
+    input_size: int = Field(default=256, ge=64, le=1280, multiple_of=32)
+    """Both sides of the input of a model that takes any size, such as movenet-multipose, in px: a multiple of
+    32. Larger sides see smaller people and take longer. Models of a fixed size have their own."""
 
 
 class EngineConfig(Section):

@@ -87,6 +87,11 @@ def _pycoral() -> Any:
 def _check_compiled(model: Model) -> None:
     if model.edgetpu:
         return
+    if model.resizable:
+        raise EngineError(
+            f"{model.path}: must be compiled for the Edge TPU, got a model whose input may have any size, "
+            "which runs on CPUs alone; set engine.kind: cpu"
+        )
     sibling = model.path.with_name(f"{model.path.stem}_edgetpu.tflite")
     what = f"{sibling} beside it is" if sibling.is_file() else f"such files are named like {sibling.name}"
     raise EngineError(f"{model.path}: must be compiled for the Edge TPU, got a plain model; {what}")

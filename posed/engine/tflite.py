@@ -171,7 +171,7 @@ def open_cpu(model: Model, threads: int, why: str) -> TfliteEngine:
             runtime.name,
         )
     try:
-        interpreter = _ready(runtime, model.content, threads)
+        interpreter = _ready(runtime, model, threads)
     except (RuntimeError, ValueError) as error:
         raise ModelError(
             f"{model.path}: must be a model that {runtime.name} can run, got: {error_text(error)}"
@@ -195,9 +195,11 @@ def check_outputs(model: Model, interpreter: Any) -> None:
             )
 
 
-def _ready(runtime: Runtime, content: bytes, threads: int) -> Any:
+def _ready(runtime: Runtime, model: Model, threads: int) -> Any:
     with without_chatter(b"INFO: Created TensorFlow Lite"):
-        interpreter = runtime.module.Interpreter(model_content=content, num_threads=threads)
+        interpreter = runtime.module.Interpreter(model_content=model.content, num_threads=threads)
+        if model.resizable:
+            interpreter.resize_tensor_input(model.input.index, model.input.shape)
         interpreter.allocate_tensors()
     interpreter.invoke()  # some damage shows only here, and would look like a device that failed
     return interpreter

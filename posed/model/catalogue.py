@@ -28,7 +28,7 @@ class ModelFile:
     """One file as it is published.
 
     Args:
-        name: the file's name, the same here and at the publisher.
+        name: the file's name here, which is the publisher's where the URL ends in one.
         url: where it is downloaded from; empty for a file that comes with posed.
         sha256: the checksum of its content, hexadecimal.
         size_bytes: the file's length; None where that is not known.
@@ -51,7 +51,7 @@ class Entry:
     Args:
         name: what `model.name` calls it; the numbers are height x width.
         stride: output stride, px of the model input from cell to cell.
-        size: (width, height) of the model input, px.
+        size: (width, height) of the model input, px; None where it may be any.
         source: who publishes it, a URL.
         licence: the licence of the weights, SPDX.
         cpu: the plain file; None where there is none.
@@ -60,7 +60,7 @@ class Entry:
 
     name: str
     stride: int
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     source: str
     licence: str
     cpu: ModelFile | None
@@ -148,8 +148,23 @@ CATALOGUE: Final = (
             "a37fda9b75bfc7e5a2f696702c656aeca6f6b50eb1a2054f67ba48456800c331",
         ),
     ),
+    Entry(
+        "movenet-multipose",
+        4,
+        None,
+        "https://www.kaggle.com/models/google/movenet",
+        "Apache-2.0",
+        ModelFile(
+            "movenet_multipose_lightning_float16.tflite",
+            "https://tfhub.dev/google/lite-model/movenet/multipose/lightning/tflite/float16/1?lite-format=tflite",
+            "d4489f89e6bd6777a8b9a1a16189832131f84ff90d82fae729e670b84d7948dd",
+            9_585_276,
+        ),
+        None,
+    ),
 )
-"""These models are known by name: those that come with posed, then Coral's, the fastest first."""
+"""These models are known by name: those that come with posed, then Coral's PoseNets, the fastest first, then
+MoveNets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +43,7 @@ class Tensor:
         dtype: numpy's name of the type.
         scale: real value of one step, or 0 when it is not quantised.
         zero_point: the step that means 0.
+        is_open: whether the file leaves height and width open, which are 1 in `shape` then.
     """
 
     index: int
@@ -51,6 +52,7 @@ class Tensor:
     dtype: str
     scale: float
     zero_point: int
+    is_open: bool = False
 
     def describe(self) -> str:
         """Its type and quantisation; a few words for people."""
@@ -98,9 +100,19 @@ class Model:
     decoder: dict[str, float] | None
 
     @property
+    def resizable(self) -> bool:
+        """Whether the file leaves the sides of the input open; then those of `input` are what engines set."""
+        return self.input.is_open
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the input, px."""
         return self.input.shape[2], self.input.shape[1]
+
+    def resized(self, size: tuple[int, int]) -> Model:
+        """The same model for an input of another (width, height), px, where the file leaves that open."""
+        width, height = size
+        return replace(self, input=replace(self.input, shape=(1, height, width, 3)))
 
 
 def read_model(path: Path) -> Model:
@@ -236,15 +248,16 @@ class _File:
         if not 0 <= index < len(self._tensors):
             raise _DamagedError(f"tensor {index} of {len(self._tensors)}")
         at = self._tensors[index]
-        kind = self._byte_field(at, 1)
+        kind, shape = self._byte_field(at, 1), self._ints(at, 0)
         scale, zero_point = self._quantisation(at)
         return Tensor(
             index=index,
             name=self._text(at, 3),
-            shape=self._ints(at, 0),
+            shape=shape,
             dtype=_TYPES.get(kind, f"type {kind}"),
             scale=scale,
             zero_point=zero_point,
+            is_open=shape[1:3] == (1, 1) and self._ints(at, 7)[1:3] == (-1, -1),
         )
 
     def _quantisation(self, tensor: int) -> tuple[float, int]:

@@ -5,13 +5,15 @@ Only `posed.networks.pair` reads files: those that hold one network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from posed.config import DecodeConfig
 from posed.errors import ModelError
-from posed.frame import Letterbox, RotatedLetterbox
+from posed.frame import View
 from posed.model.outputs import Outputs
 from posed.model.tflite import Model
+from posed.networks.movenet import movenet_of
 from posed.networks.others import refuse_others
 from posed.networks.posenet import PoseNet
 from posed.pose import Pose
@@ -35,9 +37,7 @@ class Network(Protocol):
         """(height, width) of the outputs, cells."""
         ...
 
-    def poses(
-        self, outputs: Outputs, view: Letterbox | RotatedLetterbox, settings: DecodeConfig
-    ) -> list[Pose]:
+    def poses(self, outputs: Outputs, view: View, settings: DecodeConfig) -> list[Pose]:
         """Every person in the output tensors that the settings let through.
 
         Args:
@@ -59,17 +59,23 @@ class Network(Protocol):
         ...
 
 
-NETWORKS: Final = (PoseNet.of,)
+NETWORKS: Final[tuple[Callable[[Model], Network | None], ...]] = (movenet_of, PoseNet.of)
 """Each gives the network of a file, or None where that holds another; the last refuses what none of them
 knows."""
 
 
-def network_of(model: Model) -> Network:
+def network_of(model: Model, input_size: int | None = None) -> Network:
     """The network that a model file holds.
+
+    Args:
+        model: as read.
+        input_size: both sides of the input, px, where the file leaves them open; None: as the model has them.
 
     Raises:
         ModelError: it holds none that posed knows.
     """
+    if model.resizable and input_size is not None:
+        model = model.resized((input_size, input_size))
     try:
         refuse_others(model.outputs)
         return next(network for of in NETWORKS if (network := of(model)) is not None)

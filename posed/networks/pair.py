@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from posed.config import ModelConfig
 from posed.errors import ModelError
 from posed.model.catalogue import Entry, find, is_published, locate, models_folder
 from posed.model.pull import pull
@@ -63,11 +64,12 @@ class Pair:
         )
 
 
-def load_pair(name: str, *, pull_missing: bool = False) -> Pair:
+def load_pair(name: str, *, input_size: int = ModelConfig().input_size, pull_missing: bool = False) -> Pair:
     """Read the model of that name and the other file of its pair.
 
     Args:
         name: a name of the catalogue, or a path.
+        input_size: both sides of the input of a model that takes any size, px.
         pull_missing: download a catalogue model of which nothing is there, or something damaged.
 
     Raises:
@@ -75,19 +77,23 @@ def load_pair(name: str, *, pull_missing: bool = False) -> Pair:
             not belong together.
     """
     try:
-        return _read_pair(name)
+        return _read_pair(name, input_size)
     except ModelError:
         if not pull_missing or not is_published(name):
             raise
     pull_entry(name)
-    return _read_pair(name)
+    return _read_pair(name, input_size)
 
 
-def _read_pair(name: str) -> Pair:
+def _read_pair(name: str, input_size: int) -> Pair:
     files = locate(name)
     entry = find(name)
     try:
-        networks = [network_of(read_model(path)) for path in (files.cpu, files.edgetpu) if path is not None]
+        networks = [
+            network_of(read_model(path), input_size)
+            for path in (files.cpu, files.edgetpu)
+            if path is not None
+        ]
     except ModelError as error:
         if entry is None:
             raise

@@ -48,7 +48,7 @@ def wait_for_model(
     """
     pair = None
     try:
-        pair = load_pair(config.name)
+        pair = load_pair(config.name, input_size=config.input_size)
     except ModelError:
         if not config.pull or not is_published(config.name):
             raise
@@ -62,7 +62,7 @@ def wait_for_model(
     else:
         _complete(config.name)
     systemd.feed_within(None)
-    return load_pair(config.name)
+    return load_pair(config.name, input_size=config.input_size)
 
 
 def _check_sources(cameras: Collection[CameraConfig]) -> None:

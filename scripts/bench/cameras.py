@@ -259,7 +259,7 @@ def measure_here(options: argparse.Namespace) -> None:
     start_log("warning")
     cameras, fps, folder = (options.row[name] for name in ("cameras", "fps", "folder"))
     config = config_of(options)
-    pair = load_pair(config.model.name)
+    pair = load_pair(config.model.name, input_size=config.model.input_size)
     with open_engine(config.engine, pair.cpu, pair.edgetpu) as engine:
         turns = InTurns(engine, time.monotonic() + options.seconds)
         daemon = Daemon(

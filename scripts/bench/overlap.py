@@ -119,7 +119,7 @@ def row(settings: dict[str, object], seconds: float) -> None:
     with sink.running() as port, tempfile.TemporaryDirectory(prefix="posed-bench-") as folder:
         own = settings | {"mqtt.port": port, "mqtt.host": "127.0.0.1"}
         config = load(None, options={name: ("--row", value) for name, value in own.items()})
-        pair = load_pair(config.model.name)
+        pair = load_pair(config.model.name, input_size=config.model.input_size)
         camera = DrawnCamera(fps=0)
         with open_engine(config.engine, pair.cpu, pair.edgetpu) as engine:
             turns = InTurns(engine, time.monotonic() + seconds)

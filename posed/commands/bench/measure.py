@@ -80,7 +80,7 @@ def measure(
     from posed.engine.temperature import processor_c
     from posed.networks.pair import load_pair
 
-    pair = load_pair(config.model.name, pull_missing=config.model.pull)
+    pair = load_pair(config.model.name, input_size=config.model.input_size, pull_missing=config.model.pull)
     with (
         open_engine(config.engine, pair.cpu, pair.edgetpu) as engine,
         sink.running() as port,

@@ -220,7 +220,7 @@ def check_numpy() -> Check:
 def check_model(config: Config) -> tuple[Check, Pair | None]:
     """Whether the model is there and holds a network that posed knows."""
     try:
-        pair = load_pair(config.model.name)
+        pair = load_pair(config.model.name, input_size=config.model.input_size)
     except ModelError as error:
         if not is_published(config.model.name):
             return Check("model", "failed", str(error), "model.name: a name of `posed model list`"), None

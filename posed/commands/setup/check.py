@@ -10,7 +10,6 @@ from typing import Final
 from posed.camera import open_camera
 from posed.config import CameraConfig, MqttConfig
 from posed.errors import CameraLost
-from posed.model.catalogue import CATALOGUE
 from posed.mqtt.broker_session import CONNECT_S, broker_session
 from posed.mqtt.client import ONLINE
 
@@ -78,8 +77,12 @@ def try_camera(config: CameraConfig, name: str) -> str:
     return outcome.result()
 
 
+_ANY_MODELS_SIZE: Final = (481, 353)
+"""The frame is only to come, whatever model it is for."""
+
+
 def _first_frame(config: CameraConfig, name: str) -> str:
-    with open_camera(config, CATALOGUE[0].size, name) as camera:
+    with open_camera(config, _ANY_MODELS_SIZE, name) as camera:
         frame = camera.read(config.timeout_s)
         if frame is None:
             raise CameraLost(f"{camera.name}: no frame within {config.timeout_s:g} s")

@@ -1,0 +1,83 @@
+"""MoveNet MultiPose: up to six people at once, in an input of any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+
+from posed.config import DecodeConfig
+from posed.frame import View
+from posed.model.outputs import Outputs
+from posed.model.tflite import Model
+from posed.networks.movenet.output import (
+    BOX_VALUES,
+    KEYPOINT_VALUES,
+    PER_KEYPOINT,
+    STRIDE,
+    keypoints_of,
+    read_people,
+)
+from posed.pose import KEYPOINT_COUNT, Pose
+
+PEOPLE: Final = 6
+"""It looks for so many people; where there are fewer, the others score next to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MultiPose:
+    """The network `posed.networks.Network` of a model file that holds a MoveNet MultiPose.
+
+    Args:
+        model: the file; its output is, for each person, 17 × (y, x, score), then a box and
+            the person's score.
+    """
+
+    SHAPE: ClassVar[tuple[int, ...]] = (1, PEOPLE, KEYPOINT_VALUES + BOX_VALUES)
+
+    model: Model
+
+    @property
+    def stride(self) -> int:
+        """Output stride, px of the model input."""
+        return STRIDE
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(height, width) of what the network sees inside, cells."""
+        width, height = self.model.size
+        return height // STRIDE, width // STRIDE
+
+    def poses(self, outputs: Outputs, view: View, settings: DecodeConfig) -> list[Pose]:
+        """Every person in the output that the settings let through, best first, px of the frame."""
+        [output] = outputs
+        people = read_people(output, (PEOPLE, -1))
+        keypoints = people[:, :KEYPOINT_VALUES].reshape(PEOPLE, KEYPOINT_COUNT, PER_KEYPOINT)
+        points, scores = keypoints_of(keypoints, self.model.size)
+        person_scores = np.clip(np.nan_to_num(people[:, -1].astype(np.float64)), 0.0, 1.0)
+        most = 1 if settings.people == "one" else settings.max_people
+        best = np.argsort(-person_scores, kind="stable")[:most]
+        return [
+            Pose(view.to_source(points[one]), scores[one], float(person_scores[one]))
+            for one in best.tolist()
+            if person_scores[one] >= settings.score_threshold
+        ]
+
+    def describe(self, settings: DecodeConfig) -> str:
+        """Whether the settings want everybody or one person; a few words for people."""
+        if settings.people == "one":
+            return "the best one of up to six people, found by the model itself"
+        return "up to six people, found by the model itself"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What the file says of its network, as pairs of a name and a few words."""
+        cells_high, cells_wide = self.grid
+        return [
+            ("network", "MoveNet MultiPose"),
+            ("output stride", f"{self.stride} px"),
+            ("padding", "none"),
+            ("grid", f"{cells_high}×{cells_wide} cells"),
+            ("poses", f"{PEOPLE} people with 17 × (y, x, score), {self.model.outputs[0].describe()}"),
+            ("boxes", "one of each person, not used"),
+        ]
