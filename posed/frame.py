@@ -121,7 +121,10 @@ def _halves(source_size: tuple[int, int], scale: float) -> list[Image]:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of a frame, px: from (left, top) as far as, but without, (right, bottom)."""
+    """A part of a frame, px: from (left, top) as far as, but without, (right, bottom).
+
+    It may reach beyond the frame, where there is nothing to see.
+    """
 
     left: int
     top: int
@@ -186,8 +189,11 @@ class RotatedLetterbox:
             image: the whole frame.
         """
         region = self.crop.region
-        part = image[region.top : region.bottom, region.left : region.right]
-        matrix, shrunk = self._matrix, min(1.0, self._scale / _SHARPEST)
+        left, top = max(region.left, 0), max(region.top, 0)
+        part = image[top : max(region.bottom, top), left : max(region.right, left)]
+        if not part.size:
+            return np.full((self.input_size[1], self.input_size[0], 3), PADDING, np.uint8)
+        matrix, shrunk = self._matrix_from(left, top), min(1.0, self._scale / _SHARPEST)
         if shrunk < 1:
             # Averaging first avoids aliasing, which turning alone would not.
             size = max(1, round(part.shape[1] * shrunk)), max(1, round(part.shape[0] * shrunk))
@@ -198,6 +204,11 @@ class RotatedLetterbox:
         bars = cv2.BORDER_CONSTANT, (PADDING, PADDING, PADDING)
         turned = cv2.warpAffine(part, matrix, self.input_size, None, cv2.INTER_LINEAR, *bars)
         return np.asarray(turned, np.uint8)
+
+    def _matrix_from(self, left: int, top: int) -> NDArray[np.float64]:
+        """From px of the part of the region that begins here, px of the frame, to px of the input."""
+        within = np.array([left - self.crop.region.left, top - self.crop.region.top])
+        return np.column_stack([self._matrix[:, :2], self._matrix[:, 2] + self._matrix[:, :2] @ within])
 
     def to_source(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (…, 2), y first, from px of the model input to px of the frame."""

@@ -126,6 +126,34 @@ def test_a_point_in_a_rotated_region_comes_back(turn_deg, region):
     assert back == pytest.approx([y, x], abs=1)
 
 
+@pytest.mark.parametrize("turn_deg", [0, 45, 90])
+@pytest.mark.parametrize(
+    "region", [Region(-50, -20, 110, 140), Region(300, 200, 500, 400), Region(-300, -300, 900, 900)]
+)
+def test_beyond_the_frame_a_region_is_grey(turn_deg, region):
+    image = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8)
+    image = cv2.blur(image, (31, 31))
+    view = RotatedLetterbox(RotatedCrop(region, turn_deg), (97, 65))
+    room = 1000
+    padded = np.full((240 + 2 * room, 320 + 2 * room, 3), PADDING, np.uint8)
+    padded[room : room + 240, room : room + 320] = image
+    shifted = Region(*(side + room for side in (region.left, region.top, region.right, region.bottom)))
+    expected = RotatedLetterbox(RotatedCrop(shifted, turn_deg), (97, 65)).apply(padded)
+    difference = np.abs(view.apply(image).astype(int) - expected)
+    assert difference.mean() < 2
+    points = np.array([[10.0, 20.0], [60.0, 90.0]])
+    np.testing.assert_allclose(
+        view.to_source(points),
+        RotatedLetterbox(RotatedCrop(shifted, turn_deg), (97, 65)).to_source(points) - room,
+    )
+
+
+@pytest.mark.parametrize("region", [Region(-50, 0, 0, 50), Region(320, 240, 400, 300), Region(0, -90, 9, -1)])
+def test_a_region_beside_the_frame_is_grey(region):
+    view = RotatedLetterbox(RotatedCrop(region, 0), (97, 65))
+    assert (view.apply(np.zeros((240, 320, 3), np.uint8)) == PADDING).all()
+
+
 def test_who_lies_head_left_is_upright_after_a_quarter_clockwise():
     view = RotatedLetterbox(RotatedCrop(Region(0, 0, 100, 100), 90), (100, 100))
     image = np.zeros((100, 100, 3), np.uint8)
