@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from posed.errors import EngineLost
-from posed.frame import Region, RotatedCrop
+from posed.frame import Region, RotatedCrop, View
 from posed.pipeline.captured import Captured
+from posed.pipeline.followed_region import NextRegion, look_at_all
 from posed.pipeline.frame_preparer import FramePreparer
 from posed.pipeline.frame_source import FrameSource
 from posed.pipeline.inference import Inference
@@ -23,8 +24,12 @@ from tests.pipelines import SIZE, FakeEngine, StepEngine, opener, still
 CROP = RotatedCrop(Region(0, 0, 33, 17), 90)
 
 
-def captured(sequence: int) -> Captured:
-    frame = still(sequence, np.full((17, 33, 3), 100, np.uint8), sequence)
+seen: list[View] = []
+"""What a network was told of."""
+
+
+def captured(sequence: int, height: int = 17) -> Captured:
+    frame = still(sequence, np.full((height, 33, 3), 100, np.uint8), sequence)
     return FramePreparer(SIZE).prepare(frame, StageTimings(), live=True)
 
 
@@ -45,9 +50,14 @@ def engines() -> list[FakeEngine | Exception]:
 
 
 @pytest.fixture
-def running(engines) -> Iterator[Running]:
+def next_region() -> NextRegion:
+    return look_at_all
+
+
+@pytest.fixture
+def running(engines, next_region) -> Iterator[Running]:
     before, behind = Slots(), Slots()
-    thread = Inference(opener(engines), SIZE, before, behind, hang_s=20)
+    thread = Inference(opener(engines), SIZE, before, behind, hang_s=20, next_region=next_region)
     thread.start()
     yield Running(thread, before, behind, FrameSource("hall"), FrameSource("bath"))
     thread.ask_to_stop()
@@ -78,6 +88,36 @@ def test_a_rotated_crop_is_inferred_for_its_own_camera_only(running):
     inferred = dict(running.inferred.take(5) for _ in range(2))
     assert inferred[running.hall].rotated is None
     assert inferred[running.bedroom].rotated.view.crop == CROP
+
+
+def looked_at(running: Running, source: FrameSource, taken: Captured) -> Region | None:
+    """The region of a frame that was inferred; None for all of it."""
+    running.captured.put(source, taken)
+    _, inferred = running.inferred.take(5)
+    view = inferred.letterbox
+    return None if view is taken.letterbox else view.crop.region
+
+
+@pytest.mark.parametrize("next_region", [lambda _outputs, _view, size: Region(1, 2, *size)])
+def test_the_network_says_where_it_looks_next(running):
+    looked = [looked_at(running, running.hall, captured(number)) for number in range(3)]
+    assert looked == [None, Region(1, 2, *SIZE), Region(1, 2, *SIZE)]
+    assert looked_at(running, running.bedroom, captured(0)) is None
+
+
+@pytest.mark.parametrize("next_region", [lambda *_: Region(1, 2, 9, 9)])
+def test_a_region_is_of_frames_of_one_size(running):
+    looked_at(running, running.hall, captured(0))
+    assert looked_at(running, running.hall, captured(1, height=40)) is None
+    assert looked_at(running, running.hall, captured(2, height=40)) == Region(1, 2, 9, 9)
+
+
+@pytest.mark.parametrize("next_region", [lambda _outputs, view, _size: seen.append(view)])
+def test_the_network_hears_what_it_looked_at(running):
+    seen.clear()
+    taken = captured(0)
+    looked_at(running, running.hall, taken)
+    assert seen == [taken.letterbox]
 
 
 @pytest.mark.parametrize("engines", [[FakeEngine(fail_at=0), FakeEngine()]])

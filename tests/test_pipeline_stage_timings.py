@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from posed.pipeline.stage_timings import STAGES
+from posed.pipeline.stage_timings import STAGES, StageTimings
 from posed.web.metrics import STAGES as COUNTED
 from scripts.paths import ROOT
 from tests.pages import spans, table
@@ -32,3 +32,14 @@ def test_the_documentation_says_no_other_words():
     below = text.split("## Stages of a frame", 1)[1].split("\n\n", 3)[3]
     assert not {name for name in STAGES if STAGES[name] != name} & set(spans(below))
     assert not re.search("letterbox|bare invoke", below.split("## Figures")[0])
+
+
+def test_parts_of_a_stage_add_up():
+    stages = StageTimings()
+    with stages.time("letterbox"):
+        sum(range(100_000))
+    first_s = stages.wall_s["letterbox"]
+    with stages.time("letterbox"):
+        pass
+    assert stages.wall_s["letterbox"] > first_s
+    assert set(stages.cpu_s) == {"letterbox"}

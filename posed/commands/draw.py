@@ -90,6 +90,7 @@ def draw_video(
         {_VIDEO: CameraSetup(lambda: VideoFile(source), settings.timeout_s)},
         lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu),
         pair.model.size,
+        next_region=pair.network.next_region,
     )
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from posed.config import DecodeConfig
 from posed.errors import ModelError
-from posed.frame import View
+from posed.frame import Region, View
 from posed.model.outputs import Outputs
 from posed.model.tflite import Model
 from posed.networks.movenet import movenet_of
@@ -47,6 +47,19 @@ class Network(Protocol):
 
         Returns:
             Best first, px of the source frame.
+        """
+        ...
+
+    def next_region(self, outputs: Outputs, view: View, frame_size: tuple[int, int]) -> Region | None:
+        """Where to look in the next frame of the same camera.
+
+        Args:
+            outputs: as an engine gave them for this model.
+            view: fitted the frame, or a part of it, into the model's input.
+            frame_size: (width, height) of the frame, px.
+
+        Returns:
+            Px of the frame, and perhaps beyond it; None for all of the frame.
         """
         ...
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from posed.engine.base import Engine
 from posed.errors import EngineLost
-from posed.frame import RotatedLetterbox
+from posed.frame import Image, RotatedCrop, RotatedLetterbox, View
 from posed.pipeline.captured import Captured
 from posed.pipeline.device import OK, DeviceMonitor
 from posed.pipeline.device_thread import POLL_S, DeviceThread
+from posed.pipeline.followed_region import NextRegion, look_at_all
 from posed.pipeline.frame_source import FrameSource
 from posed.pipeline.inferred import Inferred, RotatedInference
 from posed.pipeline.slots import Slots
@@ -28,18 +29,21 @@ class Inference(DeviceThread):
         captured: where capture leaves each camera's newest frame.
         inferred: where the main loop takes what comes of it.
         hang_s: after how long an inference counts as hanging, s.
+        next_region: where the network looks in the next frame of the same camera.
 
     Attributes:
         engine: the engine that runs or ran last; None before the first was opened.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last by its name
         self,
         open_engine: Callable[[], Engine],
         input_size: tuple[int, int],
         captured: Slots[FrameSource, Captured],
         inferred: Slots[FrameSource, Inferred],
         hang_s: float,
+        *,
+        next_region: NextRegion = look_at_all,
     ) -> None:
         super().__init__("inference", DeviceMonitor("engine", hang_s))
         self.engine: Engine | None = None
@@ -47,6 +51,7 @@ class Inference(DeviceThread):
         self._input_size = input_size
         self._captured = captured
         self._inferred = inferred
+        self._next_region = next_region
 
     def _use_device(self) -> None:
         with self._open_engine() as engine:
@@ -61,19 +66,22 @@ class Inference(DeviceThread):
         """Infer one frame, and the rotated crop that is due in it, and hand over what comes of it."""
         self.device.begin_call()
         try:
+            view, network_input = self._look(source, captured)
             with captured.stages.time("invoke"):
-                outputs = engine.infer(captured.input)
+                outputs = engine.infer(network_input)
             rotated = self._infer_rotated(engine, source, captured)
         except EngineLost:
             source.counts.lost += 1
             self.device.begin_call()  # for closing it
             raise
         self.device.end_call()
+        frame_size = captured.letterbox.source_size
+        source.followed.move(self._next_region(outputs, view, frame_size), frame_size)
         if rotated is not None:
             self._captured.indebt(source)
         inferred = Inferred(
             captured.frame,
-            captured.letterbox,
+            view,
             outputs,
             captured.stages,
             rotated,
@@ -81,6 +89,15 @@ class Inference(DeviceThread):
             source.name,
         )
         self._put_when_free(self._inferred, source, inferred)
+
+    def _look(self, source: FrameSource, captured: Captured) -> tuple[View, Image]:
+        """All of a frame as it was prepared, or the region of it in which somebody is followed."""
+        region = source.followed.within(captured.letterbox.source_size)
+        if region is None:
+            return captured.letterbox, captured.input
+        with captured.stages.time("letterbox"):
+            view = RotatedLetterbox(RotatedCrop(region, turn_deg=0), self._input_size)
+            return view, view.apply(captured.frame.image)
 
     def _infer_rotated(
         self, engine: Engine, source: FrameSource, captured: Captured

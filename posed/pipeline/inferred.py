@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from posed.frame import Frame, Letterbox, RotatedLetterbox
+from posed.frame import Frame, RotatedLetterbox, View
 from posed.model.outputs import Outputs
 from posed.pipeline.stage_timings import StageTimings
 
@@ -28,7 +28,7 @@ class Inferred:
 
     Args:
         frame: as the camera gave it.
-        letterbox: between the frame and the model's input.
+        letterbox: between the frame, or the part of it that the network looks at, and the model's input.
         outputs: of the model.
         stages: what it has cost: `capture`, `letterbox`, `invoke`, and `turned` if a crop was inferred.
         rotated: of the rotated crop that was inferred as well; None if there was none.
@@ -37,7 +37,7 @@ class Inferred:
     """
 
     frame: Frame
-    letterbox: Letterbox
+    letterbox: View
     outputs: Outputs
     stages: StageTimings
     rotated: RotatedInference | None = None

@@ -62,4 +62,5 @@ def pipeline_of(
         {name: setup_of(config, name, size, open_camera) for name in config.cameras},
         open_engine or (lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu)),
         size,
+        next_region=pair.network.next_region,
     )

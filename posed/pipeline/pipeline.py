@@ -26,6 +26,7 @@ from posed.pipeline.captured import Captured
 from posed.pipeline.counters import FrameCounts
 from posed.pipeline.device import DeviceStatus
 from posed.pipeline.feed import CameraSetup, Feed
+from posed.pipeline.followed_region import NextRegion, look_at_all
 from posed.pipeline.frame_source import FrameSource
 from posed.pipeline.hang_detector import HANG_S
 from posed.pipeline.inference import Inference
@@ -46,6 +47,7 @@ class Pipeline:
         open_engine: opens the engine; raises EngineLost if it is not there now.
         input_size: (width, height) of the model's input, px.
         hang_s: after how long an inference, or a wait for the next frame, counts as hanging, s.
+        next_region: where the network looks in the next frame of a camera; at all of it by default.
 
     Attributes:
         feeds: the cameras at work, by name.
@@ -59,6 +61,7 @@ class Pipeline:
         input_size: tuple[int, int],
         *,
         hang_s: float = HANG_S,
+        next_region: NextRegion = look_at_all,
     ) -> None:
         self._captured: Slots[FrameSource, Captured] = Slots()
         self._inferred: Slots[FrameSource, Inferred] = Slots()
@@ -67,7 +70,9 @@ class Pipeline:
         self._removed: list[Feed] = []
         self._counted: dict[str, FrameCounts] = {}
         self.feeds: dict[str, Feed] = {name: self._feed(name, setup) for name, setup in cameras.items()}
-        self.inference = Inference(open_engine, input_size, self._captured, self._inferred, hang_s)
+        self.inference = Inference(
+            open_engine, input_size, self._captured, self._inferred, hang_s, next_region=next_region
+        )
 
     def _feed(self, name: str, setup: CameraSetup) -> Feed:
         source = FrameSource(name, self._counted.pop(name, FrameCounts()).continued())

@@ -35,8 +35,8 @@ class StageTimings:
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
-        """Measure one stage; one that fails is not counted."""
+        """Measure one stage, or one more part of it; one that fails is not counted."""
         cpu_began, began = time.thread_time(), time.perf_counter()
         yield
-        self.wall_s[stage] = time.perf_counter() - began
-        self.cpu_s[stage] = time.thread_time() - cpu_began
+        self.wall_s[stage] = self.wall_s.get(stage, 0.0) + time.perf_counter() - began
+        self.cpu_s[stage] = self.cpu_s.get(stage, 0.0) + time.thread_time() - cpu_began

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from posed.config import DecodeConfig
-from posed.frame import View
+from posed.frame import Region, View
 from posed.model.outputs import Outputs
 from posed.model.tflite import Model
 from posed.networks.movenet.output import (
@@ -63,6 +63,10 @@ class MultiPose:
             for one in best.tolist()
             if person_scores[one] >= settings.score_threshold
         ]
+
+    def next_region(self, _outputs: Outputs, _view: View, _frame_size: tuple[int, int]) -> Region | None:
+        """All of the frame: it looks for everybody."""
+        return None
 
     def describe(self, settings: DecodeConfig) -> str:
         """Whether the settings want everybody or one person; a few words for people."""

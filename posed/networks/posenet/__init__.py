@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from posed.config import DecodeConfig
-from posed.frame import View
+from posed.frame import Region, View
 from posed.model.outputs import Outputs
 from posed.model.tflite import Model
 from posed.networks.posenet.heads import Heads, heads_of
@@ -77,6 +77,10 @@ class PoseNet:
     def poses(self, outputs: Outputs, view: View, settings: DecodeConfig) -> list[Pose]:
         """Every person in the output tensors that the settings let through, best first, px of the frame."""
         return decode_frame(self.heads(outputs), view, settings)
+
+    def next_region(self, _outputs: Outputs, _view: View, _frame_size: tuple[int, int]) -> Region | None:
+        """All of the frame: it looks for everybody."""
+        return None
 
     def describe(self, settings: DecodeConfig) -> str:
         """Which decoder the settings choose, and whether it is the compiled one; a few words for people."""
