@@ -14,13 +14,16 @@ import cv2
 import numpy as np
 import pytest
 
+from posed.config import DecodeConfig
 from posed.engine.compatibility import Delegate
 from posed.engine.edgetpu import open_edgetpu
-from posed.engine.tflite import TfliteEngine, open_cpu
+from posed.engine.tflite import TfliteEngine, find_runtime, open_cpu
 from posed.errors import EngineError, EngineLost
+from posed.frame import Letterbox
 from posed.model.tflite import Model, parse_model, read_model
+from posed.networks.pair import load_pair
 from posed.networks.posenet import Heads, PoseNet
-from scripts.standins.edgetpu import Behaviour, write_heads
+from scripts.standins.edgetpu import Behaviour, write_heads, write_outputs
 from tests.make_movenet import MULTI, make_movenet
 from tests.make_tflite import CORAL, make_tflite
 from tests.standin import built
@@ -141,6 +144,38 @@ def test_published_compiled_models_give_the_heads_of_the_plain_ones(
     behave(Behaviour(heads=write_heads(tmp_path / "heads", expected)))
     with opened(compiled.model, delegate) as engine:
         check_same(compiled.heads(engine.infer(picture)), expected)
+
+
+MOVENETS_CHIP = (262, 277, 278, 282, 285)
+"""The tensors of the plain MoveNet Lightning that the chip gives in the compiled one, in its order."""
+
+
+@pytest.mark.shared
+def test_the_compiled_movenet_gives_the_pose_of_the_plain_one(
+    shared: Path, delegate: Delegate, behave: Behave, tmp_path: Path
+) -> None:
+    pair = load_pair(str(shared / "other_models/movenet/movenet_single_pose_lightning_ptq.tflite"))
+    assert pair.cpu is not None
+    assert pair.edgetpu is not None
+    image = cv2.cvtColor(cv2.imread(str(shared / "testdata/squat.bmp")), cv2.COLOR_BGR2RGB)
+    view = Letterbox((image.shape[1], image.shape[0]), pair.model.size)
+    picture = view.apply(image)
+    runtime = find_runtime().module
+    plain = runtime.Interpreter(
+        model_content=pair.cpu.content,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    plain.allocate_tensors()
+    plain.set_tensor(pair.cpu.input.index, picture[np.newaxis])
+    plain.invoke()
+    [expected] = plain.get_tensor(pair.cpu.outputs[0].index)
+    behave(Behaviour(heads=write_outputs(tmp_path / "heads", [plain.get_tensor(at) for at in MOVENETS_CHIP])))
+    with opened(pair.edgetpu, delegate) as engine:
+        [output] = engine.infer(picture)
+    np.testing.assert_allclose(output.data, expected, atol=1e-6)
+    [pose] = pair.network.poses((output,), view, DecodeConfig())
+    assert pose.score > 0.5
 
 
 def test_records_of_heads_are_played_in_turn(

@@ -13,7 +13,8 @@ from posed.errors import ModelError
 from posed.paths import cache_folder
 
 _CORAL_SOURCE: Final = "https://github.com/google-coral/test_data"
-_CORAL_URL: Final = f"{_CORAL_SOURCE}/raw/104342d2d3480b3e66203073dac24f4e2dbb4c41/posenet/"
+_CORAL_ROOT: Final = f"{_CORAL_SOURCE}/raw/104342d2d3480b3e66203073dac24f4e2dbb4c41/"
+_CORAL_URL: Final = f"{_CORAL_ROOT}posenet/"
 _WEIGHTS_URL: Final = "https://storage.googleapis.com/tfjs-models/savedmodel/posenet/mobilenet"
 
 BUNDLED_FOLDER: Final = Path(__file__).resolve().parent / "bundled"
@@ -146,6 +147,25 @@ CATALOGUE: Final = (
         _coral_file(
             "posenet_mobilenet_v1_075_721_1281_16_quant_decoder_edgetpu.tflite",
             "a37fda9b75bfc7e5a2f696702c656aeca6f6b50eb1a2054f67ba48456800c331",
+        ),
+    ),
+    Entry(
+        "movenet-lightning",
+        4,
+        (192, 192),
+        _CORAL_SOURCE,
+        "Apache-2.0",
+        ModelFile(
+            "movenet_single_pose_lightning_ptq.tflite",
+            f"{_CORAL_ROOT}movenet_single_pose_lightning_ptq.tflite",
+            "cd7cc22fa946e5d146a7b98d496853e1923e22828d3972d579973f27f91bb105",
+            2_894_840,
+        ),
+        ModelFile(
+            "movenet_single_pose_lightning_ptq_edgetpu.tflite",
+            f"{_CORAL_ROOT}movenet_single_pose_lightning_ptq_edgetpu.tflite",
+            "25c88b77586f65c5c80d868c0555fb194f2b38c0b55aa491f4a93b7d7da58e78",
+            3_087_168,
         ),
     ),
     Entry(

@@ -16,10 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from posed.networks.posenet.heads import Heads
 
@@ -95,9 +98,17 @@ def build(compiler: str, library: Path) -> None:
 
 def write_heads(path: Path, *records: Heads) -> Path:
     """A file of heads as the compiled Coral models give them, one record for each invoke in turn."""
+    return write_outputs(
+        path,
+        *([head.data for head in (one.heatmaps, one.short_offsets, one.mid_offsets)] for one in records),
+    )
+
+
+def write_outputs(path: Path, *records: Iterable[NDArray[Any]]) -> Path:
+    """A file of what the chip gives in the order of its outputs, one record for each invoke in turn."""
     fresh = path.with_suffix(".fresh")
     with fresh.open("wb") as file:
-        for heads in records:
-            for head in (heads.heatmaps, heads.short_offsets, heads.mid_offsets):
-                file.write(np.ascontiguousarray(head.data).tobytes())
+        for outputs in records:
+            for data in outputs:
+                file.write(np.ascontiguousarray(data).tobytes())
     return fresh.replace(path)  # at once: the stand-in reads it at any time

@@ -9,9 +9,10 @@ from posed.errors import ModelError
 from posed.model.tflite import Model
 from posed.networks.movenet.multi import MultiPose
 from posed.networks.movenet.output import check_tensors, is_movenet
+from posed.networks.movenet.single import SinglePose
 
 
-def movenet_of(model: Model) -> MultiPose | None:
+def movenet_of(model: Model) -> MultiPose | SinglePose | None:
     """The MoveNet that a model file holds; None where it holds another network.
 
     Raises:
@@ -21,12 +22,12 @@ def movenet_of(model: Model) -> MultiPose | None:
     if not is_movenet(model.outputs):
         return None
     [output] = model.outputs
-    for kind in (MultiPose,):
-        if output.shape == kind.SHAPE:
-            check_tensors(model)
-            return kind(model)
+    kind = next((kind for kind in (MultiPose, SinglePose) if output.shape == kind.SHAPE), None)
+    if kind is not None:
+        check_tensors(model)
+        return kind(model)
     shape = "×".join(map(str, output.shape))
     raise ModelError(f"a MoveNet of a kind posed does not know ({shape})")
 
 
-__all__ = ["MultiPose", "movenet_of"]
+__all__ = ["MultiPose", "SinglePose", "movenet_of"]
