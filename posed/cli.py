@@ -305,7 +305,7 @@ def detect(
             continue
         report.show_detection(detection, sequence, settings, as_json=as_json)
         if outputs:
-            report.draw_detection(detection, outputs[sequence], settings)
+            report.draw_detection(detection, outputs[sequence])
     if unread:
         raise typer.Exit(ImageError.exit_status)
 

@@ -107,6 +107,8 @@ class Daemon:
         cameras = () if open_camera else tuple(config.cameras.values())
         pair = wait_for_model(config.model, self.life.systemd, cameras=cameras)
         self._network = pair.network
+        self.live.use_defaults(pair.network.defaults)
+        config = self.live.config
         topics, sender, model = Topics.of(config), Sender.start(config.device), model_state(pair, config)
         self._inbox = self._open_inbox(config, topics, sender)
         self.mqtt = self._open_mqtt(config, topics)

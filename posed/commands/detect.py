@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 
 from posed.camera.images import read_image
-from posed.config import CAMERA, Config, DecodeConfig
+from posed.config import CAMERA, Config, DecodeConfig, with_defaults
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.errors import ImageError
@@ -32,6 +32,7 @@ class Detection:
         path: the picture's file.
         image: RGB uint8, (height, width, 3).
         poses: best first, px of the picture.
+        keypoint_threshold: keypoints scored below are not shown, 0-1.
         inference_s: time the engine took, s.
         total_s: time from the read picture to its poses, s.
     """
@@ -39,10 +40,11 @@ class Detection:
     path: Path
     image: Image
     poses: list[Pose]
+    keypoint_threshold: float
     inference_s: float
     total_s: float
 
-    def message(self, sender: Sender, sequence: int, keypoint_threshold: float) -> Poses:
+    def message(self, sender: Sender, sequence: int) -> Poses:
         """The same as a `poses` message, with the picture's path."""
         return poses_message(
             sender,
@@ -52,7 +54,7 @@ class Detection:
             shape=self.image.shape,
             inference_ms=round(self.inference_s * 1000, 2),
             latency_ms=round(self.total_s * 1000, 2),
-            people=people_messages(self.poses, keypoint_threshold),
+            people=people_messages(self.poses, self.keypoint_threshold),
             image=os.fsencode(self.path).decode("utf-8", "replace"),
         )
 
@@ -68,8 +70,9 @@ def detect_in(paths: Sequence[Path], config: Config) -> Iterator[Detection | Ima
         ModelError, EngineError: of the configured model and engine.
     """
     pair = load_pair(config.model.name, input_size=config.model.input_size)
+    decode = with_defaults(config, pair.network.defaults).decode
     with open_engine(config.engine, pair.cpu, pair.edgetpu) as engine:
-        yield from detect(paths, engine, pair.network, config.decode)
+        yield from detect(paths, engine, pair.network, decode)
 
 
 def detect(
@@ -99,7 +102,8 @@ def _detect_one(
     frame = Frame(image, sequence=0, captured_at=time.monotonic(), time_s=0.0, time=time.time())
     inferred = infer(frame, engine, network.model.size)
     poses = poses_of(inferred, network, settings)
-    return Detection(path, image, poses, inferred.stages.wall_s["invoke"], time.perf_counter() - began)
+    inference_s, total_s = inferred.stages.wall_s["invoke"], time.perf_counter() - began
+    return Detection(path, image, poses, settings.keypoint_threshold, inference_s, total_s)
 
 
 def write_image(path: Path, image: Image) -> None:

@@ -16,7 +16,7 @@ import av.video.stream
 
 from posed import engine
 from posed.camera.video import VideoFile
-from posed.config import CameraConfig, Config
+from posed.config import CameraConfig, Config, with_defaults
 from posed.drawing.skeletons import draw_people
 from posed.errors import CameraEnded, ImageError
 from posed.frame import Image, Letterbox
@@ -86,6 +86,7 @@ def draw_video(
     with VideoFile(source) as opened:
         fps, total = opened.fps, opened.total
     pair = load_pair(config.model.name, input_size=config.model.input_size, pull_missing=config.model.pull)
+    settings = with_defaults(config, pair.network.defaults).cameras[camera]
     pipeline = Pipeline(
         {_VIDEO: CameraSetup(lambda: VideoFile(source), settings.timeout_s)},
         lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu),

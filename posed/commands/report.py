@@ -74,9 +74,8 @@ def _sender(device: str) -> Sender:
 
 def show_detection(detection: Detection, sequence: int, settings: Config, *, as_json: bool) -> None:
     """Print what was found in one picture: a table, or one `poses` message on one line."""
-    threshold = settings.decode.keypoint_threshold
     if as_json:
-        print_line(encode(detection.message(_sender(settings.device), sequence, threshold)).decode())
+        print_line(encode(detection.message(_sender(settings.device), sequence)).decode())
         return
     count = len(detection.poses)
     alone = ", assumed to be alone: several would be one body here" if settings.decode.people == "one" else ""
@@ -86,7 +85,8 @@ def show_detection(detection: Detection, sequence: int, settings: Config, *, as_
     )
     beside = max(1, (_console().width - _NAME_COLUMNS) // _PERSON_COLUMNS)
     for first in range(0, count, beside):
-        _print_table(_people_table(detection.poses[first : first + beside], first + 1, threshold))
+        shown = detection.poses[first : first + beside]
+        _print_table(_people_table(shown, first + 1, detection.keypoint_threshold))
 
 
 def _people_table(poses: Sequence[Pose], number: int, threshold: float) -> Table:
@@ -157,9 +157,9 @@ def drawn_files(pictures: Sequence[Path], out: Path | None) -> list[Path]:
     ]
 
 
-def draw_detection(detection: Detection, out: Path, settings: Config) -> None:
+def draw_detection(detection: Detection, out: Path) -> None:
     """Write the picture with its skeletons."""
-    write_image(out, draw_poses(detection.image, detection.poses, settings.decode.keypoint_threshold))
+    write_image(out, draw_poses(detection.image, detection.poses, detection.keypoint_threshold))
 
 
 def show_catalogue() -> None:

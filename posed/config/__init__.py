@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from posed.config.defaults import with_defaults
 from posed.config.environment import overriding
 from posed.config.live import (
     LiveConfig,
@@ -74,4 +75,5 @@ __all__ = [
     "page_url",
     "reload",
     "where_of_setting",
+    "with_defaults",
 ]

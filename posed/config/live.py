@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from posed.config.defaults import with_defaults
 from posed.config.problems import problem_of
 from posed.config.sections import LIVE, CameraConfig, Config
 from posed.config.settings import CAMERAS
@@ -116,12 +117,22 @@ class LiveConfig:
 
     def __init__(self, config: Config) -> None:
         self._listeners: list[Callable[[Config], object]] = []
+        self._defaults: Mapping[str, Any] = {}
         self._take(config)
 
     def _take(self, config: Config) -> None:
-        self.config = config
+        self.config = config = self.filled(config)
         self.values = live_values(config)
         self.values_of = {camera: live_values(config, camera) for camera in config.cameras}
+
+    def use_defaults(self, defaults: Mapping[str, Any]) -> None:
+        """From now on, let settings that nobody gave have these values, by dotted name."""
+        self._defaults = defaults
+        self._take(self.config)
+
+    def filled(self, config: Config) -> Config:
+        """A configuration, with the defaults that are used here."""
+        return with_defaults(config, self._defaults)
 
     def listen(self, listener: Callable[[Config], object]) -> None:
         """Call `listener` with each configuration that is taken over from now on."""
@@ -131,7 +142,7 @@ class LiveConfig:
         """Go on with other settings, of those that can change at run time."""
         self._take(config)
         for listener in self._listeners:
-            listener(config)
+            listener(self.config)
 
 
 def bounds_of(setting: str, step: float) -> tuple[float, float]:

@@ -5,7 +5,7 @@ Only `posed.networks.pair` reads files: those that hold one network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from posed.config import DecodeConfig
@@ -35,6 +35,11 @@ class Network(Protocol):
     @property
     def grid(self) -> tuple[int, int]:
         """(height, width) of the outputs, cells."""
+        ...
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        """Settings, by dotted name, whose defaults are others for this network than in `posed.config`."""
         ...
 
     def poses(self, outputs: Outputs, view: View, settings: DecodeConfig) -> list[Pose]:

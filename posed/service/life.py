@@ -136,7 +136,7 @@ class Life:
 
     def _take_over(self, wanted: Config) -> None:
         self._refused = ()
-        done = reload(self._live.config, wanted)
+        done = reload(self._live.config, self._live.filled(wanted))
         self._live.take_over(done.config)
         log.info("reloaded: %s", ", ".join(done.applied) or "nothing new that applies at once")
         if done.waiting:

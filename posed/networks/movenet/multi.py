@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -23,6 +24,8 @@ from posed.pose import KEYPOINT_COUNT, Pose
 
 PEOPLE: Final = 6
 """It looks for so many people; where there are fewer, the others score next to nothing."""
+
+DEFAULTS: Final = {"decode.score_threshold": 0.25, "decode.keypoint_threshold": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,11 @@ class MultiPose:
         """(height, width) of what the network sees inside, cells."""
         width, height = self.model.size
         return height // STRIDE, width // STRIDE
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        """Settings, by dotted name, whose defaults are others than in `posed.config`."""
+        return DEFAULTS
 
     def poses(self, outputs: Outputs, view: View, settings: DecodeConfig) -> list[Pose]:
         """Every person in the output that the settings let through, best first, px of the frame."""

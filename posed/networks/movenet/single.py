@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -15,6 +16,8 @@ from posed.pose import KEYPOINT_COUNT, Pose
 
 _VARIANTS: Final = {(192, 192): " (Lightning)", (256, 256): " (Thunder)"}
 """They differ in the size of their input."""
+
+DEFAULTS: Final = {"decode.score_threshold": 0.25, "decode.keypoint_threshold": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,11 @@ class SinglePose:
         """(height, width) of what the network sees inside, cells."""
         width, height = self.model.size
         return height // STRIDE, width // STRIDE
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        """Settings, by dotted name, whose defaults are others than in `posed.config`."""
+        return DEFAULTS
 
     def poses(self, outputs: Outputs, view: View, settings: DecodeConfig) -> list[Pose]:
         """The one person in the output, px of the frame, if the settings let them through.

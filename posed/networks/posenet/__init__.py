@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from posed.config import DecodeConfig
@@ -52,6 +53,11 @@ class PoseNet:
         """(height, width) of the heads, cells."""
         heatmaps = self.model.outputs[0]
         return heatmaps.shape[1], heatmaps.shape[2]
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        """None: those of `posed.config` are PoseNet's."""
+        return {}
 
     def facts(self) -> list[tuple[str, str]]:
         """What the file says of its PoseNet, as pairs of a name and a few words."""
