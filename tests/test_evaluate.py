@@ -19,7 +19,7 @@ from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
 from scripts.evaluate.clips import Clip, FootageError, Frames, frames_at, read_footage, video_facts
-from scripts.evaluate.inferences import PoseFinder
+from scripts.evaluate.inferences import PoseFinder, camera_config
 from scripts.evaluate.play import Played, config_for, play
 from scripts.evaluate.score import Bounds, Score, reported_at, score_of
 
@@ -269,6 +269,7 @@ def reported_by_posed(
         {"clip": CameraSetup(lambda: VideoFile(source), config.timeout_s)},
         lambda: engine.open_engine(EngineConfig(kind="cpu", threads=1), pair.cpu, pair.edgetpu),
         pair.model.size,
+        next_region=pair.network.next_region,
     )
     reported: list[tuple[float, Occurrence]] = []
     now_s, first_s = 0.0, None
@@ -298,14 +299,21 @@ def reported_by_posed(
 
 
 @pytest.mark.shared
-def test_a_clip_tells_what_the_daemon_tells(tmp_path, shared):
+@pytest.mark.parametrize(
+    "file",
+    [
+        "models/posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite",
+        "other_models/movenet/movenet_single_pose_lightning_ptq.tflite",
+    ],
+)
+def test_a_clip_tells_what_the_daemon_tells(tmp_path, shared, file):
     footage = shared / "footage"
     if not footage.is_dir():
         pytest.skip("needs ../shared/footage, which is not there")
-    model = shared / "models" / "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
+    model = shared / file
     # Somebody walks in and falls within 6 s; reported soon, so that those are enough.
     short = beginning(footage / "urfd_dm_fall-04-cam0.mp4", 6, tmp_path / "short.avi")
-    config = Config(people={"fall_confirm_s": 2}).first
+    config = camera_config(Config(people={"fall_confirm_s": 2}), str(model))
     one = Clip(short, "try", "fall_chair", 2.4, (), ())
     with PoseFinder(str(model), config.decode) as network:
         played = play(one, network, config, 15, tmp_path / "cache")

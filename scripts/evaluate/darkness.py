@@ -97,11 +97,11 @@ def count(
     threshold = network.decode.keypoint_threshold
     random = np.random.default_rng(0)
     for image in images:
-        bright = network.poses(image, None)
+        bright = network.look(image, None).poses
         for light in LIGHTS:
             for noisy, table in tables.items():
                 dark = darkened(image, light, random if noisy else None)
-                table[_row_of(measure(dark))] += compare(bright, network.poses(dark, None), threshold)
+                table[_row_of(measure(dark))] += compare(bright, network.look(dark, None).poses, threshold)
 
 
 def darkened(image: Image, light: float, random: np.random.Generator | None) -> Image:

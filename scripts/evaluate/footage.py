@@ -25,7 +25,7 @@ from posed.config import CameraConfig, Config, changed
 from posed.errors import PosedError
 from scripts.evaluate.clips import Clip, FootageError, read_footage
 from scripts.evaluate.drawing import draw_strip
-from scripts.evaluate.inferences import PoseFinder
+from scripts.evaluate.inferences import PoseFinder, camera_config
 from scripts.evaluate.options import at_least_one, default_models, rate
 from scripts.evaluate.play import Played, play, play_on
 from scripts.evaluate.score import Bounds, Score, print_tables
@@ -37,9 +37,10 @@ def main() -> int:
     options = parse_options()
     try:
         clips = chosen_clips(options)
-        config = changed(Config(), dict(options.set)).first
+        settings = changed(Config(), dict(options.set))
         good = True
         for model in options.models:
+            config = camera_config(settings, model)
             for fps in options.fps:
                 for learn in (False, True) if options.learn else (False,):
                     played = play_all(clips, options, config, model, fps, learn=learn)

@@ -1,8 +1,8 @@
 """What the network says of each frame of a clip, kept on disk so that a change of rules is tried in seconds.
 
-Kept are the poses, by frame, region and turn, in one file per clip, model and decoder. A region that a rule
-asks for and that nobody looked at before is inferred then. How bright frames are is kept in a file beside it,
-per clip, model's size and way of measuring.
+Kept are the poses, and where the network would look next, by frame, region and turn, in one file per clip,
+model and decoder. A region that a rule asks for and that nobody looked at before is inferred then. How bright
+frames are is kept in a file beside it, per clip, model's size and way of measuring.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import pickle
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, Self, TypeVar
 
@@ -18,20 +19,39 @@ import numpy as np
 
 import posed.camera.health
 import posed.frame
-import posed.networks.posenet
+import posed.networks
 from posed.camera.health import brightness
-from posed.config import DecodeConfig, EngineConfig
+from posed.config import CameraConfig, Config, DecodeConfig, EngineConfig, with_defaults
 from posed.engine import open_engine
 from posed.engine.base import Engine
-from posed.frame import Frame, Image, Letterbox, RotatedCrop, RotatedLetterbox
+from posed.frame import Frame, Image, Letterbox, Region, RotatedCrop, RotatedLetterbox, View
 from posed.networks.pair import Pair, load_pair
 from posed.pose import Pose
 from scripts.evaluate.clips import Clip, Frames
 
 _STORED: Final = np.float32
 _Key = tuple[int, tuple[int, int, int, int, int] | None]
+_Looked = tuple[list[Any], tuple[int, int, int, int] | None]
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+def camera_config(config: Config, model: str) -> CameraConfig:
+    """The settings of the only camera, with the defaults of the network of a model."""
+    return with_defaults(config, load_pair(model).network.defaults).first
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a network says of a frame, or of a part of it.
+
+    Args:
+        poses: everybody, px of the frame.
+        next_region: where it would look in the next frame; None for all of it.
+    """
+
+    poses: list[Pose]
+    next_region: Region | None
 
 
 class PoseFinder:
@@ -51,19 +71,16 @@ class PoseFinder:
         width, height = self.pair.model.size
         self.brightness_key = f"{width}x{height}-{_digest(*_brightness_sources())}"
 
-    def poses(self, image: Image, crop: RotatedCrop | None) -> list[Pose]:
-        """Everybody in a frame, or in a part of it that is turned; px of the frame."""
+    def look(self, image: Image, crop: RotatedCrop | None) -> Look:
+        """Look at a frame, or at a part of it that may be turned."""
         if self._engine is None:
             # One thread: clips run side by side.
             config = EngineConfig(kind="cpu", threads=1)
             self._engine = self._stack.enter_context(open_engine(config, self.pair.cpu, None))
-        size = self.pair.model.size
-        view = (
-            Letterbox((image.shape[1], image.shape[0]), size)
-            if crop is None
-            else RotatedLetterbox(crop, size)
-        )
-        return self.pair.network.poses(self._engine.infer(view.apply(image)), view, self.decode)
+        size, frame_size = self.pair.model.size, (image.shape[1], image.shape[0])
+        view: View = Letterbox(frame_size, size) if crop is None else RotatedLetterbox(crop, size)
+        outputs, network = self._engine.infer(view.apply(image)), self.pair.network
+        return Look(network.poses(outputs, view, self.decode), network.next_region(outputs, view, frame_size))
 
     def brightness(self, image: Image) -> float:
         """Of a frame, as the daemon's pipeline measures it."""
@@ -92,33 +109,38 @@ class Inferences:
         self._frames = Frames(clip.path, mirror=mirror)
         self._network = network
         stem = f"{clip.name}{'-mirror' * mirror}-{_digest(clip.path.read_bytes())}"
-        self._known: _Kept[_Key, list[Any]] = _Kept(folder / f"{stem}-{network.key}.poses")
+        self._known: _Kept[_Key, _Looked] = _Kept(folder / f"{stem}-{network.key}.poses")
         self._brightness: _Kept[int, float] = _Kept(folder / f"{stem}-{network.brightness_key}.brightness")
 
-    def poses(self, index: int, crop: RotatedCrop | None = None) -> list[Pose]:
-        """Everybody in a frame of the clip, px of it.
+    def look(self, index: int, crop: RotatedCrop | None = None) -> Look:
+        """What the network says of a frame of the clip.
 
         Args:
             index: of the frame, from 0.
-            crop: a part of it, turned; None for the frame as it is.
+            crop: a part of it, perhaps turned; None for the frame as it is.
         """
         region = None
         if crop is not None:
             part = crop.region
             region = part.left, part.top, part.right, part.bottom, crop.turn_deg
-        key = index, region
-        return [
+        found, next_region = self._known.get((index, region), lambda: self._infer(index, crop))
+        poses = [
             Pose(points.astype(np.float64), scores.astype(np.float64), score)
-            for points, scores, score in self._known.get(key, lambda: self._infer(index, crop))
+            for points, scores, score in found
         ]
+        return Look(poses, None if next_region is None else Region(*next_region))
 
     def brightness(self, index: int) -> float:
         """Of a frame of the clip, 0-255."""
         return self._brightness.get(index, lambda: self._network.brightness(self._frames.at(index)))
 
-    def _infer(self, index: int, crop: RotatedCrop | None) -> list[Any]:
-        found = self._network.poses(self._frames.at(index), crop)
-        return [(one.points.astype(_STORED), one.scores.astype(_STORED), one.score) for one in found]
+    def _infer(self, index: int, crop: RotatedCrop | None) -> _Looked:
+        look = self._network.look(self._frames.at(index), crop)
+        region = look.next_region
+        return (
+            [(one.points.astype(_STORED), one.scores.astype(_STORED), one.score) for one in look.poses],
+            None if region is None else (region.left, region.top, region.right, region.bottom),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -170,8 +192,8 @@ def _model_bytes(pair: Pair) -> bytes:
 
 
 def _decoder_sources() -> Sequence[bytes]:
-    folder = Path(posed.networks.posenet.__file__).parent
-    return [path.read_bytes() for path in sorted(folder.glob("*.py"))]
+    folder = Path(posed.networks.__file__).parent
+    return [path.read_bytes() for path in (Path(__file__), *sorted(folder.rglob("*.py")))]
 
 
 def _brightness_sources() -> Sequence[bytes]:

@@ -15,6 +15,7 @@ from posed.config import CameraConfig, ZoneConfig
 from posed.frame import RotatedCrop
 from posed.people.events import TrackedPerson
 from posed.people.rotated_crops import merge_detections
+from posed.pipeline.followed_region import FollowedRegion
 from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.rotated_crop_queue import RotatedCropQueue
@@ -97,6 +98,7 @@ class Player:
         self._network, self._cache, self._config = network, cache, config
         self._scene = Scene(config, MemoryJournal(self._report), folder / "pitch.json")
         self._crops = RotatedCropQueue()
+        self._followed = FollowedRegion()
         self._sequence = 0
         self._now_s = 0.0
         self._darkness = Darkness()
@@ -111,6 +113,13 @@ class Player:
     def _report(self, event: Occurrence) -> str:
         self.reported.append((self._now_s, event))
         return str(len(self.reported))
+
+    def _follow(self, inferences: Inferences, index: int, frame_size: tuple[int, int]) -> list[Pose]:
+        """Everybody in a frame, where the network looks at it."""
+        region = self._followed.within(frame_size)
+        look = inferences.look(index, None if region is None else RotatedCrop(region, turn_deg=0))
+        self._followed.move(look.next_region, frame_size)
+        return look.poses
 
     def play(self, clip: Clip, fps: float, *, held: bool = True, mirror: bool = False) -> Iterator[Moment]:
         """Play one clip, as a recording that begins.
@@ -130,9 +139,9 @@ class Player:
             for index in frames_at(count, clip_fps, fps):
                 self._now_s = index / clip_fps
                 frame = frame_of(size, self._sequence, self._now_s)
-                poses, crop = inferences.poses(index), self._crops.take(frame, live=False)
+                poses, crop = self._follow(inferences, index, size), self._crops.take(frame, live=False)
                 if crop is not None:
-                    found = inferences.poses(index, crop)
+                    found = inferences.look(index, crop).poses
                     poses = merge_detections(poses, found, crop.turn_deg, threshold)
                 if is_due(self._now_s, judged_s):
                     judged_s = self._now_s
