@@ -168,7 +168,7 @@ def test_an_engine_says_what_it_is() -> None:
 def test_a_compiled_model_is_refused_before_the_runtime_sees_it() -> None:
     compiled = parse_model(make_tflite(edgetpu=True), Path("pose_edgetpu.tflite"))
     with pytest.raises(
-        EngineError, match=r"^pose_edgetpu\.tflite: must be a plain model for the CPU"
+        ModelError, match=r"^pose_edgetpu\.tflite: must be a plain model for the CPU"
     ) as caught:
         open_engine(EngineConfig(kind="cpu"), None, compiled)
     assert "\n" not in str(caught.value)

@@ -155,11 +155,11 @@ def open_cpu(model: Model, threads: int, why: str) -> TfliteEngine:
     """Open a model on the CPU.
 
     Raises:
-        EngineError: there is no runtime, or the model is compiled for the Edge TPU.
-        ModelError: the runtime refuses the model.
+        EngineError: there is no runtime.
+        ModelError: the model is compiled for the Edge TPU, or the runtime refuses it.
     """
     if model.edgetpu:
-        raise EngineError(
+        raise ModelError(
             f"{model.path}: must be a plain model for the CPU, got one compiled for the Edge TPU; "
             f"take the file without _edgetpu, or set engine.kind: edgetpu"
         )
