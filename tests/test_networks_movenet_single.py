@@ -153,7 +153,7 @@ def test_no_square_reaches_farther_than_the_frame() -> None:
     assert region.bottom <= 481
 
 
-def test_what_is_seen_in_a_region_says_where_to_look_next() -> None:
+def test_a_region_says_where_to_look_next() -> None:
     network = SinglePose(model_of())
     view: View = RotatedLetterbox(RotatedCrop(Region(100, 50, 300, 250), 0), (64, 64))
     region = network.next_region(outputs_of(), view, FRAME)

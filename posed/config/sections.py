@@ -107,10 +107,12 @@ class DecodeConfig(Section):
     """At most this many people are found in one frame."""
 
     score_threshold: Annotated[float, LIVE] = Field(default=0.25, gt=0, lt=1)
-    """Poses that score below this, 0-1, are dropped."""
+    """Poses that score below this, 0-1, are dropped. Where nobody set it, a MoveNet has a default of its
+    own."""
 
     keypoint_threshold: Annotated[float, LIVE] = Field(default=0.2, ge=0, lt=1)
-    """Keypoints that score below this, 0-1, are published as null."""
+    """Keypoints that score below this, 0-1, are published as null. Where nobody set it, a MoveNet has a
+    default of its own."""
 
     nms_radius_px: Annotated[float, LIVE] = Field(default=20, ge=0, le=1000)
     """Keypoints of one kind that are closer than this, in px of the model input, belong to one person."""

@@ -25,7 +25,8 @@ from posed.pose import KEYPOINT_COUNT, Pose
 PEOPLE: Final = 6
 """It looks for so many people; where there are fewer, the others score next to nothing."""
 
-DEFAULTS: Final = {"decode.score_threshold": 0.25, "decode.keypoint_threshold": 0.2}
+DEFAULTS: Final = {"decode.score_threshold": 0.24, "decode.keypoint_threshold": 0.1}
+"""With these it is wrong as seldom as PoseNet at its own. Source: `scripts/python evaluate.thresholds`."""
 
 
 @dataclass(frozen=True, slots=True)
