@@ -30,6 +30,7 @@ from posed.pipeline.stage_timings import StageTimings
 from scripts.standins.edgetpu import Behaviour
 from tests.brokers import Mosquitto, Subscriber, eventually, free_port
 from tests.films import falling, film
+from tests.make_movenet import MULTI, SINGLE, make_movenet
 from tests.pipelines import FakeEngine
 from tests.run_posed import Daemon, environment
 from tests.standin import built
@@ -80,6 +81,18 @@ def test_state_says_what_runs(tmp_path, broker, settings):
     assert state["model"] == {"name": "red", "stride": 16, "width": 65, "height": 49}
     assert state["spool"] == {"events": 0, "dropped": 0, "durable": True}
     assert state["dropped"] >= 0
+
+
+@pytest.mark.parametrize(("shape", "threshold"), [(SINGLE, 0.38), (MULTI, 0.24)])
+def test_a_movenet_runs_with_thresholds_of_its_own(tmp_path, broker, settings, shape, threshold):
+    (tmp_path / "move.tflite").write_bytes(make_movenet(shape, size=None if shape == MULTI else (64, 64)))
+    settings["model"] = {"name": str(tmp_path / "move.tflite"), "input_size": 96}
+    with Subscriber(broker.port) as subscriber, Daemon(tmp_path, at(broker, settings)):
+        eventually(lambda: any(state["people"] for state in messages(subscriber, "camera/state")), 20)
+        state = messages(subscriber, "state")[-1]
+    size = 96 if shape == MULTI else 64
+    assert state["model"] == {"name": "move", "stride": 4, "width": size, "height": size}
+    assert state["settings"]["decode.score_threshold"] == threshold
 
 
 def test_state_warns_of_a_drawings_model_before_a_real_camera(tmp_path, broker, settings):
