@@ -18,6 +18,12 @@ CORAL_353X481: Final = MODELS / "posenet_mobilenet_v1_075_353_481_16_quant_decod
 CORAL_481X641: Final = MODELS / "posenet_mobilenet_v1_075_481_641_16_quant_decoder.tflite"
 """Coral's models of real people, for the CPU; those for the Edge TPU lie beside them."""
 
+MOVENETS: Final = SHARED / "other_models" / "movenet"
+
+MOVENET_LIGHTNING: Final = MOVENETS / "movenet_single_pose_lightning_ptq.tflite"
+MOVENET_MULTIPOSE: Final = MOVENETS / "movenet_multipose_lightning_float16.tflite"
+"""Google's MoveNets, for the CPU."""
+
 FOOTAGE: Final = SHARED / "footage"
 """Labelled clips of real people."""
 

@@ -104,6 +104,13 @@ def play_hours(
     return not falls
 
 
+def play_clips(clips: Sequence[Clip], model: str, config: CameraConfig, fps: float) -> list[Played]:
+    """Every clip as it is, side by side."""
+    how = {"keep": False, "mirror": False, "learn": False}
+    with multiprocessing.Pool() as pool:
+        return pool.map(partial(_play_one, model=model, config=config, fps=fps, how=how), clips, chunksize=1)
+
+
 def play_all(  # noqa: PLR0913 what clips are played with
     clips: Sequence[Clip],
     options: argparse.Namespace,

@@ -21,7 +21,7 @@ import posed.camera.health
 import posed.frame
 import posed.networks
 from posed.camera.health import brightness
-from posed.config import CameraConfig, Config, DecodeConfig, EngineConfig, with_defaults
+from posed.config import CameraConfig, Config, DecodeConfig, EngineConfig, ModelConfig, with_defaults
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import Frame, Image, Letterbox, Region, RotatedCrop, RotatedLetterbox, View
@@ -60,15 +60,17 @@ class PoseFinder:
     Args:
         model: a name of the catalogue, or the path of a .tflite.
         decode: how poses are read from it.
+        input_size: both sides of its input, px, where it takes any.
     """
 
-    def __init__(self, model: str, decode: DecodeConfig) -> None:
-        self.pair: Pair = load_pair(model)
+    def __init__(self, model: str, decode: DecodeConfig, input_size: int = ModelConfig().input_size) -> None:
+        self.pair: Pair = load_pair(model, input_size=input_size)
         self.decode = decode
         self._stack = ExitStack()
         self._engine: Engine | None = None
-        self.key = _digest(_model_bytes(self.pair), repr(decode).encode(), *_decoder_sources())
         width, height = self.pair.model.size
+        settings = f"{decode!r} {width}x{height}".encode()
+        self.key = _digest(_model_bytes(self.pair), settings, *_decoder_sources())
         self.brightness_key = f"{width}x{height}-{_digest(*_brightness_sources())}"
 
     def look(self, image: Image, crop: RotatedCrop | None) -> Look:

@@ -1,6 +1,7 @@
 """From which scores on a network is as right as PoseNet is at its own defaults: what its own should be.
 
-    scripts/python evaluate.thresholds movenet-lightning movenet-multipose
+    scripts/python evaluate.thresholds                        # both MoveNets of ../shared
+    scripts/python evaluate.thresholds movenet-multipose --fps 2
 
 Scores of one network are not those of another. Two measures need no marked keypoints:
 
@@ -32,7 +33,9 @@ from posed.pose import Pose
 from scripts.evaluate.clips import HELD_S, Clip, FootageError, Frames, frames_at, read_footage, video_facts
 from scripts.evaluate.inferences import PoseFinder
 from scripts.evaluate.options import rate
-from scripts.paths import CORAL_353X481, FOOTAGE
+from scripts.paths import CORAL_353X481, FOOTAGE, MOVENET_LIGHTNING, MOVENET_MULTIPOSE
+
+MODELS: Final = (str(MOVENET_LIGHTNING), str(MOVENET_MULTIPOSE))
 
 ALL: Final = DecodeConfig(score_threshold=0.01, keypoint_threshold=0.0)
 """Settings that let everything through."""
@@ -93,16 +96,7 @@ def share(scores: Sequence[float], threshold: float) -> float:
 
 def main() -> int:
     """Count and print; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/python evaluate.thresholds",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--reference", default=str(CORAL_353X481), metavar="MODEL", help="a PoseNet")
-    parser.add_argument("--footage", type=Path, default=FOOTAGE)
-    parser.add_argument("--fps", type=rate, default=1.0, help="frames per second that are looked at (1)")
-    options = parser.parse_args()
+    options = parse_options()
     try:
         pictures = list(pictures_of(read_footage(options.footage), options.fps))
         models = [options.reference, *options.models]
@@ -116,6 +110,20 @@ def main() -> int:
         if model != options.reference:
             suggest(counted[model], reference)
     return 0
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/python evaluate.thresholds",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL")
+    parser.add_argument("--reference", default=str(CORAL_353X481), metavar="MODEL", help="a PoseNet")
+    parser.add_argument("--footage", type=Path, default=FOOTAGE)
+    parser.add_argument("--fps", type=rate, default=1.0, help="frames per second that are looked at (1)")
+    return parser.parse_args()
 
 
 def pictures_of(clips: Iterable[Clip], fps: float) -> Iterator[Image]:
