@@ -197,7 +197,8 @@ class PeopleConfig(Section):
 
     look_turned_s: Annotated[float, LIVE] = Field(default=5, ge=0, le=3600)
     """Once in this many seconds the frame is rotated and searched again for people who lie, and so are places
-    where somebody was lost or is down. With 0, no rotated frame is ever searched."""
+    where somebody was lost or is down. With 0, no rotated frame is ever searched; where nobody set it,
+    movenet-lightning has 0."""
 
     look_turned_share: Annotated[float, LIVE] = Field(default=0.2, gt=0, le=0.5)
     """Searches of rotated frames take at most this share of the engine's work."""
