@@ -2,7 +2,7 @@
 
     PosedError                      1   an internal fault; also the base of the rest
     ├── ConfigError (ValueError)    2   the configuration has problems; lists all of them
-    ├── ModelError (ValueError)     3   a model is missing, damaged or no PoseNet
+    ├── ModelError (ValueError)     3   a model is missing, damaged or none that posed runs
     │   └── DownloadError (OSError) 3   a model could not be downloaded
     ├── ImageError (ValueError)     4   a picture or video cannot be read
     ├── RecordingError (ValueError) 4   a recording of poses cannot be read or written
@@ -42,7 +42,7 @@ class ConfigError(PosedError, ValueError):
 
 
 class ModelError(PosedError, ValueError):
-    """A model that is missing, damaged, or no PoseNet."""
+    """A model that is missing, damaged, or none that posed runs."""
 
     exit_status = 3
 
