@@ -21,6 +21,8 @@ from posed.model.catalogue import CATALOGUE
 from posed.pose import KEYPOINTS
 from scripts.paths import ROOT
 from scripts.standins.edgetpu import Behaviour, write_heads
+from tests.make_movenet import MULTI, SEEN, SINGLE, UPRIGHT, make_movenet, multi_values
+from tests.make_movenet import person as drawn
 from tests.make_tflite import make_tflite
 from tests.run_posed import complaints, environment, posed
 from tests.standin import built
@@ -312,6 +314,54 @@ def test_info_refuses_what_is_no_model_in_one_line(tmp_path, content, problem):
     assert done.returncode == 3
     assert problem in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"), [(SINGLE, "MoveNet single-pose (Thunder)"), (MULTI, "MoveNet MultiPose")]
+)
+def test_info_says_which_movenet_a_file_holds(tmp_path, shape, name):
+    path = tmp_path / "m.tflite"
+    path.write_bytes(make_movenet(shape, size=(256, 256)))
+    done = posed(tmp_path, "model", "info", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for fact in (name, "256×256 px, uint8", "4 px", "padding", "17 × (y, x, score), float32"):
+        assert fact in done.stdout
+
+
+def test_info_says_where_a_size_comes_from(tmp_path):
+    (tmp_path / "m.tflite").write_bytes(make_movenet(MULTI, size=None))
+    done = posed(tmp_path, "model", "info", tmp_path / "m.tflite")
+    assert "256×256 px, as model.input_size says, uint8" in " ".join(done.stdout.split())
+
+
+def test_detect_leaves_a_movenet_of_another_kind(tmp_path):
+    path, picture = tmp_path / "m.tflite", tmp_path / "red.png"
+    path.write_bytes(make_movenet((1, 17, 3)))
+    cv2.imwrite(str(picture), np.full((64, 64, 3), (0, 0, 255), np.uint8))
+    done = posed(tmp_path, "detect", picture, "--model", path)
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"{path}: a MoveNet of a kind posed does not know (1×17×3)\n",
+    )
+
+
+@pytest.mark.parametrize(("shape", "threshold"), [(SINGLE, 0.25), (MULTI, 0.1)])
+def test_detect_shows_keypoints_by_the_networks_own_threshold(tmp_path, shape, threshold):
+    path, picture = tmp_path / "m.tflite", tmp_path / "red.png"
+    cv2.imwrite(str(picture), np.full((64, 64, 3), (0, 0, 255), np.uint8))
+    values = make_values(shape, nose=threshold - 0.01 - SEEN, left_eye=threshold + 0.01 - SEEN)
+    path.write_bytes(make_movenet(shape, values))
+    [person] = json.loads(posed(tmp_path, "detect", picture, "--model", path, "--json").stdout)["people"]
+    assert person["keypoints"]["nose"] is None
+    assert person["keypoints"]["left_eye"]["score"] == pytest.approx(threshold + 0.01, abs=1e-3)
+
+
+def make_values(shape: tuple[int, ...], **scores: float) -> np.ndarray:
+    """Somebody upright, with other scores of some keypoints while nothing is red."""
+    someone = drawn(UPRIGHT, 0.0)
+    for name, score in scores.items():
+        someone[KEYPOINTS.index(name), 2] = score
+    return someone if shape == SINGLE else multi_values((someone, 0.0))
 
 
 def rows_of(listed: str) -> dict[str, list[str]]:
