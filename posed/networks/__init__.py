@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from posed.config import DecodeConfig
 from posed.errors import ModelError
-from posed.frame import Letterbox, RotatedLetterbox
+from posed.frame import View
 from posed.model.outputs import Outputs
 from posed.model.tflite import Model
 from posed.networks.posenet import PoseNet
@@ -34,14 +34,12 @@ class Network(Protocol):
         """(height, width) of the outputs, cells."""
         ...
 
-    def poses(
-        self, outputs: Outputs, view: Letterbox | RotatedLetterbox, settings: DecodeConfig
-    ) -> list[Pose]:
+    def poses(self, outputs: Outputs, view: View, settings: DecodeConfig) -> list[Pose]:
         """Every person in the output tensors that the settings let through.
 
         Args:
             outputs: as an engine gave them for this model.
-            view: fitted a frame, or a rotated crop of it, into the model's input.
+            view: what the model saw of a frame.
             settings: thresholds and limits.
 
         Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from posed.frame import Frame, Letterbox, RotatedLetterbox
+from posed.frame import Frame, RotatedLetterbox, View
 from posed.model.outputs import Outputs
 from posed.pipeline.stage_timings import StageTimings
 
@@ -28,16 +28,17 @@ class Inferred:
 
     Args:
         frame: as the camera gave it.
-        letterbox: between the frame and the model's input.
-        outputs: of the model.
+        view: what the network saw of the frame.
+        outputs: of the network.
         stages: what it has cost: `capture`, `letterbox`, `invoke`, and `turned` if a crop was inferred.
-        rotated: of the rotated crop that was inferred as well; None if there was none.
+        rotated: of the rotated crop that was inferred as well; None if there was none. Where the camera has a
+            network of its own, it is one of an earlier frame.
         dark: whether the frame is too dark for its poses to be believed.
         camera: the name of the camera; empty where there is none.
     """
 
     frame: Frame
-    letterbox: Letterbox
+    view: View
     outputs: Outputs
     stages: StageTimings
     rotated: RotatedInference | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from posed.config import DecodeConfig
-from posed.frame import Letterbox, RotatedLetterbox
+from posed.frame import View
 from posed.model.outputs import Outputs
 from posed.model.tflite import Model
 from posed.networks.posenet.heads import Heads, heads_of
@@ -64,9 +64,7 @@ class PoseNet:
         """The heads among the output tensors, as an engine gave them for this model."""
         return heads_of(outputs, self.stride, sigmoid=self.sigmoid)
 
-    def poses(
-        self, outputs: Outputs, view: Letterbox | RotatedLetterbox, settings: DecodeConfig
-    ) -> list[Pose]:
+    def poses(self, outputs: Outputs, view: View, settings: DecodeConfig) -> list[Pose]:
         """Every person in the output tensors that the settings let through, best first, px of the frame."""
         return decode_frame(self.heads(outputs), view, settings)
 
@@ -98,10 +96,10 @@ def decode(heads: Heads, config: DecodeConfig) -> list[Pose]:
             )
 
 
-def decode_frame(heads: Heads, view: Letterbox | RotatedLetterbox, config: DecodeConfig) -> list[Pose]:
+def decode_frame(heads: Heads, view: View, config: DecodeConfig) -> list[Pose]:
     """The same as `decode`, px of the source frame that was fitted into the model's input."""
     poses = decode(heads, config)
     return [Pose(view.to_source(pose.points), pose.scores, pose.score) for pose in poses]
 
 
-__all__ = ["Heads", "PoseNet", "decode", "decode_frame", "decode_many", "decode_one"]
+__all__ = ["Heads", "PoseNet", "decode", "decode_frame", "decode_many", "decode_one", "heads_of"]
