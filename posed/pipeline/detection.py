@@ -34,13 +34,13 @@ def infer(frame: Frame, engine: Engine, input_size: tuple[int, int]) -> Inferred
 
 
 def poses_of(
-    inferred: Inferred, network: Network, settings: DecodeConfig, *, mirror: bool = False
+    inferred: Inferred, network: Network | None, settings: DecodeConfig, *, mirror: bool = False
 ) -> list[Pose]:
     """Every pose in a frame once.
 
     Args:
         inferred: what the model gave for the frame, and for a rotated crop of it.
-        network: of that model; a camera's own is a PoseNet.
+        network: of that model; a camera's own is a PoseNet, and None will do if there is no other.
         settings: thresholds and limits.
         mirror: whether the frame shows what a mirror shows.
 
@@ -49,7 +49,7 @@ def poses_of(
     """
     rotated = inferred.rotated
     poses = _poses_of_frame(inferred, network, settings, mirror=mirror)
-    if rotated is not None:
+    if rotated is not None and network is not None:
         turn_deg = rotated.view.crop.turn_deg
         found = network.poses(rotated.outputs, rotated.view, settings)
         poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold)
@@ -57,11 +57,12 @@ def poses_of(
 
 
 def _poses_of_frame(
-    inferred: Inferred, network: Network, settings: DecodeConfig, *, mirror: bool
+    inferred: Inferred, network: Network | None, settings: DecodeConfig, *, mirror: bool
 ) -> list[Pose]:
     """Every pose that was seen in the frame as it is; left and right are what they look like in it."""
     own = inferred.frame.inference
     if own is None:
+        assert network is not None
         return network.poses(inferred.outputs, inferred.view, settings)
     heads = heads_of(inferred.outputs, own.stride, sigmoid=False)
     poses = decode_frame(heads, inferred.view, settings)

@@ -25,7 +25,7 @@ from posed.errors import ConfigError, ModelError
 from posed.model.catalogue import CATALOGUE, find
 from posed.networks.pair import load_pair
 from posed.paths import SERVICE_CONFIG
-from posed.service.status import model_warning
+from posed.service.model_in_use import model_warning
 
 _STRIDE_OF_DEMO: Final = 16
 
