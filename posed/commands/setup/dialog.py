@@ -255,7 +255,8 @@ class _Dialog:
             self._warn_of_model(name)
         except ModelError as error:
             say(str(error))
-            if not self._pulled(name):
+            # An AI Camera has its own, and wants another for rotated crops alone.
+            if not self._pulled(name) and self._cameras.kinds != {"imx500"}:
                 self._missing.append(f"first: posed model pull {name}")
 
     def _warn_of_model(self, name: str) -> None:
