@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,10 @@ CHANNELS: Final = (17, 34, 64)
 """Of heatmaps, short offsets and mid offsets, in the order in which they come."""
 
 VALUES: Final = ROWS * COLUMNS * sum(CHANNELS)
+
+_RUN: Final = struct.Struct(f"{VALUES}f")
+"""This packs a tuple of floats in a quarter of the time that numpy takes to make an array of it
+(`scripts/python bench.imx500`)."""
 
 INSTALL: Final = "`apt install imx500-all`"
 
@@ -187,7 +192,7 @@ def heads_of(tensor: Sequence[float]) -> tuple[NDArray[np.float32], ...]:
 
     Each is there channel by channel, and in a channel column by column.
     """
-    flat, heads, at = np.fromiter(tensor, np.float32, len(tensor)), [], 0
+    flat, heads, at = np.frombuffer(_RUN.pack(*tensor), np.float32), [], 0
     for channels in CHANNELS:
         size = channels * COLUMNS * ROWS
         heads.append(flat[at : at + size].reshape(channels, COLUMNS, ROWS).transpose(2, 1, 0))
