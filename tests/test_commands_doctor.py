@@ -111,6 +111,12 @@ def test_no_edge_tpu_is_a_failure_only_where_wanted(bus, kind, status, found):
     assert bool(check.remedy) == (status == "failed")
 
 
+def test_cameras_that_infer_themselves_need_no_edge_tpu(bus):
+    own = config(cameras={"hall": {"kind": "imx500"}})
+    [check] = check_edgetpu(own, None, STOPPED, **bus.folders)
+    assert (check.status, check.found) == ("unused", "none on USB or PCIe; the cameras infer themselves")
+
+
 @pytest.mark.parametrize(
     ("ids", "speed", "status", "state"),
     [
