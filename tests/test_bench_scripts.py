@@ -66,7 +66,7 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_frame_of_an_ai_camera_is_timed_step_by_step() -> None:
+def test_a_frame_of_an_ai_camera_is_timed() -> None:
     done = run("bench.imx500", "--people", "0,2", "--repeats", "2", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     measured = json.loads(done.stdout)
