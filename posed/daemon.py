@@ -29,12 +29,12 @@ from posed.mqtt.scene_journal import delete_old_falls
 from posed.mqtt.spool import Spool
 from posed.paths import announced_file, paused_file, spool_file, state_folder
 from posed.pipeline.inferred import Inferred
-from posed.pipeline.opening import pipeline_of, setup_of
+from posed.pipeline.opening import opener_of, pipeline_of, setup_of
 from posed.service.channels import ChannelParts, Channels
-from posed.service.fetch import wait_for_model
 from posed.service.life import Life, live_with_signals
+from posed.service.model_in_use import model_in_use
 from posed.service.paused_cameras import PausedCameras
-from posed.service.status import Parts, Status, model_state
+from posed.service.status import Parts, Status
 from posed.timing import NotBefore
 
 if TYPE_CHECKING:
@@ -104,12 +104,11 @@ class Daemon:
         self._next_report = NotBefore()
         self.live = LiveConfig(config)
         self.life = open_life(environment, self.live, read_config)
-        cameras = () if open_camera else tuple(config.cameras.values())
-        pair = wait_for_model(config.model, self.life.systemd, cameras=cameras)
-        self._network = pair.network
-        self.live.use_defaults(pair.network.defaults)
+        used = model_in_use(config, self.life.systemd, cameras_are_ours=open_camera is None)
+        self._network = used.network
+        self.live.use_defaults(used.defaults)
         config = self.live.config
-        topics, sender, model = Topics.of(config), Sender.start(config.device), model_state(pair, config)
+        topics, sender, model = Topics.of(config), Sender.start(config.device), used.state(config)
         self._inbox = self._open_inbox(config, topics, sender)
         self.mqtt = self._open_mqtt(config, topics)
         self.spool = Spool(
@@ -122,7 +121,14 @@ class Daemon:
             on_event=self._on_event,
         )
         delete_old_falls(state_folder(environment))
-        self.pipeline = pipeline_of(config, pair, open_camera, open_engine)
+        open_engine = open_engine or opener_of(config, used.pair, used.why_none)
+        self.pipeline = pipeline_of(
+            config,
+            used.size,
+            open_engine,
+            open_camera,
+            next_region=used.next_region,
+        )
         paused = PausedCameras(paused_file(environment))
         self.channels = Channels(
             ChannelParts(
@@ -130,7 +136,7 @@ class Daemon:
                 topics=topics,
                 live=self.live,
                 pipeline=self.pipeline,
-                setup=lambda config, name: setup_of(config, name, pair.model.size, open_camera),
+                setup=lambda config, name: setup_of(config, name, used.size, open_camera),
                 spool=self.spool,
                 broker=self.mqtt,
                 paused=paused,
@@ -139,11 +145,11 @@ class Daemon:
             )
         )
         self.status = Status(
-            Parts(sender, self.live, pair, model, self.pipeline, self.channels, self.spool, self.mqtt)
+            Parts(sender, self.live, used, model, self.pipeline, self.channels, self.spool, self.mqtt)
         )
         self.reporter = MachineReporter(topics, self.mqtt)
         self._discovered = DiscoveredDevice(
-            announced_file(environment), self.mqtt, pair.name, self.status.temperature_c
+            announced_file(environment), self.mqtt, used.name, self.status.temperature_c
         )
         self.control = Control(
             Controlled(self.live, self.status, self.channels, self.spool, paused, self.life.restart),
@@ -248,7 +254,7 @@ class Daemon:
         self.status.newest = took
         channel.reporter.poses(frame, people, scene.keypoint_threshold, took, stages, now)
         with stages.time("look"):  # which rotated crop is next; no message waits for that
-            if (crop := scene.next_crop()) is not None:
+            if (crop := scene.next_crop()) is not None and self._network is not None:
                 feed.request_crop(crop, frame)
             feed.hurry(urgent=scene.is_urgent)
         log.debug("%s: frame %d: %d people, %.1f ms", feed.name, frame.sequence, len(people), took.latency_ms)

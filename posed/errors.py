@@ -8,7 +8,8 @@
     ├── RecordingError (ValueError) 4   a recording of poses cannot be read or written
     ├── CameraError (OSError)       4   the camera can never work like this: the daemon ends
     │   ├── CameraLost              4   it is absent, stalled or gone: reopened with backoff
-    │   │   └── LoginRefused        4   it wants another user or password
+    │   │   ├── LoginRefused        4   it wants another user or password
+    │   │   └── CameraPreparing     4   it is not ready yet: asked again, and no failure
     │   └── CameraEnded (EOFError)  0   a file or folder has been played to its end
     ├── EngineError (RuntimeError)  5   the engine can never work like this: the daemon ends
     │   └── EngineLost              5   the device is absent or failed: reopened with backoff
@@ -75,6 +76,10 @@ class CameraLost(CameraError):
 
 class LoginRefused(CameraLost):
     """A camera that wants another user or password."""
+
+
+class CameraPreparing(CameraLost):
+    """A camera that gets ready, and is to be asked again."""
 
 
 class CameraEnded(CameraError, EOFError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import cv2
 import numpy as np
@@ -18,6 +18,34 @@ PADDING: Final = 127
 is."""
 
 
+class View(Protocol):
+    """What a network saw of a frame."""
+
+    def to_source(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (…, 2), y first, from px of the network's input to px of the frame."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CameraInference:
+    """What a PoseNet in the camera itself says of a frame.
+
+    Args:
+        heads: heatmaps (rows, columns, 17) as logits, short offsets (…, 34) and mid offsets (…, 64), in px of
+            its input, float32.
+        stride: output stride, px of its input.
+        view: what it saw of the frame.
+        mirrored: whether that was what a mirror shows.
+        took_s: how long it took, s; 0 where the camera does not say.
+    """
+
+    heads: tuple[NDArray[np.float32], ...]
+    stride: int
+    view: View
+    mirrored: bool
+    took_s: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One picture of a camera, after `rotate` and `mirror`.
@@ -29,6 +57,7 @@ class Frame:
         captured_at: `time.monotonic()` at capture, s; for latency.
         time_s: media time, s: the PTS of a file, `captured_at` of a live camera.
         time: wall clock at capture, s since 1970 (UTC).
+        inference: what the camera's own network says of it; None for a camera without one.
     """
 
     image: Image
@@ -36,6 +65,7 @@ class Frame:
     captured_at: float
     time_s: float
     time: float
+    inference: CameraInference | None = None
 
 
 class Letterbox:
@@ -219,6 +249,3 @@ class RotatedLetterbox:
 
 _SHARPEST: Final = 0.5
 """Pixels would be skipped where a picture is made smaller than this while it is turned."""
-
-View = Letterbox | RotatedLetterbox
-"""What was fitted into a model's input: a frame, or a part of it."""

@@ -24,10 +24,11 @@ from posed.paths import paused_file, spool_file
 from posed.people.events import TrackedPerson
 from posed.people.person import Person
 from posed.pipeline.device import OK
-from posed.pipeline.opening import pipeline_of, setup_of
+from posed.pipeline.opening import opener_of, pipeline_of, setup_of
 from posed.service.channels import ChannelParts, Channels
+from posed.service.model_in_use import ModelInUse
 from posed.service.paused_cameras import PausedCameras
-from posed.service.status import Parts, Status, model_state
+from posed.service.status import Parts, Status
 from tests.broker_fake import FakeBroker
 from tests.make_tflite import make_tflite
 
@@ -51,7 +52,7 @@ class Controlling:
         self.restarts: list[str] = []
         own = {"STATE_DIRECTORY": str(self.state)} | dict(environment or {})
         topics, sender = Topics.of(config), Sender.start("hall")
-        pair = load_pair(config.model.name)
+        used = ModelInUse(load_pair(config.model.name))
         mqtt = MqttClient(
             config.mqtt,
             password=None,
@@ -68,15 +69,15 @@ class Controlling:
             config=config.mqtt.events,
             cameras=tuple(config.cameras),
         )
-        self.pipeline = pipeline_of(config, pair)
-        paused, model = PausedCameras(paused_file(own)), model_state(pair, config)
+        self.pipeline = pipeline_of(config, used.size, opener_of(config, used.pair))
+        paused, model = PausedCameras(paused_file(own)), used.state(config)
         self.channels = Channels(
             ChannelParts(
                 sender=sender,
                 topics=topics,
                 live=self.live,
                 pipeline=self.pipeline,
-                setup=lambda config, name: setup_of(config, name, pair.model.size),
+                setup=lambda config, name: setup_of(config, name, used.size),
                 spool=self.spool,
                 broker=self.broker,
                 paused=paused,
@@ -87,7 +88,7 @@ class Controlling:
         self.channel = next(iter(self.channels.values()))
         self.feed, self.scene, self.reporter = self.channel.feed, self.channel.scene, self.channel.reporter
         self.status = Status(
-            Parts(sender, self.live, pair, model, self.pipeline, self.channels, self.spool, mqtt)
+            Parts(sender, self.live, used, model, self.pipeline, self.channels, self.spool, mqtt)
         )
         parts = Controlled(self.live, self.status, self.channels, self.spool, paused, self.restarts.append)
         self.live.listen(self.channels.configure)

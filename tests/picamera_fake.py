@@ -27,6 +27,7 @@ class Hardware:
 
     connected: int = 1
     resolution: tuple[int, int] = (3280, 2464)
+    model: str = "imx219"
     controls: Mapping[str, Any] = field(default_factory=dict)
     in_use: bool = False
     configurable: bool = True
@@ -112,7 +113,8 @@ class FakePicamera2:
 
     @classmethod
     def global_camera_info(cls) -> list[dict[str, Any]]:
-        return [{"Num": number} for number in range(cls.hardware.connected)]
+        model, places = cls.hardware.model, range(cls.hardware.connected)
+        return [{"Num": place, "Model": model, "Id": f"/base/i2c@{place}/{model}@1a"} for place in places]
 
     @property
     def camera_controls(self) -> Mapping[str, Any]:
@@ -120,7 +122,7 @@ class FakePicamera2:
 
     @property
     def camera_properties(self) -> dict[str, Any]:
-        return {"Model": "imx219"}
+        return {"Model": self.hardware.model}
 
     @property
     def sensor_resolution(self) -> tuple[int, int]:
@@ -177,14 +179,16 @@ class FakePicamera2:
         self.notifymeread.close()
         os.close(self.notifyme_w)
 
-    def deliver(self, picture: Image, timestamp_s: float | None = None) -> Request:
+    def deliver(
+        self, picture: Image, timestamp_s: float | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> Request:
         """A frame arrives that shows a picture, which is RGB and as large as the stream."""
         assert self.held < BUFFERS, "the camera has stopped: every buffer is held"
         transform = self._configuration["transform"]
         seen = picture[:: -1 if transform.vflip else 1, :: -1 if transform.hflip else 1]
         array = encoded(seen, self.hardware.stream_format, self.hardware.padding_px)
-        metadata = {} if timestamp_s is None else {"SensorTimestamp": round(timestamp_s * 1e9)}
-        request = Request(self, array, metadata)
+        stamp = {} if timestamp_s is None else {"SensorTimestamp": round(timestamp_s * 1e9)}
+        request = Request(self, array, stamp | dict(metadata or {}))
         self.held += 1
         if self._jobs:
             self._jobs.pop(0).future.set_result(request)

@@ -6,12 +6,13 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from posed.camera.base import FrameMaker
 from posed.errors import CameraEnded, EngineLost
-from posed.frame import Frame
+from posed.frame import CameraInference, Frame, Letterbox
 from posed.model.outputs import Outputs, OutputTensor
 from posed.pipeline.pipeline import Pipeline
 
@@ -130,6 +131,13 @@ class RememberingEngine(FakeEngine):
 
 def still(time_s: float, image: np.ndarray, sequence: int) -> Frame:
     return Frame(image, sequence, captured_at=time_s, time_s=time_s, time=time_s)
+
+
+def seen_by_camera(sequence: int, *, mirrored: bool = False) -> Frame:
+    """A frame in whose camera a network has seen nobody."""
+    heads = tuple(np.full((2, 3, channels), -10, np.float32) for channels in (17, 34, 64))
+    inference = CameraInference(heads, 16, Letterbox(SIZE, SIZE), mirrored, took_s=0.015)
+    return replace(still(sequence, np.full((17, 33, 3), 100, np.uint8), sequence), inference=inference)
 
 
 class TimedCamera(FakeCamera):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _ctypes
+import json
 import subprocess
 import sys
 
@@ -63,3 +64,12 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def test_a_frame_of_an_ai_camera_is_timed() -> None:
+    done = run("bench.imx500", "--people", "0,2", "--repeats", "2", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    measured = json.loads(done.stdout)
+    assert [row["found"] for row in measured["frames"]] == [0, 2]
+    assert all(row["after_capture"] > 0 for row in measured["frames"])
+    assert measured["ways_to_read_ms"]["struct.pack"] > 0

@@ -56,6 +56,7 @@ def test_what_cannot_be_opened_is_a_camera_error(tmp_path: Path) -> None:
     [
         ({"kind": "synthetic", "source": "front"}, r"source: must be a whole number, the scene's seed"),
         ({"kind": "picamera2", "source": "front"}, r"source: must be a camera's number for kind picamera2"),
+        ({"kind": "imx500", "source": "front"}, r"source: must be a camera's number for kind imx500"),
         ({"kind": "video", "source": "a" * 300}, r"source: cannot be opened \(File name too long\)"),
     ],
 )
@@ -76,6 +77,9 @@ def test_a_missing_picamera2_is_named_with_its_camera(monkeypatch: pytest.Monkey
         ({}, "Pi camera 0"),
         ({"source": "1"}, "Pi camera 1"),
         ({"source": "front"}, None),
+        ({"kind": "imx500"}, "the first AI Camera"),
+        ({"kind": "imx500", "source": "1"}, "Pi camera 1"),
+        ({"kind": "imx500", "source": "front"}, None),
         ({"kind": "video", "source": "2"}, "/dev/video2"),
         ({"kind": "video", "source": "/dev/video2"}, "/dev/video2"),
         ({"kind": "video", "source": "rtsp://host/stream"}, None),

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posed.camera import picamera
+from posed.camera import pi_device
 from posed.camera.base import FrameMaker, orient
+from posed.camera.pi_device import Requests, StartedDevice
 from posed.camera.picamera import Picamera2Camera, open_picamera
 from posed.config import CameraConfig
 from posed.errors import CameraError, CameraLost
@@ -79,7 +80,10 @@ def opened_on(
     device = modules(hardware)["picamera2"].Picamera2(0)
     device.configure(hardware.devices[0].wanted)
     device.start()
-    return Picamera2Camera(device, 0, FrameMaker(0, False), stale_s=stale_s, clock=clocks), device
+    requests = Requests(device, stale_s, clocks)
+    stream = device.camera_configuration()["main"]
+    started = StartedDevice("Pi camera 0", device, 0, stream, (False, False), requests)
+    return Picamera2Camera(started, FrameMaker(0, False)), device
 
 
 def picture(size: tuple[int, int] = SIZE) -> Image:
@@ -447,7 +451,7 @@ def test_closing_gives_back_a_frame_that_nobody_read(hardware: Hardware) -> None
 def test_a_camera_that_hangs_is_given_up_and_freed_later(
     hardware: Hardware, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(picamera, "CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(pi_device, "CLOSE_TIMEOUT_S", 0.05)
     with opened():
         hardware.healthy.clear()
     assert caplog.messages == ["Pi camera 0: must close within 0.05 s, still waiting for it"]

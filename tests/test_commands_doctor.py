@@ -19,6 +19,7 @@ from posed.commands.doctor.broker import EVENT_BYTES, POSES_BYTES, check_broker
 from posed.commands.doctor.checks import (
     Check,
     Service,
+    check_ai_camera,
     check_cameras,
     check_disk,
     check_model,
@@ -113,6 +114,12 @@ def test_no_edge_tpu_is_a_failure_only_where_wanted(bus, kind, status, found):
     check = first(bus, kind)
     assert (check.status, check.found) == (status, found)
     assert bool(check.remedy) == (status == "failed")
+
+
+def test_cameras_that_infer_themselves_need_no_edge_tpu(bus):
+    own = config(cameras={"hall": {"kind": "imx500"}})
+    [check] = check_edgetpu(own, None, STOPPED, **bus.folders)
+    assert (check.status, check.found) == ("unused", "none on USB or PCIe; the cameras infer themselves")
 
 
 @pytest.mark.parametrize(
@@ -249,6 +256,25 @@ def test_a_model_that_is_missing_says_how_to_get_it():
     check, pair = check_model(config())
     assert (check.status, check.remedy, pair) == ("failed", "posed model pull coral-353x481", None)
     assert check_model(config(model={"pull": True}))[0].status == "warning"
+
+
+def test_a_model_is_not_needed_where_cameras_have_their_own():
+    check, pair = check_model(config(cameras={"hall": {"kind": "imx500"}}))
+    assert (check.status, pair, check.remedy) == ("warning", None, "posed model pull coral-353x481")
+    assert check.found.startswith("the cameras have their own; rotated crops are left out: ")
+
+
+def test_what_an_ai_camera_takes_in_must_be_there(tmp_path):
+    files = [tmp_path / name for name in ("net.rpk", "loader.fpk")]
+    own = config(cameras={"hall": {"kind": "imx500"}})
+    assert not list(check_ai_camera(config(), files))
+    [check] = check_ai_camera(own, files)
+    assert (check.status, check.remedy) == ("failed", "sudo apt install imx500-all")
+    assert check.found == f"no {files[0]}, no {files[1]}"
+    for file in files:
+        file.touch()
+    [check] = check_ai_camera(own, files)
+    assert (check.status, check.found) == ("ok", "firmware, and net.rpk")
 
 
 @pytest.mark.parametrize("name", ["/nowhere/net.tflite", "coral-1x1"])

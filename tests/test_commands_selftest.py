@@ -25,10 +25,10 @@ from posed.commands.selftest.heads import Difference
 from posed.commands.selftest.limits import Hangs, within
 from posed.commands.selftest.person import AtTerminal
 from posed.commands.selftest.report import Private, write_report
-from posed.commands.selftest.run import exit_status, run_tests
+from posed.commands.selftest.run import exit_status, load_tested, run_tests
 from posed.config import CameraConfig, Config, EngineConfig
 from posed.engine.tflite import open_cpu
-from posed.errors import ConfigError
+from posed.errors import ConfigError, ModelError
 from posed.model.outputs import OutputTensor
 from posed.networks.pair import Pair, load_pair
 from scripts.standins.edgetpu import Behaviour
@@ -179,7 +179,7 @@ def test_an_edge_tpu_that_changes_its_mind_fails(bench, device, right):
 
 
 def test_without_a_plain_model_answers_are_compared_among_themselves(bench, device):
-    check = found(replace(bench, pair=replace(bench.pair, cpu=None)))["edge tpu heads"]
+    check = found(replace(bench, pair=replace(bench.pair, plain=None)))["edge tpu heads"]
     assert check.status == "warning"
     assert check.found == "no plain file of the model to compare with; 20 times the same"
 
@@ -208,7 +208,7 @@ def test_an_edge_tpu_that_hangs_is_given_up(bench, device, behave, monkeypatch):
 
 
 def test_a_model_for_the_cpu_alone_tests_no_edge_tpu(bench):
-    check = found(replace(bench, pair=replace(bench.pair, edgetpu=None)))["edge tpu heads"]
+    check = found(replace(bench, pair=replace(bench.pair, compiled=None)))["edge tpu heads"]
     assert (check.status, check.remedy) == ("unused", "model.name: coral-353x481")
 
 
@@ -445,3 +445,17 @@ def test_a_report_replaces_no_file(tmp_path):
     assert done.returncode == ConfigError.exit_status, done.stderr
     assert done.stderr.rstrip().endswith("posed.yaml: must be a new file, got one that is there")
     assert (tmp_path / "posed.yaml").read_text() == "device: hall\n"
+
+
+@pytest.mark.parametrize(("kind", "known"), [("imx500", True), ("synthetic", False)])
+def test_a_missing_model_is_none_of_an_ai_cameras(tmp_path, kind, known):
+    path = tmp_path / "posed.yaml"
+    path.write_text(
+        f"device: pi\ncameras: {{hall: {{kind: {kind}}}}}\nmodel: {{name: {tmp_path}/missing.tflite}}\n"
+    )
+    if known:
+        _, pair = load_tested(path)
+        assert pair.name == engines.BUNDLED
+    else:
+        with pytest.raises(ModelError, match=r"missing\.tflite"):
+            load_tested(path)

@@ -26,13 +26,15 @@ from zeroconf import IPVersion, ServiceInfo, Zeroconf
 from posed.camera import device_of
 from posed.commands.setup.answers import Answers, Given
 from posed.commands.setup.camera import CameraQuestion
+from posed.commands.setup.check import try_camera
 from posed.commands.setup.dialog import setup
 from posed.commands.setup.find import FoundBroker, FoundCamera, find_brokers, find_cameras
 from posed.commands.setup.prompt import Prompt
 from posed.commands.setup.secret import Secret
 from posed.commands.setup.write import write
-from posed.config import TlsConfig, load, mqtt_password
+from posed.config import CameraConfig, TlsConfig, load, mqtt_password
 from posed.errors import BrokerError, CameraError, ConfigError, ModelError
+from tests.ai_camera_standin import installed
 from tests.brokers import Amqtt, Mosquitto, Pki, Subscriber, free_port
 from tests.http_camera import MjpegServer, jpeg
 
@@ -269,6 +271,28 @@ def test_pi_cameras_are_found_and_not_taken_for_usb_cameras(
     library.Picamera2 = types.SimpleNamespace(global_camera_info=lambda: cameras)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "picamera2", library)
     assert find_cameras(tmp_path) == [FoundCamera("picamera2:0", "Pi camera imx708")]
+
+
+def test_an_ai_camera_is_offered_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cameras = [
+        {"Model": "imx708", "Id": "/base/soc/i2c@80000/imx708@1a", "Num": 0},
+        {"Model": "imx500", "Id": "/base/soc/i2c@88000/imx500@1a", "Num": 1},
+    ]
+    library = types.ModuleType("picamera2")
+    library.Picamera2 = types.SimpleNamespace(global_camera_info=lambda: cameras)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "picamera2", library)
+    first, second = find_cameras(tmp_path)
+    assert first == FoundCamera("imx500:1", "Raspberry Pi AI Camera, which runs PoseNet itself")
+    assert (second.answer, first.device) == ("picamera2:0", "Pi camera 1")
+
+
+def test_a_camera_that_gets_ready_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    with installed(tmp_path, monkeypatch) as world:
+        world(upload_s=0.5)
+        said = try_camera(CameraConfig(kind="imx500"), "hall", told.append, 0.05)
+    assert told[0] == "Pi camera 0: takes its network in, minutes the first time; 0 s so far"
+    assert said == "Pi camera 0: gives frames of 482×362 px"
 
 
 # Flags only

@@ -199,3 +199,10 @@ def test_what_was_found_is_summed_up(capsys, devices, said):
         "  cameras  hall (synthetic), bath (video)",
     ]
     assert said in found[3]
+
+
+def test_an_ai_camera_does_the_work_itself(capsys):
+    own = config_of(1883, cameras={"hall": {"kind": "imx500"}})
+    end = Closing(Path("posed.yaml"), own, Prompt(interactive=False, force=False), is_new=True)
+    end.say_what_was_found("127.0.0.1:1883, MQTT 5", [])
+    assert "no Coral: the camera does its work" in capsys.readouterr().out

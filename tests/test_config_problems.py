@@ -21,7 +21,7 @@ def test_every_problem_is_listed_with_path_rule_and_what_came(tmp_path):
         "log: 3\n",
     )
     assert problems(file) == [
-        "cameras.hall.kind: must be picamera2, video, images or synthetic, got 'vide'",
+        "cameras.hall.kind: must be picamera2, imx500, video, images or synthetic, got 'vide'",
         "cameras.hall.size: must be a list of two whole numbers, got [1, 2, 3]",
         "cameras.hall.fps: must be at least 1, got 0",
         "cameras.hall.rotate: must be 0, 90, 180 or 270, got 45",

@@ -32,3 +32,13 @@ def test_a_reload_names_a_password_and_does_not_show_it():
     done = reload(config(), config(mqtt={"username": "posed", "password": "c4nary"}))
     assert done.waiting == ("mqtt.username", "mqtt.password")
     assert "c4nary" not in repr(done)
+
+
+def test_cameras_wait_where_an_engine_is_needed_newly():
+    own = {"hall": {"kind": "imx500"}}
+    with_others = own | {"bath": {"kind": "synthetic"}}
+    done = reload(config(cameras=own), config(cameras=with_others))
+    assert (done.applied, done.waiting) == ((), ("cameras.bath",))
+    assert list(done.config.cameras) == ["hall"]
+    more = with_others | {"bed": {"kind": "synthetic"}}
+    assert reload(config(cameras=with_others), config(cameras=more)).applied == ("cameras.bed",)

@@ -126,7 +126,7 @@ def test_a_cameras_number_may_be_a_number(tmp_path):
         ("cameras: {hall: {fps: }}", "cameras.hall.fps: must be a number, got nothing"),
         (
             "cameras: {hall: {kind: }}",
-            "cameras.hall.kind: must be picamera2, video, images or synthetic, got nothing",
+            "cameras.hall.kind: must be picamera2, imx500, video, images or synthetic, got nothing",
         ),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from posed.model.card import CARD, card_of
 from posed.model.catalogue import BUNDLED_FOLDER
 from posed.networks.pair import load_pair
-from posed.service.status import model_warning
+from posed.service.model_in_use import model_warning
 
 FILE = "drawings_257_353_16.tflite"
 

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from posed.errors import CameraEnded, CameraLost
+from posed.frame import Region, RotatedCrop, RotatedLetterbox
 from posed.pipeline.capture import Capture
-from posed.pipeline.captured import Captured
+from posed.pipeline.captured import Captured, CropOnly
 from posed.pipeline.frame_preparer import FramePreparer
 from posed.pipeline.frame_source import FrameSource
 from posed.pipeline.idle_gate import IdleGate
+from posed.pipeline.inferred import Inferred, RotatedInference
 from posed.pipeline.slots import Slots
+from posed.pipeline.stage_timings import StageTimings
 from tests.brokers import eventually
-from tests.pipelines import SIZE, FakeCamera, TimedCamera, opener, still
+from tests.pipelines import SIZE, FakeCamera, TimedCamera, opener, seen_by_camera, still
 
 Captures = Callable[..., tuple[Capture, FrameSource]]
 
 
 @pytest.fixture
-def captured() -> Slots[FrameSource, Captured]:
+def captured() -> Slots[FrameSource, Captured | CropOnly]:
     return Slots()
 
 
 @pytest.fixture
-def started(captured) -> Iterator[Captures]:
+def inferred() -> Slots[FrameSource, Inferred]:
+    return Slots()
+
+
+@pytest.fixture
+def started(captured, inferred) -> Iterator[Captures]:
     captures: list[Capture] = []
 
     def start(*cameras: FakeCamera | Exception, idle_gate: IdleGate | None = None) -> object:
@@ -35,6 +44,7 @@ def started(captured) -> Iterator[Captures]:
             opener(list(cameras)),
             source=source,
             captured=captured,
+            inferred=inferred,
             preparer=FramePreparer(SIZE),
             idle_gate=idle_gate or IdleGate(idle_fps=0),
             timeout_s=5,
@@ -97,3 +107,55 @@ def test_a_lost_camera_has_no_health_until_it_is_back(started):
     capture, _ = started(FakeCamera([1, CameraLost("gone")], live=True), CameraLost("gone"))
     eventually(lambda: capture.device.errors == 2)
     assert capture.preparer.camera_health is None
+
+
+CROP = RotatedCrop(Region(0, 0, 33, 17), 90)
+
+
+def test_what_a_camera_has_seen_itself_passes_the_engine_by(started, captured, inferred):
+    _, source = started(TimedCamera([seen_by_camera(0)], live=True))
+    given = inferred.take(5)[1]
+    assert (given.frame.sequence, given.camera, given.rotated) == (0, "hall", None)
+    assert [output.data.shape[2] for output in given.outputs] == [17, 34, 64]
+    assert given.stages.wall_s["invoke"] == 0.015
+    assert captured.take(0) is None
+    assert source.counts.captured == 1
+
+
+def test_a_newer_frame_replaces_one_nobody_took(started, inferred):
+    _, source = started(TimedCamera([seen_by_camera(n) for n in range(5)], live=True))
+    eventually(lambda: source.counts.captured == 5 and source.counts.replaced == 4)
+    assert inferred.take(5)[1].frame.sequence == 4
+
+
+def test_a_crop_goes_to_the_engine_alone(started, captured, inferred):
+    taken = threading.Semaphore(0)
+    frames = [seen_by_camera(n) for n in range(3)]
+    capture, source = started(TimedCamera(frames, live=True, taken=taken))
+    source.crops.add(CROP, frames[0])
+    source.crops.add(CROP, frames[0])
+    for _ in range(2):
+        taken.release()
+        inferred.take(5)
+    eventually(lambda: capture.awaits_frame)
+    first = captured.take(5)[1]
+    assert isinstance(first, CropOnly)
+    assert (first.frame.sequence, first.crop) == (0, CROP)
+    assert captured.take(0) is None, "the second waits until the first is taken"
+    taken.release()
+    inferred.take(5)
+    assert isinstance(captured.take(5)[1], CropOnly)
+
+
+def test_what_a_crop_showed_goes_with_a_later_frame(started, inferred):
+    taken = threading.Semaphore(0)
+    _, source = started(TimedCamera([seen_by_camera(n) for n in range(2)], live=True, taken=taken))
+    rotated, cost = RotatedInference(RotatedLetterbox(CROP, SIZE), ()), StageTimings()
+    cost.wall_s["turned"] = 0.3
+    source.found.append((rotated, cost))
+    taken.release()
+    given = inferred.take(5)[1]
+    assert given.rotated is rotated
+    assert given.stages.wall_s["turned"] == 0.3
+    taken.release()
+    assert inferred.take(5)[1].rotated is None

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from posed.errors import CameraLost
+from posed.errors import CameraLost, CameraPreparing
 from posed.pipeline.device import STARTING, DeviceMonitor, DeviceStatus
 from tests.test_pipeline_hang_detector import Clock
 
@@ -76,3 +76,12 @@ def test_a_device_that_is_lost_does_not_hang(device, clock):
     device.lost(GONE)
     clock.now_s = 1000
     assert device.hangs is None
+
+
+def test_a_device_that_gets_ready_has_not_failed(device, caplog):
+    device.begin_opening()
+    assert device.prepares(CameraPreparing("camera fake: 10 s so far")) == 0.5
+    assert device.status == DeviceStatus("waiting", "camera fake: 10 s so far")
+    assert (device.errors, device.hangs, caplog.records) == (0, None, [])
+    device.opened()
+    assert device.reopened == 0

@@ -10,7 +10,7 @@ import pytest
 
 from posed.errors import EngineLost
 from posed.frame import Region, RotatedCrop, View
-from posed.pipeline.captured import Captured
+from posed.pipeline.captured import Captured, CropOnly
 from posed.pipeline.followed_region import NextRegion, look_at_all
 from posed.pipeline.frame_preparer import FramePreparer
 from posed.pipeline.frame_source import FrameSource
@@ -94,7 +94,7 @@ def looked_at(running: Running, source: FrameSource, taken: Captured) -> Region 
     """The region of a frame that was inferred; None for all of it."""
     running.captured.put(source, taken)
     _, inferred = running.inferred.take(5)
-    view = inferred.letterbox
+    view = inferred.view
     return None if view is taken.letterbox else view.crop.region
 
 
@@ -132,3 +132,24 @@ def test_frames_wait_while_the_engine_is_away(running):
     running.captured.put(running.hall, captured(0))
     eventually(lambda: running.thread.device.status.why == "no Edge TPU answered")
     assert running.captured.take(0)[0] is running.hall
+
+
+def test_a_crop_alone_is_inferred_beside_the_frames(running, engines):
+    frame = still(0, np.full((17, 33, 3), 100, np.uint8), 0)
+    running.captured.put(running.hall, CropOnly(frame, CROP))
+    eventually(lambda: running.hall.found)
+    rotated, cost = running.hall.found.pop()
+    assert rotated.view.crop == CROP
+    assert set(cost.wall_s) == {"turned"}
+    assert engines[0].inputs == 1
+    assert running.inferred.take(0) is None
+
+
+@pytest.mark.parametrize("engines", [[FakeEngine(fail_at=0), FakeEngine()]])
+def test_a_crop_that_is_lost_loses_no_frame(running):
+    frame = still(0, np.full((17, 33, 3), 100, np.uint8), 0)
+    running.captured.put(running.hall, CropOnly(frame, CROP))
+    eventually(lambda: running.thread.device.errors == 1)
+    assert running.hall.counts.lost == 0
+    running.captured.put(running.hall, CropOnly(frame, CROP))
+    eventually(lambda: running.hall.found)

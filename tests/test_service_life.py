@@ -10,7 +10,7 @@ import pytest
 from posed.config import CAMERA, Config, LiveConfig, changed
 from posed.networks.pair import load_pair
 from posed.pipeline.device import OK, DeviceStatus
-from posed.pipeline.opening import pipeline_of
+from posed.pipeline.opening import opener_of, pipeline_of
 from posed.pipeline.pipeline import Pipeline
 from posed.service.life import Life
 from tests.brokers import eventually
@@ -26,7 +26,8 @@ def config(tmp_path) -> Config:
 
 @pytest.fixture
 def pipeline(config: Config) -> Pipeline:
-    return pipeline_of(config, load_pair(config.model.name))
+    pair = load_pair(config.model.name)
+    return pipeline_of(config, pair.model.size, opener_of(config, pair))
 
 
 @pytest.fixture

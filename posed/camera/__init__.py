@@ -44,8 +44,9 @@ def device_of(config: CameraConfig) -> str | None:
     A device has several names: `0` is /dev/video0, as are its links below /dev/v4l.
     """
     source = config.source
-    if config.kind == "picamera2":
-        return f"Pi camera {int(source or 0)}" if source.isdecimal() or not source else None
+    if config.kind in {"picamera2", "imx500"}:
+        first = "the first AI Camera" if config.kind == "imx500" else "Pi camera 0"
+        return f"Pi camera {int(source)}" if source.isdecimal() else None if source else first
     if config.kind != "video":
         return None
     path = f"/dev/video{source}" if source.isdecimal() else source
@@ -64,6 +65,10 @@ def check_settings(config: CameraConfig) -> None:
             from posed.camera.picamera import camera_number
 
             camera_number(config.source)
+        case "imx500":
+            from posed.camera import imx500
+
+            imx500.camera_number(config.source)
         case "synthetic":
             from posed.camera.synthetic import seed_of
 
@@ -98,6 +103,10 @@ def _open(config: CameraConfig, model_size: tuple[int, int]) -> Camera:
             from posed.camera.picamera import open_picamera
 
             return open_picamera(config, model_size)
+        case "imx500":
+            from posed.camera.imx500 import open_imx500
+
+            return open_imx500(config)
         case "video":
             from posed.camera.video import open_video
 

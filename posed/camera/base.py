@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from posed.errors import CameraError
-from posed.frame import Frame, Image
+from posed.frame import CameraInference, Frame, Image
 
 
 class SettingError(CameraError):
@@ -78,7 +78,12 @@ class FrameMaker:
         self._count = 0
 
     def make(
-        self, image: Image, captured_at: float, time_s: float | None = None, sequence: int | None = None
+        self,
+        image: Image,
+        captured_at: float,
+        time_s: float | None = None,
+        sequence: int | None = None,
+        inference: CameraInference | None = None,
     ) -> Frame:
         """A frame of an RGB picture.
 
@@ -87,6 +92,7 @@ class FrameMaker:
             captured_at: `time.monotonic()` at capture, s.
             time_s: media time, s; None for a live camera, whose media time is `captured_at`.
             sequence: the frame's number, where the camera has one; None counts the frames made here.
+            inference: what the camera's own network says of the picture, as it is after it was oriented.
         """
         if sequence is None:
             sequence, self._count = self._count, self._count + 1
@@ -96,4 +102,5 @@ class FrameMaker:
             captured_at=captured_at,
             time_s=captured_at if time_s is None else time_s,
             time=time.time() - (time.monotonic() - captured_at),
+            inference=inference,
         )

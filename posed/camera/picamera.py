@@ -1,91 +1,32 @@
-"""The Pi camera, through picamera2 and libcamera: Raspberry Pi OS's own libraries, from apt.
-
-Written against picamera2 0.3.38. Its `Job`s are what reading is built on: a capture is queued, the
-library's own thread fulfils it with the next frame, and a wait for it may end early and be taken up again
-by the next `read`. A job that is still queued makes `stop()` wait for ever, so it is cancelled first.
-"""
+"""The Pi camera."""
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import logging
-import math
-import os
-import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import CancelledError
-from typing import Any, Final, Self
+from typing import Self
 
 import cv2
-import numpy as np
 
 from posed.camera.base import FrameMaker, SettingError
+from posed.camera.pi_device import FAULTS, StartedDevice, left_to_orient, reason, start
 from posed.config import CameraConfig
-from posed.errors import CameraError, CameraLost
-from posed.frame import Frame, Image
-
-log = logging.getLogger(__name__)
-
-CLOSE_TIMEOUT_S: Final = 1.5
-"""Closing may take this long, s: it leaves time for the rest of a daemon that has 2 s to end."""
-
-FULL_VIEW_FPS: Final = 40
-"""Up to this rate every Raspberry Pi sensor reads its whole view at half its resolution: imx477 at 40,
-imx219 at 41, ov5647 at 46, imx708 at 56 frames/s (Raspberry Pi's camera documentation)."""
-
-_FAULTS: Final = (RuntimeError, OSError, ValueError, LookupError, CancelledError)
-"""picamera2 raises these when a camera is absent, busy or broken; libcamera's own errors arrive as the first
-two."""
-
-_TO_RGB: Final[dict[str, int | None]] = {
-    # libcamera names formats by the bytes of a little-endian word: BGR888 lies in memory as R, G, B.
-    "BGR888": None,
-    "RGB888": cv2.COLOR_BGR2RGB,
-    "XBGR8888": cv2.COLOR_RGBA2RGB,
-    "XRGB8888": cv2.COLOR_BGRA2RGB,
-    "NV12": cv2.COLOR_YUV2RGB_NV12,
-    "NV21": cv2.COLOR_YUV2RGB_NV21,
-    "YUV420": cv2.COLOR_YUV2RGB_I420,
-    "YVU420": cv2.COLOR_YUV2RGB_YV12,
-    "YUYV": cv2.COLOR_YUV2RGB_YUY2,
-}
-
-_closing: Final[dict[int, threading.Thread]] = {}
-"""This has the latest close of each camera: libcamera lets a process have a camera only once."""
+from posed.errors import CameraLost
+from posed.frame import Frame
 
 
 class Picamera2Camera:
     """A started Pi camera; see `posed.camera.base.Camera`.
 
     Args:
-        device: the started `picamera2.Picamera2`.
-        number: the camera's place in picamera2's list.
+        started: the device.
         frames: makes frames, with what is left to orient.
-        stale_s: a capture that waited longer than this for somebody to read it is dropped for a new one, s.
-        clock: `time.clock_gettime`: the time of a clock by its id, s.
     """
 
     live = True
 
-    def __init__(
-        self,
-        device: Any,
-        number: int,
-        frames: FrameMaker,
-        *,
-        stale_s: float,
-        clock: Callable[[int], float] = time.clock_gettime,
-    ) -> None:
-        self.name = _name(number)
-        self._device = device
-        self._number = number
+    def __init__(self, started: StartedDevice, frames: FrameMaker) -> None:
+        self.name = started.name
+        self._started = started
         self._frames = frames
-        self._stale_s = stale_s
-        self._clock = clock
-        self._stream: dict[str, Any] = device.camera_configuration()["main"]
-        self._job: Any = None
 
     def read(self, wait_s: float) -> Frame | None:
         """The newest frame, or None if none came within `wait_s` seconds.
@@ -93,54 +34,27 @@ class Picamera2Camera:
         Raises:
             CameraLost: the camera reports an error.
         """
+        requests = self._started.requests
         try:
-            request = self._next_request(wait_s)
-            if request is None:
+            taken = requests.next(wait_s)
+            if taken is None:
                 return None
+            request, metadata = taken
             try:
-                captured_at = self._captured_at(request)
-                image = _to_rgb(request.make_array("main"), self._stream)
+                captured_at = requests.captured_at(metadata)
+                image = self._started.image_of(request)
             finally:
                 # With every buffer held the camera stops.
                 request.release()
-        except (*_FAULTS, cv2.error) as error:
-            raise CameraLost(f"{self.name}: {_reason(error)}") from error
+        except (*FAULTS, cv2.error) as error:
+            raise CameraLost(f"{self.name}: {reason(error)}") from error
         return self._frames.make(image, captured_at)
-
-    def _next_request(self, wait_s: float) -> Any:
-        """The next completed request, or None; one that a pause left lying is not the newest frame."""
-        deadline = self._clock(time.CLOCK_MONOTONIC) + wait_s
-        carried = self._job is not None
-        request = self._wait(wait_s)
-        if carried and request is not None and self._age_s(request) > self._stale_s:
-            request.release()
-            request = self._wait(max(0.0, deadline - self._clock(time.CLOCK_MONOTONIC)))
-        return request
-
-    def _wait(self, wait_s: float) -> Any:
-        if self._job is None:
-            self._job = self._device.capture_request(wait=False)
-        try:
-            request = self._job.get_result(timeout=wait_s)
-        except TimeoutError:
-            return None
-        self._job = None
-        return request
-
-    def _age_s(self, request: Any) -> float:
-        return self._clock(time.CLOCK_MONOTONIC) - self._captured_at(request)
-
-    def _captured_at(self, request: Any) -> float:
-        now = self._clock(time.CLOCK_MONOTONIC)
-        timestamp_ns: int | None = request.get_metadata().get("SensorTimestamp")  # of CLOCK_BOOTTIME
-        return now if timestamp_ns is None else min(now, timestamp_ns / 1e9 - _asleep_s(self._clock))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the camera, or give up on that after `CLOSE_TIMEOUT_S`."""
-        _close(self._device, self._number, self._job)
+        self._started.close()
 
 
 def open_picamera(config: CameraConfig, model_size: tuple[int, int]) -> Picamera2Camera:
@@ -155,45 +69,9 @@ def open_picamera(config: CameraConfig, model_size: tuple[int, int]) -> Picamera
         CameraError: picamera2 is missing, or the configuration can never work.
         CameraLost: the camera is absent, in use or broken.
     """
-    number = camera_number(config.source)
-    picamera2, libcamera = _libraries()
-    if number in _closing and _closing[number].is_alive():
-        raise CameraError(f"{_name(number)}: must have closed to be opened again, but closing it hangs")
-    device = _acquire(picamera2.Picamera2, number)
-    with contextlib.ExitStack() as stack:
-        stack.callback(_close, device, number)
-        try:
-            device.configure(_configuration(device, libcamera, config, model_size))
-            device.start()
-        except _FAULTS as error:
-            raise CameraLost(f"{_name(number)}: cannot be started ({_reason(error)})") from error
-        camera = _camera(device, number, config)
-        stack.pop_all()
-    return camera
-
-
-def _camera(device: Any, number: int, config: CameraConfig) -> Picamera2Camera:
-    got = device.camera_configuration()
-    stream, transform = got["main"], got["transform"]
-    if stream["format"] not in _TO_RGB:
-        known = ", ".join(_TO_RGB)
-        raise CameraError(f"{_name(number)}: its format must be one of {known}, got {stream['format']}")
-    rotate, mirror = _left_to_orient(config.rotate, config.mirror, transform.hflip, transform.vflip)
-    model = device.camera_properties.get("Model", "unknown model")
-    log.info("%s: %s, %dx%d %s", _name(number), model, *stream["size"], stream["format"])
-    return Picamera2Camera(device, number, FrameMaker(rotate, mirror), stale_s=1 + 2 / config.fps)
-
-
-def _asleep_s(clock: Callable[[int], float]) -> float:
-    """How long the machine has slept since it was started: how far CLOCK_BOOTTIME is ahead, s.
-
-    The quickest of three readings, for the process may lose the CPU between its two clocks.
-    """
-    readings = []
-    for _ in range(3):
-        before, boottime = clock(time.CLOCK_MONOTONIC), clock(time.CLOCK_BOOTTIME)
-        readings.append((clock(time.CLOCK_MONOTONIC) - before, boottime - before))
-    return min(readings)[1]
+    started = start(camera_number(config.source), config, model_size)
+    rotate, mirror = left_to_orient(config.rotate, config.mirror, started.flips)
+    return Picamera2Camera(started, FrameMaker(rotate, mirror))
 
 
 def camera_number(source: str) -> int:
@@ -205,156 +83,3 @@ def camera_number(source: str) -> int:
     if source and not (source.isascii() and source.isdecimal()):
         raise SettingError("source: must be a camera's number for kind picamera2, got other text")
     return int(source or "0")
-
-
-def _name(number: int) -> str:
-    return f"Pi camera {number}"
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong at the bottom, in one line: picamera2 wraps libcamera's words in its own."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _libraries() -> tuple[Any, Any]:
-    try:
-        import libcamera
-        import picamera2
-    except (ImportError, ValueError) as error:
-        # ValueError: a numpy of another major version than the one its compiled parts were made for.
-        raise SettingError(
-            "kind: picamera2 needs `apt install python3-picamera2` and a virtual environment made "
-            f"with --system-site-packages that keeps apt's numpy, got: {_reason(error)}"
-        ) from error
-    return picamera2, libcamera
-
-
-def _acquire(kind: Any, number: int) -> Any:
-    """An opened `Picamera2`.
-
-    Its constructor leaves a pipe behind when it fails, which would use up a waiting daemon's file
-    descriptors; so the object is made first, to be at hand for tidying up.
-    """
-    try:
-        connected = len(kind.global_camera_info())
-    except _FAULTS as error:
-        raise CameraLost(f"{_name(number)}: libcamera cannot list cameras ({_reason(error)})") from error
-    if number >= connected:
-        raise CameraLost(f"{_name(number)}: must be connected, got {connected} camera(s)")
-    device = kind.__new__(kind)
-    try:
-        device.__init__(number)
-    except _FAULTS as error:
-        _tidy_up(device)
-        raise CameraLost(f"{_name(number)}: cannot be opened, or is in use ({_reason(error)})") from error
-    return device
-
-
-def _tidy_up(device: Any) -> None:
-    with contextlib.suppress(*_FAULTS, AttributeError):
-        if device.is_open:
-            device.close()
-        else:
-            device.notifymeread.close()
-            os.close(device.notifyme_w)
-
-
-def _configuration(
-    device: Any, libcamera: Any, config: CameraConfig, model_size: tuple[int, int]
-) -> dict[str, Any]:
-    hflip, vflip = _isp_flips(config.rotate, config.mirror)
-    configuration: dict[str, Any] = device.create_video_configuration(
-        main={"format": "BGR888", "size": _stream_size(config, device.sensor_resolution, model_size)},
-        transform=libcamera.Transform(hflip=hflip, vflip=vflip),
-        # The one that OpenCV's conversions assume, should the stream become YUV.
-        colour_space=libcamera.ColorSpace.Smpte170m(),
-        controls=_controls(device.camera_controls, libcamera, config.fps),
-        sensor=_sensor(device.sensor_resolution, config.fps),
-    )
-    return configuration
-
-
-def _controls(advertised: dict[str, Any], libcamera: Any, fps: float) -> dict[str, Any]:
-    """Settings of the camera; picamera2 raises on one that the camera does not advertise."""
-    duration_us = round(1e6 / fps)
-    wanted = {
-        "FrameDurationLimits": (duration_us, duration_us),
-        # Without it a camera with autofocus stays where its lens happens to rest.
-        "AfMode": libcamera.controls.AfModeEnum.Continuous,
-    }
-    return {name: value for name, value in wanted.items() if name in advertised}
-
-
-def _sensor(resolution: tuple[int, int], fps: float) -> dict[str, Any]:
-    """Which of the sensor's modes to take.
-
-    Left alone libcamera takes the smallest that holds the stream, and that one shows only the middle of
-    the view. Half the resolution is the smallest that shows all of it.
-    """
-    if fps > FULL_VIEW_FPS:
-        return {}
-    return {"output_size": (resolution[0] // 2, resolution[1] // 2)}
-
-
-def _stream_size(
-    config: CameraConfig, resolution: tuple[int, int], model_size: tuple[int, int]
-) -> tuple[int, int]:
-    """The wanted (width, height), or the smallest of the sensor's shape that covers the model's input."""
-    if config.size is not None:
-        return config.size
-    wanted = model_size[::-1] if config.rotate in (90, 270) else model_size
-    scale = min(1.0, max(want / have for want, have in zip(wanted, resolution, strict=True)))
-    width, height = (2 * math.ceil(round(side * scale / 2, 6)) for side in resolution)
-    return width, height
-
-
-def _isp_flips(rotate: int, mirror: bool) -> tuple[bool, bool]:
-    """(hflip, vflip) that come before the CPU's quarter turn, if any.
-
-    Mirroring after a quarter turn is the same as turning upside down, by a flip, before it.
-    """
-    if rotate in (90, 270):
-        return False, mirror
-    return (rotate == 180) != mirror, rotate == 180
-
-
-def _left_to_orient(rotate: int, mirror: bool, hflip: bool, vflip: bool) -> tuple[int, bool]:
-    """The `rotate` and `mirror` still to be done after the flips that the ISP really does."""
-    mirrored = hflip != vflip
-    turn = rotate + (180 if vflip else 0)
-    return (-turn if mirrored else turn) % 360, mirror != mirrored
-
-
-def _to_rgb(array: Any, stream: dict[str, Any]) -> Image:
-    """RGB of a stream's array, without what pads its rows: picamera2 leaves that in for some formats."""
-    code = _TO_RGB[stream["format"]]
-    image = array if code is None else cv2.cvtColor(array, code)
-    return np.ascontiguousarray(image[:, : stream["size"][0]], np.uint8)
-
-
-def _close(device: Any, number: int, job: Any = None) -> None:
-    """Close a camera in a thread, so that one that hangs cannot hang the daemon."""
-    thread = threading.Thread(
-        target=_close_now, args=(device, number, job), name=f"close {_name(number)}", daemon=True
-    )
-    _closing[number] = thread
-    thread.start()
-    thread.join(CLOSE_TIMEOUT_S)
-    if thread.is_alive():
-        # picamera2 would try once more when the process ends, and hang there.
-        atexit.unregister(device.close)
-        log.warning("%s: must close within %g s, still waiting for it", _name(number), CLOSE_TIMEOUT_S)
-
-
-def _close_now(device: Any, number: int, job: Any) -> None:
-    try:
-        device.cancel_all_and_flush()
-        if job is not None:
-            with contextlib.suppress(*_FAULTS):
-                # It may have got its frame before it could be cancelled.
-                job.get_result(timeout=0.1).release()
-        device.close()
-    except _FAULTS as error:
-        log.warning("%s: closed with an error: %s", _name(number), _reason(error))

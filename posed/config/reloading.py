@@ -33,14 +33,18 @@ class Reloaded:
 def reload(running: Config, wanted: Config) -> Reloaded:
     """Take over what applies at once: what can be changed at run time, cameras, and what pictures show.
 
+    Cameras wait for a restart where an engine is needed from then on, or no longer.
+
     Args:
         running: the configuration that the daemon works with.
         wanted: the configuration as it is now, which was found good.
     """
     differing = tuple(_differing(_written(running), _written(wanted)))
-    applied = tuple(name for name in differing if _applies(name))
+    same_engine = running.infers_in_cameras == wanted.infers_in_cameras
+    taken = (CAMERAS, PRIVACY) if same_engine else (PRIVACY,)
+    applied = tuple(name for name in differing if name in live_settings() or name.partition(".")[0] in taken)
     tree, written = (config.model_dump(exclude_unset=True) for config in (running, wanted))
-    tree |= {section: written.get(section) for section in (CAMERAS, PRIVACY)}
+    tree |= {section: written.get(section) for section in taken}
     for name, value in live_values(wanted).items():
         merge(tree, nest(where_of_setting(name, None), value))
     config, _ = validated(tree)
@@ -48,10 +52,6 @@ def reload(running: Config, wanted: Config) -> Reloaded:
     return Reloaded(
         config=config, applied=applied, waiting=tuple(name for name in differing if name not in applied)
     )
-
-
-def _applies(name: str) -> bool:
-    return name in live_settings() or name.partition(".")[0] in (CAMERAS, PRIVACY)
 
 
 def _written(config: Config) -> dict[str, Any]:

@@ -318,14 +318,15 @@ class CameraConfig(Section):
     values, and those for all cameras where it has none. Their `model_fields_set` says which are its own.
     """
 
-    kind: Literal["picamera2", "video", "images", "synthetic"] = "picamera2"
-    """Frames come from the Pi camera (`picamera2`), from a V4L2 device, an RTSP or HTTP URL or a file
-    (`video`), from a picture, a folder or a glob (`images`), or they are drawn (`synthetic`)."""
+    kind: Literal["picamera2", "imx500", "video", "images", "synthetic"] = "picamera2"
+    """Frames come from the Pi camera (`picamera2`), from the Raspberry Pi AI Camera, which runs PoseNet
+    itself (`imx500`), from a V4L2 device, an RTSP or HTTP URL or a file (`video`), from a picture, a folder
+    or a glob (`images`), or they are drawn (`synthetic`)."""
 
     source: TextOrNumber = Field(default="", max_length=4096)
-    """This names what to open: for picamera2 the camera's number (the first when empty), for video `0`,
-    `/dev/video0`, a URL or a file, for images a file, a folder or a glob, for synthetic a number that seeds
-    the scene."""
+    """This names what to open: for picamera2 and imx500 the camera's number (the first when empty), for video
+    `0`, `/dev/video0`, a URL or a file, for images a file, a folder or a glob, for synthetic a number that
+    seeds the scene."""
 
     username: str | None = Field(default=None, min_length=1, max_length=256)
     """We log in to the camera at a URL as this user. User and password stand here as they are, while in
@@ -506,6 +507,11 @@ class Config(Section):
     def first(self) -> CameraConfig:
         """The first camera: the only one where there is one."""
         return next(iter(self.cameras.values()))
+
+    @property
+    def infers_in_cameras(self) -> bool:
+        """Whether every camera runs a network itself, so that no engine is needed."""
+        return all(camera.kind == "imx500" for camera in self.cameras.values())
 
     def chosen(self, camera: str | None) -> str:
         """The name of the camera that a command is to work with: the one that is asked for, or the only one.

@@ -12,7 +12,7 @@ class Engine(Protocol):
     """An opened model on a device; a context manager that lets go of both.
 
     Attributes:
-        kind: `cpu` or `edgetpu`.
+        kind: `cpu`, `edgetpu`, or `imx500` where cameras infer themselves.
         device: which one: `usb:0`; the runtime's name for a CPU.
         why: one line that says why it was chosen.
     """

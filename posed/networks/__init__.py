@@ -47,7 +47,7 @@ class Network(Protocol):
 
         Args:
             outputs: as an engine gave them for this model.
-            view: fitted a frame, or a rotated crop of it, into the model's input.
+            view: what the model saw of a frame.
             settings: thresholds and limits.
 
         Returns:

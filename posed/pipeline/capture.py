@@ -9,15 +9,17 @@ from dataclasses import replace
 
 from posed.camera.base import Camera
 from posed.errors import CameraLost
-from posed.frame import Frame
-from posed.pipeline.captured import Captured
+from posed.frame import CameraInference, Frame
+from posed.model.outputs import OutputTensor
+from posed.pipeline.captured import Captured, CropOnly
 from posed.pipeline.device import OK, PAUSED, DeviceMonitor
 from posed.pipeline.device_thread import POLL_S, DeviceThread
 from posed.pipeline.frame_preparer import FramePreparer
 from posed.pipeline.frame_source import FrameSource
 from posed.pipeline.hang_detector import OPEN_HANG_S
 from posed.pipeline.idle_gate import IdleGate
-from posed.pipeline.slots import Slots
+from posed.pipeline.inferred import Inferred
+from posed.pipeline.slots import Slots, T
 from posed.pipeline.stage_timings import StageTimings
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 class Capture(DeviceThread):
     """Reads one camera in a thread of its own, and leaves the newest frame for inference.
+
+    A frame that comes with what the camera's own network says of it goes straight to the main loop.
 
     Where frames of a live camera come faster than the engine takes them, the newest wins and the others are
     counted; a recording waits instead.
@@ -36,7 +40,8 @@ class Capture(DeviceThread):
     Args:
         open_camera: opens the camera; raises CameraLost if it is not there now.
         source: the camera, for inference and the main loop; says whether it is paused.
-        captured: where its newest frame is left.
+        captured: where its newest frame is left for the engine.
+        inferred: where it is left for the main loop, if it needs no engine.
         preparer: makes the model's input.
         idle_gate: which frames of a live camera are processed.
         timeout_s: after how long without a frame the camera is opened again, s.
@@ -52,7 +57,8 @@ class Capture(DeviceThread):
         open_camera: Callable[[], Camera],
         *,
         source: FrameSource,
-        captured: Slots[FrameSource, Captured],
+        captured: Slots[FrameSource, Captured | CropOnly],
+        inferred: Slots[FrameSource, Inferred],
         preparer: FramePreparer,
         idle_gate: IdleGate,
         timeout_s: float,
@@ -66,6 +72,7 @@ class Capture(DeviceThread):
         self._open_camera = open_camera
         self._source = source
         self._captured = captured
+        self._inferred = inferred
         self._timeout_s = timeout_s
 
     def _may_open(self) -> bool:
@@ -130,9 +137,43 @@ class Capture(DeviceThread):
         if live and not self._idle_gate.wants(frame.image, frame.captured_at):
             counts.idle += 1
             return
-        captured = self.preparer.prepare(frame, stages, live=live)
         counts.captured += 1
-        if live:
-            counts.replaced += self._captured.put(self._source, captured)
+        if frame.inference is not None:
+            self._put(self._inferred, self._inferred_of(frame, frame.inference, stages, live=live), live=live)
+            self._ask_for_crop(frame, live=live)
         else:
-            self._put_when_free(self._captured, self._source, captured)
+            self._put(self._captured, self.preparer.prepare(frame, stages, live=live), live=live)
+
+    def _put(self, slots: Slots[FrameSource, T], item: T, *, live: bool) -> None:
+        """Leave the newest frame of a live camera, and each of a recording once the one before is taken."""
+        if live:
+            self._source.counts.replaced += slots.put(self._source, item)
+        else:
+            self._put_when_free(slots, self._source, item)
+
+    def _inferred_of(
+        self, frame: Frame, inference: CameraInference, stages: StageTimings, *, live: bool
+    ) -> Inferred:
+        """A frame that needs no engine, and what was found meanwhile in a crop of an earlier one."""
+        stages.wall_s["invoke"], stages.cpu_s["invoke"] = inference.took_s, 0.0
+        rotated = None
+        if self._source.found:
+            rotated, cost = self._source.found.pop()
+            stages.add(cost)
+        return Inferred(
+            frame,
+            inference.view,
+            tuple(OutputTensor(head) for head in inference.heads),
+            stages,
+            rotated,
+            self.preparer.judge(frame, live=live),
+            self._source.name,
+        )
+
+    def _ask_for_crop(self, frame: Frame, *, live: bool) -> None:
+        """Leave the rotated crop that is due in a frame for the engine, once the one before is taken."""
+        if not self._captured.is_free(self._source):
+            return
+        crop = self._source.crops.take(frame, live=live)
+        if crop is not None:
+            self._captured.put(self._source, CropOnly(frame, crop))

@@ -1,10 +1,10 @@
-"""A frame on its way from capture to inference."""
+"""What is on its way from capture to inference: a frame, or a rotated crop of one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from posed.frame import Frame, Image, Letterbox
+from posed.frame import Frame, Image, Letterbox, RotatedCrop
 from posed.pipeline.stage_timings import StageTimings
 
 
@@ -27,3 +27,16 @@ class Captured:
     dark: bool
     live: bool
     stages: StageTimings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CropOnly:
+    """A rotated crop on its way to the engine, of a frame whose camera has looked at the rest itself.
+
+    Args:
+        frame: as the camera gave it.
+        crop: of the frame.
+    """
+
+    frame: Frame
+    crop: RotatedCrop

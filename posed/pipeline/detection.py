@@ -6,6 +6,7 @@ from posed.config import DecodeConfig
 from posed.engine.base import Engine
 from posed.frame import Frame, Letterbox
 from posed.networks import Network
+from posed.networks.posenet import decode_frame, heads_of
 from posed.people.rotated_crops import merge_detections
 from posed.pipeline.inferred import Inferred
 from posed.pipeline.stage_timings import StageTimings
@@ -33,13 +34,13 @@ def infer(frame: Frame, engine: Engine, input_size: tuple[int, int]) -> Inferred
 
 
 def poses_of(
-    inferred: Inferred, network: Network, settings: DecodeConfig, *, mirror: bool = False
+    inferred: Inferred, network: Network | None, settings: DecodeConfig, *, mirror: bool = False
 ) -> list[Pose]:
     """Every pose in a frame once.
 
     Args:
         inferred: what the model gave for the frame, and for a rotated crop of it.
-        network: of that model.
+        network: of that model; a camera's own is a PoseNet, and None will do if there is no other.
         settings: thresholds and limits.
         mirror: whether the frame shows what a mirror shows.
 
@@ -47,9 +48,22 @@ def poses_of(
         Best first, px of the frame; left and right are the person's own.
     """
     rotated = inferred.rotated
-    poses = network.poses(inferred.outputs, inferred.letterbox, settings)
-    if rotated is not None:
+    poses = _poses_of_frame(inferred, network, settings, mirror=mirror)
+    if rotated is not None and network is not None:
         turn_deg = rotated.view.crop.turn_deg
         found = network.poses(rotated.outputs, rotated.view, settings)
         poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold)
     return [pose.mirrored() for pose in poses] if mirror else poses
+
+
+def _poses_of_frame(
+    inferred: Inferred, network: Network | None, settings: DecodeConfig, *, mirror: bool
+) -> list[Pose]:
+    """Every pose that was seen in the frame as it is; left and right are what they look like in it."""
+    own = inferred.frame.inference
+    if own is None:
+        assert network is not None
+        return network.poses(inferred.outputs, inferred.view, settings)
+    heads = heads_of(inferred.outputs, own.stride, sigmoid=False)
+    poses = decode_frame(heads, inferred.view, settings)
+    return poses if own.mirrored == mirror else [pose.mirrored() for pose in poses]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from posed.errors import PosedError
+from posed.errors import CameraPreparing, PosedError
 from posed.pipeline.hang_detector import OPEN_HANG_S, HangDetector
 from posed.timing import Backoff
 
@@ -106,6 +106,12 @@ class DeviceMonitor:
     def end_call(self) -> None:
         """The call into the device's library has ended."""
         self._hang_detector.end()
+
+    def prepares(self, why: CameraPreparing) -> float:
+        """Note that the device gets ready; returns how long to wait before it is asked again, s."""
+        self._hang_detector.end()
+        self.status = DeviceStatus("waiting", str(why))
+        return FIRST_DELAY_S
 
     def lost(self, error: PosedError) -> float:
         """Note that the device was lost, or could not be opened; log it once per reason.

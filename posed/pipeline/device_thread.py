@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Final
 
-from posed.errors import CameraLost, EngineLost
+from posed.errors import CameraLost, CameraPreparing, EngineLost
 from posed.pipeline.device import DeviceMonitor
 from posed.pipeline.frame_source import FrameSource
 from posed.pipeline.slots import Slots, T
@@ -65,6 +65,8 @@ class DeviceThread:
         self.device.begin_opening()
         try:
             self._use_device()
+        except CameraPreparing as why:
+            self._wait(self.device.prepares(why))
         except (CameraLost, EngineLost) as error:
             self._wait(self.device.lost(error))
 

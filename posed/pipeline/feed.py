@@ -12,12 +12,13 @@ from posed.camera.health import CameraHealth
 from posed.errors import CameraError
 from posed.frame import Frame, RotatedCrop
 from posed.pipeline.capture import Capture
-from posed.pipeline.captured import Captured
+from posed.pipeline.captured import Captured, CropOnly
 from posed.pipeline.counters import Counters, FrameCounts
 from posed.pipeline.device import OK, DeviceStatus
 from posed.pipeline.frame_preparer import FramePreparer
 from posed.pipeline.frame_source import FrameSource
 from posed.pipeline.idle_gate import IdleGate
+from posed.pipeline.inferred import Inferred
 from posed.pipeline.slots import Slots
 from posed.timing import NotBefore
 
@@ -52,6 +53,7 @@ class Feed:
         source: the camera as all threads know it.
         setup: how it is opened and read.
         captured: where its newest frame is left for inference.
+        inferred: where it is left for the main loop, if it needs no engine.
         input_size: (width, height) of the model's input, px.
         hang_s: after how long a wait for the next frame counts as hanging, s.
 
@@ -62,11 +64,13 @@ class Feed:
         reopened: how often the camera was opened again after it failed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what all cameras share, and its own
         self,
         source: FrameSource,
         setup: CameraSetup,
-        captured: Slots[FrameSource, Captured],
+        captured: Slots[FrameSource, Captured | CropOnly],
+        inferred: Slots[FrameSource, Inferred],
+        *,
         input_size: tuple[int, int],
         hang_s: float,
     ) -> None:
@@ -74,6 +78,7 @@ class Feed:
         self.idle_gate = setup.idle_gate
         self._setup = setup
         self._captured = captured
+        self._inferred = inferred
         self._input_size = input_size
         self._hang_s = hang_s
         self._source = source
@@ -87,6 +92,7 @@ class Feed:
             self._setup.open,
             source=self._source,
             captured=self._captured,
+            inferred=self._inferred,
             preparer=FramePreparer(self._input_size),
             idle_gate=self.idle_gate,
             timeout_s=self._setup.timeout_s,

@@ -55,6 +55,19 @@ class FramePreparer:
         dark = self._is_dark(letterbox.inside(network_input), frame.time_s, live)
         return Captured(frame, letterbox, network_input, dark, live, stages)
 
+    def judge(self, frame: Frame, *, live: bool) -> bool:
+        """Look at a frame that the engine does not need.
+
+        Args:
+            frame: of any size.
+            live: whether it comes from a live camera.
+
+        Returns:
+            Whether it is too dark for its poses to be believed.
+        """
+        self._letterbox_for(frame)
+        return self._is_dark(frame.image, frame.time_s, live)
+
     def _is_dark(self, image: Image, time_s: float, live: bool) -> bool:
         """Judge what the camera sees; returns whether that is too dark."""
         if is_due(time_s, self._judged_s):

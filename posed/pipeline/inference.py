@@ -6,20 +6,22 @@ from collections.abc import Callable
 
 from posed.engine.base import Engine
 from posed.errors import EngineLost
-from posed.frame import Image, RotatedCrop, RotatedLetterbox, View
-from posed.pipeline.captured import Captured
+from posed.frame import Frame, Image, RotatedCrop, RotatedLetterbox, View
+from posed.pipeline.captured import Captured, CropOnly
 from posed.pipeline.device import OK, DeviceMonitor
 from posed.pipeline.device_thread import POLL_S, DeviceThread
 from posed.pipeline.followed_region import NextRegion, look_at_all
 from posed.pipeline.frame_source import FrameSource
 from posed.pipeline.inferred import Inferred, RotatedInference
 from posed.pipeline.slots import Slots
+from posed.pipeline.stage_timings import StageTimings
 
 
 class Inference(DeviceThread):
     """Runs the model in a thread of its own, on the frames of all cameras in fair turns.
 
-    A rotated crop counts as a turn of the camera that it is of.
+    A rotated crop counts as a turn of the camera that it is of. Of a camera with a network of its own there
+    are crops alone.
 
     The thread owns the engine, and changes `engine` and its counts of a source; the main loop reads them.
 
@@ -39,7 +41,7 @@ class Inference(DeviceThread):
         self,
         open_engine: Callable[[], Engine],
         input_size: tuple[int, int],
-        captured: Slots[FrameSource, Captured],
+        captured: Slots[FrameSource, Captured | CropOnly],
         inferred: Slots[FrameSource, Inferred],
         hang_s: float,
         *,
@@ -59,8 +61,11 @@ class Inference(DeviceThread):
             self.device.opened()
             self.device.status = OK
             while not self._stopping.is_set():
-                if (taken := self._captured.take(POLL_S)) is not None:
-                    self._infer(engine, *taken)
+                match self._captured.take(POLL_S):
+                    case source, Captured() as captured:
+                        self._infer(engine, source, captured)
+                    case source, CropOnly() as captured:
+                        self._infer_crop(engine, source, captured)
 
     def _infer(self, engine: Engine, source: FrameSource, captured: Captured) -> None:
         """Infer one frame, and the rotated crop that is due in it, and hand over what comes of it."""
@@ -104,9 +109,23 @@ class Inference(DeviceThread):
     ) -> RotatedInference | None:
         """Infer the rotated crop that is due in a frame, if there is one."""
         crop = source.crops.take(captured.frame, live=captured.live)
-        if crop is None:
-            return None
+        return None if crop is None else self._rotated(engine, captured.frame, crop, captured.stages)
+
+    def _infer_crop(self, engine: Engine, source: FrameSource, captured: CropOnly) -> None:
+        """Infer a rotated crop alone; what is found goes on with the camera's next frame."""
+        stages = StageTimings()
+        try:
+            rotated = self._rotated(engine, captured.frame, captured.crop, stages)
+        except EngineLost:
+            self.device.begin_call()  # for closing it
+            raise
+        self.device.end_call()
+        source.found.append((rotated, stages))
+
+    def _rotated(
+        self, engine: Engine, frame: Frame, crop: RotatedCrop, stages: StageTimings
+    ) -> RotatedInference:
         self.device.begin_call()
-        with captured.stages.time("turned"):
+        with stages.time("turned"):
             view = RotatedLetterbox(crop, self._input_size)
-            return RotatedInference(view, engine.infer(view.apply(captured.frame.image)))
+            return RotatedInference(view, engine.infer(view.apply(frame.image)))

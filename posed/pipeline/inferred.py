@@ -28,16 +28,17 @@ class Inferred:
 
     Args:
         frame: as the camera gave it.
-        letterbox: between the frame, or the part of it that the network looks at, and the model's input.
-        outputs: of the model.
+        view: what the network saw of the frame, or of a part of it.
+        outputs: of the network.
         stages: what it has cost: `capture`, `letterbox`, `invoke`, and `turned` if a crop was inferred.
-        rotated: of the rotated crop that was inferred as well; None if there was none.
+        rotated: of the rotated crop that was inferred as well; None if there was none. Where the camera has a
+            network of its own, it is one of an earlier frame.
         dark: whether the frame is too dark for its poses to be believed.
         camera: the name of the camera; empty where there is none.
     """
 
     frame: Frame
-    letterbox: View
+    view: View
     outputs: Outputs
     stages: StageTimings
     rotated: RotatedInference | None = None

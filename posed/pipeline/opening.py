@@ -10,8 +10,10 @@ from posed import camera, engine
 from posed.camera.base import Camera
 from posed.config import Config
 from posed.engine.base import Engine
+from posed.engine.in_camera import InCameraEngine
 from posed.networks.pair import Pair
 from posed.pipeline.feed import CameraSetup
+from posed.pipeline.followed_region import NextRegion, look_at_all
 from posed.pipeline.idle_gate import IdleGate
 from posed.pipeline.pipeline import Pipeline
 
@@ -45,22 +47,42 @@ def setup_of(
 
 def pipeline_of(
     config: Config,
-    pair: Pair,
+    size: tuple[int, int],
+    open_engine: Callable[[], Engine],
     open_camera: Callable[[str], Camera] | None = None,
-    open_engine: Callable[[], Engine] | None = None,
+    *,
+    next_region: NextRegion = look_at_all,
 ) -> Pipeline:
     """A pipeline that is not started yet.
 
     Args:
         config: names cameras and engine.
-        pair: the model.
+        size: (width, height) of the model's input, px.
+        open_engine: the way to the engine.
         open_camera: another way to a camera, by its name, than the configured one.
-        open_engine: another way to an engine than the configured one.
+        next_region: where the network looks in the next frame of a camera.
     """
-    size = pair.model.size
     return Pipeline(
         {name: setup_of(config, name, size, open_camera) for name in config.cameras},
-        open_engine or (lambda: engine.open_engine(config.engine, pair.cpu, pair.edgetpu)),
+        open_engine,
         size,
-        next_region=pair.network.next_region,
+        next_region=next_region,
     )
+
+
+def opener_of(config: Config, pair: Pair | None, why_none: str = "") -> Callable[[], Engine]:
+    """The way to the engine of a configuration.
+
+    Args:
+        config: says which, and whether every camera has a network of its own.
+        pair: the model; None where there is none for rotated crops.
+        why_none: why not.
+    """
+
+    def open_engine() -> Engine:
+        assert pair is not None
+        return engine.open_engine(config.engine, pair.cpu, pair.edgetpu)
+
+    if not config.infers_in_cameras:
+        return open_engine
+    return lambda: InCameraEngine(None if pair is None else open_engine(), why_none)

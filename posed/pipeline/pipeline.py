@@ -7,7 +7,8 @@ Each camera has a capture thread of its own; one inference thread takes from all
 hand-over is one slot per camera, so that nothing queues up: where frames come faster than the engine takes
 them, the newest wins and the others are counted as dropped; a recording that is not live waits instead. The
 main loop may request a rotated crop of one of the next frames, and gets what the
-network says of it with that frame.
+network says of it with that frame. A frame that a network in its camera has seen already passes the engine
+by, which infers its rotated crops beside; what is found in them comes with a later frame.
 
 Each thread opens the device that it uses, and opens it again with backoff when it is absent or lost. The
 threads share `Slots`, which a condition guards, `RotatedCropQueue`, which a lock guards, and single values
@@ -22,7 +23,7 @@ from typing import Final
 
 from posed.engine.base import Engine
 from posed.errors import CameraEnded, CameraError, EngineError
-from posed.pipeline.captured import Captured
+from posed.pipeline.captured import Captured, CropOnly
 from posed.pipeline.counters import FrameCounts
 from posed.pipeline.device import DeviceStatus
 from posed.pipeline.feed import CameraSetup, Feed
@@ -63,7 +64,7 @@ class Pipeline:
         hang_s: float = HANG_S,
         next_region: NextRegion = look_at_all,
     ) -> None:
-        self._captured: Slots[FrameSource, Captured] = Slots()
+        self._captured: Slots[FrameSource, Captured | CropOnly] = Slots()
         self._inferred: Slots[FrameSource, Inferred] = Slots()
         self._input_size = input_size
         self._hang_s = hang_s
@@ -76,7 +77,14 @@ class Pipeline:
 
     def _feed(self, name: str, setup: CameraSetup) -> Feed:
         source = FrameSource(name, self._counted.pop(name, FrameCounts()).continued())
-        return Feed(source, setup, self._captured, self._input_size, self._hang_s)
+        return Feed(
+            source,
+            setup,
+            self._captured,
+            self._inferred,
+            input_size=self._input_size,
+            hang_s=self._hang_s,
+        )
 
     @property
     def engine(self) -> DeviceStatus:

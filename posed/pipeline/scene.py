@@ -113,12 +113,12 @@ class Scene:
         """By zone, how many people are in it."""
         return self._detector.zone_counts()
 
-    def decode(self, inferred: Inferred, network: Network) -> list[Pose]:
+    def decode(self, inferred: Inferred, network: Network | None) -> list[Pose]:
         """Find every pose in one of the camera's frames.
 
         Args:
             inferred: what the model gave for the frame.
-            network: of that model.
+            network: of that model; None where there is none but those in cameras.
 
         Returns:
             Best first, px of the frame; left and right are the person's own.

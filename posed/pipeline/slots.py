@@ -45,6 +45,11 @@ class Slots(Generic[S, T]):
                 self._changed.notify_all()
         return free
 
+    def is_free(self, source: S) -> bool:
+        """Whether nothing of a source waits; only the thread that puts may rely on it."""
+        with self._changed:
+            return source not in self._items
+
     def take(self, wait_s: float) -> tuple[S, T] | None:
         """Take the item of the source whose turn it is.
 

@@ -33,6 +33,11 @@ class StageTimings:
         self.wall_s: dict[str, float] = {}
         self.cpu_s: dict[str, float] = {}
 
+    def add(self, other: StageTimings) -> None:
+        """Add what was done beside, for the same frame."""
+        self.wall_s |= other.wall_s
+        self.cpu_s |= other.cpu_s
+
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Measure one stage, or one more part of it; one that fails is not counted."""

@@ -17,6 +17,7 @@ from posed.mqtt.reporter import Reporter
 from posed.mqtt.scene_journal import SceneJournal
 from posed.mqtt.spool import Spool
 from posed.paths import pitch_file
+from posed.pipeline.device import OK
 from posed.pipeline.feed import CameraSetup
 from posed.pipeline.kept_pitch import keep_former_pitch
 from posed.pipeline.opening import idle_fps
@@ -141,5 +142,6 @@ class Channels(Mapping[str, Channel]):
             scene=Scene(camera, journal, pitch, raw_poses, name=name, last_id=last_id),
             reporter=Reporter(parts.sender, name, topics, parts.broker, config.mqtt.poses),
             raw_poses=raw_poses,
-            engine=lambda: parts.pipeline.engine,
+            # A camera with a network of its own does not wait for the engine.
+            engine=(lambda: OK) if camera.kind == "imx500" else (lambda: parts.pipeline.engine),
         )

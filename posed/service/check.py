@@ -42,7 +42,7 @@ def check(config: Config) -> str:
     except ModelError as error:
         if find(config.model.name) is None:
             problems.append(f"model.name: {error}")
-        elif not config.model.pull:
+        elif not config.model.pull and not config.infers_in_cameras:
             to_do = str(error)
     if problems:
         raise ConfigError(problems)

@@ -5,24 +5,21 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from msgspec import UNSET
-
 from posed import __version__
-from posed.config import Config, LiveConfig
+from posed.config import LiveConfig
 from posed.engine.temperature import Thermometer, processor_c
 from posed.messages.reports import state_message
 from posed.messages.structs import EngineState, Health, Info, ModelState, Sender, State
-from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.mqtt.client import MqttClient
 from posed.mqtt.spool import Spool
-from posed.networks.pair import Pair
 from posed.pipeline.frame_rate import Took
 from posed.pipeline.pipeline import Pipeline
 from posed.service.channel import Channel
 from posed.service.metrics_snapshot import CameraSnapshot, Frames, MetricsSnapshot
+from posed.service.model_in_use import ModelInUse
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +31,8 @@ class Parts:
     Args:
         sender: the device and its run.
         live: the configuration of now.
-        pair: the network's files.
-        model: which network runs.
+        used: the network that runs.
+        model: what is said of it.
         pipeline: cameras and engine at work.
         channels: the cameras, by name.
         spool: keeps the events.
@@ -44,7 +41,7 @@ class Parts:
 
     sender: Sender
     live: LiveConfig
-    pair: Pair
+    used: ModelInUse
     model: ModelState
     pipeline: Pipeline
     channels: Mapping[str, Channel]
@@ -65,7 +62,7 @@ class Status:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._decoder = parts.pair.network.describe
+        self._decoder = parts.used.describe
         self._thermometer = Thermometer()
         self._began_at = time.monotonic()
         self.connections = 0
@@ -78,7 +75,7 @@ class Status:
 
     def log_start(self) -> None:
         """Say in the log what runs here."""
-        config, name = self._parts.live.config, self._parts.pair.name
+        config, name = self._parts.live.config, self._parts.used.name
         log.info("posed %s: device %s, model %s", __version__, config.device, name)
         log.info("decoder: %s", self._decoder(config.decode))
         if warning := self._parts.model.warning:
@@ -196,18 +193,3 @@ def _line(channel: Channel, name: str) -> str:
     people, fps = len(channel.scene.people), channel.scene.frame_rate.fps()
     said = f"{fps:{'.0f' if fps >= 1 else 'g'}} fps, {people} {'person' if people == 1 else 'people'}"
     return f"{name}: {said}" if name else said
-
-
-def model_state(pair: Pair, config: Config) -> ModelState:
-    """Which network runs, and what it cannot do before the cameras of a configuration."""
-    camera_kinds = [camera.kind for camera in config.cameras.values()]
-    width, height = pair.model.size
-    warning = model_warning(pair, camera_kinds) or UNSET
-    return ModelState(pair.name, pair.network.stride, width, height, warning)
-
-
-def model_warning(pair: Pair, camera_kinds: Collection[str]) -> str:
-    """What the model cannot do before these cameras; empty where there is nothing to warn of."""
-    if set(camera_kinds) <= {"synthetic"} or card_of(pair.model.path).get(PEOPLE) != DRAWN:
-        return ""
-    return "was trained on drawn people and hardly sees real ones; take another, such as coral-353x481"

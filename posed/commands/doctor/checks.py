@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from posed.camera import device_of
+from posed.camera.imx500 import FIRMWARE, NETWORK
 from posed.commands.bench.machine import throttling
 from posed.commands.setup.check import CameraHangs, try_camera
 from posed.commands.setup.find import find_cameras
@@ -222,6 +223,9 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
     try:
         pair = load_pair(config.model.name, input_size=config.model.input_size)
     except ModelError as error:
+        if config.infers_in_cameras:
+            found = f"the cameras have their own; rotated crops are left out: {error}"
+            return Check("model", "warning", found, f"posed model pull {config.model.name}"), None
         if not is_published(config.model.name):
             return Check("model", "failed", str(error), "model.name: a name of `posed model list`"), None
         if config.model.pull:
@@ -263,11 +267,32 @@ def _check_camera(name: str, config: Config, service: Service) -> Check:
     if service.runs and device_of(camera) is not None:
         return in_other_hands(title, camera.kind)
     try:
-        return Check(title, "ok", try_camera(camera, name))
+        return Check(title, "ok", try_camera(camera, name, _tell))
     except CameraHangs as error:
         return Check(title, "failed", str(error), _RESTART)
     except CameraError as error:
         return Check(title, "failed", str(error), _camera_remedy(name, config))
+
+
+def _tell(news: str) -> None:
+    """Say at once what takes a while."""
+    sys.stderr.write(f"{news}\n")
+
+
+def check_ai_camera(config: Config, files: Sequence[Path] = (NETWORK, *FIRMWARE)) -> Iterator[Check]:
+    """Whether what an AI Camera takes in is there.
+
+    Args:
+        config: has the cameras.
+        files: the network and the firmware.
+    """
+    if all(camera.kind != "imx500" for camera in config.cameras.values()):
+        return
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        yield Check("ai camera", "failed", f"no {', no '.join(missing)}", "sudo apt install imx500-all")
+    else:
+        yield Check("ai camera", "ok", f"firmware, and {files[0].name}")
 
 
 def _camera_of(service: Service, name: str, config: Config) -> Check:
@@ -296,7 +321,7 @@ def _camera_remedy(name: str, config: Config) -> str:
     )
     if free:
         return f"there are: {free}; sudo posed setup takes one"
-    if camera.kind == "picamera2":
+    if camera.kind in {"picamera2", "imx500"}:
         return "a camera's cable and `rpicam-hello --list-cameras`; or another kind of camera"
     if "://" in camera.source:
         return "check the cable, the address, user and password, and that nothing else uses it"

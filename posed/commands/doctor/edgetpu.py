@@ -52,7 +52,8 @@ def check_edgetpu(
     devices = accelerators(sys_folder, dev)
     if not devices:
         wanted = config.engine.kind == "edgetpu"
-        found = "none on USB or PCIe" + ("" if wanted else "; the CPU is used")
+        instead = "the cameras infer themselves" if config.infers_in_cameras else "the CPU is used"
+        found = "none on USB or PCIe" + ("" if wanted else f"; {instead}")
         remedy = "plug it in; lsusb shows 1a6e:089a or 18d1:9302, ls /dev/apex_* a PCIe one" if wanted else ""
         return [Check("edge tpu", "failed" if wanted else "unused", found, remedy)]
     return [*devices, _check_library(config, pair, service)]

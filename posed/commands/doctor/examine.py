@@ -18,6 +18,7 @@ from posed.commands.doctor.broker import check_broker
 from posed.commands.doctor.checks import (
     Check,
     ask_systemd,
+    check_ai_camera,
     check_cameras,
     check_clock,
     check_disk,
@@ -86,6 +87,7 @@ def _examine(path: Path | None, state: Path | None) -> Iterator[Check]:
         yield model
         yield from check_driver(config)
         yield from check_edgetpu(config, pair, service)
+        yield from check_ai_camera(config)
         yield from check_cameras(config, wait_for_figures(service, config))
         for name in config.cameras:
             yield check_pitch(name, config, kept_in / pitch_file(name).name)

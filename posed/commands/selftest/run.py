@@ -12,11 +12,11 @@ import typer
 from posed.commands.doctor.checks import Check, Service, ask_systemd, with_credentials
 from posed.commands.doctor.edgetpu import accelerators
 from posed.commands.selftest.cameras import check_camera
-from posed.commands.selftest.engines import Bench, check_bundled, check_cpu_speed, check_edgetpu
+from posed.commands.selftest.engines import BUNDLED, Bench, check_bundled, check_cpu_speed, check_edgetpu
 from posed.commands.selftest.person import AtTerminal, Person
 from posed.commands.selftest.report import check_new, write_report
 from posed.config import Config, load
-from posed.errors import CameraError, EngineError
+from posed.errors import CameraError, EngineError, ModelError
 from posed.networks.pair import Pair, load_pair
 from posed.paths import SERVICE_CONFIG
 
@@ -59,13 +59,22 @@ def run_selftest(config_file: Path | None, report: Path | None, *, unplug: bool)
 def load_tested(path: Path | None) -> tuple[Config, Pair]:
     """The configuration, the service's where none is named and that is there, and its model.
 
+    Where every camera has a network of its own and the model is missing, the bundled one takes its place.
+
     Raises:
         ConfigError: it has problems.
         ModelError: the model is missing or damaged.
     """
     os.environ.update(with_credentials(os.environ))
     config = load(path or (SERVICE_CONFIG if SERVICE_CONFIG.exists() else None))
-    return config, load_pair(config.model.name, pull_missing=config.model.pull)
+    model = config.model
+    try:
+        pair = load_pair(model.name, input_size=model.input_size, pull_missing=model.pull)
+    except ModelError:
+        if not config.infers_in_cameras:
+            raise
+        pair = load_pair(BUNDLED)
+    return config, pair
 
 
 def run_tests(  # noqa: PLR0913 - keywords, each with a name at the call

@@ -164,7 +164,7 @@ class CameraQuestion:
         while True:
             config = self._config()
             try:
-                say(try_camera(config, self._name))
+                say(try_camera(config, self._name, say))
             except LoginRefused as error:
                 if not self._prompt.interactive:
                     return self._prompt.keep(error)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
 from posed.camera import open_camera
 from posed.config import CameraConfig, MqttConfig
-from posed.errors import CameraLost
+from posed.errors import CameraLost, CameraPreparing
 from posed.mqtt.broker_session import CONNECT_S, broker_session
 from posed.mqtt.client import ONLINE
 
 OPEN_S: Final = 20.0
 """A camera may take this much longer than its `timeout_s` to open and close before it counts as hung, s."""
+
+
+WAIT_S: Final = 1.0
+"""A camera that gets ready is asked again after this long, s."""
 
 
 class CameraHangs(CameraLost):
@@ -47,12 +53,16 @@ def try_broker(config: MqttConfig, password: str | None, timeout_s: float = CONN
     return Reached(session.version, online)
 
 
-def try_camera(config: CameraConfig, name: str) -> str:
-    """Open the camera and wait for one frame.
+def try_camera(
+    config: CameraConfig, name: str, tell: Callable[[str], object] = lambda _: None, wait_s: float = WAIT_S
+) -> str:
+    """Open the camera and wait for one frame, or for longer while it gets ready.
 
     Args:
         config: the camera's section.
         name: of the camera.
+        tell: hears each time what it gets ready with.
+        wait_s: before it is asked again, s.
 
     Returns:
         The camera's name and the frame's size, for people.
@@ -61,6 +71,17 @@ def try_camera(config: CameraConfig, name: str) -> str:
         CameraError: it cannot be opened, or gives nothing within `timeout_s`.
         CameraHangs: it never returns; a thread is left behind in it.
     """
+    told = ""
+    while True:
+        try:
+            return _tried(config, name)
+        except CameraPreparing as why:
+            if str(why) != told:
+                tell(told := str(why))
+            time.sleep(wait_s)
+
+
+def _tried(config: CameraConfig, name: str) -> str:
     outcome: Future[str] = Future()
 
     def attempt() -> None:

@@ -65,7 +65,8 @@ class Closing:
             devices: the Edge TPUs; None: those of this machine.
         """
         devices = accelerators() if devices is None else devices
-        coral = "; ".join(device.found for device in devices) or "no Coral: the CPU does its work"
+        without = "the camera does its work" if self.config.infers_in_cameras else "the CPU does its work"
+        coral = "; ".join(device.found for device in devices) or f"no Coral: {without}"
         cameras = ", ".join(f"{name} ({camera.kind})" for name, camera in self.config.cameras.items())
         say("found:")
         for what, found in (("broker", broker), ("cameras", cameras), ("coral", coral)):

@@ -25,7 +25,7 @@ from posed.errors import ConfigError, ModelError
 from posed.model.catalogue import CATALOGUE, find
 from posed.networks.pair import load_pair
 from posed.paths import SERVICE_CONFIG
-from posed.service.status import model_warning
+from posed.service.model_in_use import model_warning
 
 _STRIDE_OF_DEMO: Final = 16
 
@@ -255,7 +255,8 @@ class _Dialog:
             self._warn_of_model(name)
         except ModelError as error:
             say(str(error))
-            if not self._pulled(name):
+            # An AI Camera has its own, and wants another for rotated crops alone.
+            if not self._pulled(name) and self._cameras.kinds != {"imx500"}:
                 self._missing.append(f"first: posed model pull {name}")
 
     def _warn_of_model(self, name: str) -> None:

@@ -149,7 +149,7 @@ def _resolves(name: str, addresses: list[str]) -> bool:
 
 
 def find_cameras(sysfs: Path = Path("/sys/class/video4linux")) -> list[FoundCamera]:
-    """Pi cameras first, then V4L2 devices.
+    """AI Cameras first, which need nothing else, then other Pi cameras, then V4L2 devices.
 
     Args:
         sysfs: where the kernel lists V4L2 devices.
@@ -165,13 +165,20 @@ def _pi_cameras() -> list[FoundCamera]:
     except (ImportError, ValueError, RuntimeError, OSError):
         # Not a Raspberry Pi, or its libraries do not fit together, of which opening the camera tells more.
         return []
-    return [
-        FoundCamera(f"picamera2:{number}", f"Pi camera {camera.get('Model', '')}".rstrip())
+    found = [
+        _pi_camera(number, camera.get("Model", ""))
         # picamera2 counts by the place in this list; `Num` is libcamera's own count.
         for number, camera in enumerate(cameras)
         # libcamera lists USB cameras, too, which are V4L2 devices here.
         if "usb" not in camera["Id"]
     ]
+    return sorted(found, key=lambda camera: not camera.answer.startswith("imx500"))
+
+
+def _pi_camera(number: int, model: str) -> FoundCamera:
+    if model == "imx500":
+        return FoundCamera(f"imx500:{number}", "Raspberry Pi AI Camera, which runs PoseNet itself")
+    return FoundCamera(f"picamera2:{number}", f"Pi camera {model}".rstrip())
 
 
 def _v4l2_cameras(sysfs: Path) -> list[FoundCamera]:

@@ -39,8 +39,9 @@ _COMMENTS: Final = {
 """These settings may be written, in the file's order, each with its comment."""
 
 _OF_CAMERAS: Final = """\
-# Each camera by its name, a level of its topics. kind: picamera2, video, images or synthetic. source: which
-# camera, file or URL; a number for synthetic. username, password: at the camera, where source is a URL."""
+# Each camera by its name, a level of its topics. kind: picamera2, imx500, video, images or synthetic.
+# source: which camera, file or URL; a number for synthetic. username, password: at the camera, where source
+# is a URL."""
 
 
 def write(path: Path, settings: Mapping[str, Any]) -> None:

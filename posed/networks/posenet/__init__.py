@@ -90,15 +90,18 @@ class PoseNet:
 
     def describe(self, settings: DecodeConfig) -> str:
         """Which decoder the settings choose, and whether it is the compiled one; a few words for people."""
-        match settings.people:
-            case "one":
-                return "one person, assumed to be alone in the picture"
-            case "many" if COMPILED:
-                return "many people, compiled"
-            case "many":
-                return (
-                    "many people, plain Python (faster where a C compiler is there when posed is installed)"
-                )
+        return describe_decoder(settings)
+
+
+def describe_decoder(settings: DecodeConfig) -> str:
+    """Which decoder the settings choose, and whether it is the compiled one; a few words for people."""
+    match settings.people:
+        case "one":
+            return "one person, assumed to be alone in the picture"
+        case "many" if COMPILED:
+            return "many people, compiled"
+        case "many":
+            return "many people, plain Python (faster where a C compiler is there when posed is installed)"
 
 
 def decode(heads: Heads, config: DecodeConfig) -> list[Pose]:
@@ -122,4 +125,13 @@ def decode_frame(heads: Heads, view: View, config: DecodeConfig) -> list[Pose]:
     return [Pose(view.to_source(pose.points), pose.scores, pose.score) for pose in poses]
 
 
-__all__ = ["Heads", "PoseNet", "decode", "decode_frame", "decode_many", "decode_one"]
+__all__ = [
+    "Heads",
+    "PoseNet",
+    "decode",
+    "decode_frame",
+    "decode_many",
+    "decode_one",
+    "describe_decoder",
+    "heads_of",
+]

@@ -115,7 +115,7 @@ def blocked(camera: Picamera2Camera) -> Iterator[None]:
         hanging.set()
         release.wait()
 
-    camera._device.between_frames = hang
+    camera._started.device.between_frames = hang
     assert hanging.wait(2)
     try:
         yield
@@ -127,18 +127,18 @@ def starve(camera: Picamera2Camera) -> list[Any]:
     """Holds every buffer, so that no frame comes any more, as when the cable comes loose."""
     held: list[Any] = []
     while True:
-        job = camera._device.capture_request(wait=False)
+        job = camera._started.device.capture_request(wait=False)
         try:
             held.append(job.get_result(timeout=0.3))
         except TimeoutError:
-            camera._device.cancel_all_and_flush()
+            camera._started.device.cancel_all_and_flush()
             return held
 
 
 def colours_and_size() -> str:
     with opened(size=(640, 480)) as camera:
         image = frame_of(camera).image
-        stream = camera._stream
+        stream = camera._started.stream
     assert image.shape == (480, 640, 3)
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
@@ -149,7 +149,7 @@ def colours_and_size() -> str:
 def smaller_size() -> str:
     with opened(size=(328, 246)) as camera:
         image = frame_of(camera).image
-        stream = camera._stream
+        stream = camera._started.stream
     assert image.shape == (246, 328, 3)
     np.testing.assert_array_equal(quadrants_of(image), QUADRANTS)
     return f"{stream['format']}, rows of {stream['stride']} bytes for {stream['size'][0]} px"
@@ -223,7 +223,7 @@ def stall_that_ends() -> str:
 
 def slow_camera() -> str:
     with opened(size=(640, 480)) as camera:
-        camera._device.between_frames = lambda: time.sleep(0.5)
+        camera._started.device.between_frames = lambda: time.sleep(0.5)
         frames = [camera.read(0.1) for _ in range(40)]
     got = sum(frame is not None for frame in frames)
     assert 3 <= got <= 12, f"got {got}"
@@ -271,7 +271,7 @@ def hang_and_exit() -> None:
     """The worst hang: with picamera2's lock held, not even its jobs can be cancelled."""
     camera = opened(size=(640, 480))
     hanging = threading.Event()
-    camera._device.pre_callback = lambda _: hanging.set() or threading.Event().wait()
+    camera._started.device.pre_callback = lambda _: hanging.set() or threading.Event().wait()
     assert hanging.wait(2)
     camera.__exit__(None, None, None)
 

@@ -1,0 +1,187 @@
+"""Has an AI Camera take its network in, in a process of its own.
+
+The camera does so as it starts, which takes minutes unless it has the network already. Meanwhile libcamera's
+binding holds Python's lock (`Camera.start` in its py_main.cpp): nothing else of the process would run, no
+other camera, no web page, and systemd's watchdog would end it. So another process starts the camera first,
+and ours once that is done, within seconds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from posed.camera.base import SettingError
+from posed.camera.imx500 import NETWORK, find, start_sensor
+from posed.camera.pi_device import name_of
+from posed.config import CameraConfig
+from posed.errors import CameraError, CameraLost, CameraPreparing
+from posed.paths import cache_folder, replace_file
+
+log = logging.getLogger(__name__)
+
+LIMIT_S: Final = 900.0
+"""Taking a network in may take this long, s. Over the slow way, 2 MB at 9 kB/s take four minutes."""
+
+NEWS_EVERY_S: Final = 10
+"""How long it has taken is told in steps of this, s."""
+
+DEBUG: Final = Path("/sys/kernel/debug")
+
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_NETWORK_STAGE: Final = 2
+_WRONG_SETTING: Final = 3
+
+
+class Loading:
+    """The networks that cameras take in, and those that they have had since the machine was booted.
+
+    Args:
+        clock: monotonic time, s.
+        debug: where the kernel says how far it is.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, debug: Path = DEBUG) -> None:
+        self._clock = clock
+        self._debug = debug
+        self._children: dict[int, _Child] = {}
+
+    @contextlib.contextmanager
+    def loaded(self, number: int, identity: str) -> Iterator[None]:
+        """Start the camera inside: it has its network.
+
+        Args:
+            number: the camera's place in picamera2's list.
+            identity: libcamera's id of it.
+
+        Raises:
+            CameraPreparing: it has not yet; ask again.
+            SettingError, CameraLost: it could not take it in.
+        """
+        note = _note(number)
+        if not self._has_it(note, number, identity):
+            self._wait_for_child(number)
+        # Should the camera have lost it, we hang and are ended, and the next time it is not believed.
+        note.unlink(missing_ok=True)
+        yield
+        with contextlib.suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(note, _what_is_loaded(identity))
+
+    def _has_it(self, note: Path, number: int, identity: str) -> bool:
+        if number in self._children:
+            return False
+        try:
+            return note.read_text(encoding="utf-8") == _what_is_loaded(identity)
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _wait_for_child(self, number: int) -> None:
+        child = self._children.get(number)
+        if child is None:
+            log.info("%s: takes its network in, which takes minutes the first time", name_of(number))
+            child = self._children[number] = _Child(number, self._clock())
+        took_s = self._clock() - child.began_at
+        status = child.process.poll()
+        if status is None and took_s <= LIMIT_S:
+            raise CameraPreparing(self._news(number, took_s))
+        del self._children[number]
+        said = child.end()
+        if status is None:
+            raise CameraLost(f"{name_of(number)}: must take its network in within {LIMIT_S:g} s, still does")
+        if status == _WRONG_SETTING:
+            raise SettingError(said)
+        if status != 0:
+            raise CameraLost(said or f"{name_of(number)}: cannot take its network in (status {status})")
+        log.info("%s: has its network after %.0f s", name_of(number), took_s)
+
+    def _news(self, number: int, took_s: float) -> str:
+        share = self._share()
+        far = "" if share is None else f", {share:.0%}"
+        so_far_s = int(took_s) // NEWS_EVERY_S * NEWS_EVERY_S
+        return f"{name_of(number)}: takes its network in, minutes the first time; {so_far_s} s so far{far}"
+
+    def _share(self) -> float | None:
+        """How much of the network the camera has; None where the kernel does not tell us."""
+        try:
+            [told] = self._debug.glob("imx500-fw:*/fw_progress")
+            stage, done, size = map(int, told.read_text().split()[:3])
+            chunk = sum(int(one.read_text()) for one in self._debug.glob("rp2040-spi:*/transfer_progress"))
+        except (OSError, ValueError):
+            return None
+        return min(1.0, (done + chunk) / size) if stage == _NETWORK_STAGE and size else None
+
+
+class _Child:
+    """The process that starts a camera and closes it again."""
+
+    def __init__(self, number: int, began_at: float) -> None:
+        self.began_at = began_at
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        self.process = subprocess.Popen(  # noqa: S603 ours
+            [sys.executable, "-m", __name__, str(number)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._said,
+        )
+        atexit.register(self.end)
+
+    def end(self) -> str:
+        """End it; returns the last line that it said."""
+        atexit.unregister(self.end)
+        if self.process.poll() is None:
+            self.process.kill()
+            with contextlib.suppress(
+                subprocess.TimeoutExpired
+            ):  # in the kernel, until the camera has all of it
+                self.process.wait(0.2)
+        with self._said as said:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+def _note(number: int) -> Path:
+    """Where it is kept that a camera has its network."""
+    return cache_folder() / f"imx500-{number}"
+
+
+def _what_is_loaded(identity: str) -> str:
+    """This boot, this camera, this file."""
+    try:
+        status = NETWORK.stat()
+        file = f"{status.st_size} {status.st_mtime_ns}"
+    except OSError:
+        file = "none"
+    try:
+        boot = _BOOT.read_text().strip()
+    except OSError:
+        boot = "unknown"
+    return f"{boot}\n{identity}\n{NETWORK} {file}\n"
+
+
+LOADING: Final = Loading()
+
+
+def main(number: str) -> int:
+    """Start a camera, so that it has its network, and close it; returns the exit status."""
+    try:
+        place, identity = find(number)
+        _, started = start_sensor(place, identity, CameraConfig(kind="imx500"))
+    except CameraError as error:
+        sys.stderr.write(f"{error}\n")
+        return _WRONG_SETTING if isinstance(error, SettingError) else error.exit_status
+    started.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

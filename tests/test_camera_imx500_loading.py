@@ -1,0 +1,171 @@
+"""How an AI Camera takes its network in: in another process, so that ours goes on meanwhile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from posed.camera.base import SettingError
+from posed.camera.imx500 import Imx500Camera, open_imx500
+from posed.camera.imx500_loading import LIMIT_S, Loading, _note
+from posed.config import CameraConfig
+from posed.errors import CameraLost, CameraPreparing
+from tests.ai_camera_standin import Worlds, installed
+
+CONFIG = CameraConfig(kind="imx500")
+IDENTITY = "/base/soc/i2c@0/imx500@1a"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worlds]:
+    """Makes what an AI Camera sees; it does not have its network yet."""
+    with installed(tmp_path, monkeypatch) as worlds:
+        yield worlds
+
+
+def opened_when_ready(tell: Callable[[str], object] = lambda _: None) -> Imx500Camera:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            return open_imx500(CONFIG)
+        except CameraPreparing as why:
+            tell(str(why))
+            time.sleep(0.05)
+    raise AssertionError("still not ready")
+
+
+@pytest.fixture
+def now_s() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def loading(world: Worlds, now_s: list[float], tmp_path: Path) -> Iterator[Loading]:
+    made = Loading(clock=lambda: now_s[0], debug=tmp_path)
+    yield made
+    for child in made._children.values():
+        child.end()
+
+
+def ask(loading: Loading) -> None:
+    with loading.loaded(0, IDENTITY):
+        pass
+
+
+def outcome(loading: Loading) -> None:
+    """Ask until there is one."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            return ask(loading)
+        except CameraPreparing:
+            time.sleep(0.05)
+    raise AssertionError("still not ready")
+
+
+def test_a_network_is_taken_in_by_another_process(world: Worlds) -> None:
+    world(upload_s=1.5)
+    news: list[str] = []
+    ticks, done = [0], threading.Event()
+
+    def tick() -> None:
+        while not done.wait(0.01):
+            ticks[0] += 1
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    try:
+        with opened_when_ready(news.append) as camera:
+            assert camera.read(5) is not None
+    finally:
+        done.set()
+        ticking.join()
+    assert news[0] == "Pi camera 0: takes its network in, minutes the first time; 0 s so far"
+    assert ticks[0] > 50, "what else there is goes on"
+    [child, ours] = world.starts
+    assert ours == os.getpid() != child
+
+
+def test_a_camera_that_has_its_network_is_opened_at_once(world: Worlds) -> None:
+    with opened_when_ready():
+        pass
+    before = len(world.starts)
+    with open_imx500(CONFIG) as camera:
+        assert camera.read(5) is not None
+    assert world.starts[before:] == [os.getpid()]
+
+
+def test_who_hung_while_it_started_is_not_believed_again(loading: Loading) -> None:
+    outcome(loading)
+    assert _note(0).exists()
+    with loading.loaded(0, IDENTITY):
+        assert not _note(0).exists()
+    assert _note(0).exists()
+
+
+@pytest.mark.parametrize("said", ["another boot\n", "\xff"])
+def test_a_note_of_something_else_is_not_believed(loading: Loading, said: str) -> None:
+    _note(0).parent.mkdir(parents=True)
+    _note(0).write_bytes(said.encode("latin-1"))
+    with pytest.raises(CameraPreparing):
+        ask(loading)
+
+
+def test_what_the_other_process_misses_is_said(world: Worlds, loading: Loading) -> None:
+    world(fails="start")
+    with pytest.raises(SettingError, match=r"^kind: imx500 needs `apt install imx500-all`, got no /lib/"):
+        outcome(loading)
+
+
+def test_a_camera_that_is_gone_meanwhile_is_lost(world: Worlds, loading: Loading) -> None:
+    world(models=())
+    with pytest.raises(CameraLost, match=r"^Pi camera 0: must be connected, got 0 camera\(s\)$") as error:
+        outcome(loading)
+    assert not isinstance(error.value, CameraPreparing)
+
+
+def test_a_network_that_never_gets_in_is_given_up(
+    world: Worlds, loading: Loading, now_s: list[float]
+) -> None:
+    world(upload_s=60)
+    for now_s[0] in (0.0, 59.0, LIMIT_S):
+        with pytest.raises(CameraPreparing, match=f"{now_s[0] // 10 * 10:.0f} s so far"):
+            ask(loading)
+    now_s[0] = LIMIT_S + 1
+    with pytest.raises(CameraLost, match="must take its network in within 900 s, still does") as error:
+        ask(loading)
+    assert not isinstance(error.value, CameraPreparing)
+
+
+def test_how_far_it_is_is_said_where_the_kernel_tells(loading: Loading, tmp_path: Path) -> None:
+    firmware, bridge = tmp_path / "imx500-fw:10-001a", tmp_path / "rp2040-spi:10-0040"
+    for folder in (firmware, bridge):
+        folder.mkdir()
+    (firmware / "fw_progress").write_text("2 1048576 2097152\n")
+    (bridge / "transfer_progress").write_text("524288\n")
+    with pytest.raises(CameraPreparing, match=r"0 s so far, 75%$"):
+        ask(loading)
+    (firmware / "fw_progress").write_text("1 0 2097152\n")
+    with pytest.raises(CameraPreparing, match=r"0 s so far$"):
+        ask(loading)
+
+
+def test_the_end_of_the_process_ends_the_other_one(world: Worlds) -> None:
+    world(upload_s=60)
+    program = (
+        "from posed.camera.imx500 import open_imx500\n"
+        "from posed.config import CameraConfig\n"
+        "open_imx500(CameraConfig(kind='imx500'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert "CameraPreparing: Pi camera 0: takes its network in" in done.stderr
+    assert "ResourceWarning" not in done.stderr

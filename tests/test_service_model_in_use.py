@@ -1,0 +1,59 @@
+"""Which networks run: that of the engine, and those that cameras have themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posed.config import Config, DecodeConfig
+from posed.errors import ModelError
+from posed.service.model_in_use import model_in_use
+from posed.service.notify import Notifier
+from tests.make_tflite import make_tflite
+
+
+def config_of(folder: Path, *kinds: str, model: str | None = None) -> Config:
+    (folder / "red.tflite").write_bytes(make_tflite())
+    cameras = {f"camera{number}": {"kind": kind} for number, kind in enumerate(kinds)}
+    name = str(folder / "red.tflite") if model is None else model
+    return Config.model_validate({"cameras": cameras, "model": {"name": name}})
+
+
+def used_by(config: Config, **more: Any) -> Any:
+    return model_in_use(config, Notifier({}), **{"cameras_are_ours": True} | more)
+
+
+def test_the_engines_model_is_that_of_the_frames(tmp_path: Path) -> None:
+    config = config_of(tmp_path, "synthetic", "imx500")
+    used = used_by(config)
+    assert (used.name, used.in_cameras, used.size) == ("red", False, used.pair.model.size)
+    assert used.state(config).name == "red"
+
+
+def test_cameras_that_infer_themselves_need_no_model(tmp_path: Path) -> None:
+    config = config_of(tmp_path, "imx500", model="/nowhere.tflite")
+    used = used_by(config)
+    assert (used.network, used.size, used.in_cameras) == (None, (481, 353), True)
+    assert "/nowhere.tflite" in used.why_none
+    state = used.state(config)
+    assert (state.name, state.stride, state.width, state.height) == ("imx500_network_posenet", 16, 481, 353)
+    assert used.describe(DecodeConfig()).startswith("many people")
+
+
+def test_a_model_that_is_there_infers_their_rotated_crops(tmp_path: Path) -> None:
+    used = used_by(config_of(tmp_path, "imx500"))
+    assert used.network is not None
+    assert (used.name, used.why_none) == ("imx500_network_posenet", "")
+    assert used.size == used.pair.model.size
+
+
+def test_any_other_camera_needs_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="/nowhere"):
+        used_by(config_of(tmp_path, "imx500", "synthetic", model="/nowhere.tflite"))
+
+
+def test_other_cameras_than_the_configured_need_a_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="/nowhere"):
+        used_by(config_of(tmp_path, "imx500", model="/nowhere.tflite"), cameras_are_ours=False)
