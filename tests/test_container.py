@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 from fnmatch import fnmatch
-from pathlib import Path
 
-import pytest
 import yaml
 
 from posed.config import load
 from posed.service.self_watch import START_S
 from scripts.paths import ROOT
-from tests.brokers import ConfiguredMosquitto, Subscriber, eventually
+from tests.brokers import ConfiguredMosquitto, Subscriber
 
 FOLDER = ROOT / "config/container"
 DOCKERFILE = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
 TIDY = ROOT / "scripts/tidy_venv"
-
-POSED = """#!/bin/sh
-echo "$@" > said
-case $1 in
-    run) trap 'exit 0' TERM; echo > ready; while [ -e ready ]; do sleep 0.05; done; exit "$2" ;;
-    *) exit 4 ;;
-esac
-"""
-"""Stands in for posed: `run STATUS` ends upon SIGTERM, or with the status once the file `ready` is gone."""
 
 LOADED = """
 import importlib, pkgutil, sys, posed, ai_edge_litert.interpreter, ai_edge_litert.schema_py_generated, av, cv2
@@ -79,7 +67,6 @@ def test_a_refused_configuration_is_not_started_for_ever():
     assert service["restart"] == "on-failure:5"
     assert service["read_only"]
     assert "init" not in service
-    assert settings()["ENTRYPOINT"] == '["tini", "-g", "--", "entrypoint"]'
 
 
 def test_the_devices_that_are_commented_out_fit_the_rest():
@@ -111,37 +98,13 @@ def test_the_broker_lets_in_who_has_a_password(tmp_path):
         home.wait_for("posed/hall/state", b"{}")
 
 
-# The entry point
+# How it ends
 
 
-def entrypoint(folder: Path, *words: str) -> subprocess.Popen[bytes]:
-    (folder / "posed").write_text(POSED, encoding="ascii")
-    (folder / "posed").chmod(0o755)
-    path = f"{folder}:{os.environ['PATH']}"
-    return subprocess.Popen(
-        [str(FOLDER / "entrypoint"), *words], cwd=folder, env={"PATH": path}, start_new_session=True
-    )
-
-
-def test_who_is_stopped_ends_with_143(tmp_path):
-    with entrypoint(tmp_path, "run", "0") as process:
-        eventually((tmp_path / "ready").exists)
-        os.killpg(process.pid, signal.SIGTERM)
-        assert process.wait(10) == 128 + signal.SIGTERM
-
-
-@pytest.mark.parametrize("status", [0, 2])
-def test_who_ends_by_itself_keeps_the_status(tmp_path, status):
-    with entrypoint(tmp_path, "run", str(status)) as process:
-        eventually((tmp_path / "ready").exists)
-        (tmp_path / "ready").unlink()
-        assert process.wait(10) == status
-
-
-def test_any_other_command_is_posed_itself(tmp_path):
-    with entrypoint(tmp_path, "doctor", "--json") as process:
-        assert process.wait(10) == 4
-    assert (tmp_path / "said").read_text() == "doctor --json\n"
+def test_who_is_stopped_ends_with_what_docker_starts_again():
+    [said] = re.findall(r"^ENV .*\bSTOP_STATUS=(\d+)", DOCKERFILE, re.MULTILINE)
+    assert int(said) == 128 + signal.SIGTERM
+    assert settings()["ENTRYPOINT"] == '["tini", "-g", "--", "posed"]'
 
 
 # What is left out

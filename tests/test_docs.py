@@ -279,7 +279,11 @@ def check_docker(words: tuple[str, ...]) -> None:
             assert (ROOT / file).is_file()
         case ("compose", "build" | "up" | "logs", *rest):
             assert set(rest) <= {"--detach", "posed", "broker"}
-        case ("compose", "run", "--rm", "broker", "mosquitto_passwd", *_) | ("logs", "posed"):
+        case (
+            ("compose", "run", "--rm", "broker", "mosquitto_passwd", *_)
+            | ("logs", "posed")
+            | ("kill", "--signal", "HUP", "posed")
+        ):
             pass
         case ("compose", "run", "--rm", "posed", *_) | ("run" | "exec", *_):
             last = len(words) - words[::-1].index("posed")

@@ -85,6 +85,16 @@ def test_a_signal_ends_it_at_any_moment_once_heard(tmp_path, number):
         assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(("number", "wanted"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
+def test_sigterm_may_have_a_status_of_its_own(tmp_path, number, wanted):
+    for delay_s in DELAYS_S[::3]:
+        with started(tmp_path, "env", "STOP_STATUS=143") as process:
+            eventually(lambda process=process: has(process.pid, "SigCgt", signal.SIGTERM))
+            time.sleep(delay_s)
+            status, said = ended(process, process.pid, number)
+        assert status == wanted, f"{delay_s} s: {said}"
+
+
 @as_pid_1
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_process_loses_no_signal_that_was_held(tmp_path, number):

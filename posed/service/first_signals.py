@@ -40,10 +40,20 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
 
+def status_after(number: int) -> int:
+    """The exit status of a daemon that a signal has ended: 0, but after SIGTERM what STOP_STATUS says.
+
+    Docker's `restart: on-failure` starts again after a reboot only what ended with another status than 0, so
+    the container image sets that variable.
+    """
+    wanted = os.environ.get("STOP_STATUS", "")
+    return int(wanted) if number == signal.SIGTERM and wanted.isdecimal() else 0
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
     # Not by SystemExit, which whoever imports may catch, nor by the log, which is not there yet.
     os.write(2, f"{_priority()}stopping on {signal.Signals(number).name}\n".encode())
-    os._exit(0)
+    os._exit(status_after(number))
 
 
 def _priority() -> str:

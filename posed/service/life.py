@@ -19,7 +19,7 @@ from posed.errors import ConfigError
 from posed.pipeline.device import STARTING
 from posed.pipeline.pipeline import Pipeline
 from posed.service.check import check
-from posed.service.first_signals import end_at_once
+from posed.service.first_signals import end_at_once, status_after
 from posed.service.notify import Notifier, Watch
 from posed.service.self_watch import SelfWatch
 
@@ -175,18 +175,23 @@ def live_with_signals(
 
     Returns:
         Whether it is to be started again.
+
+    Raises:
+        SystemExit: a signal has ended it, and its exit status is to be another than 0.
     """
     life: Life | None = None
     changed_meanwhile = False
     ended_meanwhile: str | None = None
+    ended_by = 0
 
     # Neither logs: a storm of signals would interrupt the log in the log.
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        nonlocal ended_meanwhile
+        nonlocal ended_meanwhile, ended_by
         why = f"stopping on {signal.Signals(number).name}"
         if life is None:  # a model is still being read, or downloaded
             ended_meanwhile = why
-            sys.exit(0)
+            sys.exit(status_after(number))
+        ended_by = number
         life.restarting = False
         life.stop(why)
 
@@ -216,15 +221,17 @@ def live_with_signals(
     if changed_meanwhile:
         life.ask_reload()
     daemon.run()
-    _leave_signals(life)
+    _leave_signals(life, status_after(ended_by))
     return life.restarting
 
 
-def _leave_signals(life: Life) -> None:
-    """Hear signals no longer, now that the daemon has ended."""
+def _leave_signals(life: Life, status: int) -> None:
+    """Hear signals no longer, now that the daemon has ended, and exit where its status is not 0."""
     if life.restarting:
         end_at_once()  # whoever asks from here on
     if not life.restarting:  # as a signal may have had it meanwhile
         # All is done: whoever asks again need not kill what is only leaving.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+    if status:
+        sys.exit(status)
