@@ -36,6 +36,8 @@ from tests.picamera_fake import BUFFERS, FakePicamera2, Hardware
 FOLDER = Path(__file__).resolve().parent / "ai_camera"
 SENSOR = (4056, 3040)
 INPUT = (481, 353)
+LARGEST = 4032
+"""The driver takes no larger number for a region, and says nothing."""
 MODEL = "posenet_mobilenet_v1_075_353_481_16_quant_decoder.tflite"
 SHAPES = ((23, 31, 17), (23, 31, 34), (23, 31, 64))
 
@@ -179,7 +181,12 @@ def run_of(outputs: Sequence[NDArray[np.float32]]) -> tuple[float, ...]:
 
 
 class IMX500:
-    """picamera2's, as far as posed uses it."""
+    """picamera2's, as far as posed uses it.
+
+    Attributes:
+        config: what was asked for, as picamera2 keeps it.
+        region: what the driver made of the region.
+    """
 
     newest: ClassVar[IMX500 | None] = None
 
@@ -194,6 +201,7 @@ class IMX500:
         sys.stdout.write("IMX500 firmware update progress bar is not available\n")
         self.config: dict[str, Any] = {"network_file": network_file}
         self._takes_region = True
+        self.region = (0, 0, 0, 0)
         self.set_inference_roi_abs((0, 0, *SENSOR))
         self._takes_region = world.takes_region
         IMX500.newest = self
@@ -203,6 +211,7 @@ class IMX500:
         if not self._takes_region:
             sys.stdout.write("IMX500: Unable to set ROI control in the device driver: Permission denied\n")
             return
+        self.region = tuple(min(number, LARGEST) for number in roi)
         self.config["roi"] = SimpleNamespace(x=left, y=top, width=width, height=height)
 
     def get_output_shapes(self, metadata: Mapping[str, Any]) -> list[list[int]]:
@@ -286,8 +295,7 @@ class Picamera2(FakePicamera2):
         picture = part_of(seen, crop, size)
         unflipped = picture[:: -1 if transform.vflip else 1, :: -1 if transform.hflip else 1]
         assert IMX500.newest is not None, "an IMX500 must be there before"
-        roi = IMX500.newest.config["roi"]
-        network_input = part_of(seen, (roi.x, roi.y, roi.width, roi.height), INPUT)
+        network_input = part_of(seen, IMX500.newest.region, INPUT)
         outputs = [np.full(shape, -10, np.float32) for shape in world.shapes]
         if sensor is not None:
             outputs = sensor.outputs(network_input)

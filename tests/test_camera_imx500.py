@@ -259,19 +259,20 @@ def test_people_are_where_the_cpu_engine_sees_them(
         np.testing.assert_allclose(np.sort(pose.scores), np.sort(cpu.scores), atol=1e-6)
 
 
-def test_the_network_sees_the_whole_width_unstretched() -> None:
-    assert REGION == (0, 32, 4056, 2976)
+def test_the_network_sees_nearly_all_unstretched() -> None:
+    assert REGION == (12, 40, 4032, 2960) == REGION.taken, "in the middle, and as the driver takes it"
     assert REGION.width / REGION.height == pytest.approx(INPUT[0] / INPUT[1], rel=0.001)
 
 
 def test_where_a_region_is_refused_the_network_sees_all(world: Worlds) -> None:
-    """And what it says is brought back from there."""
+    """As far as the driver goes, and what it says is brought back from there."""
     world(takes_region=False)
     with opened(size=(1014, 760)) as camera:
         frame = frame_of(camera)
     assert frame.inference is not None
     corners = frame.inference.view.to_source(np.array([[-0.5, -0.5], [352.5, 480.5]]))
-    np.testing.assert_allclose(corners, [[-0.5, -0.5], [759.5, 1013.5]], atol=1e-6)
+    right = 4032 / SENSOR[0] * 1014 - 0.5
+    np.testing.assert_allclose(corners, [[-0.5, -0.5], [759.5, right]], atol=1e-6)
 
 
 # What is missing or wrong

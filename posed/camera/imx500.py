@@ -201,9 +201,13 @@ def heads_of(tensor: Sequence[float]) -> tuple[NDArray[np.float32], ...]:
 
 
 def _region_of(sensor: Any) -> Rectangle:
-    """What the network sees: picamera2 prints where the camera would not take a region, and goes on."""
+    """What the network sees.
+
+    picamera2 prints where the camera would not take a region, and goes on. It keeps the one it asked for, and
+    not what the driver made of that.
+    """
     region = sensor.config.get("roi")
-    return WHOLE if region is None else Rectangle(region.x, region.y, region.width, region.height)
+    return WHOLE if region is None else Rectangle(region.x, region.y, region.width, region.height).taken
 
 
 def _took_s(metadata: Mapping[str, Any]) -> float:

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 SENSOR: Final = (4056, 3040)
 """(width, height) of the whole sensor, px."""
 
+MOST: Final = 4032
+"""The driver takes no larger number for a side or a place of the network's region, px, and makes a larger one
+this without a word: `inf_window_ctrl` in the kernel's imx500.c."""
+
 INPUT: Final = (481, 353)
 """(width, height) of the network's input, px."""
 
@@ -26,23 +30,29 @@ class Rectangle(NamedTuple):
     width: int
     height: int
 
+    @property
+    def taken(self) -> Rectangle:
+        """What the driver makes of this, as the network's region."""
+        return Rectangle(*(min(number, MOST) for number in self))
+
 
 def widest_region() -> Rectangle:
-    """The largest part of the sensor that has the shape of the network's input, in the middle.
+    """The largest part of the sensor that has the shape of the network's input and is taken, in the middle.
 
     In the middle: with the picture flipped, it is the same part.
     """
-    scale = min(SENSOR[0] / INPUT[0], SENSOR[1] / INPUT[1])
+    scale = min(min(side, MOST) / wanted for side, wanted in zip(SENSOR, INPUT, strict=True))
     # Margins of whole, and so sides of even, px.
     left, top = (round((side - scale * wanted) / 2) for side, wanted in zip(SENSOR, INPUT, strict=True))
     return Rectangle(left, top, SENSOR[0] - 2 * left, SENSOR[1] - 2 * top)
 
 
-WHOLE: Final = Rectangle(0, 0, *SENSOR)
+WHOLE: Final = Rectangle(0, 0, *SENSOR).taken
+"""This the network sees for which nobody has chosen a region: picamera2 asks for the whole sensor."""
 
 REGION: Final = widest_region()
-"""This is what the network is to see: the sensor's whole width, without a strip of a hundredth of its height
-at the top and one at the bottom."""
+"""This is what the network is to see: the sensor without 12 columns at the left, 12 at the right, and 40 rows
+at the top and 40 at the bottom."""
 
 
 class SensorView:
