@@ -43,6 +43,7 @@ from posed.messages.structs import EventMessage, Sender, encode, person_message
 from posed.mqtt.outbox import Message
 from posed.pose import Pose
 from tests.brokers import Amqtt, Mosquitto, Subscriber, free_port
+from tests.make_movenet import make_movenet
 from tests.make_tflite import make_tflite
 from tests.run_posed import posed
 
@@ -288,6 +289,14 @@ def test_a_model_of_drawings_is_right_for_drawn_people_only():
     model = {"name": "drawings-257x353-16"}
     assert check_model(config(model=model))[0].status == "warning"
     assert check_model(config(model=model, cameras=DRAWN))[0].status == "ok"
+
+
+def test_another_network_beside_an_ai_camera_is_warned_of(tmp_path):
+    (tmp_path / "net.tflite").write_bytes(make_movenet())
+    beside = config(model={"name": str(tmp_path / "net.tflite")}, cameras={"hall": {"kind": "imx500"}})
+    check, _ = check_model(beside)
+    assert (check.status, check.remedy) == ("warning", "model.name: coral-353x481")
+    assert "scores otherwise than the PoseNet in an AI Camera" in check.found
 
 
 def test_a_model_of_drawings_is_wrong_beside_one_real_camera():

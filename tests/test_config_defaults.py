@@ -78,3 +78,14 @@ def test_a_reload_finds_nothing_new_in_a_default() -> None:
     assert done.applied == ("decode.score_threshold",)
     live.take_over(done.config)
     assert thresholds(live.config) == [0.3, 0.3]
+
+
+def test_a_camera_with_its_own_network_is_left_alone() -> None:
+    live = LiveConfig(Config(cameras={"hall": {"kind": "imx500"}, "bath": {}}))
+    live.use_defaults(DEFAULTS)
+    plain = Config()
+    assert thresholds(live.config) == [0.11, plain.decode.score_threshold, 0.11]
+    looks_s = [camera.people.look_turned_s for camera in live.config.cameras.values()]
+    assert looks_s == [plain.people.look_turned_s, 0]
+    live.take_over(changed(live.config, {"decode.max_people": 3}))
+    assert thresholds(live.config) == [0.11, plain.decode.score_threshold, 0.11]

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from posed.config import Config, DecodeConfig
 from posed.errors import ModelError
 from posed.service.model_in_use import model_in_use
 from posed.service.notify import Notifier
+from tests.make_movenet import make_movenet
 from tests.make_tflite import make_tflite
 
 
@@ -57,3 +59,19 @@ def test_any_other_camera_needs_a_model(tmp_path: Path) -> None:
 def test_other_cameras_than_the_configured_need_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="/nowhere"):
         used_by(config_of(tmp_path, "imx500", model="/nowhere.tflite"), cameras_are_ours=False)
+
+
+@pytest.mark.parametrize(
+    ("others", "about"),
+    [((), "rotated crops by net, which scores otherwise"), (("synthetic",), "scores otherwise")],
+)
+def test_another_network_beside_an_ai_camera_is_warned_of(
+    tmp_path: Path, others: tuple[str, ...], about: str
+) -> None:
+    (tmp_path / "net.tflite").write_bytes(make_movenet())
+    config = config_of(tmp_path, "imx500", *others, model=str(tmp_path / "net.tflite"))
+    warning = used_by(config).state(config).warning
+    assert warning.startswith(f"{about} than the PoseNet in an AI Camera")
+    assert warning.endswith("take a PoseNet, such as coral-353x481")
+    without = config_of(tmp_path, "synthetic", model=str(tmp_path / "net.tflite"))
+    assert used_by(without).state(without).warning is UNSET

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from typing import Any, Final, TypeVar
 
 from posed.config.sections import CameraConfig, Config, Section
@@ -13,7 +13,7 @@ _SECTIONS: Final = ("decode", "people")
 S = TypeVar("S", bound=Section)
 
 
-def with_defaults(config: Config, defaults: Mapping[str, Any]) -> Config:
+def with_defaults(config: Config, defaults: Mapping[str, Any], but: Collection[str] = ()) -> Config:
     """A configuration with other defaults: they hold for the settings of which nobody gave a value.
 
     Such settings still count as not given, so that the same can be done with yet other defaults.
@@ -21,8 +21,12 @@ def with_defaults(config: Config, defaults: Mapping[str, Any]) -> Config:
     Args:
         config: as it was loaded.
         defaults: by dotted name, each as good as in a file; settings of `decode` and `people`.
+        but: the names of cameras that another network looks at.
     """
-    cameras = {name: _camera(camera, config, defaults) for name, camera in config.cameras.items()}
+    cameras = {
+        name: camera if name in but else _camera(camera, config, defaults)
+        for name, camera in config.cameras.items()
+    }
     sections = {
         name: _filled(getattr(config, name), getattr(config, name).model_fields_set, name, defaults)
         for name in _SECTIONS

@@ -126,13 +126,17 @@ class LiveConfig:
         self.values_of = {camera: live_values(config, camera) for camera in config.cameras}
 
     def use_defaults(self, defaults: Mapping[str, Any]) -> None:
-        """From now on, let settings that nobody gave have these values, by dotted name."""
+        """From now on, let settings that nobody gave have these values, by dotted name.
+
+        They are the engine's: cameras with a network of their own stay as they are.
+        """
         self._defaults = defaults
         self._take(self.config)
 
     def filled(self, config: Config) -> Config:
         """A configuration, with the defaults that are used here."""
-        return with_defaults(config, self._defaults)
+        own = [name for name, camera in config.cameras.items() if camera.has_network]
+        return with_defaults(config, self._defaults, but=own)
 
     def listen(self, listener: Callable[[Config], object]) -> None:
         """Call `listener` with each configuration that is taken over from now on."""

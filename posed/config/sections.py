@@ -372,6 +372,11 @@ class CameraConfig(Section):
     privacy: PrivacyConfig = PrivacyConfig()
     """This camera's own setting of what pictures show goes before that for all cameras."""
 
+    @property
+    def has_network(self) -> bool:
+        """Whether it runs a network itself."""
+        return self.kind == "imx500"
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.kind in ("video", "images") and not self.source:
@@ -511,7 +516,7 @@ class Config(Section):
     @property
     def infers_in_cameras(self) -> bool:
         """Whether every camera runs a network itself, so that no engine is needed."""
-        return all(camera.kind == "imx500" for camera in self.cameras.values())
+        return all(camera.has_network for camera in self.cameras.values())
 
     def chosen(self, camera: str | None) -> str:
         """The name of the camera that a command is to work with: the one that is asked for, or the only one.

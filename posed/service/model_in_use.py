@@ -71,15 +71,23 @@ class ModelInUse:
 
     def state(self, config: Config) -> ModelState:
         """Which network runs, and what it cannot do before the cameras of a configuration."""
-        if self.in_cameras or self.pair is None:
+        if self.pair is None:
             return ModelState(self.name, STRIDE, *INPUT)
         kinds = [camera.kind for camera in config.cameras.values()]
-        warning = model_warning(self.pair, kinds) or UNSET
-        return ModelState(self.name, self.pair.network.stride, *self.size, warning)
+        warning = model_warning(self.pair, kinds)
+        if self.in_cameras:
+            crops = f"rotated crops by {self.pair.name}, which {warning}" if warning else UNSET
+            return ModelState(self.name, STRIDE, *INPUT, crops)
+        return ModelState(self.name, self.pair.network.stride, *self.size, warning or UNSET)
 
 
 def model_warning(pair: Pair, camera_kinds: Collection[str]) -> str:
     """What the model cannot do before these cameras; empty where there is nothing to warn of."""
+    if "imx500" in camera_kinds and pair.network.defaults:
+        return (
+            "scores otherwise than the PoseNet in an AI Camera, and is to look for people who lie before it; "
+            "take a PoseNet, such as coral-353x481"
+        )
     if set(camera_kinds) <= {"synthetic"} or card_of(pair.model.path).get(PEOPLE) != DRAWN:
         return ""
     return "was trained on drawn people and hardly sees real ones; take another, such as coral-353x481"

@@ -24,11 +24,11 @@ from posed.commands.setup.find import find_cameras
 from posed.config import Config, damaged_file
 from posed.engine.tflite import find_runtime
 from posed.errors import CameraError, EngineError, ModelError
-from posed.model.card import DRAWN, PEOPLE, card_of
 from posed.model.catalogue import is_published
 from posed.networks.pair import Pair, load_pair
 from posed.paths import SERVICE_STATE
 from posed.people.pitch import Pitch
+from posed.service.model_in_use import model_warning
 from posed.service.notify import STATUS_INTERVAL_S
 
 Status = Literal["ok", "warning", "failed", "unused"]
@@ -235,11 +235,8 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
         name for name, file in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if file is not None
     )
     found = f"{pair.name}, for {engines}"
-    sees_people = any(camera.kind != "synthetic" for camera in config.cameras.values())
-    if sees_people and card_of(pair.model.path).get(PEOPLE) == DRAWN:
-        return Check(
-            "model", "warning", f"{found}; hardly sees real people", "model.name: coral-353x481"
-        ), pair
+    if warning := model_warning(pair, [camera.kind for camera in config.cameras.values()]):
+        return Check("model", "warning", f"{found}; {warning}", "model.name: coral-353x481"), pair
     return Check("model", "ok", found), pair
 
 
