@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -347,3 +348,34 @@ def test_nothing_is_printed(world: Worlds, capfd: pytest.CaptureFixture[str]) ->
     with opened() as camera:
         frame_of(camera)
     assert capfd.readouterr() == ("", "")
+
+
+def test_two_that_open_at_once_leave_the_terminal_alone(
+    world: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that began first is done first, and would have given the other's terminal back."""
+    world(models=("imx500", "imx500"))
+    second_is_in, first_is_done = threading.Event(), threading.Event()
+
+    class Slow(ai_camera_standin.IMX500):
+        def __init__(self, network_file: str, camera_id: str) -> None:
+            super().__init__(network_file, camera_id)
+            if "@1/" in camera_id:
+                second_is_in.set()
+                first_is_done.wait(1)
+            else:
+                second.start()
+                second_is_in.wait(1)
+
+    import picamera2.devices.imx500 as library
+
+    monkeypatch.setattr(library, "IMX500", Slow)
+    before, cameras = sys.stdout, []
+    second = threading.Thread(target=lambda: cameras.append(opened(source="1")))
+    cameras.append(opened(source="0"))
+    first_is_done.set()
+    second.join()
+    for camera in cameras:
+        camera.__exit__()
+    assert len(cameras) == 2
+    assert sys.stdout is before

@@ -13,6 +13,7 @@ import contextlib
 import io
 import logging
 import struct
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,9 @@ _RUN: Final = struct.Struct(f"{VALUES}f")
 (`scripts/python bench.imx500`)."""
 
 INSTALL: Final = "`apt install imx500-all`"
+
+_PRINTING: Final = threading.Lock()
+"""Where it writes is the whole process's, so only one thread at a time may change that."""
 
 _CONSECUTIVE: Final = 1.5
 """A picture follows the one before at once if it comes within so many frames' times."""
@@ -286,7 +290,8 @@ def start_sensor(number: int, identity: str, config: CameraConfig) -> tuple[Any,
         raise SettingError(f"kind: imx500 needs {INSTALL}, got: {reason(error)}") from error
     try:
         # It writes to the terminal.
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        nowhere = io.StringIO()
+        with _PRINTING, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
             sensor = IMX500(str(NETWORK), identity)
             sensor.set_inference_roi_abs(tuple(REGION))
     except PermissionError as error:
