@@ -201,7 +201,7 @@ class IMX500:
         sys.stdout.write("IMX500 firmware update progress bar is not available\n")
         self.config: dict[str, Any] = {"network_file": network_file}
         self._takes_region = True
-        self.region = (0, 0, 0, 0)
+        self.region: tuple[int, ...] = ()
         self.set_inference_roi_abs((0, 0, *SENSOR))
         self._takes_region = world.takes_region
         IMX500.newest = self

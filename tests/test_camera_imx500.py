@@ -122,7 +122,7 @@ def scripted(*steps: tuple[float, Any] | None, clock: Callable[[], float] = lamb
     stream = {"format": "BGR888", "size": (64, 48)}
     started = StartedDevice("Pi camera 0", None, 0, stream, (False, False), Script(*steps))  # type: ignore[arg-type]
     sensor = SimpleNamespace(config={}, get_output_shapes=lambda _: [])
-    return Imx500Camera(started, sensor, CameraConfig(kind="imx500"), clock)
+    return Imx500Camera(started, sensor, CameraConfig(kind="imx500"), clock=clock)
 
 
 def picture_of(frame: Frame | None) -> tuple[float, int] | None:
@@ -337,9 +337,7 @@ def test_another_network_is_an_error_that_names_both(world: Worlds) -> None:
 
 
 def test_a_picture_on_its_side_is_warned_of(world: Worlds, caplog: pytest.LogCaptureFixture) -> None:
-    [note] = [imx500_loading._note(0)]
-    note.parent.mkdir(parents=True)
-    note.write_text(imx500_loading._what_is_loaded("/base/soc/i2c@0/imx500@1a"))
+    imx500_loading.LOADING.closed(0)
     with imx500.open_imx500(CameraConfig(kind="imx500", rotate=90)):
         assert "its network sees the picture before rotate: 90" in caplog.text
 

@@ -14,13 +14,12 @@ import pytest
 
 from posed.camera.base import SettingError
 from posed.camera.imx500 import Imx500Camera, open_imx500
-from posed.camera.imx500_loading import LIMIT_S, Loading, _note
+from posed.camera.imx500_loading import LIMIT_S, RELY_S, Loading
 from posed.config import CameraConfig
 from posed.errors import CameraLost, CameraPreparing
 from tests.ai_camera_standin import Worlds, installed
 
 CONFIG = CameraConfig(kind="imx500")
-IDENTITY = "/base/soc/i2c@0/imx500@1a"
 
 
 @pytest.fixture
@@ -54,17 +53,12 @@ def loading(world: Worlds, now_s: list[float], tmp_path: Path) -> Iterator[Loadi
         child.end()
 
 
-def ask(loading: Loading) -> None:
-    with loading.loaded(0, IDENTITY):
-        pass
-
-
 def outcome(loading: Loading) -> None:
     """Ask until there is one."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
-            return ask(loading)
+            return loading.ensure(0)
         except CameraPreparing:
             time.sleep(0.05)
     raise AssertionError("still not ready")
@@ -93,7 +87,7 @@ def test_a_network_is_taken_in_by_another_process(world: Worlds) -> None:
     assert ours == os.getpid() != child
 
 
-def test_a_camera_that_has_its_network_is_opened_at_once(world: Worlds) -> None:
+def test_a_camera_that_was_just_closed_is_opened_at_once(world: Worlds) -> None:
     with opened_when_ready():
         pass
     before = len(world.starts)
@@ -102,20 +96,38 @@ def test_a_camera_that_has_its_network_is_opened_at_once(world: Worlds) -> None:
     assert world.starts[before:] == [os.getpid()]
 
 
-def test_who_hung_while_it_started_is_not_believed_again(loading: Loading) -> None:
+def test_only_who_was_just_closed_has_its_network(loading: Loading, now_s: list[float]) -> None:
+    """Another program may have given the camera another network, and ours would hang while it gets in."""
     outcome(loading)
-    assert _note(0).exists()
-    with loading.loaded(0, IDENTITY):
-        assert not _note(0).exists()
-    assert _note(0).exists()
-
-
-@pytest.mark.parametrize("said", ["another boot\n", "\xff"])
-def test_a_note_of_something_else_is_not_believed(loading: Loading, said: str) -> None:
-    _note(0).parent.mkdir(parents=True)
-    _note(0).write_bytes(said.encode("latin-1"))
     with pytest.raises(CameraPreparing):
-        ask(loading)
+        loading.ensure(0)
+    outcome(loading)
+    loading.closed(0)
+    now_s[0] += RELY_S
+    loading.ensure(0)
+    loading.closed(0)
+    now_s[0] += RELY_S + 1
+    with pytest.raises(CameraPreparing):
+        loading.ensure(0)
+
+
+def test_a_process_that_cannot_begin_is_a_lost_camera(
+    loading: Loading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(
+        CameraLost, match=r"^Pi camera 0: cannot take its network in \(.*No such file"
+    ) as error:
+        loading.ensure(0)
+    assert not isinstance(error.value, CameraPreparing)
+
+
+def test_nothing_in_the_folder_that_we_are_in_runs(
+    loading: Loading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cv2.py").write_text("raise SystemExit('from the folder')\n")
+    monkeypatch.chdir(tmp_path)
+    outcome(loading)
 
 
 def test_what_the_other_process_misses_is_said(world: Worlds, loading: Loading) -> None:
@@ -137,10 +149,10 @@ def test_a_network_that_never_gets_in_is_given_up(
     world(upload_s=60)
     for now_s[0] in (0.0, 59.0, LIMIT_S):
         with pytest.raises(CameraPreparing, match=f"{now_s[0] // 10 * 10:.0f} s so far"):
-            ask(loading)
+            loading.ensure(0)
     now_s[0] = LIMIT_S + 1
     with pytest.raises(CameraLost, match="must take its network in within 900 s, still does") as error:
-        ask(loading)
+        loading.ensure(0)
     assert not isinstance(error.value, CameraPreparing)
 
 
@@ -151,10 +163,10 @@ def test_how_far_it_is_is_said_where_the_kernel_tells(loading: Loading, tmp_path
     (firmware / "fw_progress").write_text("2 1048576 2097152\n")
     (bridge / "transfer_progress").write_text("524288\n")
     with pytest.raises(CameraPreparing, match=r"0 s so far, 75%$"):
-        ask(loading)
+        loading.ensure(0)
     (firmware / "fw_progress").write_text("1 0 2097152\n")
     with pytest.raises(CameraPreparing, match=r"0 s so far$"):
-        ask(loading)
+        loading.ensure(0)
 
 
 def test_the_end_of_the_process_ends_the_other_one(world: Worlds) -> None:

@@ -74,6 +74,7 @@ class Imx500Camera:
         started: the device.
         sensor: picamera2's `IMX500`, which is kept for as long as the camera.
         config: of the camera.
+        closed: called once the camera was closed.
         clock: monotonic time, s.
     """
 
@@ -84,9 +85,11 @@ class Imx500Camera:
         started: StartedDevice,
         sensor: Any,
         config: CameraConfig,
+        closed: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = started.name
+        self._closed = closed
         self._started = started
         self._sensor = sensor
         self._orient = left_to_orient(config.rotate, config.mirror, started.flips)
@@ -189,6 +192,7 @@ class Imx500Camera:
 
     def __exit__(self, *_: object) -> None:
         self._started.close()
+        self._closed()
 
 
 def heads_of(tensor: Sequence[float]) -> tuple[NDArray[np.float32], ...]:
@@ -326,12 +330,12 @@ def open_imx500(config: CameraConfig) -> Imx500Camera:
     from posed.camera.imx500_loading import LOADING
 
     number, identity = find(config.source)
-    with LOADING.loaded(number, identity):
-        sensor, started = start_sensor(number, identity, config)
+    LOADING.ensure(number)
+    sensor, started = start_sensor(number, identity, config)
     if config.rotate in (90, 270):
         log.warning(
             "%s: its network sees the picture before rotate: %d, and hardly finds people who lie there",
             started.name,
             config.rotate,
         )
-    return Imx500Camera(started, sensor, config)
+    return Imx500Camera(started, sensor, config, closed=lambda: LOADING.closed(number))

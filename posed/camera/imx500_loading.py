@@ -3,7 +3,8 @@
 The camera does so as it starts, which takes minutes unless it has the network already. Meanwhile libcamera's
 binding holds Python's lock (`Camera.start` in its py_main.cpp): nothing else of the process would run, no
 other camera, no web page, and systemd's watchdog would end it. So another process starts the camera first,
-and ours once that is done, within seconds.
+and ours once that is done, within seconds. Nothing that was written down says for sure that a camera has its
+network, since another program may have given it another; only what we closed a moment ago has it still.
 """
 
 from __future__ import annotations
@@ -15,16 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
 from posed.camera.base import SettingError
-from posed.camera.imx500 import NETWORK, find, start_sensor
-from posed.camera.pi_device import name_of
+from posed.camera.imx500 import find, start_sensor
+from posed.camera.pi_device import name_of, reason
 from posed.config import CameraConfig
 from posed.errors import CameraError, CameraLost, CameraPreparing
-from posed.paths import cache_folder, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +36,16 @@ NEWS_EVERY_S: Final = 10
 
 DEBUG: Final = Path("/sys/kernel/debug")
 
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+RELY_S: Final = 10.0
+"""A camera that was closed so lately, s, has its network still: a sensor that stopped is opened again soon,
+and nobody gives the camera to another program within this."""
+
 _NETWORK_STAGE: Final = 2
 _WRONG_SETTING: Final = 3
 
 
 class Loading:
-    """The networks that cameras take in, and those that they have had since the machine was booted.
+    """The networks that cameras take in.
 
     Args:
         clock: monotonic time, s.
@@ -53,42 +56,36 @@ class Loading:
         self._clock = clock
         self._debug = debug
         self._children: dict[int, _Child] = {}
+        self._closed_at: dict[int, float] = {}
 
-    @contextlib.contextmanager
-    def loaded(self, number: int, identity: str) -> Iterator[None]:
-        """Start the camera inside: it has its network.
+    def ensure(self, number: int) -> None:
+        """See that a camera has its network; returns once it may be started.
 
         Args:
             number: the camera's place in picamera2's list.
-            identity: libcamera's id of it.
 
         Raises:
             CameraPreparing: it has not yet; ask again.
             SettingError, CameraLost: it could not take it in.
         """
-        note = _note(number)
-        if not self._has_it(note, number, identity):
+        closed_at = self._closed_at.pop(number, None)
+        if closed_at is None or self._clock() - closed_at > RELY_S:
             self._wait_for_child(number)
-        # Should the camera have lost it, we hang and are ended, and the next time it is not believed.
-        note.unlink(missing_ok=True)
-        yield
-        with contextlib.suppress(OSError):
-            note.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(note, _what_is_loaded(identity))
 
-    def _has_it(self, note: Path, number: int, identity: str) -> bool:
-        if number in self._children:
-            return False
-        try:
-            return note.read_text(encoding="utf-8") == _what_is_loaded(identity)
-        except (OSError, UnicodeDecodeError):
-            return False
+    def closed(self, number: int) -> None:
+        """Note that a camera was closed that had its network."""
+        self._closed_at[number] = self._clock()
 
     def _wait_for_child(self, number: int) -> None:
         child = self._children.get(number)
         if child is None:
             log.info("%s: takes its network in, which takes minutes the first time", name_of(number))
-            child = self._children[number] = _Child(number, self._clock())
+            try:
+                child = self._children[number] = _Child(number, self._clock())
+            except OSError as error:
+                raise CameraLost(
+                    f"{name_of(number)}: cannot take its network in ({reason(error)})"
+                ) from error
         took_s = self._clock() - child.began_at
         status = child.process.poll()
         if status is None and took_s <= LIMIT_S:
@@ -126,12 +123,17 @@ class _Child:
     def __init__(self, number: int, began_at: float) -> None:
         self.began_at = began_at
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
-        self.process = subprocess.Popen(  # noqa: S603 ours
-            [sys.executable, "-m", __name__, str(number)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._said,
-        )
+        try:
+            self.process = subprocess.Popen(  # noqa: S603 ours
+                # Nothing from the folder that we are in.
+                [sys.executable, "-P", "-m", __name__, str(number)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+            )
+        except OSError:
+            self._said.close()
+            raise
         atexit.register(self.end)
 
     def end(self) -> str:
@@ -147,25 +149,6 @@ class _Child:
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
-
-
-def _note(number: int) -> Path:
-    """Where it is kept that a camera has its network."""
-    return cache_folder() / f"imx500-{number}"
-
-
-def _what_is_loaded(identity: str) -> str:
-    """This boot, this camera, this file."""
-    try:
-        status = NETWORK.stat()
-        file = f"{status.st_size} {status.st_mtime_ns}"
-    except OSError:
-        file = "none"
-    try:
-        boot = _BOOT.read_text().strip()
-    except OSError:
-        boot = "unknown"
-    return f"{boot}\n{identity}\n{NETWORK} {file}\n"
 
 
 LOADING: Final = Loading()
