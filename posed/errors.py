@@ -23,7 +23,7 @@ as that line, without a traceback; only a bug shows one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class PosedError(Exception):
@@ -79,7 +79,16 @@ class LoginRefused(CameraLost):
 
 
 class CameraPreparing(CameraLost):
-    """A camera that gets ready, and is to be asked again."""
+    """A camera that gets ready, and is to be asked again.
+
+    Args:
+        why: with what.
+        give_up: ends that, where nobody will ask again.
+    """
+
+    def __init__(self, why: str, give_up: Callable[[], object] = lambda: None) -> None:
+        super().__init__(why)
+        self.give_up = give_up
 
 
 class CameraEnded(CameraError, EOFError):

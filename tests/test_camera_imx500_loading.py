@@ -18,6 +18,7 @@ from posed.camera.imx500_loading import LIMIT_S, RELY_S, Loading
 from posed.config import CameraConfig
 from posed.errors import CameraLost, CameraPreparing
 from tests.ai_camera_standin import Worlds, installed
+from tests.brokers import eventually
 
 CONFIG = CameraConfig(kind="imx500")
 
@@ -169,15 +170,53 @@ def test_how_far_it_is_is_said_where_the_kernel_tells(loading: Loading, tmp_path
         loading.ensure(0)
 
 
-def test_the_end_of_the_process_ends_the_other_one(world: Worlds) -> None:
+OPENS = """
+import sys
+from posed.camera.imx500 import open_imx500
+from posed.config import CameraConfig
+from posed.errors import CameraPreparing
+try:
+    open_imx500(CameraConfig(kind="imx500"))
+except CameraPreparing as why:
+    print(why, flush=True)
+sys.stdin.read()
+"""
+"""A program that has a camera take its network in, until its input ends."""
+
+
+def begun(world: Worlds) -> int:
+    """The process that takes the network in, once it does."""
+    eventually(lambda: world.starts, 30)
+    return world.starts[-1]
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process runs, or waits for its parent to hear of its end."""
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("by_force", [False, True])
+def test_the_end_of_the_process_ends_the_other_one(world: Worlds, *, by_force: bool) -> None:
     world(upload_s=60)
-    program = (
-        "from posed.camera.imx500 import open_imx500\n"
-        "from posed.config import CameraConfig\n"
-        "open_imx500(CameraConfig(kind='imx500'))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert "CameraPreparing: Pi camera 0: takes its network in" in done.stderr
-    assert "ResourceWarning" not in done.stderr
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", OPENS], stdin=pipe, stdout=pipe, stderr=pipe) as program:
+        child = begun(world)
+        assert is_there(child)
+        if by_force:
+            program.kill()
+        said, complaints = program.communicate(timeout=10)
+    assert said.startswith(b"Pi camera 0: takes its network in")
+    assert complaints == b""
+    eventually(lambda: not is_there(child), 5)
+
+
+def test_who_gives_up_leaves_no_process_behind(world: Worlds, loading: Loading) -> None:
+    world(upload_s=60)
+    with pytest.raises(CameraPreparing) as preparing:
+        loading.ensure(0)
+    child = begun(world)
+    preparing.value.give_up()
+    eventually(lambda: not is_there(child), 5)
+    world(upload_s=0)
+    outcome(loading)
+    assert len(world.starts) == 2, "the camera is free for another"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from posed.errors import CameraEnded, CameraLost
+from posed.errors import CameraEnded, CameraLost, CameraPreparing
 from posed.frame import Region, RotatedCrop, RotatedLetterbox
 from posed.pipeline.capture import Capture
 from posed.pipeline.captured import Captured, CropOnly
@@ -101,6 +101,20 @@ def test_a_recording_is_captured_whole_though_its_scene_is_empty(started, captur
     _, source = started(camera, idle_gate=idle_gate)
     assert [captured.take(5)[1].frame.sequence for _ in range(100)] == list(range(100))
     assert source.counts.idle == 0
+
+
+@pytest.mark.parametrize("ends", ["a pause", "the thread"])
+def test_a_camera_that_gets_ready_for_nobody_gives_up(started, ends):
+    given_up = threading.Event()
+    preparing = CameraPreparing("not yet", give_up=given_up.set)
+    capture, source = started(*[preparing] * 100)
+    eventually(lambda: capture.device.status.why == "not yet")
+    assert not given_up.is_set()
+    if ends == "a pause":
+        source.paused.set()
+    else:
+        capture.ask_to_stop()
+    assert given_up.wait(5)
 
 
 def test_a_lost_camera_has_no_health_until_it_is_back(started):

@@ -10,11 +10,14 @@ network, since another program may have given it another; only what we closed a 
 from __future__ import annotations
 
 import atexit
-import contextlib
+import fcntl
 import logging
+import os
+import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,7 +92,7 @@ class Loading:
         took_s = self._clock() - child.began_at
         status = child.process.poll()
         if status is None and took_s <= LIMIT_S:
-            raise CameraPreparing(self._news(number, took_s))
+            raise CameraPreparing(self._news(number, took_s), give_up=lambda: self._give_up(number))
         del self._children[number]
         said = child.end()
         if status is None:
@@ -99,6 +102,10 @@ class Loading:
         if status != 0:
             raise CameraLost(said or f"{name_of(number)}: cannot take its network in (status {status})")
         log.info("%s: has its network after %.0f s", name_of(number), took_s)
+
+    def _give_up(self, number: int) -> None:
+        if (child := self._children.pop(number, None)) is not None:
+            child.end()
 
     def _news(self, number: int, took_s: float) -> str:
         share = self._share()
@@ -123,28 +130,34 @@ class _Child:
     def __init__(self, number: int, began_at: float) -> None:
         self.began_at = began_at
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        # It ends once nobody holds the other end.
+        ours, self._alive = os.pipe()
         try:
             self.process = subprocess.Popen(  # noqa: S603 ours
                 # Nothing from the folder that we are in.
                 [sys.executable, "-P", "-m", __name__, str(number)],
-                stdin=subprocess.DEVNULL,
+                stdin=ours,
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,
             )
         except OSError:
             self._said.close()
+            os.close(self._alive)
             raise
+        finally:
+            os.close(ours)
         atexit.register(self.end)
 
     def end(self) -> str:
         """End it; returns the last line that it said."""
         atexit.unregister(self.end)
+        os.close(self._alive)
         if self.process.poll() is None:
             self.process.kill()
-            with contextlib.suppress(
-                subprocess.TimeoutExpired
-            ):  # in the kernel, until the camera has all of it
+            try:
                 self.process.wait(0.2)
+            except subprocess.TimeoutExpired:  # it is in the kernel, until the camera has all of it
+                threading.Thread(target=self.process.wait, name="imx500", daemon=True).start()
         with self._said as said:
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines()
@@ -154,8 +167,22 @@ class _Child:
 LOADING: Final = Loading()
 
 
+def _end_with_parent() -> None:
+    """Let the kernel end us with SIGIO once the process that began us is gone, however it ended.
+
+    Nothing in Python could: its lock is held meanwhile. Nor can PR_SET_PDEATHSIG, which goes by the thread.
+    Source: fcntl(2), O_ASYNC on a pipe whose other end is closed.
+    """
+    pipe = sys.stdin.fileno()
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([pipe], [], [], 0)[0]:  # it was gone before
+        sys.exit(1)
+
+
 def main(number: str) -> int:
     """Start a camera, so that it has its network, and close it; returns the exit status."""
+    _end_with_parent()
     try:
         place, identity = find(number)
         _, started = start_sensor(place, identity, CameraConfig(kind="imx500"))

@@ -67,6 +67,8 @@ class DeviceThread:
             self._use_device()
         except CameraPreparing as why:
             self._wait(self.device.prepares(why))
+            if self._stopping.is_set() or not self._may_open():
+                why.give_up()
         except (CameraLost, EngineLost) as error:
             self._wait(self.device.lost(error))
 
