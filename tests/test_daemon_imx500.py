@@ -68,12 +68,12 @@ def test_a_network_that_gets_in_is_waited_for(
     tmp_path: Path, broker: Mosquitto, settings: dict[str, Any], world: Worlds
 ) -> None:
     world.loaded.unlink()
-    world(upload_s=6)
+    world(upload_s=13)
     with (
         Subscriber(broker.port) as subscriber,
         Daemon(tmp_path, at(broker, settings), variables(tmp_path)) as daemon,
     ):
-        why = "Pi camera 0: takes its network in, minutes the first time; 0 s so far"
+        why = "Pi camera 0: takes its network in, minutes the first time; 10 s so far"
         eventually(lambda: any(one.get("why") == why for one in messages(subscriber, "hall/state")), 40)
         assert messages(subscriber, "hall/state")[-1]["status"] == "waiting"
         assert not world.loaded.exists(), "all this while it is under way"

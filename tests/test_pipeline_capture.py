@@ -107,8 +107,8 @@ def test_a_recording_is_captured_whole_though_its_scene_is_empty(started, captur
 def test_a_camera_that_gets_ready_for_nobody_gives_up(started, ends):
     given_up = threading.Event()
     preparing = CameraPreparing("not yet", give_up=given_up.set)
-    capture, source = started(*[preparing] * 100)
-    eventually(lambda: capture.device.status.why == "not yet")
+    capture, source = started(preparing)
+    eventually(lambda: capture.device._preparing_at is not None)
     assert not given_up.is_set()
     if ends == "a pause":
         source.paused.set()

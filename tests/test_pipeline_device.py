@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from posed.errors import CameraLost, CameraPreparing
-from posed.pipeline.device import STARTING, DeviceMonitor, DeviceStatus
+from posed.pipeline.device import NEWS_AFTER_S, PAUSED, STARTING, DeviceMonitor, DeviceStatus
 from tests.test_pipeline_hang_detector import Clock
 
 GONE = CameraLost("camera fake: gone")
@@ -78,10 +78,36 @@ def test_a_device_that_is_lost_does_not_hang(device, clock):
     assert device.hangs is None
 
 
-def test_a_device_that_gets_ready_has_not_failed(device, caplog):
+GETS_READY = CameraPreparing("camera fake: 10 s so far")
+
+
+def test_a_device_that_gets_ready_has_not_failed(device, clock, caplog):
     device.begin_opening()
-    assert device.prepares(CameraPreparing("camera fake: 10 s so far")) == 0.5
+    assert device.prepares(GETS_READY) == 0.5
+    assert device.status == STARTING
+    clock.now_s += NEWS_AFTER_S
+    device.prepares(GETS_READY)
     assert device.status == DeviceStatus("waiting", "camera fake: 10 s so far")
     assert (device.errors, device.hangs, caplog.records) == (0, None, [])
     device.opened()
     assert device.reopened == 0
+
+
+def test_a_device_that_fails_while_it_gets_ready_says_one_thing(device, clock, caplog):
+    for _ in range(3):
+        device.begin_opening()
+        device.prepares(GETS_READY)
+        clock.now_s += 4
+        device.prepares(GETS_READY)
+        device.lost(GONE)
+        assert device.status == DeviceStatus("waiting", "camera fake: gone")
+        device.prepares(GETS_READY)
+        assert device.status == DeviceStatus("waiting", "camera fake: gone")
+        clock.now_s += 4
+    assert len(caplog.records) == 1
+
+
+def test_a_device_that_gets_ready_after_a_pause_starts(device):
+    device.status = PAUSED
+    device.prepares(GETS_READY)
+    assert device.status == STARTING

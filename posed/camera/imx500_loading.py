@@ -39,6 +39,9 @@ NEWS_EVERY_S: Final = 10
 
 DEBUG: Final = Path("/sys/kernel/debug")
 
+TOLD_AFTER_S: Final = 10.0
+"""A camera that takes longer than this to start, s, takes its network in; the log says so."""
+
 RELY_S: Final = 10.0
 """A camera that was closed so lately, s, has its network still: a sensor that stopped is opened again soon,
 and nobody gives the camera to another program within this."""
@@ -82,7 +85,6 @@ class Loading:
     def _wait_for_child(self, number: int) -> None:
         child = self._children.get(number)
         if child is None:
-            log.info("%s: takes its network in, which takes minutes the first time", name_of(number))
             try:
                 child = self._children[number] = _Child(number, self._clock())
             except OSError as error:
@@ -92,6 +94,9 @@ class Loading:
         took_s = self._clock() - child.began_at
         status = child.process.poll()
         if status is None and took_s <= LIMIT_S:
+            if took_s >= TOLD_AFTER_S and not child.told:
+                child.told = True
+                log.info("%s: takes its network in, which takes minutes the first time", name_of(number))
             raise CameraPreparing(self._news(number, took_s), give_up=lambda: self._give_up(number))
         del self._children[number]
         said = child.end()
@@ -101,7 +106,8 @@ class Loading:
             raise SettingError(said)
         if status != 0:
             raise CameraLost(said or f"{name_of(number)}: cannot take its network in (status {status})")
-        log.info("%s: has its network after %.0f s", name_of(number), took_s)
+        if child.told:
+            log.info("%s: has its network after %.0f s", name_of(number), took_s)
 
     def _give_up(self, number: int) -> None:
         if (child := self._children.pop(number, None)) is not None:
@@ -125,10 +131,17 @@ class Loading:
 
 
 class _Child:
-    """The process that starts a camera and closes it again."""
+    """The process that starts a camera and closes it again.
+
+    Attributes:
+        began_at: when, s.
+        told: whether the log says that it takes long.
+        process: the process.
+    """
 
     def __init__(self, number: int, began_at: float) -> None:
         self.began_at = began_at
+        self.told = False
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         # It ends once nobody holds the other end.
         ours, self._alive = os.pipe()

@@ -20,6 +20,9 @@ LONGEST_DELAY_S: Final = 4.0
 """Between attempts to open a device that is absent, or fails soon after it was opened, s: whoever plugs it in
 again sees poses within 10 s, an attempt that was just under way included."""
 
+NEWS_AFTER_S: Final = 10.0
+"""What a device gets ready with is told only after this, s: most are ready before."""
+
 DeviceKind = Literal["camera", "engine"]
 
 
@@ -77,6 +80,8 @@ class DeviceMonitor:
         self._backoff = Backoff(FIRST_DELAY_S, LONGEST_DELAY_S, jitter)
         self._attempt_at = 0.0
         self._failed = False
+        self._lost_why = ""
+        self._preparing_at: float | None = None
 
     @property
     def hangs(self) -> str | None:
@@ -96,6 +101,7 @@ class DeviceMonitor:
     def opened(self) -> None:
         """The device is open."""
         self._hang_detector.end()
+        self._preparing_at = None
         self.reopened += self._failed
         self._failed = False
 
@@ -108,9 +114,19 @@ class DeviceMonitor:
         self._hang_detector.end()
 
     def prepares(self, why: CameraPreparing) -> float:
-        """Note that the device gets ready; returns how long to wait before it is asked again, s."""
+        """Note that the device gets ready; returns how long to wait before it is asked again, s.
+
+        What there was to say before is said for a while longer: a device that fails each time soon after it
+        began would seem to do one thing and the other by turns.
+        """
         self._hang_detector.end()
-        self.status = DeviceStatus("waiting", str(why))
+        now_s = self._clock()
+        if self._preparing_at is None:
+            self._preparing_at = now_s
+        if now_s - self._preparing_at >= NEWS_AFTER_S:
+            self.status = DeviceStatus("waiting", str(why))
+        elif self.status.status != "waiting":
+            self.status = STARTING
         return FIRST_DELAY_S
 
     def lost(self, error: PosedError) -> float:
@@ -126,10 +142,12 @@ class DeviceMonitor:
         self._hang_detector.end()
         self.errors += 1
         self._failed = True
-        waiting = DeviceStatus("waiting", str(error))
-        if self.status != waiting:
+        self._preparing_at = None
+        why, known = str(error), self.status.status == "waiting" and self._lost_why
+        if why != known:
             log.warning("waiting for the %s: %s", self._kind, error)
-        self.status = waiting
+        self._lost_why = why
+        self.status = DeviceStatus("waiting", why)
         if self._clock() - self._attempt_at > LONGEST_DELAY_S:
             self._backoff.reset()
         return self._backoff.next_s()
