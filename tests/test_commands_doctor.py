@@ -121,6 +121,9 @@ def test_cameras_that_infer_themselves_need_no_edge_tpu(bus):
     own = config(cameras={"hall": {"kind": "imx500"}})
     [check] = check_edgetpu(own, None, STOPPED, **bus.folders)
     assert (check.status, check.found) == ("unused", "none on USB or PCIe; the cameras infer themselves")
+    wanted = config(cameras={"hall": {"kind": "imx500"}}, engine={"kind": "edgetpu"})
+    [check] = check_edgetpu(wanted, None, STOPPED, **bus.folders)
+    assert (check.status, check.found) == ("warning", "none on USB or PCIe; rotated crops are left out")
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,25 @@ def test_who_lies_is_found_in_crops_by_the_cpu(
     assert engine["why"].startswith("the network runs in the camera; rotated crops: cpu, ")
 
 
+def test_a_coral_for_crops_may_be_away(
+    tmp_path: Path, broker: Mosquitto, settings: dict[str, Any], world: Worlds, couple: dict[str, Any]
+) -> None:
+    """And so may its library; here people get crops all the time, and nothing ends."""
+    world(**couple)
+    compiled = couple["model"].replace(".tflite", "_edgetpu.tflite")
+    settings |= {"model": {"name": compiled}, "engine": {"kind": "edgetpu"}}
+    settings |= {"people": {"look_turned_share": 0.5, "look_turned_s": 1}}
+    with (
+        Subscriber(broker.port) as subscriber,
+        Daemon(tmp_path, at(broker, settings), variables(tmp_path)) as daemon,
+    ):
+        eventually(lambda: len(people_of(subscriber)) > 40 and people_of(subscriber)[-1] == 2, 40)
+        engine = messages(subscriber, "state")[-1]["engine"]
+        assert daemon.stop() == 0
+    assert (engine["status"], engine["kind"]) == ("ok", "imx500")
+    assert "rotated crops: left out, " in engine["why"]
+
+
 def test_a_camera_goes_on_while_the_others_engine_is_away(
     tmp_path: Path, broker: Mosquitto, settings: dict[str, Any], world: Worlds, couple: dict[str, Any]
 ) -> None:

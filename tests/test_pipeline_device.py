@@ -93,7 +93,7 @@ def test_a_device_that_gets_ready_has_not_failed(device, clock, caplog):
     assert device.reopened == 0
 
 
-def test_a_device_that_fails_while_it_gets_ready_says_one_thing(device, clock, caplog):
+def test_what_fails_while_it_gets_ready_says_one_thing(device, clock, caplog):
     for _ in range(3):
         device.begin_opening()
         device.prepares(GETS_READY)

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from typing import Final, Self
 
 from posed.engine.base import Engine
-from posed.errors import EngineError
+from posed.errors import EngineError, EngineLost, ModelError
 from posed.frame import Image
 from posed.model.outputs import Outputs
 
+log = logging.getLogger(__name__)
+
 KIND: Final = "imx500"
+
+AGAIN_S: Final = 6.0
+"""An Edge TPU that is away is looked for this often at most, s, when there is a crop for it."""
+
+
+class CropsLeftOut(EngineError):
+    """Nothing infers rotated crops, or not now."""
 
 
 class InCameraEngine:
     """Stands for the networks in the cameras, with another engine for rotated crops of what they saw.
 
+    That one may be away, or fail: the cameras go on, and crops are left out.
+
     Args:
-        crops: opened; None where there is none.
+        open_crops: opens it; None where there is none.
         why_none: why there is none.
+        clock: monotonic time, s.
 
     Attributes:
         kind, device, why: as `Engine`.
@@ -26,12 +41,43 @@ class InCameraEngine:
     kind = KIND
     device = "in the camera"
 
-    def __init__(self, crops: Engine | None, why_none: str = "") -> None:
+    def __init__(
+        self,
+        open_crops: Callable[[], Engine] | None,
+        why_none: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open_crops = open_crops
+        self._why_none = why_none
+        self._clock = clock
+        self._again_at = 0.0
+        self._use(self._opened())
+
+    def _use(self, crops: Engine | None) -> None:
         self._crops = crops
-        turned = f"rotated crops: left out, {why_none}"
+        turned = f"left out, {self._why_none}"
         if crops is not None:
-            turned = f"rotated crops: {crops.kind}, {crops.device} ({crops.why})"
-        self.why = f"the network runs in the camera; {turned}"
+            turned = f"{crops.kind}, {crops.device} ({crops.why})"
+        self.why = f"the network runs in the camera; rotated crops: {turned}"
+
+    def _opened(self) -> Engine | None:
+        """The engine for crops, where there is one now."""
+        if self._open_crops is None:
+            return None
+        try:
+            return self._open_crops()
+        except EngineLost as error:
+            self._lose(error)
+        except (EngineError, ModelError) as error:
+            self._lose(error)
+            self._open_crops = None
+        return None
+
+    def _lose(self, error: EngineError | ModelError) -> None:
+        if str(error) != self._why_none:
+            log.warning("rotated crops are left out: %s", error)
+        self._why_none = str(error)
+        self._again_at = self._clock() + AGAIN_S
 
     def infer(self, image: Image) -> Outputs:
         """Run the network on a rotated crop.
@@ -40,18 +86,25 @@ class InCameraEngine:
             image: RGB uint8, exactly the size of the model's input.
 
         Raises:
-            EngineError: there is no engine for that.
-            EngineLost: the device failed or is gone; opening it again may help.
+            CropsLeftOut: there is no engine for that, or it is away, or has just failed.
         """
+        if self._crops is None and self._clock() >= self._again_at:
+            self._use(self._opened())
         if self._crops is None:
-            raise EngineError("engine: must have a model for rotated crops, got none")
-        return self._crops.infer(image)
+            raise CropsLeftOut(self._why_none)
+        try:
+            return self._crops.infer(image)
+        except EngineLost as error:
+            self._crops.__exit__(None, None, None)
+            self._lose(error)
+            self._use(None)
+            raise CropsLeftOut(self._why_none) from error
 
     def invoke(self) -> None:
         """Run the network on the input that is there.
 
         Raises:
-            EngineLost: as `infer`.
+            EngineLost: the device failed or is gone.
         """
         if self._crops is not None:
             self._crops.invoke()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from posed.engine.base import Engine
+from posed.engine.in_camera import CropsLeftOut
 from posed.errors import EngineLost
 from posed.frame import Frame, Image, RotatedCrop, RotatedLetterbox, View
 from posed.pipeline.captured import Captured, CropOnly
@@ -116,6 +117,9 @@ class Inference(DeviceThread):
         stages = StageTimings()
         try:
             rotated = self._rotated(engine, captured.frame, captured.crop, stages)
+        except CropsLeftOut:
+            self.device.end_call()
+            return
         except EngineLost:
             self.device.begin_call()  # for closing it
             raise

@@ -85,4 +85,4 @@ def opener_of(config: Config, pair: Pair | None, why_none: str = "") -> Callable
 
     if not config.infers_in_cameras:
         return open_engine
-    return lambda: InCameraEngine(None if pair is None else open_engine(), why_none)
+    return lambda: InCameraEngine(None if pair is None else open_engine, why_none)

@@ -52,10 +52,13 @@ def check_edgetpu(
     devices = accelerators(sys_folder, dev)
     if not devices:
         wanted = config.engine.kind == "edgetpu"
+        failed = wanted and not config.infers_in_cameras
         instead = "the cameras infer themselves" if config.infers_in_cameras else "the CPU is used"
-        found = "none on USB or PCIe" + ("" if wanted else f"; {instead}")
+        if wanted and config.infers_in_cameras:
+            instead = "rotated crops are left out"
+        found = "none on USB or PCIe" + ("" if failed else f"; {instead}")
         remedy = "plug it in; lsusb shows 1a6e:089a or 18d1:9302, ls /dev/apex_* a PCIe one" if wanted else ""
-        return [Check("edge tpu", "failed" if wanted else "unused", found, remedy)]
+        return [Check("edge tpu", "failed" if failed else "warning" if wanted else "unused", found, remedy)]
     return [*devices, _check_library(config, pair, service)]
 
 
