@@ -37,6 +37,7 @@ class CameraInference:
         view: what it saw of the frame.
         mirrored: whether that was what a mirror shows.
         took_s: how long it took, s; 0 where the camera does not say.
+        prepared_s: how long its signal processor took to prepare the picture, s; 0 as before.
     """
 
     heads: tuple[NDArray[np.float32], ...]
@@ -44,6 +45,7 @@ class CameraInference:
     view: View
     mirrored: bool
     took_s: float
+    prepared_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

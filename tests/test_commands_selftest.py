@@ -6,6 +6,7 @@ import getpass
 import itertools
 import os
 import pwd
+import re
 import socket
 import sys
 import threading
@@ -32,6 +33,7 @@ from posed.errors import ConfigError, ModelError
 from posed.model.outputs import OutputTensor
 from posed.networks.pair import Pair, load_pair
 from scripts.standins.edgetpu import Behaviour
+from tests.ai_camera_standin import MODEL, installed
 from tests.brokers import eventually
 from tests.make_tflite import make_tflite
 from tests.picamera_fake import Hardware, modules
@@ -245,7 +247,7 @@ def config(**sections: Any) -> Config:
 
 
 def test_a_camera_that_works_says_its_rate_and_size():
-    check = check_camera("camera 1", "hall", CameraConfig(kind="synthetic", fps=20), 0.5)
+    [check] = check_camera("camera 1", "hall", CameraConfig(kind="synthetic", fps=20), 0.5)
     assert check.name == "camera 1"
     assert check.status in ("ok", "warning"), "a warning where this machine is too busy for all frames"
     assert "synthetic, 640×480 px: " in check.found
@@ -269,7 +271,7 @@ def test_a_camera_that_stops_fails(monkeypatch):
 
     driver = threading.Thread(target=deliver_two)
     driver.start()
-    check = check_camera("camera 1", "hall", CameraConfig(kind="picamera2", timeout_s=0.5), 5)
+    [check] = check_camera("camera 1", "hall", CameraConfig(kind="picamera2", timeout_s=0.5), 5)
     driver.join()
     assert check.status == "failed"
     assert "Pi camera 0: no frame within 0.5 s, after 2 frames" in check.found
@@ -277,7 +279,7 @@ def test_a_camera_that_stops_fails(monkeypatch):
 
 def test_a_camera_that_is_not_there_fails():
     gone = CameraConfig(kind="video", source="/dev/video77", timeout_s=0.5)
-    check = check_camera("camera 1", "hall", gone, 1)
+    [check] = check_camera("camera 1", "hall", gone, 1)
     assert (check.status, check.found[:19]) == ("failed", "video: camera /dev/")
 
 
@@ -459,3 +461,20 @@ def test_a_missing_model_is_none_of_an_ai_cameras(tmp_path, kind, known):
     else:
         with pytest.raises(ModelError, match=r"missing\.tflite"):
             load_tested(path)
+
+
+def test_an_ai_camera_is_waited_for_and_its_network_judged(tmp_path, monkeypatch, shared):
+    told: list[str] = []
+    with installed(tmp_path, monkeypatch) as world:
+        picture = str(shared / "testdata/couple_640x480.bmp")
+        world(upload_s=0.5, every=2, picture=picture, model=str(shared / "models" / MODEL))
+        camera = CameraConfig(kind="imx500")
+        seen, network = check_camera("camera 1", "hall", camera, 0.5, tell=told.append, wait_s=0.05)
+    assert told[0].startswith("Pi camera 0: takes its network in")
+    assert seen.name == "camera 1"
+    assert seen.found.startswith("imx500, 482×362 px: ")
+    assert (network.name, network.status) == ("ai camera 1", "ok")
+    assert "the network takes 15.0 ms, its signal processor 12.0 ms" in network.found
+    assert "sees 2 people at most" in network.found
+    silent, pictures = re.search(r"says nothing with (\d+) of (\d+) pictures", network.found).groups()
+    assert int(silent) == pytest.approx(int(pictures) / 2, abs=1)

@@ -76,6 +76,9 @@ class Imx500Camera:
         config: of the camera.
         closed: called once the camera was closed.
         clock: monotonic time, s.
+
+    Attributes:
+        silent: how many pictures came without anything that the network says.
     """
 
     live = True
@@ -102,6 +105,7 @@ class Imx500Camera:
         self._unseen: _Picture | None = None
         self._view: tuple[Rectangle, SensorView] | None = None
         self._checked = False
+        self.silent = 0
 
     def read(self, wait_s: float) -> Frame | None:
         """The newest frame of which the network says something, or None if none came within `wait_s` seconds.
@@ -137,6 +141,7 @@ class Imx500Camera:
         before, self._unseen = self._unseen, None
         tensor = metadata.get("CnnOutputTensor")
         if not tensor:
+            self.silent += 1
             self._unseen = _Picture(captured_at, self._started.image_of(request))
             if self._clock() - self._seen_at > self._timeout_s:
                 raise CameraLost(
@@ -150,7 +155,7 @@ class Imx500Camera:
         if before is None or captured_at - before.captured_at > _CONSECUTIVE * frame_s:
             before = _Picture(captured_at, self._started.image_of(request))
         inference = CameraInference(
-            self._heads(tensor), STRIDE, self._view_of(metadata), self._mirrored, _took_s(metadata)
+            self._heads(tensor), STRIDE, self._view_of(metadata), self._mirrored, *_took_s(metadata)
         )
         self._seen_at = self._clock()
         return self._frames.make(before.image, before.captured_at, inference=inference)
@@ -218,10 +223,10 @@ def _region_of(sensor: Any) -> Rectangle:
     return WHOLE if region is None else Rectangle(region.x, region.y, region.width, region.height).taken
 
 
-def _took_s(metadata: Mapping[str, Any]) -> float:
-    """How long the network took, s; 0 where the camera does not say."""
-    runtimes_us = metadata.get("CnnKpiInfo") or (0, 0)  # of the network, and of its signal processor
-    return runtimes_us[0] / 1e6
+def _took_s(metadata: Mapping[str, Any]) -> tuple[float, float]:
+    """How long the network took, and its signal processor before, s; 0 where the camera does not say."""
+    network_us, processor_us = metadata.get("CnnKpiInfo") or (0, 0)
+    return network_us / 1e6, processor_us / 1e6
 
 
 def _said(shapes: Sequence[tuple[int, ...]]) -> str:

@@ -14,9 +14,12 @@ from posed.camera import device_of, open_camera
 from posed.camera.health import CameraHealth, CameraHealthDetector, brightness
 from posed.commands.doctor.checks import Check
 from posed.commands.selftest.limits import Hangs, within
-from posed.config import CameraConfig
-from posed.errors import CameraEnded, CameraError, CameraLost
+from posed.commands.setup.check import WAIT_S
+from posed.config import CameraConfig, DecodeConfig
+from posed.errors import CameraEnded, CameraError, CameraLost, CameraPreparing
 from posed.frame import Frame, Letterbox
+from posed.model.outputs import OutputTensor
+from posed.networks.posenet import decode_frame, heads_of
 
 OPEN_S: Final = 20.0
 """A camera may take this much longer than its `timeout_s` to open and close before it counts as hung, s."""
@@ -46,6 +49,10 @@ class Watched:
         luma: median brightness of each frame, 0-255.
         health: what the camera saw at the end.
         ended: whether it is a file that has been played to its end.
+        opened_at: when it was open, s.
+        network_s, prepared_s: how long an AI Camera says its network and its signal processor took.
+        people: how many its network has seen at most in one frame.
+        silent: how many of its pictures came without anything that its network says.
     """
 
     at_s: list[float] = field(default_factory=list)
@@ -53,6 +60,11 @@ class Watched:
     luma: list[float] = field(default_factory=list)
     health: CameraHealth = "ok"
     ended: bool = False
+    opened_at: float = 0.0
+    network_s: list[float] = field(default_factory=list)
+    prepared_s: list[float] = field(default_factory=list)
+    people: int = 0
+    silent: int = 0
 
     @property
     def fps(self) -> float:
@@ -71,10 +83,17 @@ class Watched:
         return sum(wait_s > GAP * usual_s for wait_s in self.waits_s)
 
 
-def check_camera(
-    title: str, name: str, config: CameraConfig, seconds: float, clock: Callable[[], float] = time.monotonic
-) -> Check:
-    """Watch a camera for a while.
+def check_camera(  # noqa: PLR0913 - keywords, each with a name at the call
+    title: str,
+    name: str,
+    config: CameraConfig,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    tell: Callable[[str], object] = lambda _: None,
+    wait_s: float = WAIT_S,
+) -> list[Check]:
+    """Watch a camera for a while, once it is ready.
 
     Args:
         title: what the check is called.
@@ -82,15 +101,31 @@ def check_camera(
         config: the camera's section.
         seconds: how long, s.
         clock: monotonic time, s.
+        tell: hears each time what it gets ready with.
+        wait_s: before it is asked again, s.
+
+    Returns:
+        One check, and one more of an AI Camera's network.
     """
-    try:
-        limit_s = config.timeout_s + OPEN_S + seconds
-        watched = within(limit_s, "the camera", partial(watch, name, config, seconds, clock))
-    except (CameraError, Hangs) as error:
-        return Check(title, "failed", f"{config.kind}: {error}", "posed doctor")
+    limit_s, began_s, told = config.timeout_s + OPEN_S + seconds, clock(), ""
+    watching = partial(watch, name, config, seconds, clock)
+    while True:
+        try:
+            watched = within(limit_s, "the camera", watching)
+            break
+        except CameraPreparing as why:
+            if str(why) != told:
+                tell(told := str(why))
+            time.sleep(wait_s)
+        except (CameraError, Hangs) as error:
+            return [Check(title, "failed", f"{config.kind}: {error}", "posed doctor")]
     if len(watched.at_s) < 2:
-        return Check(title, "failed", f"{config.kind}: gives a single frame in {seconds:g} s", "posed doctor")
-    return judged(title, config, watched)
+        found = f"{config.kind}: gives a single frame in {seconds:g} s"
+        return [Check(title, "failed", found, "posed doctor")]
+    checks = [judged(title, config, watched)]
+    if config.has_network:
+        checks.append(judged_network(f"ai {title}", watched, watched.opened_at - began_s))
+    return checks
 
 
 def watch(name: str, config: CameraConfig, seconds: float, clock: Callable[[], float]) -> Watched:
@@ -102,7 +137,8 @@ def watch(name: str, config: CameraConfig, seconds: float, clock: Callable[[], f
     watched, health = Watched(), CameraHealthDetector()
     model_size = (481, 353)  # of Coral's models; a camera that can scale aims at it
     with open_camera(config, model_size, name) as camera:
-        until = clock() + config.timeout_s + seconds
+        watched.opened_at = clock()
+        until = watched.opened_at + config.timeout_s + seconds
         while clock() < until and not (watched.at_s and watched.at_s[-1] - watched.at_s[0] >= seconds):
             try:
                 frame = camera.read(config.timeout_s)
@@ -115,6 +151,7 @@ def watch(name: str, config: CameraConfig, seconds: float, clock: Callable[[], f
                     f"{camera.name}: no frame within {config.timeout_s:g} s, after {count} frames"
                 )
             _note(frame, watched, health, model_size)
+        watched.silent = getattr(camera, "silent", 0)
     return watched
 
 
@@ -126,6 +163,30 @@ def _note(frame: Frame, watched: Watched, health: CameraHealthDetector, model_si
     watched.sizes.add((width, height))
     watched.luma.append(brightness(picture))
     watched.health = health.update(picture, frame.time_s)
+    if (own := frame.inference) is not None:
+        watched.network_s.append(own.took_s)
+        watched.prepared_s.append(own.prepared_s)
+        outputs = tuple(OutputTensor(head) for head in own.heads)
+        poses = decode_frame(heads_of(outputs, own.stride, sigmoid=False), own.view, DecodeConfig())
+        watched.people = max(watched.people, len(poses))
+
+
+def judged_network(title: str, watched: Watched, started_s: float) -> Check:
+    """What is to be said of the network in an AI Camera that has been watched.
+
+    Args:
+        title: what the check is called.
+        watched: at least two frames.
+        started_s: how long the camera took to start, s.
+    """
+    network_ms, prepared_ms = (1000 * np.median(taken) for taken in (watched.network_s, watched.prepared_s))
+    pictures = watched.silent + len(watched.at_s)
+    found = (
+        f"started within {started_s:.0f} s; the network takes {network_ms:.1f} ms, its signal processor "
+        f"{prepared_ms:.1f} ms; says nothing with {watched.silent} of {pictures} pictures; "
+        f"sees {watched.people} people at most"
+    )
+    return Check(title, "ok", found)
 
 
 def judged(title: str, config: CameraConfig, watched: Watched) -> Check:

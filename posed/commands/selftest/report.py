@@ -38,6 +38,9 @@ OF_THE_MACHINE: Final = frozenset(
 
 LIBRARIES: Final = ("numpy", "opencv-python-headless", "av", "picamera2")
 
+AI_CAMERA: Final = ("imx500-models", "imx500-firmware")
+"""The packages of what an AI Camera takes in."""
+
 _LEFT_OUT: Final = "[left out]"
 _PRIVATE: Final = re.compile(
     r"\w+://\S+"  # a URL
@@ -168,6 +171,9 @@ def _facts(config: Config, pair: Pair) -> Iterator[tuple[str, str]]:
     package = package_version("libedgetpu1-std", "libedgetpu1-max")
     yield "libedgetpu", package or library_version(LIBRARY) or "not there"
     yield PACKAGE, kernel.package or "no package"
+    if any(camera.has_network for camera in config.cameras.values()):
+        for name in AI_CAMERA:
+            yield name, package_version(name) or "no package"
     yield "model", f"{model}, {height}×{width} px, stride {pair.network.stride}, for {' and '.join(files)}"
     yield "engine", f"kind {config.engine.kind}, device {config.engine.device or 'any'}"
     yield "cameras", ", ".join(camera.kind for camera in config.cameras.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -106,7 +107,7 @@ def run_tests(  # noqa: PLR0913 - keywords, each with a name at the call
         if service.runs:
             yield Check(title, "unused", f"{camera.kind}: not tested", _BUSY)
         else:
-            yield check_camera(title, name, camera, camera_s)
+            yield from check_camera(title, name, camera, camera_s, tell=partial(typer.echo, err=True))
 
 
 def _test_edgetpu(bench: Bench, person: Person, service: Service) -> Iterator[Check]:
