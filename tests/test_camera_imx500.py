@@ -94,15 +94,16 @@ def test_frames_are_counted_and_timed(world: Worlds) -> None:
 class Script:
     """Completed requests of a device: of each, when it was captured, and what its network says with it."""
 
-    def __init__(self, *steps: tuple[float, Any] | None) -> None:
+    def __init__(self, *steps: tuple[float, Any] | None, crop: tuple[int, ...]) -> None:
         self._steps = iter(steps)
+        self._crop = crop
         self.job = None
 
     def next(self, wait_s: float) -> tuple[Any, dict[str, Any]] | None:
         step = next(self._steps, None)
         if step is None:
             return None
-        metadata = {"ScalerCrop": (0, 0, *SENSOR), "FrameDuration": 50_000, "at": step[0]}
+        metadata = {"ScalerCrop": self._crop, "FrameDuration": 50_000, "at": step[0]}
         request = SimpleNamespace(
             make_array=lambda _: np.full((48, 64, 3), round(100 * step[0]), np.uint8), release=lambda: None
         )
@@ -117,10 +118,14 @@ SAYS = (0.0,) * VALUES
 NOTHING = None
 
 
-def scripted(*steps: tuple[float, Any] | None, clock: Callable[[], float] = lambda: 0.0) -> Imx500Camera:
+def scripted(
+    *steps: tuple[float, Any] | None,
+    clock: Callable[[], float] = lambda: 0.0,
+    crop: tuple[int, ...] = (0, 0, *SENSOR),
+) -> Imx500Camera:
     """A camera whose requests are these."""
     stream = {"format": "BGR888", "size": (64, 48)}
-    started = StartedDevice("Pi camera 0", None, 0, stream, (False, False), Script(*steps))  # type: ignore[arg-type]
+    started = StartedDevice("Pi camera 0", None, 0, stream, (False, False), Script(*steps, crop=crop))  # type: ignore[arg-type]
     sensor = SimpleNamespace(config={}, get_output_shapes=lambda _: [])
     return Imx500Camera(started, sensor, CameraConfig(kind="imx500"), clock=clock)
 
@@ -163,6 +168,12 @@ def test_another_number_of_values_is_an_error() -> None:
     assert not isinstance(error.value, CameraLost)
     assert "must give 81995 values" in one_line(error)
     assert one_line(error).endswith("got 81994")
+
+
+def test_a_picture_of_nothing_is_a_lost_camera() -> None:
+    camera = scripted((0.1, SAYS), crop=(0, 0, 0, 0))
+    with pytest.raises(CameraLost, match=r"must show some of the sensor, got a ScalerCrop of \(0, 0\)$"):
+        camera.read(1)
 
 
 # Where somebody is

@@ -186,6 +186,10 @@ class Imx500Camera:
 
     def _view_of(self, metadata: Mapping[str, Any]) -> SensorView:
         crop = Rectangle(*metadata["ScalerCrop"])
+        if not (crop.width > 0 and crop.height > 0):
+            raise CameraLost(
+                f"{self.name}: its pictures must show some of the sensor, got a ScalerCrop of {crop[2:]}"
+            )
         if self._view is None or self._view[0] != crop:
             region = _region_of(self._sensor)
             self._view = crop, SensorView(region, crop, self._started.stream["size"], *self._orient)
