@@ -153,8 +153,8 @@ def setup(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]KIND[:SOURCE]",
-            help="picamera2, video:/dev/video0, …, a file or a URL; once for each camera. Alone, it is added "
-            "to a configuration that is there, or changes the camera of that name.",
+            help="picamera2, imx500, video:/dev/video0, …, a file or a URL; once for each camera. Alone, it "
+            "is added to a configuration that is there, or changes the camera of that name.",
         ),
     ] = None,
     model: ModelOption = None,
