@@ -279,6 +279,9 @@ def test_what_an_ai_camera_takes_in_must_be_there(tmp_path):
         file.touch()
     [check] = check_ai_camera(own, files)
     assert (check.status, check.found) == ("ok", "firmware, and net.rpk")
+    [_, check] = check_ai_camera(config(cameras={"hall": {"kind": "imx500", "rotate": 90}}), files)
+    assert (check.status, check.found.partition(" comes")[0]) == ("warning", "cameras.hall.rotate: 90")
+    assert check.remedy == "mount it upright, or upside down with rotate: 180"
 
 
 @pytest.mark.parametrize("name", ["/nowhere/net.tflite", "coral-1x1"])

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
-from posed.config import Config, DecodeConfig
+from posed.config import CameraConfig, Config, DecodeConfig
 from posed.errors import ModelError
+from posed.service.check import check
 from posed.service.model_in_use import model_in_use
 from posed.service.notify import Notifier
 from tests.make_movenet import make_movenet
@@ -75,3 +76,12 @@ def test_another_network_beside_an_ai_camera_is_warned_of(
     assert warning.endswith("take a PoseNet, such as coral-353x481")
     without = config_of(tmp_path, "synthetic", model=str(tmp_path / "net.tflite"))
     assert used_by(without).state(without).warning is UNSET
+
+
+def test_a_network_on_its_side_is_warned_of(tmp_path: Path) -> None:
+    config = config_of(tmp_path, "imx500", model="coral-353x481")
+    turned = config.model_copy(update={"cameras": {"hall": CameraConfig(kind="imx500", rotate=270)}})
+    warning = used_by(turned).state(turned).warning
+    assert warning.startswith("cameras.hall.rotate: 270 comes after the network in the camera")
+    assert check(turned).splitlines()[-1] == warning
+    assert used_by(config).state(config).warning is UNSET

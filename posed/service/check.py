@@ -17,7 +17,7 @@ def check(config: Config) -> str:
     """Check everything that the configuration names.
 
     Returns:
-        What is still to be done, empty if nothing.
+        What is still to be done or known, empty if nothing.
 
     Raises:
         ConfigError: with every problem, one line each.
@@ -46,7 +46,7 @@ def check(config: Config) -> str:
             to_do = str(error)
     if problems:
         raise ConfigError(problems)
-    return to_do
+    return "\n".join([*([to_do] if to_do else []), *networks_on_their_side(config.cameras)])
 
 
 def _problems_of_cameras(config: Config) -> Iterator[str]:
@@ -63,6 +63,17 @@ def shared_devices(cameras: Mapping[str, CameraConfig]) -> Iterator[str]:
         if device is not None and (other := first_with.setdefault(device, name)) != name:
             rule = f"must be another device than that of cameras.{other}, which opens once only"
             yield f"cameras.{name}.source: {rule}, got {device}"
+
+
+def networks_on_their_side(cameras: Mapping[str, CameraConfig]) -> Iterator[str]:
+    """A line for each camera whose own network sees everybody on their side."""
+    for name, camera in cameras.items():
+        if camera.has_network and camera.rotate in (90, 270):
+            yield (
+                f"cameras.{name}.rotate: {camera.rotate} comes after the network in the camera, which sees "
+                "people on their side and finds hardly anybody; mount it upright, or upside down with "
+                "rotate: 180"
+            )
 
 
 def _problem_of(camera: CameraConfig) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from msgspec import UNSET
@@ -18,6 +18,7 @@ from posed.networks import Network
 from posed.networks.pair import Pair, load_pair
 from posed.networks.posenet import describe_decoder
 from posed.pipeline.followed_region import NextRegion, look_at_all
+from posed.service.check import networks_on_their_side
 from posed.service.fetch import wait_for_model
 from posed.service.notify import Notifier
 
@@ -71,14 +72,19 @@ class ModelInUse:
 
     def state(self, config: Config) -> ModelState:
         """Which network runs, and what it cannot do before the cameras of a configuration."""
+        warnings = [*self._warnings(config), *networks_on_their_side(config.cameras)]
+        warning = "; ".join(warnings) or UNSET
+        if self.in_cameras or self.pair is None:
+            return ModelState(self.name, STRIDE, *INPUT, warning)
+        return ModelState(self.name, self.pair.network.stride, *self.size, warning)
+
+    def _warnings(self, config: Config) -> Iterator[str]:
+        """What the engine's cannot do."""
         if self.pair is None:
-            return ModelState(self.name, STRIDE, *INPUT)
+            return
         kinds = [camera.kind for camera in config.cameras.values()]
-        warning = model_warning(self.pair, kinds)
-        if self.in_cameras:
-            crops = f"rotated crops by {self.pair.name}, which {warning}" if warning else UNSET
-            return ModelState(self.name, STRIDE, *INPUT, crops)
-        return ModelState(self.name, self.pair.network.stride, *self.size, warning or UNSET)
+        if warning := model_warning(self.pair, kinds):
+            yield f"rotated crops by {self.pair.name}, which {warning}" if self.in_cameras else warning
 
 
 def model_warning(pair: Pair, camera_kinds: Collection[str]) -> str:

@@ -28,6 +28,7 @@ from posed.model.catalogue import is_published
 from posed.networks.pair import Pair, load_pair
 from posed.paths import SERVICE_STATE
 from posed.people.pitch import Pitch
+from posed.service.check import networks_on_their_side
 from posed.service.model_in_use import model_warning
 from posed.service.notify import STATUS_INTERVAL_S
 
@@ -290,6 +291,9 @@ def check_ai_camera(config: Config, files: Sequence[Path] = (NETWORK, *FIRMWARE)
         yield Check("ai camera", "failed", f"no {', no '.join(missing)}", "sudo apt install imx500-all")
     else:
         yield Check("ai camera", "ok", f"firmware, and {files[0].name}")
+    for line in networks_on_their_side(config.cameras):
+        found, _, remedy = line.partition("; ")
+        yield Check("ai camera", "warning", found, remedy)
 
 
 def _camera_of(service: Service, name: str, config: Config) -> Check:
