@@ -244,7 +244,7 @@ def selftest(
     """Test a real Coral, processor and cameras: answers, speed, heat, unplugging, frames. Takes a minute.
 
     Answers to a bundled picture are held against known ones. The service must not run, which holds devices.
-    Exit status: 0 nothing failed, 4 a camera did, 5 an engine did.
+    Exit status: 0 nothing failed, 3 the model did, 4 a camera did, 5 an engine did.
     """
     _end_with_reader()
     from posed.commands import selftest as tests

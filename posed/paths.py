@@ -166,3 +166,11 @@ def is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def may_be_there(path: Path) -> bool:
+    """Whether there is something of that name; also where that cannot be seen: reading it then says why."""
+    try:
+        return is_there(path)
+    except OSError:
+        return True

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +32,7 @@ from posed.commands.doctor.checks import (
     check_power,
     check_service,
     wait_for_figures,
+    who_runs,
     with_credentials,
 )
 from posed.commands.doctor.container import for_container
@@ -42,16 +46,27 @@ from posed.messages.reports import poses_message
 from posed.messages.structs import EventMessage, Sender, encode, person_message
 from posed.mqtt.outbox import Message
 from posed.pose import Pose
-from tests.brokers import Amqtt, Mosquitto, Subscriber, free_port
+from posed.service.heartbeat import Heartbeat, heartbeat_files, silence
+from tests.brokers import Amqtt, Mosquitto, Subscriber, eventually, free_port
 from tests.make_movenet import make_movenet
 from tests.make_tflite import make_tflite
-from tests.run_posed import posed
+from tests.run_posed import Daemon, on_drawn_people, posed
 
 STOPPED = Service()
 RUNNING = Service("loaded", "active", "30 fps, 1 person, cpu ai-edge-litert 2.3.0", "success", "0", "0")
 DRAWN = {"hall": {"kind": "synthetic"}}
 TWO = {"hall": {"kind": "synthetic"}, "bath": {"kind": "video", "source": "/dev/video77"}}
 GIVES = "camera synthetic:0: gives frames of 640×480 px"
+
+
+class Closed(type(Path())):
+    """A path in a folder that may not be looked into: as Python 3.14 has it, that does not exist."""
+
+    def exists(self, **_: object) -> bool:
+        return False
+
+    def stat(self, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(self))
 
 
 def config(**sections: dict[str, Any]) -> Config:
@@ -690,6 +705,50 @@ def test_the_service_is_what_systemd_says(service, status, found):
     assert (check.status, check.found) == (status, found)
 
 
+def test_devices_of_a_daemon_without_systemd_are_left_alone(tmp_path, monkeypatch, bus):
+    """As in a container, where `docker exec` runs the doctor beside the daemon."""
+    (tmp_path / "both.tflite").write_bytes(make_tflite(edgetpu=True))
+    bus.plug("18d1", "9302", "5000")
+    monkeypatch.setattr(examine, "ask_systemd", Service)
+    beside = partial(check_edgetpu, **bus.folders)
+    monkeypatch.setattr(examine, "check_edgetpu", beside)
+    state, path = tmp_path / "state/posed", tmp_path / "doctor.yaml"
+    devices = {
+        "cameras": TWO,
+        "model": {"name": str(tmp_path / "both.tflite")},
+        "mqtt": {"port": free_port()},
+    }
+    path.write_text(yaml.safe_dump(devices))
+    with Daemon(tmp_path, on_drawn_people(tmp_path)):
+        eventually(lambda: not silence(heartbeat_files(state)), timeout_s=30)
+        found = {check.name: check for check in examine.examine(path, state)}
+    after = {check.name: check for check in examine.examine(path, state)}
+    assert found["camera hall"].found == GIVES
+    for name, what in (("camera bath", "video"), ("libedgetpu", "libedgetpu")):
+        assert (found[name].status, found[name].remedy) == ("unused", "")
+        assert found[name].found.startswith(what)
+        assert found[name].found.endswith(": not tried, since it may be in use by posed, which runs here")
+        assert after[name].status == "failed"
+    assert found["service"].found == "posed.service is not installed"
+
+
+def test_a_service_that_waits_for_its_model_holds_nothing(tmp_path):
+    waiting = said("waiting for the model: coral-353x481")
+    with lively(tmp_path):
+        assert who_runs(waiting, tmp_path) is waiting
+        assert who_runs(STOPPED, tmp_path).runs
+    assert who_runs(STOPPED, tmp_path) is STOPPED
+
+
+@contextmanager
+def lively(state: Path) -> Iterator[None]:
+    """Signs of life of this process, as a daemon of the folder gives them."""
+    heartbeat = Heartbeat(heartbeat_files(state))
+    heartbeat.beat(60)
+    yield
+    heartbeat.end()
+
+
 def test_credentials_that_are_given_stay():
     assert with_credentials({"CREDENTIALS_DIRECTORY": "/here"}) == {"CREDENTIALS_DIRECTORY": "/here"}
 
@@ -730,15 +789,29 @@ def test_the_command_prints_a_table_and_json(tmp_path):
 
 
 def test_a_configuration_that_may_not_be_looked_at_is_said(tmp_path, monkeypatch):
-    class Closed(type(tmp_path)):
-        def exists(self, **_: object) -> bool:
-            raise PermissionError(13, "Permission denied", str(self))
-
     monkeypatch.setattr(examine, "SERVICE_CONFIG", Closed(tmp_path / "posed.yaml"))
     found = {check.name: check for check in examine.examine(None)}
     assert found["configuration"].found == f"{tmp_path}/posed.yaml: Permission denied"
     assert found["configuration"].remedy == "sudo posed doctor"
     assert found["configuration"].status == "failed"
+
+
+def test_kept_settings_that_may_not_be_looked_at_are_said(tmp_path):
+    path = tmp_path / "posed.yaml"
+    path.write_text("cameras: {hall: {kind: synthetic}}\n")
+    checks = examine.examine(path, Closed(tmp_path))
+    found = next(check for check in checks if check.name in ("configuration", "kept settings"))
+    assert (found.status, found.found) == ("failed", f"{tmp_path}/overlay.yaml: Permission denied")
+
+
+@pytest.mark.parametrize("name", ["overlay.yaml", "overlay.yaml.damaged"])
+def test_each_file_of_kept_settings_is_looked_for(tmp_path, name):
+    class ThisClosed(Closed):
+        def stat(self, **how: Any) -> os.stat_result:
+            return super().stat() if self.name == name else Path(self).stat(**how)
+
+    with pytest.raises(PermissionError):
+        check_overlay(ThisClosed(tmp_path / "overlay.yaml"), "")
 
 
 def test_a_stored_password_is_found_while_the_service_is_down(tmp_path, monkeypatch):

@@ -5,39 +5,51 @@ from __future__ import annotations
 import getpass
 import itertools
 import os
+import platform
 import pwd
 import re
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from posed.commands.doctor.checks import Check, Service
 from posed.commands.selftest import engines, run
 from posed.commands.selftest.cameras import Watched, check_camera, judged
-from posed.commands.selftest.engines import Bench, check_bundled, check_edgetpu, check_unplugging
+from posed.commands.selftest.engines import (
+    Bench,
+    check_bundled,
+    check_cpu_speed,
+    check_edgetpu,
+    check_unplugging,
+)
 from posed.commands.selftest.heads import Difference
 from posed.commands.selftest.limits import Hangs, within
 from posed.commands.selftest.person import AtTerminal
-from posed.commands.selftest.report import Private, write_report
+from posed.commands.selftest.report import Private, check_new, write_report
 from posed.commands.selftest.run import exit_status, load_tested, run_tests
 from posed.config import CameraConfig, Config, EngineConfig
+from posed.engine.base import Engine
 from posed.engine.tflite import open_cpu
-from posed.errors import ConfigError, ModelError
+from posed.errors import ConfigError, EngineError, ModelError
 from posed.model.outputs import OutputTensor
 from posed.networks.pair import Pair, load_pair
+from posed.service.heartbeat import heartbeat_files, silence
 from scripts.standins.edgetpu import Behaviour
 from tests.ai_camera_standin import MODEL, installed
 from tests.brokers import eventually
 from tests.make_tflite import make_tflite
 from tests.picamera_fake import Hardware, modules
-from tests.run_posed import posed
+from tests.run_posed import Daemon, on_drawn_people, posed
 from tests.standin import built
 
 STOPPED = Service()
@@ -209,9 +221,24 @@ def test_an_edge_tpu_that_hangs_is_given_up(bench, device, behave, monkeypatch):
     assert (check.status, check.found) == ("failed", "the Edge TPU hangs: no result within 0.3 s")
 
 
-def test_a_model_for_the_cpu_alone_tests_no_edge_tpu(bench):
-    check = found(replace(bench, pair=replace(bench.pair, compiled=None)))["edge tpu heads"]
-    assert (check.status, check.remedy) == ("unused", "model.name: coral-353x481")
+@pytest.mark.parametrize(("kind", "status"), [("auto", "unused"), ("edgetpu", "failed")])
+def test_a_model_for_the_cpu_alone_tests_no_edge_tpu(bench, kind, status):
+    plain = replace(bench, config=EngineConfig(kind=kind), pair=replace(bench.pair, compiled=None))
+    check = found(plain)["edge tpu heads"]
+    assert (check.status, check.remedy) == (status, "model.name: coral-353x481")
+
+
+@pytest.mark.parametrize("error", [EngineError, ModelError])
+def test_a_cpu_that_runs_no_model_fails(bench, monkeypatch, error):
+    def broken(*_: object) -> Engine:
+        raise error("no runtime")
+
+    monkeypatch.setattr(engines, "open_cpu", broken)
+    checks = [check_cpu_speed(bench), *check_edgetpu(bench, Nobody())]
+    assert [(check.name, check.status, check.found) for check in checks] == [
+        ("cpu speed", "failed", "no runtime"),
+        ("edge tpu heads", "failed", "no runtime"),
+    ]
 
 
 def test_an_edge_tpu_that_is_pulled_out_works_again(bench, device):
@@ -351,6 +378,7 @@ def test_what_the_service_uses_is_left_alone(pair):
         ([("cpu heads", "ok"), ("unplugging", "warning"), ("camera 1", "ok")], 0),
         ([("cpu heads", "ok"), ("camera 1", "failed")], 4),
         ([("edge tpu heads", "failed"), ("camera 1", "failed")], 5),
+        ([("model", "failed"), ("camera 1", "failed")], 3),
     ],
 )
 def test_the_exit_status_is_that_of_the_first_failure(checks, status):
@@ -437,8 +465,92 @@ def test_a_report_has_the_versions_that_matter(pair, tmp_path):
     assert "| opencv-python-headless | 4." in text
 
 
-def test_a_report_of_a_table_stays_a_table():
-    assert Private(()).without("a | b") == "a | b"
+def test_a_report_of_a_table_stays_a_table(pair, tmp_path):
+    write_report(tmp_path / "report.md", config(), pair, None, [Check("camera 1", "ok", "a | b\nc")])
+    assert (
+        "| camera 1 | ok | a \\| b c |" in (tmp_path / "report.md").read_text(encoding="utf-8").splitlines()
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("192.0.2.20", "192.0.2.20:8554", "16.0.2.17", "b8:27:eb:12:34:56", "b8-27-eb-12-34-56"),
+        *(
+            "::1",
+            "[::1]",
+            "fe80::1",
+            "fe80::1%eth0",
+            "2001:db8::17",
+            "::ffff:192.0.2.1",
+            "2001:db8:0:0:1:2:3:4",
+        ),
+    ],
+)
+def test_an_address_is_left_out(address):
+    left = Private(()).without(f"cannot reach {address}, {address}: refused ({address}).")
+    assert re.fullmatch(r"cannot reach \[left out\],? \[left out\]:? refused \(\[left out\]\)\.", left)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        *("16.0.2.17.1", "6.18.34.300", "v4.11.0.86", "2.17.1-1", "16.0TF2.17.1-1", "6.12.47+rpt-rpi-v8"),
+        *(
+            "1a6e:089a",
+            "0000:01:00.0",
+            "12:34:56",
+            "std::string",
+            "google/gasket-driver#50",
+            "km/h",
+            "CPU/TPU/x",
+        ),
+        *("/dev/apex_0", "/dev/video0", "/dev/bus/usb/002/007", "p50 1.02, p99 2.11 ms", "docs/faults.md"),
+    ],
+)
+def test_what_looks_like_an_address_stays(plain):
+    assert Private(()).without(f"it is {plain}, ({plain})") == f"it is {plain}, ({plain})"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("/home/anna", "/home", "/root", "~/anna", "~anna/pictures", "/opt/anna/posed.yaml", "/data/anna"),
+        *("/tmp/anna/x", "/var/lib/posed", "/dev/v4l/by-id/usb-ANNA_1234-index0", "/dev/shm/anna"),
+    ],
+)
+def test_folders_are_left_out(folder):
+    assert (
+        Private(()).without(f"no {folder}: gone, '{folder}'").startswith("no [left out]: gone, '[left out]")
+    )
+    assert "anna" not in Private(()).without(f"no {folder}: gone, '{folder}'").lower()
+
+
+def test_words_are_left_out_whatever_their_case():
+    private = Private.of(config(device="Anna", mqtt={"host": "Broker.Example.net"}))
+    assert private.without("ANNA, anna at broker.example.NET") == "[left out], [left out] at [left out]"
+
+
+def test_a_decoded_password_of_a_url_is_left_out():
+    source = "rtsp://anna%40home:hunter%21two@192.0.2.1/stream"
+    private = Private.of(config(cameras={"hall": {"kind": "video", "source": source}}))
+    said = private.without("hunter!two, hunter%21two for anna@home refused")
+    assert said == "[left out], [left out] for [left out] refused"
+
+
+def test_a_model_of_ones_own_has_no_name():
+    private = Private.of(config(model={"name": "annas-model"}))
+    assert private.without("model annas-model: not there") == "model [left out]: not there"
+    assert "coral-353x481" not in Private.of(config(model={"name": "coral-353x481"})).words
+
+
+def test_a_report_is_written_where_the_system_is_unknown(pair, tmp_path, monkeypatch):
+    def missing() -> dict[str, str]:
+        raise FileNotFoundError(2, "No such file or directory", "/etc/os-release")
+
+    monkeypatch.setattr(platform, "freedesktop_os_release", missing)
+    write_report(tmp_path / "report.md", config(), pair, None, [])
+    assert "\n| system | Linux |\n" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 def test_a_report_replaces_no_file(tmp_path):
@@ -449,18 +561,84 @@ def test_a_report_replaces_no_file(tmp_path):
     assert (tmp_path / "posed.yaml").read_text() == "device: hall\n"
 
 
+def test_a_link_that_leads_nowhere_is_no_new_report(tmp_path):
+    (tmp_path / "report.md").symlink_to("missing/report.md")
+    with pytest.raises(ConfigError, match="must be a new file"):
+        check_new(tmp_path / "report.md")
+
+
+def test_a_folder_that_takes_no_report_is_told_before():
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        with unprivileged(), pytest.raises(ConfigError, match="in a folder that can be written, got /"):
+            check_new(Path(folder, "report.md"))
+        Path(folder).chmod(0o755)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Without root's rights, where root runs the tests."""
+    if os.geteuid() != 0:
+        yield
+        return
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.setresuid(nobody, nobody, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_a_missing_model_is_reported_with_all_the_rest(tmp_path):
+    path, report = tmp_path / "posed.yaml", tmp_path / "report.md"
+    missing = {"cameras": {"hall": {"kind": "images", "source": f"{tmp_path}/none"}}}
+    path.write_text(yaml.safe_dump(missing | {"model": {"name": f"{tmp_path}/missing.tflite"}}))
+    done = posed(tmp_path, "selftest", "--config", path, "--report", report)
+    assert done.returncode == ModelError.exit_status, done.stderr
+    text = report.read_text(encoding="utf-8")
+    assert "\n| model | cannot be used: see below |\n" in text
+    assert re.search(r"^\| model \| failed \| .*\[left out\]", text, re.MULTILINE)
+    assert "\n| cpu heads | ok | " in text
+    assert "\n| camera 1 | failed | " in text
+    assert "missing.tflite" not in text
+
+
+def test_a_closed_configuration_of_the_service_is_told(tmp_path, monkeypatch):
+    class Closed(type(tmp_path)):
+        def exists(self, **_: object) -> bool:
+            return False  # as Python 3.14's does
+
+        def stat(self, **_: object) -> os.stat_result:
+            raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(run, "SERVICE_CONFIG", Closed(tmp_path / "posed.yaml"))
+    with pytest.raises(ConfigError, match=r"posed\.yaml: Permission denied: take sudo posed selftest"):
+        load_tested(None)
+
+
+def test_devices_of_a_daemon_without_systemd_are_left_alone(tmp_path):
+    """As in a container, where the service is not systemd's."""
+    with Daemon(tmp_path, on_drawn_people(tmp_path)) as daemon:
+        eventually(lambda: not silence(heartbeat_files(tmp_path / "state/posed")), 30)
+        done = posed(tmp_path, "selftest", "--config", daemon.config)
+    assert "camera 1: synthetic: not tested\n" in done.stdout
+    assert "→ the posed that runs here may use it: stop it, then once more" in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(("kind", "known"), [("imx500", True), ("synthetic", False)])
 def test_a_missing_model_is_none_of_an_ai_cameras(tmp_path, kind, known):
     path = tmp_path / "posed.yaml"
     path.write_text(
         f"device: pi\ncameras: {{hall: {{kind: {kind}}}}}\nmodel: {{name: {tmp_path}/missing.tflite}}\n"
     )
+    _, pair = load_tested(path)
     if known:
-        _, pair = load_tested(path)
+        assert isinstance(pair, Pair)
         assert pair.name == engines.BUNDLED
     else:
-        with pytest.raises(ModelError, match=r"missing\.tflite"):
-            load_tested(path)
+        assert isinstance(pair, ModelError)
+        assert "missing.tflite" in str(pair)
 
 
 def test_an_ai_camera_is_waited_for_and_its_network_judged(tmp_path, monkeypatch, shared):

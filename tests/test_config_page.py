@@ -33,6 +33,15 @@ def test_a_containers_id_is_no_name():
     assert page_url(web("0.0.0.0"), "deadbeef") == "http://deadbeef.local:8460/"
 
 
+@pytest.mark.parametrize("name", ["localhost", "localhost.localdomain", ""])
+def test_a_name_that_only_this_machine_knows_is_none(name):
+    assert page_url(web("0.0.0.0"), name) is None
+
+
+def test_an_address_with_a_zone_is_nobody_elses():
+    assert page_url(web("fe80::5%eth0"), "pi") is None
+
+
 def test_the_system_is_asked_for_the_name():
     short = socket.gethostname().partition(".")[0]
     assert page_url(web("0.0.0.0")) == f"http://{short}.local:8460/"

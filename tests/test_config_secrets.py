@@ -57,6 +57,13 @@ def test_a_closed_store_of_credentials_is_named(tmp_path, monkeypatch):
     assert line.endswith(f"got neither; {tmp_path}/etc only root may look into")
 
 
+def test_secrets_that_cannot_be_looked_at_are_not_missing(tmp_path):
+    """Of a link to itself exists() says that there is none, and of a closed folder Python 3.14's does."""
+    (tmp_path / "secrets.yaml").symlink_to("secrets.yaml")
+    (line,) = problems(write(tmp_path, "mqtt: {username: u, password: !secret mqtt}"))
+    assert f"{tmp_path}/secrets.yaml: must be a readable YAML file (" in line
+
+
 def test_a_missing_secret_is_said(tmp_path):
     path = write(tmp_path, "mqtt: {username: u, password: !secret mqtt}")
     assert problems(path) == [

@@ -115,6 +115,11 @@ def test_a_blueprint_says_how_to_import_it(path):
     assert "Import blueprint" in head
 
 
+def test_apps_are_called_apps_in_all_files():
+    files = [file for kind in ("yaml", "md") for file in FOLDER.rglob(f"*.{kind}")]
+    assert [file for file in files if "add-on" in file.read_text(encoding="utf-8").lower()] == []
+
+
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
 def test_a_blueprint_uses_every_input_it_has(path):
     blueprint = yaml.load(path.read_text(encoding="utf-8"), Loader)

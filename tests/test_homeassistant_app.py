@@ -17,7 +17,15 @@ import yaml
 
 from posed import __version__
 from posed.commands.app.broker import Broker
-from posed.commands.app.options import SUPERVISOR, AppOptions, BrokerOptions, CameraOptions, read_options
+from posed.commands.app.options import (
+    SUPERVISOR,
+    AppOptions,
+    BrokerOptions,
+    CameraOptions,
+    names_broker,
+    read_options,
+    read_own,
+)
 from posed.commands.app.options import settings_of as config_of
 from posed.config import Config, WebConfig, load
 from posed.errors import ConfigError
@@ -197,6 +205,15 @@ def test_the_image_runs_the_app_and_tells_how_it_does():
     assert "STATE_DIRECTORY=/data" in dockerfile
 
 
+def test_both_images_install_libedgetpu_in_the_same_way():
+    ours, theirs = (
+        re.findall(r"(?ms)^# For a Coral: .*?&& rm -r \S+$", file.read_text(encoding="utf-8"))
+        for file in (APP / "Dockerfile", ROOT / "config" / "container" / "Dockerfile")
+    )
+    assert len(ours) == 1
+    assert ours == [block.replace("COPY config/container/", "COPY ") for block in theirs]
+
+
 def test_the_image_has_no_package_that_the_container_lacks():
     ours, theirs = (
         set(
@@ -265,6 +282,33 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path):
     )
     assert (done.returncode, "there is something else already" in done.stderr) == (1, True)
     assert (tmp_path / "posed" / "mine").exists()
+
+
+def test_an_app_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / "posed").mkdir()
+    (tmp_path / "posed" / "config.yaml").write_text("name: mine\nslug: posed_of_mine\n")
+    done = subprocess.run(
+        [ROOT / "scripts" / "build_app", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, f"{tmp_path / 'posed'}: there is something else already\n")
+    assert [file.name for file in (tmp_path / "posed").iterdir()] == ["config.yaml"]
+
+
+def test_what_it_wrote_before_is_replaced(tmp_path):
+    (build(tmp_path) / "old").touch()
+    assert not (build(tmp_path) / "old").exists()
+
+
+def test_the_folder_is_where_the_caller_stands(tmp_path):
+    done = subprocess.run(
+        [ROOT / "scripts" / "build_app", "my apps"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(done.stdout.strip()) == tmp_path / "my apps" / "posed"
+    assert (tmp_path / "my apps" / "posed" / "config.yaml").exists()
 
 
 # From options to a configuration
@@ -380,9 +424,27 @@ def test_a_broker_in_the_owners_file_is_whole():
     assert config_of(chosen, {"mqtt": {"host": "other"}}, None)["mqtt"] == {"host": "other"}
 
 
-def test_an_empty_section_in_the_owners_file_changes_nothing():
-    chosen = options(cameras=[DESK])
-    assert config_of(chosen, {"mqtt": None, "cameras": None}, MOSQUITTO) == config_of(chosen, {}, MOSQUITTO)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mqtt:\ncameras:",
+        "cameras: {desk: }",
+        "cameras: {desk: {source: , people: }}",
+        "mqtt: {host: , port: }",
+    ],
+)
+def test_what_has_no_value_in_the_owners_file_changes_nothing(tmp_path, text):
+    own = read_own(write(tmp_path, text, "posed.yaml"))
+    assert not names_broker(own)
+    assert loaded(tmp_path, options(cameras=[DESK]), own) == loaded(tmp_path, options(cameras=[DESK]))
+
+
+@pytest.mark.parametrize("text", ["camera: {kind: video, source: /dev/video0}", "camera:"])
+def test_a_camera_section_of_the_owners_file_is_told(tmp_path, text):
+    with pytest.raises(
+        ConfigError, match=r"^posed.yaml: camera: cameras have names now, write cameras: {cam"
+    ):
+        read_own(write(tmp_path, text, "posed.yaml"))
 
 
 @pytest.mark.parametrize("name", ["enabled", "host", "port", "trusted_proxy"])
@@ -405,21 +467,30 @@ def test_without_a_camera_there_is_a_line():
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"cameras": [{"name": "hall"}]}, "cameras.0.url: must be there, or usb in its place, got neither"),
+        (
+            {"cameras": [{"name": "hall"}]},
+            "cameras.hall.url: must be there, or usb in its place, got neither",
+        ),
         (
             {"cameras": [DESK | {"url": "rtsp://x"}]},
-            "cameras.0.url: must be there, or usb in its place, got both",
+            "cameras.desk.url: must be there, or usb in its place, got both",
         ),
         (
             {"cameras": [{"name": "hall", "url": "192.0.2.20"}]},
-            "cameras.0.url: must be a URL, such as rtsp://192.0.2.20/stream, got other text",
+            "cameras.hall.url: must be a URL, such as rtsp://192.0.2.20/stream, got other text",
         ),
         (
             {"cameras": [{"name": "hall", "usb": "video0"}]},
-            "cameras.0.usb: must be a device, such as /dev/video0, got other text",
+            "cameras.hall.usb: must be a device, such as /dev/video0, got other text",
         ),
-        ({"cameras": [{"url": "rtsp://x"}]}, "cameras.0.name: must be there, got nothing"),
-        ({"cameras": [DESK, DESK]}, "cameras.1.name: must be another than that of cameras.0, got desk"),
+        ({"cameras": [{"url": "rtsp://x"}]}, "camera 1.name: must be there, got nothing"),
+        ({"cameras": [DESK, {"name": ""}]}, "camera 2.name: must be there, got nothing"),
+        ({"cameras": [DESK, 5]}, "camera 2: must be settings by their names, got something else"),
+        ({"cameras": [DESK, DESK]}, "cameras: must have a name of its own each, got desk twice"),
+        (
+            {"cameras": [DESK | {"name": f"c{number}"} for number in range(17)]},
+            "cameras: must be at most 16 cameras, got 17",
+        ),
         ({"cameras": {}}, "cameras: must be a list, got something else"),
         ({"mqtt": "nas"}, "mqtt: must be settings by their names, got something else"),
         ({"mqtt": {"port": 1884}}, "mqtt.host: needed beside mqtt.port, got nothing"),

@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
-from posed.paths import cache_folder, expanded, is_there, read_file, replace_file, state_folder, with_state
+from posed.paths import (
+    cache_folder,
+    expanded,
+    is_there,
+    may_be_there,
+    read_file,
+    replace_file,
+    state_folder,
+    with_state,
+)
 from tests.brokers import free_port
 
 HOMES = ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
@@ -160,3 +169,5 @@ def test_what_cannot_be_seen_is_an_error_and_not_missing(tmp_path):
     assert not is_there(tmp_path / "file" / "below")
     with pytest.raises(OSError, match="File name too long"):
         is_there(tmp_path / ("x" * 300))
+    assert may_be_there(tmp_path / ("x" * 300))
+    assert not may_be_there(tmp_path / "missing")

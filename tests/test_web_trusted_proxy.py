@@ -13,6 +13,7 @@ import yaml
 
 from posed.config import load
 from posed.errors import ConfigError
+from posed.web.authenticator import TrustedProxy
 from posed.web.connection import Limits
 from tests.configs import write
 from tests.web_site import TOKEN, Site
@@ -88,6 +89,23 @@ def test_only_one_address_is_trusted(tmp_path, address):
         load(file, {})
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "::ffff:0.0.0.0", "fe80::2%eth0"])
+def test_what_no_connection_comes_from_is_refused(tmp_path, address):
+    file = write(tmp_path, yaml.safe_dump({"web": {"trusted_proxy": address}}))
+    with pytest.raises(ConfigError, match=r"^web.trusted_proxy: must be the one address that connections "):
+        load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("address", "peer"),
+    [("::ffff:172.30.32.2", "172.30.32.2"), ("2001:DB8:0::5", "2001:db8::5"), ("::1", "::1")],
+)
+def test_a_proxy_is_known_however_its_address_is_written(tmp_path, address, peer):
+    config = load(write(tmp_path, yaml.safe_dump({"web": {"trusted_proxy": address}})), {}).web
+    assert TrustedProxy(config.trusted_proxy).is_at(peer)
+    assert not TrustedProxy(config.trusted_proxy).is_at("::2")
+
+
 def test_through_the_proxy_neither_token_nor_known_name_is_needed(site):
     status, page = got(site, Host="home.example.org")
     assert (status, "<canvas" in page) == (200, True)
@@ -138,6 +156,35 @@ def test_the_page_is_where_the_first_proxy_says(site):
     assert pressed(site, Host=host, X_Forwarded_Host="Home.example.org, inner", Origin=PAGE) == 200
     assert pressed(site, Host=host, X_Forwarded_Host="evil.example", Origin=PAGE) == 403
     assert pressed(site, Host=host, X_Forwarded_Host="", Origin="null") == 403
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        (PAGE, "home.example.org:443", 200),
+        (f"{PAGE}:443", "home.example.org", 200),
+        ("http://home.example.org", "home.example.org:80", 200),
+        ("http://home.example.org", "home.example.org:443", 403),
+        (PAGE, "home.example.org:80", 403),
+        (PAGE, "home.example.org:8443", 403),
+    ],
+)
+def test_the_usual_port_may_be_said_or_not(site, origin, host, status):
+    assert pressed(site, Host=host, Origin=origin) == status
+    assert pressed(site, Host="192.168.1.5:8123", X_Forwarded_Host=host, Origin=origin) == status
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_there_is_no_form_through_the_proxy(tmp_path, caplog, token):
+    with Site(tmp_path, {"host": "0.0.0.0", "trusted_proxy": PROXY, "token": token}) as site:
+
+        async def work(client: aiohttp.ClientSession) -> int:
+            named = {"Host": "home.example.org", "Origin": PAGE}
+            async with client.post("/login", data={"token": "x"}, headers=named) as answer:
+                return answer.status
+
+        assert through(site, work) == 404
+    assert "wrong token" not in caplog.text
 
 
 def test_others_cannot_say_where_the_page_is(tmp_path):

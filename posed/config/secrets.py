@@ -14,7 +14,7 @@ from posed.config.sections import MqttConfig
 from posed.config.wording import Secret, reason
 from posed.config.yaml_file import COMMENT, PlainLoader, read_yaml
 from posed.errors import ConfigError
-from posed.paths import is_there
+from posed.paths import is_there, may_be_there
 
 SECRETS_FILE: Final = "secrets.yaml"
 """This file beside the configuration holds its secrets."""
@@ -89,7 +89,7 @@ class _Secrets:
         Raises:
             ConfigError: it is in neither, or the file cannot be read.
         """
-        if self._path.exists():
+        if may_be_there(self._path):
             value = self._in_file().get(name, self)
             if isinstance(value, str):
                 return value

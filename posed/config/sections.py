@@ -18,6 +18,7 @@ from posed.config.values import (
     IpAddress,
     NameOrPath,
     Origins,
+    PeerAddress,
     Polygon,
     Size,
     TextOrNumber,
@@ -456,7 +457,7 @@ class WebConfig(Section):
     """Pages of these origins, such as `http://homeassistant.local:8123`, may show the live view in a frame.
     When empty, no page may."""
 
-    trusted_proxy: IpAddress | None = None
+    trusted_proxy: PeerAddress | None = None
     """Whoever comes from this IP address needs no token, and pages of the origin that they come from may show
     the live view in a frame: a proxy that lets in only who may look, such as Home Assistant's ingress.
     Without a token nobody else is let in. With null, there is no such proxy."""

@@ -129,6 +129,22 @@ def _address(value: str) -> str:
 IpAddress = Annotated[str, AfterValidator(_address)]
 
 
+def _peer(value: str) -> str:
+    """An address as a connection from there shows it: an IPv4 one plain, and none with its zone."""
+    address = ipaddress.ip_address(_address(value))
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_unspecified or "%" in value:
+        raise ValueError(
+            "must be the one address that connections come from, such as 172.30.32.2, and neither "
+            "0.0.0.0 nor :: nor with a %zone"
+        )
+    return str(address)
+
+
+PeerAddress = Annotated[str, AfterValidator(_peer)]
+
+
 def _host_name(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", value):
         raise ValueError("must be a host's name, small letters, without port")

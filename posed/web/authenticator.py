@@ -73,6 +73,7 @@ _WARN_EVERY_S: Final = 60.0
 
 READS: Final = {"GET", "HEAD"}
 _FOREIGN: Final = {"cross-site", "same-site"}
+_USUAL_PORTS: Final = {"http": ":80", "https": ":443"}
 
 _warn = Throttled(log, _WARN_EVERY_S)
 
@@ -136,7 +137,9 @@ class Authenticator:
         return self._authenticate
 
     async def login(self, request: web.Request) -> web.StreamResponse:
-        """Take the token from the form."""
+        """Take the token from the form, which nobody is shown who needs none."""
+        if not self._token or self._proxy.is_at(request.remote):
+            raise web.HTTPNotFound
         try:
             given = (await request.post()).get("token")
         except ValueError:  # what says that it is a form and is none
@@ -178,7 +181,7 @@ class Authenticator:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None and (request.method not in READS or hdrs.UPGRADE in request.headers):
             return "Origin: must be there"
-        if origin is not None and _netloc_of(origin) not in _hosts_of(request, is_trusted=is_trusted):
+        if origin is not None and not _is_of(origin, _hosts_of(request, is_trusted=is_trusted)):
             return "Origin: must be this page"
         if _is_foreign(request) and not self._is_navigation(request):
             return "Sec-Fetch-Site: must be this page"
@@ -310,11 +313,14 @@ def _hosts_of(request: web.Request, *, is_trusted: bool) -> set[str]:
     return {host.lower() for host in hosts if host}
 
 
-def _netloc_of(origin: str) -> str:
+def _is_of(origin: str, hosts: set[str]) -> bool:
+    """Whether an Origin is at one of the hosts; a browser leaves out the usual port, a proxy may add it."""
     try:
-        return urlsplit(origin).netloc.lower()
+        parts = urlsplit(origin)
     except ValueError:
-        return ""
+        return False
+    usual = _USUAL_PORTS.get(parts.scheme, "")
+    return parts.netloc.lower().removesuffix(usual) in {host.removesuffix(usual) for host in hosts}
 
 
 def _is_foreign(request: web.Request) -> bool:

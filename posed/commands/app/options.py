@@ -7,7 +7,8 @@ holds against it what it writes into the file.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -16,12 +17,15 @@ from pydantic_core import ErrorDetails
 
 from posed.commands.app.broker import Broker
 from posed.config import WebConfig
+from posed.config.former import take_out_former
 from posed.config.problems import problem_of, where_of
+from posed.config.secrets import read_settings
+from posed.config.sections import MOST_CAMERAS
 from posed.config.settings import CAMERAS
-from posed.config.tree import is_there, merge
+from posed.config.tree import is_there, leaves, merge
 from posed.config.values import CameraName, TopicLevel
 from posed.errors import ConfigError
-from posed.paths import read_file
+from posed.paths import may_be_there, read_file
 
 SUPERVISOR: Final = "172.30.32.2"
 """Ingress comes from this address, and from no other. Source: Home Assistant's developer docs, "Presenting
@@ -91,7 +95,7 @@ class AppOptions(_Options):
     """All options; those that may be left out are then as posed has them."""
 
     device: TopicLevel
-    cameras: tuple[CameraOptions, ...] = Field(strict=False)
+    cameras: tuple[CameraOptions, ...] = Field(strict=False, max_length=MOST_CAMERAS)
     pictures: Literal["off", "skeleton", "blurred", "full"]
     mqtt: BrokerOptions
     model: str | None = None
@@ -100,13 +104,11 @@ class AppOptions(_Options):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        first: dict[str, int] = {}
-        for number, camera in enumerate(self.cameras):
-            other = first.setdefault(camera.name, number)
-            if other != number:
-                raise ValueError(
-                    f"cameras.{number}.name: must be another than that of cameras.{other}, got {camera.name}"
-                )
+        seen: set[str] = set()
+        for camera in self.cameras:
+            if camera.name in seen:
+                raise ValueError(f"cameras: must have a name of its own each, got {camera.name} twice")
+            seen.add(camera.name)
         return self
 
 
@@ -122,10 +124,25 @@ def read_options(path: Path) -> AppOptions:
         raise ConfigError([f"{path}: must be readable ({error.strerror})"]) from None
     except ValueError:
         raise ConfigError([f"{path}: must be JSON"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: must be JSON that is not nested too deeply"]) from None
     try:
         return AppOptions.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError([_problem_of(detail) for detail in error.errors()]) from None
+        raise ConfigError([_problem_of(_with_camera(detail, tree)) for detail in error.errors()]) from None
+
+
+def _with_camera(detail: ErrorDetails, tree: Any) -> ErrorDetails:
+    """The same, with the camera's name for its place in the list, or its place as people count."""
+    match detail["loc"]:
+        case ("cameras", int(index), *rest):
+            camera = tree["cameras"][index]
+            name = camera.get("name") if isinstance(camera, dict) else None
+            is_good = isinstance(name, str) and re.fullmatch(r"[a-z0-9_]{1,32}", name)
+            where = ("cameras", str(name)) if is_good else (f"camera {index + 1}",)
+            detail = detail.copy()
+            detail["loc"] = (*where, *rest)
+    return detail
 
 
 def _problem_of(detail: ErrorDetails) -> str:
@@ -142,12 +159,37 @@ def _problem_of(detail: ErrorDetails) -> str:
             return f"options.{problem_of(detail, {})}"
 
 
+def read_own(path: Path) -> dict[str, Any]:
+    """What the owner's posed.yaml says, which is nothing where a setting has no value, or there is no file.
+
+    Raises:
+        ConfigError: it cannot be read, or is of an earlier version, or lacks secrets.
+    """
+    if not may_be_there(path):
+        return {}
+    problems: list[str] = []
+    settings = read_settings(path, problems)
+    if (problem := take_out_former(settings)) is not None:
+        problems.append(f"{path.name}: {problem}")
+    if problems:
+        raise ConfigError(problems)
+    return _without_nulls(settings)
+
+
+def _without_nulls(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_nulls(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if value is not None
+    }
+
+
 def settings_of(options: AppOptions, file: Mapping[str, Any], broker: Broker | None) -> dict[str, Any]:
     """The configuration: the options, then what a file of the owner's says, and what is the app's own.
 
     Args:
         options: of the app's page.
-        file: settings of the owner's own posed.yaml, which go before the options.
+        file: settings of the owner's own posed.yaml, as from `read_own`, which go before the options.
         broker: the one that Home Assistant knows; None where options or file name another.
 
     Returns:
@@ -156,25 +198,17 @@ def settings_of(options: AppOptions, file: Mapping[str, Any], broker: Broker | N
     Raises:
         ConfigError: there is no camera, or the file has what is the app's own.
     """
-    tree: dict[str, Any] = {
-        "device": options.device,
-        "cameras": {camera.name: camera.settings() for camera in options.cameras},
-        # Whoever installs an app has no shell in which to download a model.
-        "model": {"pull": True} | _given({"name": options.model}),
-        "engine": _given({"kind": options.engine}),
-        "privacy": {"pictures": options.pictures},
-        "log": _given({"level": options.log_level}),
-    }
+    tree = _tree_of(options, file)
+    # Whoever installs an app has no shell in which to download a model.
+    merge(tree, {"model": {"pull": True}})
     if broker is not None:
         tree["mqtt"] = broker.settings()
-    elif not names_broker(file):
-        tree["mqtt"] = _given(options.mqtt.model_dump())
     problems = [
         f"posed.yaml: web.{name}: must not be there: it is the app's own, for ingress"
         for name in _OWN
         if is_there(file, ("web", name))
     ]
-    merge(tree, {name: value for name, value in file.items() if value is not None})
+    merge(tree, file)
     if not tree[CAMERAS]:
         problems.append("cameras: must be at least one, got none: add one to the app's options")
     if problems:
@@ -182,6 +216,28 @@ def settings_of(options: AppOptions, file: Mapping[str, Any], broker: Broker | N
     port = WebConfig().port
     merge(tree, {"web": {"enabled": True, "host": "0.0.0.0", "port": port, "trusted_proxy": SUPERVISOR}})  # noqa: S104
     return tree
+
+
+def _tree_of(options: AppOptions, file: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options alone say, but for a broker where the file has one."""
+    return {
+        "device": options.device,
+        "cameras": {camera.name: camera.settings() for camera in options.cameras},
+        "model": _given({"name": options.model}),
+        "engine": _given({"kind": options.engine}),
+        "privacy": {"pictures": options.pictures},
+        "log": _given({"level": options.log_level}),
+        "mqtt": {} if names_broker(file) else _given(options.mqtt.model_dump()),
+    }
+
+
+def with_origins(problems: Sequence[str], options: AppOptions, file: Mapping[str, Any]) -> list[str]:
+    """The problems of a configuration, with a word on those that come from the options."""
+    ours = {".".join(where) for where in leaves(_tree_of(options, file)) if not is_there(file, where)}
+    return [
+        f"{problem} (set by the app's options)" if problem.partition(": ")[0] in ours else problem
+        for problem in problems
+    ]
 
 
 def names_broker(settings: Mapping[str, Any]) -> bool:

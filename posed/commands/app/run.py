@@ -8,9 +8,8 @@ from typing import Any, Final
 import yaml
 
 from posed.commands.app.broker import RETRY_S, TIMEOUT_S, wait_for_broker
-from posed.commands.app.options import names_broker, read_options, settings_of
+from posed.commands.app.options import names_broker, read_options, read_own, settings_of, with_origins
 from posed.commands.run import run_again_and_again
-from posed.config.secrets import read_settings
 from posed.errors import ConfigError
 from posed.paths import replace_file, state_folder, with_state
 from posed.service.heartbeat import Heartbeat, heartbeat_files
@@ -34,7 +33,7 @@ def run_app(data: Path, config: Path, supervisor: str, made: Path) -> None:
     """
     environment = with_state(data)
     options = read_options(data / OPTIONS)
-    file = _own_settings(config / OWN_FILE)
+    file = read_own(config / OWN_FILE)
     broker = None
     if options.mqtt.host is None and not names_broker(file):
         # Waiting for a device is progress, to health checks, too.
@@ -43,18 +42,10 @@ def run_app(data: Path, config: Path, supervisor: str, made: Path) -> None:
             supervisor, environment, alive=lambda: heartbeat.beat(RETRY_S + 2 * TIMEOUT_S)
         )
     _write(made, settings_of(options, file, broker))
-    run_again_and_again(made, environment)
-
-
-def _own_settings(path: Path) -> dict[str, Any]:
-    """What the owner's file says; nothing where there is none."""
-    if not path.exists():
-        return {}
-    problems: list[str] = []
-    settings = read_settings(path, problems)
-    if problems:
-        raise ConfigError(problems)
-    return settings
+    try:
+        run_again_and_again(made, environment)
+    except ConfigError as error:
+        raise ConfigError(with_origins(error.problems, options, file)) from None
 
 
 def _write(path: Path, settings: dict[str, Any]) -> None:

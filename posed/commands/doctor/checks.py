@@ -26,9 +26,10 @@ from posed.engine.tflite import find_runtime
 from posed.errors import CameraError, EngineError, ModelError
 from posed.model.catalogue import is_published
 from posed.networks.pair import Pair, load_pair
-from posed.paths import SERVICE_STATE
+from posed.paths import SERVICE_STATE, is_there
 from posed.people.pitch import Pitch
 from posed.service.check import networks_on_their_side
+from posed.service.heartbeat import heartbeat_files, silence
 from posed.service.model_in_use import model_warning
 from posed.service.notify import STATUS_INTERVAL_S
 
@@ -85,6 +86,8 @@ class Service:
     substate: str = ""
     of_this: bool = field(default=True, kw_only=True)
     """This says whether the service runs with the configuration that is checked."""
+    of_systemd: bool = field(default=True, kw_only=True)
+    """This says whether systemd runs it; else only its signs of life are known."""
 
     @property
     def runs(self) -> bool:
@@ -139,6 +142,18 @@ def ask_systemd() -> Service:
     said = output_of("systemctl", "show", "posed.service", *(f"--property={name}" for name in names))
     values = dict(line.partition("=")[::2] for line in said.splitlines())
     return Service(*(values.get(name, "") for name in names))
+
+
+def who_runs(service: Service, state: Path) -> Service:
+    """The service; where systemd runs none, the daemon that lives with a state folder, as in a container.
+
+    Args:
+        service: what systemd said of it.
+        state: the folder, by which the daemon's signs of life are found.
+    """
+    if service.runs or service.waits_for("the model") or silence(heartbeat_files(state)):
+        return service
+    return Service(active="active", of_this=False, of_systemd=False)
 
 
 def wait_for_figures(service: Service, config: Config, ask: Callable[[], Service] = ask_systemd) -> Service:
@@ -241,8 +256,16 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
     return Check("model", "ok", found), pair
 
 
-def in_other_hands(name: str, what: str) -> Check:
-    """A device that is left alone: the service, which does not run with this configuration, may hold it."""
+def in_other_hands(name: str, what: str, service: Service) -> Check:
+    """A device that is left alone: it may be held by who does not say what became of this configuration.
+
+    Args:
+        name: of the check.
+        what: the device.
+        service: may hold it.
+    """
+    if not service.of_systemd:
+        return Check(name, "unused", f"{what}: not tried, since it may be in use by posed, which runs here")
     found = f"{what}: not tried, since the service may be using it with another configuration"
     return Check(name, "unused", found, "sudo systemctl stop posed, and posed doctor again")
 
@@ -263,7 +286,7 @@ def _check_camera(name: str, config: Config, service: Service) -> Check:
     if service.runs and service.of_this:
         return _camera_of(service, name, config)
     if service.runs and device_of(camera) is not None:
-        return in_other_hands(title, camera.kind)
+        return in_other_hands(title, camera.kind, service)
     try:
         return Check(title, "ok", try_camera(camera, name, _tell))
     except CameraHangs as error:
@@ -335,15 +358,18 @@ def check_overlay(overlay: Path, damage: str) -> Check:
     Args:
         overlay: the file that keeps it.
         damage: what is wrong with it; empty where nothing is.
+
+    Raises:
+        OSError: it cannot be seen whether there is one.
     """
     aside = damaged_file(overlay)
     if damage:
         remedy = f"posed renames it to {aside.name} when it starts; set again what it held"
         return Check("kept settings", "warning", f"{overlay} is damaged: {damage}", remedy)
-    if aside.exists():
+    if is_there(aside):
         remedy = "set again what it held, then delete it"
         return Check("kept settings", "warning", f"{aside}: was damaged and is left out", remedy)
-    if not overlay.exists():
+    if not is_there(overlay):
         return Check("kept settings", "unused", "requests have changed nothing for good")
     return Check("kept settings", "ok", str(overlay))
 

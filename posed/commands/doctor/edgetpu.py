@@ -180,7 +180,7 @@ def _reported(package: str) -> str:
 def _library_of(service: Service, library: str) -> Check:
     """What the service says of the Edge TPU."""
     if not service.of_this:
-        return in_other_hands("libedgetpu", library)
+        return in_other_hands("libedgetpu", library, service)
     if why := service.waits_for("the engine"):
         return Check("libedgetpu", "failed", why, GOOD_LIBRARY)
     if service.engine == "cpu":

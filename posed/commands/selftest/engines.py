@@ -125,9 +125,12 @@ def check_cpu_speed(bench: Bench) -> Check:
     if bench.pair.cpu is None:
         return Check("cpu speed", "unused", "no plain file of the model")
     before_c = processor_c()
-    with open_cpu(bench.pair.cpu, bench.config.threads, "posed selftest") as engine:
-        engine.infer(bench.picture)
-        found = _speed(bare_invokes(engine, bench.seconds))
+    try:
+        with open_cpu(bench.pair.cpu, bench.config.threads, "posed selftest") as engine:
+            engine.infer(bench.picture)
+            found = _speed(bare_invokes(engine, bench.seconds))
+    except (EngineError, ModelError) as error:
+        return Check("cpu speed", "failed", str(error), "posed doctor")
     held_back = throttling()
     temperature = _warmth("the processor", before_c, processor_c())
     said = "; ".join(filter(None, [found, f"{bench.config.threads} threads", temperature]))
@@ -144,10 +147,11 @@ def check_edgetpu(bench: Bench, person: Person) -> Iterator[Check]:
         person: may pull the plug.
     """
     if bench.pair.edgetpu is None:
-        yield Check("edge tpu heads", "unused", "no model compiled for it", "model.name: coral-353x481")
+        status: Status = "failed" if bench.config.kind == "edgetpu" else "unused"
+        yield Check("edge tpu heads", status, "no model compiled for it", "model.name: coral-353x481")
         return
-    expected = _expected(bench)
     try:
+        expected = _expected(bench)
         engine = bench.open_edgetpu()
     except (EngineError, Hangs, ModelError) as error:
         yield Check("edge tpu heads", "failed", str(error), "posed doctor")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -28,7 +28,8 @@ from posed.commands.doctor.examine import examine
 from posed.config import Config
 from posed.engine.compatibility import LIBRARY, library_version
 from posed.engine.tflite import find_runtime
-from posed.errors import ConfigError, EngineError
+from posed.errors import ConfigError, EngineError, ModelError
+from posed.model.catalogue import is_published
 from posed.networks.pair import Pair
 
 OF_THE_MACHINE: Final = frozenset(
@@ -42,23 +43,28 @@ AI_CAMERA: Final = ("imx500-models", "imx500-firmware")
 """The packages of what an AI Camera takes in."""
 
 _LEFT_OUT: Final = "[left out]"
+_OCTET: Final = r"(?:25[0-5]|2[0-4]\d|[01]?\d?\d)"
 _PRIVATE: Final = re.compile(
     r"\w+://\S+"  # a URL
     r"|\S+@\S+"
-    r"|\b\d{1,3}(?:\.\d{1,3}){3}\b(?::\d+)?"  # IPv4
-    r"|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b"  # MAC
-    r"|\[?\b(?:[0-9a-f]{0,4}:){3,7}[0-9a-f]{0,4}\b\]?"  # IPv6
-    r"|/(?:home|root|media|mnt|srv|Users)/?[^\s:;,)]*",
+    r"|\b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\b"  # MAC
+    r"|\[?(?<![\w:])(?=:*[0-9a-f])(?=[0-9a-f:]*::)[0-9a-f:]+(?:\.\d+)*(?:%\w+)?\]?"  # IPv6
+    r"|\[?(?<![\w:])(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{1,4}\b(?:%\w+)?\]?"  # IPv6 without ::
+    rf"|(?<!\d)(?<!\d\.)(?<!\bv){_OCTET}(?:\.{_OCTET}){{3}}(?!\w|\.\d)(?::\d+)?"  # IPv4
+    r"|/(?:home|root|media|mnt|srv|Users)\b[^\s:;,)]*"
+    # A device's file says nothing of anybody, but by its serial number.
+    r"|(?<!\w)(?:~[\w-]*/|/(?!dev/(?:bus/usb/\d+/\d+|\w+)(?![\w/-]))[^\s:;,)/]+/)[^\s:;,)]*",
     re.IGNORECASE,
 )
+"""A version of four parts that could be an address is left out like one, unless it says `v` before."""
 _PLAIN: Final = frozenset({"", "camera", "localhost", "posed", "mqtt"})
 """These say nothing of anybody, and stand in sentences of ours."""
 
 _HEAD: Final = """\
 # posed selftest
 
-Made by `posed selftest --report`. Pictures, names, addresses, passwords and serial numbers are left out; look
-through it before you attach it all the same.
+Made by `posed selftest --report`. Pictures, names, addresses, folders, passwords and serial numbers are
+left out; look through it before you attach it all the same.
 """
 
 
@@ -80,13 +86,17 @@ class Private:
         words |= {mqtt.password, *config.web.names, str(config.web.host)}
         words |= {socket.gethostname(), _user(), os.environ.get("SUDO_USER")}
         words.add(os.path.expanduser("~"))  # noqa: PTH111 no error where nobody has a home
+        if not is_published(config.model.name):
+            words.add(config.model.name)
         for name, camera in config.cameras.items():
             words |= {name, camera.source, camera.username, camera.password, *camera.zones}
             if "://" in camera.source:
                 url = urlsplit(camera.source)
-                words |= {url.hostname, url.username, url.password}
-        texts = {_shown(word) for word in words if word is not None} - _PLAIN
-        return cls(tuple(sorted((text for text in texts if len(text) > 1), key=len, reverse=True)))
+                parts = {part for part in (url.hostname, url.username, url.password) if part}
+                words |= parts | {unquote(part) for part in parts}
+        texts = {_shown(word) for word in words if word is not None}
+        telling = {text for text in texts if len(text) > 1 and text.lower() not in _PLAIN}
+        return cls(tuple(sorted(telling, key=len, reverse=True)))
 
     def without(self, text: str) -> str:
         """The text without what looks like an address or somebody's folder, and without these words."""
@@ -95,7 +105,7 @@ class Private:
     def without_words(self, text: str) -> str:
         """The text without these words; versions, which look like addresses, stay."""
         for word in self.words:
-            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", _LEFT_OUT, text)
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", _LEFT_OUT, text, flags=re.IGNORECASE)
         return text
 
 
@@ -112,14 +122,14 @@ def _shown(word: Any) -> str:
 
 
 def write_report(
-    path: Path, config: Config, pair: Pair, config_file: Path | None, tested: Sequence[Check]
+    path: Path, config: Config, pair: Pair | ModelError, config_file: Path | None, tested: Sequence[Check]
 ) -> None:
     """Write the file.
 
     Args:
         path: of a file that is not there yet.
         config: its words are left out.
-        pair: the model.
+        pair: the model, or what is wrong with it.
         config_file: what `posed doctor` looks at; None for the service's, or the defaults.
         tested: what the self-test found.
 
@@ -148,21 +158,21 @@ def check_new(path: Path) -> None:
     """Look whether a report may be written to a file, before an owner waits for it.
 
     Raises:
-        ConfigError: it is there already, or its folder is not.
+        ConfigError: it is there already, or its folder is not, or takes no file.
     """
-    if path.exists():
+    if os.path.lexists(path):  # a link that leads nowhere, too
         raise ConfigError([f"--report {path}: must be a new file, got one that is there"])
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112 no error
         raise ConfigError([f"--report {path}: must be in a folder that is there, got {path.parent}"])
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError([f"--report {path}: must be in a folder that can be written, got {path.parent}"])
 
 
-def _facts(config: Config, pair: Pair) -> Iterator[tuple[str, str]]:
-    kernel, (width, height) = Kernel(), pair.model.size
-    files = [name for name, file in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if file is not None]
-    model = pair.name if pair.entry else "a file of one's own"
+def _facts(config: Config, pair: Pair | ModelError) -> Iterator[tuple[str, str]]:
+    kernel = Kernel()
     yield "posed", __version__
     yield "machine", processor()
-    yield "system", platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    yield "system", _system()
     yield "kernel", f"{kernel.release}, memory pages of {kernel.page_bytes // 1024} kB"
     yield "Python", platform.python_version()
     yield "runtime", _runtime()
@@ -174,9 +184,22 @@ def _facts(config: Config, pair: Pair) -> Iterator[tuple[str, str]]:
     if any(camera.has_network for camera in config.cameras.values()):
         for name in AI_CAMERA:
             yield name, package_version(name) or "no package"
-    yield "model", f"{model}, {height}×{width} px, stride {pair.network.stride}, for {' and '.join(files)}"
+    yield "model", "cannot be used: see below" if isinstance(pair, ModelError) else _model(pair)
     yield "engine", f"kind {config.engine.kind}, device {config.engine.device or 'any'}"
     yield "cameras", ", ".join(camera.kind for camera in config.cameras.values())
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    except OSError:
+        return platform.system()
+
+
+def _model(pair: Pair) -> str:
+    files = [name for name, file in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if file is not None]
+    name, (width, height) = pair.name if pair.entry else "a file of one's own", pair.model.size
+    return f"{name}, {height}×{width} px, stride {pair.network.stride}, for {' and '.join(files)}"
 
 
 def _runtime() -> str:

@@ -10,16 +10,22 @@ from typing import Final
 
 import typer
 
-from posed.commands.doctor.checks import Check, Service, ask_systemd, with_credentials
+from posed.commands.doctor.checks import (
+    Check,
+    Service,
+    ask_systemd,
+    who_runs,
+    with_credentials,
+)
 from posed.commands.doctor.edgetpu import accelerators
 from posed.commands.selftest.cameras import check_camera
 from posed.commands.selftest.engines import BUNDLED, Bench, check_bundled, check_cpu_speed, check_edgetpu
 from posed.commands.selftest.person import AtTerminal, Person
 from posed.commands.selftest.report import check_new, write_report
 from posed.config import Config, load
-from posed.errors import CameraError, EngineError, ModelError
+from posed.errors import CameraError, ConfigError, EngineError, ModelError
 from posed.networks.pair import Pair, load_pair
-from posed.paths import SERVICE_CONFIG
+from posed.paths import SERVICE_CONFIG, SERVICE_STATE, is_there, state_folder
 
 SPEED_S: Final = 10.0
 """Speed is measured for this long, s: a module gets warm."""
@@ -30,6 +36,7 @@ CAMERA_S: Final = 12.0
 STYLES: Final = {"ok": "green", "unused": None, "warning": "yellow", "failed": "red"}
 
 _BUSY: Final = "the service uses it: sudo systemctl stop posed, then once more"
+_BUSY_HERE: Final = "the posed that runs here may use it: stop it, then once more"
 
 
 def run_selftest(config_file: Path | None, report: Path | None, *, unplug: bool) -> int:
@@ -45,45 +52,62 @@ def run_selftest(config_file: Path | None, report: Path | None, *, unplug: bool)
 
     Raises:
         ConfigError: the configuration has problems, or the report cannot be written.
-        ModelError: the model is missing or damaged.
     """
     if report is not None:
         check_new(report)
     config, pair = load_tested(config_file)
-    tested = list(show(run_tests(config, pair, AtTerminal(may_be_asked=unplug))))
+    service = who_runs(ask_systemd(), _state_of(config_file))
+    tests = run_tests(config, pair, AtTerminal(may_be_asked=unplug), service=service)
+    tested = list(show(tests))
     if report is not None:
         write_report(report, config, pair, config_file, tested)
         typer.echo(f"{report}: look through it, then attach it to your report")
     return exit_status(tested)
 
 
-def load_tested(path: Path | None) -> tuple[Config, Pair]:
+def load_tested(path: Path | None) -> tuple[Config, Pair | ModelError]:
     """The configuration, the service's where none is named and that is there, and its model.
 
-    Where every camera has a network of its own and the model is missing, the bundled one takes its place.
+    Where the model is missing or damaged, what is wrong with it takes its place; the bundled one does where
+    every camera has a network of its own.
 
     Raises:
         ConfigError: it has problems.
-        ModelError: the model is missing or damaged.
     """
     os.environ.update(with_credentials(os.environ))
-    config = load(path or (SERVICE_CONFIG if SERVICE_CONFIG.exists() else None))
+    config = load(path or _service_config())
     model = config.model
     try:
-        pair = load_pair(model.name, input_size=model.input_size, pull_missing=model.pull)
-    except ModelError:
-        if not config.infers_in_cameras:
-            raise
-        pair = load_pair(BUNDLED)
-    return config, pair
+        return config, load_pair(model.name, input_size=model.input_size, pull_missing=model.pull)
+    except ModelError as error:
+        return config, load_pair(BUNDLED) if config.infers_in_cameras else error
+
+
+def _service_config() -> Path | None:
+    """The service's configuration; None where it has none.
+
+    Raises:
+        ConfigError: that cannot be seen.
+    """
+    try:
+        return SERVICE_CONFIG if is_there(SERVICE_CONFIG) else None
+    except OSError as error:
+        raise ConfigError([f"{SERVICE_CONFIG}: {error.strerror}: take sudo posed selftest"]) from None
+
+
+def _state_of(config_file: Path | None) -> Path:
+    """Where the daemon of a configuration keeps its state."""
+    path = config_file or _service_config()
+    is_service = path is not None and path.resolve() == SERVICE_CONFIG.resolve()
+    return SERVICE_STATE if is_service else state_folder()
 
 
 def run_tests(  # noqa: PLR0913 - keywords, each with a name at the call
     config: Config,
-    pair: Pair,
+    pair: Pair | ModelError,
     person: Person,
     *,
-    service: Service | None = None,
+    service: Service,
     speed_s: float = SPEED_S,
     camera_s: float = CAMERA_S,
 ) -> Iterator[Check]:
@@ -91,21 +115,23 @@ def run_tests(  # noqa: PLR0913 - keywords, each with a name at the call
 
     Args:
         config: which engine and cameras.
-        pair: the model.
+        pair: the model, or what is wrong with it.
         person: may pull a plug.
-        service: which may hold the devices; None: what systemd says.
+        service: which may hold the devices.
         speed_s: how long speed is measured, s.
         camera_s: how long each camera is watched, s.
     """
-    service = ask_systemd() if service is None else service
-    bench = Bench(config.engine, pair, speed_s)
     yield check_bundled(config.engine.threads)
-    yield check_cpu_speed(bench)
-    yield from _test_edgetpu(bench, person, service)
+    if isinstance(pair, ModelError):
+        yield Check("model", "failed", f"{pair}; its tests are left out", "posed doctor")
+    else:
+        bench = Bench(config.engine, pair, speed_s)
+        yield check_cpu_speed(bench)
+        yield from _test_edgetpu(bench, person, service)
     for number, (name, camera) in enumerate(config.cameras.items(), 1):
         title = f"camera {number}"
         if service.runs:
-            yield Check(title, "unused", f"{camera.kind}: not tested", _BUSY)
+            yield Check(title, "unused", f"{camera.kind}: not tested", _busy(service))
         else:
             yield from check_camera(title, name, camera, camera_s, tell=partial(typer.echo, err=True))
 
@@ -116,9 +142,14 @@ def _test_edgetpu(bench: Bench, person: Person, service: Service) -> Iterator[Ch
     elif bench.config.kind == "auto" and not accelerators():
         yield Check("edge tpu heads", "unused", "none on USB or PCIe")
     elif service.runs:
-        yield Check("edge tpu heads", "unused", "not tested", _BUSY)
+        yield Check("edge tpu heads", "unused", "not tested", _busy(service))
     else:
         yield from check_edgetpu(bench, person)
+
+
+def _busy(service: Service) -> str:
+    """What helps against who holds the devices."""
+    return _BUSY if service.of_systemd else _BUSY_HERE
 
 
 def show(checks: Iterable[Check]) -> Iterator[Check]:
@@ -132,8 +163,10 @@ def show(checks: Iterable[Check]) -> Iterator[Check]:
 
 
 def exit_status(checks: Sequence[Check]) -> int:
-    """0 where nothing failed, else that of the first failure, an engine's or a camera's."""
+    """0 where nothing failed, else that of the first failure, an engine's, the model's or a camera's."""
     for check in checks:
+        if check.status == "failed" and check.name == "model":
+            return ModelError.exit_status
         if check.status == "failed":
             return CameraError.exit_status if check.name.startswith("camera") else EngineError.exit_status
     return 0
