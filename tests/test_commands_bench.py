@@ -28,6 +28,7 @@ from posed.config import DecodeConfig
 from posed.networks.pair import load_pair
 from posed.pipeline.stage_timings import STAGES as WORDS
 from scripts.standins.edgetpu import Behaviour
+from tests.ai_camera_standin import Worlds, variables
 from tests.brokers import Mosquitto, Subscriber, eventually
 from tests.make_tflite import UPRIGHT, make_tflite
 from tests.run_posed import environment, posed
@@ -465,3 +466,11 @@ def test_a_bar_is_as_long_as_its_share():
     assert bar(0.5 + 1 / (8 * BAR_CELLS))[-1] == "▏"
     assert bar(0) == ""
     assert bar(7) == "█" * BAR_CELLS
+
+
+def test_an_ai_camera_that_gets_ready_is_waited_for(tmp_path, model):
+    Worlds(tmp_path / "world.json")(upload_s=2)
+    path = config(tmp_path, cameras={"hall": {"kind": "imx500"}}, model={"name": str(model)})
+    figures = bench(tmp_path, "--config", path, more=variables(tmp_path))
+    assert figures["cameras"]["hall"]["kind"] == "imx500"
+    assert figures["cameras"]["hall"]["frames"] > 0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from posed import __version__
 from posed.commands.bench import machine, sink
 from posed.commands.bench.verdict import verdict
-from posed.errors import CameraError, CameraLost, EngineError, EngineLost
+from posed.errors import CameraError, CameraLost, CameraPreparing, EngineError, EngineLost
 
 if TYPE_CHECKING:
     from posed.camera.base import Camera
@@ -183,6 +183,8 @@ class _Cameras:
         """Open a camera; from its own thread."""
         try:
             return self._openers[name]()
+        except CameraPreparing:  # it is asked again
+            raise
         except CameraError as error:
             self._failure = self._failure or error
             self.on_failure()
@@ -197,7 +199,10 @@ class _Cameras:
 def _once(
     open_it: Callable[[], T], lost: type[CameraLost | EngineLost], error: type[CameraError | EngineError]
 ) -> Callable[[], T]:
-    """Opens a device once: where the daemon would wait for it and try again, a measurement ends."""
+    """Opens a device once: where the daemon would wait for it and try again, a measurement ends.
+
+    One that gets ready is waited for.
+    """
     opened = False
 
     def open_once() -> T:
@@ -207,6 +212,9 @@ def _once(
         opened = True
         try:
             return open_it()
+        except CameraPreparing:
+            opened = False
+            raise
         except lost as why:
             raise error(str(why)) from None
 
