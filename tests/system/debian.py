@@ -6,7 +6,8 @@ import os
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,9 @@ def need_chroots() -> None:
         cannot("needs a kernel that lets it unshare mounts")
 
 
-def make_debian(root: Path, codename: str, packages: str, made: str = ".made") -> None:
+def make_debian(
+    root: Path, codename: str, packages: str, made: str = ".made", architecture: str | None = None
+) -> None:
     """Make a minimal Debian of that name with some packages, once, which takes minutes.
 
     Args:
@@ -38,6 +41,7 @@ def make_debian(root: Path, codename: str, packages: str, made: str = ".made") -
         codename: such as `trixie`.
         packages: with commas between.
         made: a file in it, by which it is known.
+        architecture: None for this machine's; another one's programs must run here.
     """
     if (root / made).exists():
         return
@@ -45,6 +49,8 @@ def make_debian(root: Path, codename: str, packages: str, made: str = ".made") -
     root.parent.mkdir(parents=True, exist_ok=True)
     # "sid" names debootstrap's script: older versions lack newer Debians' names, and all scripts are one.
     options = ["--variant=minbase", f"--include={packages}", codename, str(root), mirror(), "sid"]
+    if architecture is not None:
+        options.insert(0, f"--arch={architecture}")
     log = root.parent / "debootstrap.log"
     with log.open("wb") as file:
         done = subprocess.run(["debootstrap", *options], stdout=file, stderr=file, check=False)
@@ -73,15 +79,17 @@ class Chroot:
         root: its folder.
         variables: of the environment.
         shows_us: whether these sources are to be seen in /posed, read-only.
+        covers: files of it that others of this machine lie over, by their absolute path in it.
     """
 
     root: Path
     variables: dict[str, str]
     shows_us: bool = False
+    covers: Mapping[str, Path] = field(default_factory=dict)
 
     def command(self, *words: str) -> list[str]:
         """What runs a command in it, from outside."""
-        enter = f'{MOUNTS} && {self._show_us()} exec chroot "$0" /usr/bin/env -i "$@"'
+        enter = f'{MOUNTS} && {self._show_us()} {self._cover()} exec chroot "$0" /usr/bin/env -i "$@"'
         variables = {"HOME": "/root", "LC_ALL": "C.UTF-8", **self.variables}
         environment = [f"{name}={value}" for name, value in variables.items()]
         unshare = ["unshare", "--mount", "--propagation", "private"]
@@ -102,6 +110,12 @@ class Chroot:
             return ""
         place, ours = '"$0/posed"', shlex.quote(str(ROOT))
         return f"mkdir -p {place} && mount --bind {ours} {place} && mount -o remount,bind,ro {place} &&"
+
+    def _cover(self) -> str:
+        return "".join(
+            f'mount --bind {shlex.quote(str(by))} "$0"{shlex.quote(path)} && '
+            for path, by in self.covers.items()
+        )
 
 
 def proxies() -> dict[str, str]:
