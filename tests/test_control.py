@@ -49,6 +49,14 @@ def test_a_setting_is_changed_and_said(controls):
     assert not (controls.state / "overlay.yaml").exists()
 
 
+def test_a_network_that_follows_hears_of_new_thresholds(controls):
+    assert controls.feed.followed.settings == controls.live.config.first.decode
+    controls.ask("set", settings={"decode.score_threshold": 0.5})
+    assert controls.feed.followed.settings.score_threshold == 0.5
+    controls.ask("set", camera="camera", settings={"decode.score_threshold": 0.6})
+    assert controls.feed.followed.settings.score_threshold == 0.6
+
+
 def test_a_setting_that_is_to_last_is_in_the_overlay(controls):
     controls.ask("set", settings={"decode.score_threshold": 0.5}, persist=True)
     controls.ask("set", settings={"decode.max_people": 3}, persist=True)

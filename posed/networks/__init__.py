@@ -55,12 +55,15 @@ class Network(Protocol):
         """
         ...
 
-    def next_region(self, outputs: Outputs, view: View, frame_size: tuple[int, int]) -> Region | None:
+    def next_region(
+        self, outputs: Outputs, view: View, settings: DecodeConfig, frame_size: tuple[int, int]
+    ) -> Region | None:
         """Where to look in the next frame of the same camera.
 
         Args:
             outputs: as an engine gave them for this model.
             view: fitted the frame, or a part of it, into the model's input.
+            settings: thresholds and limits of the camera.
             frame_size: (width, height) of the frame, px.
 
         Returns:

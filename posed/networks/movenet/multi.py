@@ -73,7 +73,9 @@ class MultiPose:
             if person_scores[one] >= settings.score_threshold
         ]
 
-    def next_region(self, _outputs: Outputs, _view: View, _frame_size: tuple[int, int]) -> Region | None:
+    def next_region(
+        self, _outputs: Outputs, _view: View, _settings: DecodeConfig, _frame_size: tuple[int, int]
+    ) -> Region | None:
         """All of the frame: it looks for everybody."""
         return None
 
