@@ -64,7 +64,8 @@ class MultiPose:
         people = read_people(output, (PEOPLE, -1))
         keypoints = people[:, :KEYPOINT_VALUES].reshape(PEOPLE, KEYPOINT_COUNT, PER_KEYPOINT)
         points, scores = keypoints_of(keypoints, self.model.size)
-        person_scores = np.clip(np.nan_to_num(people[:, -1].astype(np.float64)), 0.0, 1.0)
+        given = people[:, -1].astype(np.float64)
+        person_scores = np.clip(np.where(np.isfinite(given), given, 0.0), 0.0, 1.0)
         most = 1 if settings.people == "one" else settings.max_people
         best = np.argsort(-person_scores, kind="stable")[:most]
         return [
