@@ -142,6 +142,16 @@ def test_the_engine_sets_the_size_that_a_file_leaves_open(tmp_path: Path, size: 
     assert pose.score == pytest.approx(SEEN)
 
 
+@pytest.mark.parametrize("size", [0, 100, 1312])
+def test_a_size_that_no_network_takes_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(make_movenet(MULTI, size=None))
+    with pytest.raises(
+        ModelError, match=f"^input size: must be a multiple of 32 from 64 to 1280, got {size}$"
+    ):
+        load_pair(str(path), input_size=size)
+
+
 @pytest.mark.shared
 def test_what_is_said_of_the_real_file(shared: Path) -> None:
     facts = load_pair(str(shared / FILE), input_size=192).network.facts()

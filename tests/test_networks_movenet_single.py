@@ -16,7 +16,7 @@ from posed.errors import ModelError
 from posed.frame import Letterbox, Region, RotatedCrop, RotatedLetterbox, View
 from posed.model.outputs import Outputs, OutputTensor
 from posed.model.tflite import Model, parse_model
-from posed.networks import network_of
+from posed.networks import INPUT_SIZE, network_of
 from posed.networks.movenet import SinglePose
 from posed.networks.movenet.region import region_around
 from posed.networks.pair import load_pair
@@ -56,14 +56,14 @@ def in_frame(side: float, middle: tuple[float, float] = (240, 320)) -> np.ndarra
 
 
 def test_a_file_with_one_person_is_a_single_pose() -> None:
-    network = network_of(model_of())
+    network = network_of(model_of(), INPUT_SIZE)
     assert isinstance(network, SinglePose)
     assert (network.model.size, network.stride, network.grid) == ((64, 64), 4, (16, 16))
 
 
 @pytest.mark.parametrize(("size", "name"), [(192, " (Lightning)"), (256, " (Thunder)"), (64, "")])
 def test_the_variant_is_told_by_its_input(size: int, name: str) -> None:
-    network = network_of(parse_model(make_movenet(size=(size, size)), Path("net.tflite")))
+    network = network_of(parse_model(make_movenet(size=(size, size)), Path("net.tflite")), INPUT_SIZE)
     assert network.facts()[0] == ("network", f"MoveNet single-pose{name}")
 
 
@@ -97,7 +97,7 @@ def test_steps_without_a_scale_are_refused(dtype: str) -> None:
     model = model_of()
     [output] = model.outputs
     with pytest.raises(ModelError, match=rf"^net\.tflite: output: {dtype} needs a scale, got none in 'State"):
-        network_of(replace(model, outputs=(replace(output, dtype=dtype),)))
+        network_of(replace(model, outputs=(replace(output, dtype=dtype),)), INPUT_SIZE)
 
 
 def test_the_square_is_around_the_hips() -> None:
@@ -183,7 +183,7 @@ def test_somebody_faint_is_looked_at_closely_once() -> None:
 
 
 def test_a_tiny_movenet_runs_on_the_engine() -> None:
-    network = network_of(model_of())
+    network = network_of(model_of(), INPUT_SIZE)
     red = np.full((64, 64, 3), (255, 0, 0), np.uint8)
     view = Letterbox((64, 64), (64, 64))
     with open_cpu(network.model, threads=1, why="a test") as engine:
