@@ -249,7 +249,9 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
     engines = " and ".join(
         name for name, file in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if file is not None
     )
-    found = f"{pair.name}, for {engines}"
+    found = f"{pair.name}, for {'CPUs alone, as its input has any size' if pair.model.resizable else engines}"
+    if config.engine.kind == "edgetpu" and pair.model.resizable:
+        return Check("model", "failed", found, "engine.kind: cpu, or another model"), pair
     sees_people = any(camera.kind != "synthetic" for camera in config.cameras.values())
     if sees_people and card_of(pair.model.path).get(PEOPLE) == DRAWN:
         return Check(
