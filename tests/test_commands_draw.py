@@ -21,6 +21,7 @@ from posed.synthetic.scene import Act, Part, Scene
 from scripts.standins.heads import person
 from tests.disks import Disk
 from tests.films import FPS, film, transport_stream
+from tests.make_movenet import MULTI, SINGLE, make_movenet
 from tests.run_posed import environment, posed
 from tests.test_cli import picture
 
@@ -74,6 +75,21 @@ def test_everybody_and_the_zones_are_drawn_where_they_are(tmp_path, video, scene
     elsewhere[above] = False
     assert elsewhere.mean() < 0.002
     assert [one.name for one in tmp_path.iterdir() if "part" in one.name] == []
+
+
+@pytest.mark.parametrize(("shape", "size"), [(SINGLE, (64, 64)), (MULTI, None)])
+def test_whom_a_movenet_sees_is_drawn(tmp_path, shape, size):
+    model, out = tmp_path / "move.tflite", tmp_path / "out.mp4"
+    model.write_bytes(make_movenet(shape, size=size))
+    red = cv2.VideoWriter(str(tmp_path / "red.avi"), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (240, 240))
+    for _ in range(20):
+        red.write(np.full((240, 240, 3), (0, 0, 255), np.uint8))
+    red.release()
+    done = posed(tmp_path, "draw", tmp_path / "red.avi", "-o", out, "--model", model)
+    assert (done.returncode, done.stderr) == (0, "")
+    frames, _ = frames_of(out)
+    assert len(frames) == 20
+    assert frames[-1][..., 1].max() > 100, "no skeleton on red"
 
 
 def marked(points: np.ndarray) -> np.ndarray:
