@@ -36,7 +36,7 @@ from posed.model.architecture import check_size
 from posed.model.card import CARD, DRAWN, PEOPLE
 from posed.model.export import export, parsed_size
 from posed.model.tflite import Model, read_model
-from posed.networks import network_of, posenet
+from posed.networks import INPUT_SIZE, network_of, posenet
 from posed.networks.posenet.heads import Heads
 from posed.pose import Pose
 from scripts.paths import CACHE
@@ -380,7 +380,7 @@ def photographs_text(path: Path, pictures: Sequence[Path], reference: Path) -> s
 
 def poses_in(path: Path, pictures: Sequence[Path]) -> list[list[Pose]]:
     """What a model finds in each picture, on the CPU."""
-    network = network_of(read_model(path))
+    network = network_of(read_model(path), INPUT_SIZE)
     with open_engine(EngineConfig(kind="cpu"), network.model, None) as engine:
         found = list(detect(pictures, engine, network, DecodeConfig()))
     for one in found:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from posed.engine.tflite import open_cpu
 from posed.frame import Image
 from posed.model.tflite import read_model
-from posed.networks import network_of
+from posed.networks import INPUT_SIZE, network_of
 from scripts.paths import ROOT
 from tests.picamera_fake import BUFFERS, FakePicamera2, Hardware
 
@@ -166,7 +166,7 @@ class Sensor:
     """
 
     def __init__(self, model: Path) -> None:
-        network = network_of(read_model(model))
+        network = network_of(read_model(model), INPUT_SIZE)
         self.engine = open_cpu(network.model, 1, "stands in for the sensor")
 
     def outputs(self, network_input: Image) -> list[NDArray[np.float32]]:

@@ -328,10 +328,10 @@ def test_info_says_which_movenet_a_file_holds(tmp_path, shape, name):
         assert fact in done.stdout
 
 
-def test_info_says_where_a_size_comes_from(tmp_path):
+def test_info_says_that_any_size_will_do(tmp_path):
     (tmp_path / "m.tflite").write_bytes(make_movenet(MULTI, size=None))
     done = posed(tmp_path, "model", "info", tmp_path / "m.tflite")
-    assert "256×256 px, as model.input_size says, uint8" in " ".join(done.stdout.split())
+    assert "any size, 256×256 px by default (model.input_size), uint8" in " ".join(done.stdout.split())
 
 
 def test_detect_leaves_a_movenet_of_another_kind(tmp_path):

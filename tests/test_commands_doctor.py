@@ -48,7 +48,7 @@ from posed.mqtt.outbox import Message
 from posed.pose import Pose
 from posed.service.heartbeat import Heartbeat, heartbeat_files, silence
 from tests.brokers import Amqtt, Mosquitto, Subscriber, eventually, free_port
-from tests.make_movenet import make_movenet
+from tests.make_movenet import MULTI, make_movenet
 from tests.make_tflite import make_tflite
 from tests.run_posed import Daemon, on_drawn_people, posed
 
@@ -304,6 +304,14 @@ def test_a_model_that_nobody_publishes_is_not_to_be_pulled(name):
     for pull in (False, True):
         check, _ = check_model(config(model={"name": name, "pull": pull}))
         assert (check.status, check.remedy) == ("failed", "model.name: a name of `posed model list`")
+
+
+@pytest.mark.parametrize(("kind", "status"), [("edgetpu", "failed"), ("auto", "ok"), ("cpu", "ok")])
+def test_a_model_of_any_size_is_for_cpus_alone(tmp_path, kind, status):
+    path = tmp_path / "multi.tflite"
+    path.write_bytes(make_movenet(MULTI, size=None))
+    check, _ = check_model(config(model={"name": str(path)}, engine={"kind": kind}))
+    assert (check.status, check.found) == (status, "multi, for CPUs alone, as its input has any size")
 
 
 def test_a_model_of_drawings_is_right_for_drawn_people_only():

@@ -21,6 +21,8 @@ from posed.synthetic.scene import Act, Part, Scene
 from scripts.standins.heads import person
 from tests.disks import Disk
 from tests.films import FPS, film, transport_stream
+from tests.make_movenet import MULTI, SINGLE, UPRIGHT, make_movenet
+from tests.make_movenet import person as person_of
 from tests.run_posed import environment, posed
 from tests.test_cli import picture
 
@@ -74,6 +76,42 @@ def test_everybody_and_the_zones_are_drawn_where_they_are(tmp_path, video, scene
     elsewhere[above] = False
     assert elsewhere.mean() < 0.002
     assert [one.name for one in tmp_path.iterdir() if "part" in one.name] == []
+
+
+def drawn_on_red(folder: Path, movenet: bytes, level: int) -> list[np.ndarray]:
+    """What is drawn with a model on a red picture, BGR."""
+    model, video, out = folder / "move.tflite", folder / "red.avi", folder / "out.mp4"
+    model.write_bytes(movenet)
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (240, 240))
+    for _ in range(20):
+        writer.write(np.full((240, 240, 3), (0, 0, level), np.uint8))
+    writer.release()
+    done = posed(folder, "draw", video, "-o", out, "--model", model)
+    assert (done.returncode, done.stderr) == (0, "")
+    frames, _ = frames_of(out)
+    assert len(frames) == 20
+    return frames
+
+
+@pytest.mark.parametrize(("shape", "size"), [(SINGLE, (64, 64)), (MULTI, None)])
+@pytest.mark.parametrize(("level", "sees"), [(255, True), (15, False)])
+def test_whom_a_movenet_sees_is_drawn(tmp_path, shape, size, level, sees):
+    frames = drawn_on_red(tmp_path, make_movenet(shape, size=size), level)
+    assert (frames[-1][..., 1].max() > 100) == sees
+
+
+def test_a_movenet_has_its_own_thresholds(tmp_path):
+    # Its keypoints score 0.32: enough of a PoseNet's.
+    frames = drawn_on_red(tmp_path, make_movenet(), 102)
+    assert frames[-1][..., 1].max() < 60
+
+
+def test_a_movenet_follows_whom_it_draws(tmp_path):
+    # It sees somebody small in the middle of whatever it looks at.
+    small = person_of(UPRIGHT * 0.5 + 0.25, 0.0)
+    frames = drawn_on_red(tmp_path, make_movenet(values=small), 255)
+    heights = [np.ptp(np.nonzero(frame[..., 1].max(axis=1) > 100)[0]) for frame in frames[2:]]
+    assert min(heights) < 0.7 * max(heights)
 
 
 def marked(points: np.ndarray) -> np.ndarray:

@@ -10,10 +10,10 @@ from posed.config import (
     bounds_of,
     camera_settings,
     changed,
+    given_settings,
     live_settings,
     live_values,
     mqtt_password,
-    own_settings,
 )
 from posed.errors import ConfigError
 from tests.configs import ZONE
@@ -91,16 +91,26 @@ def confirm_s(config):
         ({"people.fall_confirm_s": 30}, "hall", [30, 20]),
         ({"people.fall_confirm_s": None}, "bedroom", [10, 10]),
         ({"people.fall_confirm_s": None}, "hall", [10, 20]),
+        ({"people.fall_confirm_s": None}, None, [10, 20]),
     ],
 )
 def test_a_cameras_own_value_goes_before_that_for_all(settings, camera, expected):
     assert confirm_s(changed(ROOMS, settings, camera)) == expected
 
 
+def test_a_value_for_all_taken_back_leaves_the_networks_own():
+    live = LiveConfig(Config())
+    live.use_defaults({"decode.score_threshold": 0.38})
+    for value, now in ((0.6, 0.6), (None, 0.38)):
+        live.take_over(changed(live.config, {"decode.score_threshold": value}))
+        assert live.values["decode.score_threshold"] == now
+        assert live.config.first.decode.score_threshold == now
+
+
 def test_what_is_taken_back_follows_the_value_for_all_again():
     config = changed(changed(ROOMS, {"people.fall_confirm_s": None}, "bedroom"), {"people.fall_confirm_s": 7})
     assert confirm_s(config) == [7, 7]
-    assert own_settings(config.cameras["bedroom"]) == set()
+    assert given_settings(config, "bedroom") == set()
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ ROOMS = "cameras: {hall: {fps: 5, people: {falls: false}}, bedroom: {}}"
         ("cameras: {hall: {kind: null}}", "cameras.hall.kind: must have a value, got nothing"),
         ("cameras: null", "cameras: must have a value, got nothing"),
         ("people: null", "people: must have a value, got nothing"),
-        ("people: {falls: null}", "people.falls: must be true or false, got nothing"),
+        ("mqtt: {port: null}", "mqtt.port: must have a value, got nothing"),
     ],
 )
 def test_a_bad_setting_of_the_overlay_is_left_out_alone(tmp_path, monkeypatch, caplog, content, warning):

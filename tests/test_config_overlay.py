@@ -11,9 +11,11 @@ from posed.config import (
     CAMERA,
     Config,
     changed,
+    given_settings,
     keep,
     load,
     load_for_daemon,
+    with_defaults,
 )
 from posed.errors import ConfigError
 from tests.configs import ZONE, write
@@ -48,6 +50,15 @@ def test_a_value_that_was_taken_back_stays_taken_back(tmp_path):
     config = changed(load(file, {}), {"people.falls": None}, "hall")
     keep(overlay, config, ["people.falls"], "hall")
     assert load(file, {}, overlay=overlay).first.people.falls
+
+
+def test_a_value_for_all_that_was_taken_back_stays_so(tmp_path):
+    file, overlay = write(tmp_path, "decode: {score_threshold: 0.6}"), tmp_path / "overlay.yaml"
+    config = changed(load(file, {}), {"decode.score_threshold": None})
+    keep(overlay, config, ["decode.score_threshold"])
+    again = load(file, {}, overlay=overlay)
+    assert given_settings(again, None) == set()
+    assert with_defaults(again, {"decode.score_threshold": 0.38}).first.decode.score_threshold == 0.38
 
 
 @pytest.mark.parametrize("content", [None, "", "decode: 3\n"])

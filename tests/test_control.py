@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posed.config import Config, camera_settings, live_settings, load
+from posed.config import Config, camera_settings, given_settings, live_settings, load
 from posed.pipeline.device import DeviceStatus
 from posed.pipeline.occurrence import Occurrence
 from tests.controlling import Controlling
@@ -47,6 +47,14 @@ def test_a_setting_is_changed_and_said(controls):
     assert controls.live.config.decode.score_threshold == 0.5
     assert controls.status.state().settings["decode.score_threshold"] == 0.5
     assert not (controls.state / "overlay.yaml").exists()
+
+
+def test_a_network_that_follows_hears_of_new_thresholds(controls):
+    assert controls.feed.followed.settings == controls.live.config.first.decode
+    controls.ask("set", settings={"decode.score_threshold": 0.5})
+    assert controls.feed.followed.settings.score_threshold == 0.5
+    controls.ask("set", camera="camera", settings={"decode.score_threshold": 0.6})
+    assert controls.feed.followed.settings.score_threshold == 0.6
 
 
 def test_a_setting_that_is_to_last_is_in_the_overlay(controls):
@@ -240,6 +248,16 @@ def test_a_cameras_own_setting_is_kept_and_taken_back(rooms):
     rooms.ask("set", camera="bedroom", settings={"people.fall_confirm_s": None}, persist=True)
     assert confirm_s(rooms) == {"hall": 5, "bedroom": 10}
     assert yaml.safe_load(overlay.read_text())["cameras"]["bedroom"] == {"people": {"fall_confirm_s": None}}
+
+
+def test_a_setting_for_all_is_taken_back_for_good(controls):
+    controls.live.use_defaults({"decode.score_threshold": 0.38})
+    controls.ask("set", settings={"decode.score_threshold": 0.6}, persist=True)
+    data = controls.ask("set", settings={"decode.score_threshold": None}, persist=True)
+    assert data["settings"] == {"decode.score_threshold": 0.38}
+    overlay = controls.state / "overlay.yaml"
+    assert yaml.safe_load(overlay.read_text()) == {"decode": {"score_threshold": None}}
+    assert given_settings(load(None, {}, overlay=overlay), None) == set()
 
 
 def test_what_the_environment_says_of_a_camera_goes_before(tmp_path):

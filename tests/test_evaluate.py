@@ -279,6 +279,7 @@ def reported_by_posed(
         return str(len(reported))
 
     scene = Scene(config, MemoryJournal(report), folder / "pitch.json")
+    pipeline.feeds["clip"].followed.settings = config.decode
     pipeline.start()
     try:
         while True:

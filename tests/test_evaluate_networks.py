@@ -7,10 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from posed.config import Config
 from posed.pose import KEYPOINT_COUNT, MIRRORED, Pose
-from scripts.evaluate.networks import error_of, google_poses
+from posed.synthetic.scene import Scene
+from scripts.evaluate import footage
+from scripts.evaluate.clips import Clip
+from scripts.evaluate.inferences import camera_config
+from scripts.evaluate.networks import error_of, google_poses, sizes_of
 from scripts.evaluate.thresholds import PAINT, Counted, compare, painted_over
 from scripts.standins.heads import person
+from tests.films import film
+from tests.make_movenet import MULTI, SINGLE, make_movenet
 
 POINTS = person((100, 100), 100)
 SURE = np.full(KEYPOINT_COUNT, 0.9)
@@ -27,7 +34,7 @@ def moved(down_px: float, right_px: float) -> Pose:
 def test_keypoints_are_measured_from_the_nearest_person() -> None:
     truth = [(POINTS, SURE), (POINTS + 500, SURE)]
     assert error_of([moved(0, 3)], truth) == pytest.approx(3)
-    assert error_of([moved(4, 0), moved(500, 500)], truth) == pytest.approx(2, abs=2)
+    assert error_of([moved(4, 0), moved(500, 502)], truth) == pytest.approx(3)
     assert np.isnan(error_of([], truth))
 
 
@@ -47,6 +54,28 @@ def test_googles_fractions_become_pixels(tmp_path: Path) -> None:
     [(points, scores)] = google_poses(path, (640, 480))
     assert points.tolist() == [[120, 320]] * KEYPOINT_COUNT
     assert scores.tolist() == [0.7] * KEYPOINT_COUNT
+
+
+@pytest.mark.parametrize(("shape", "size", "played"), [(SINGLE, (64, 64), [96]), (MULTI, None, [96, 128])])
+def test_a_model_of_one_size_is_played_once(
+    tmp_path: Path, shape: tuple[int, ...], size: tuple[int, int] | None, played: list[int]
+) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(make_movenet(shape, size=size))
+    assert sizes_of(str(path), [96, 128]) == played
+
+
+def test_footage_is_played_at_the_size_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "net.tflite"
+    model.write_bytes(make_movenet(MULTI, size=None))
+    monkeypatch.setattr(footage, "INFERENCES", tmp_path / "kept")
+    clip = Clip(film(tmp_path / "clip.avi", Scene(3, (64, 64)), 0.3), "try", "no_fall", None, (), ())
+    how = {"keep": False, "mirror": False, "learn": False}
+    config = camera_config(Config(), str(model))
+    footage.play_one(clip, model=str(model), config=config, fps=10, how=how, input_size=96)
+    assert list((tmp_path / "kept").glob("*-96x96-*.brightness"))
 
 
 def test_everybody_is_painted_over() -> None:

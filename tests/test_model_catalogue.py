@@ -24,7 +24,7 @@ from posed.model.catalogue import (
     unknown,
 )
 from posed.model.tflite import parse_model
-from posed.networks import network_of, pair
+from posed.networks import INPUT_SIZE, network_of, pair
 from posed.networks.pair import load_pair
 
 FILES = [file for known in (*CATALOGUE, *WEIGHTS) for file in known.files]
@@ -105,7 +105,7 @@ def test_a_movenet_is_what_the_catalogue_says(entry: Entry, shared: Path) -> Non
     for file in entry.files:
         content = (shared / "other_models" / "movenet" / file.name).read_bytes()
         assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size_bytes, file.sha256)
-        network = network_of(parse_model(content, Path(file.name)))
+        network = network_of(parse_model(content, Path(file.name)), INPUT_SIZE)
         assert network.stride == entry.stride
         assert entry.size in (network.model.size, None)
 

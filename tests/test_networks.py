@@ -12,7 +12,7 @@ from posed.errors import ModelError
 from posed.frame import Letterbox
 from posed.model.outputs import Outputs
 from posed.model.tflite import parse_model
-from posed.networks import network_of
+from posed.networks import INPUT_SIZE, network_of
 from posed.networks.pair import load_pair
 from posed.networks.posenet import PoseNet
 from scripts.standins.heads import heads_of, person
@@ -37,7 +37,7 @@ def outputs_of(*, displacements: bool) -> Outputs:
 def test_a_file_with_posenets_heads_is_a_posenet(stride: int, sigmoid: bool) -> None:
     content = make_tflite(stride=stride, sigmoid=sigmoid)
     model = parse_model(content, Path("pose.tflite"))
-    network = network_of(model)
+    network = network_of(model, INPUT_SIZE)
     assert isinstance(network, PoseNet)
     assert (network.stride, network.sigmoid) == (stride, sigmoid)
 
@@ -45,7 +45,7 @@ def test_a_file_with_posenets_heads_is_a_posenet(stride: int, sigmoid: bool) -> 
 def test_a_file_that_holds_no_known_network_is_one_line() -> None:
     model = parse_model(make_tflite([HeadSpec("classes", ramp(0, 1001))]), Path("pose.tflite"))
     with pytest.raises(ModelError) as caught:
-        network_of(model)
+        network_of(model, INPUT_SIZE)
     assert str(caught.value) == (
         "pose.tflite: heads: must include one heatmap head (17 channels), got 'classes' (1, 4, 5, 1001)"
     )

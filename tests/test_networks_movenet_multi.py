@@ -38,7 +38,7 @@ def poses(values: NDArray[np.float32], **settings: object) -> list[Pose]:
 
 def refusal(model: Model) -> str:
     with pytest.raises(ModelError) as caught:
-        network_of(model)
+        network_of(model, 96)
     return str(caught.value)
 
 
@@ -88,8 +88,9 @@ def test_a_keypoint_that_is_no_number_is_not_seen(bad: float, value: int) -> Non
     assert pose.scores[NOSE + 1 :].tolist() == pytest.approx([0.5] * 16)
 
 
-def test_a_person_whose_score_is_no_number_is_nobody() -> None:
-    assert poses(multi_values((person(UPRIGHT, 0.5), np.nan))) == []
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_person_whose_score_is_no_number_is_nobody(bad: float) -> None:
+    assert poses(multi_values((person(UPRIGHT, 0.5), bad))) == []
 
 
 def test_points_far_outside_are_kept_within_the_input() -> None:
@@ -97,6 +98,11 @@ def test_points_far_outside_are_kept_within_the_input() -> None:
     [pose] = poses(multi_values((keypoints, 0.5)))
     assert pose.points.min() == 0
     assert pose.points.max() == 63
+
+
+def test_boxes_by_the_thousand_are_no_movenet() -> None:
+    model = parse_model(make_movenet((1, 40, 56)), Path("net.tflite"))
+    assert "MoveNet" not in refusal(model)
 
 
 @pytest.mark.parametrize("shape", [(1, 17, 3), (1, 6, 51), (1, 10, 56), (6, 17, 3)])
@@ -134,6 +140,16 @@ def test_the_engine_sets_the_size_that_a_file_leaves_open(tmp_path: Path, size: 
         assert pair.network.poses(engine.infer(red // 10), VIEW, DecodeConfig()) == []
     np.testing.assert_allclose(pose.points, UPRIGHT * size, atol=1e-3)
     assert pose.score == pytest.approx(SEEN)
+
+
+@pytest.mark.parametrize("size", [0, 100, 1312])
+def test_a_size_that_no_network_takes_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(make_movenet(MULTI, size=None))
+    with pytest.raises(
+        ModelError, match=f"^input size: must be a multiple of 32 from 64 to 1280, got {size}$"
+    ):
+        load_pair(str(path), input_size=size)
 
 
 @pytest.mark.shared

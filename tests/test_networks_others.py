@@ -9,7 +9,7 @@ import pytest
 
 from posed.errors import ModelError
 from posed.model.tflite import Tensor, parse_model
-from posed.networks import network_of
+from posed.networks import INPUT_SIZE, network_of
 from tests.make_tflite import make_tflite
 
 LANDMARKS = ((1, 195), (1, 1), (1, 256, 256, 1), (1, 64, 64, 39), (1, 117))
@@ -21,7 +21,7 @@ def refusal(*shapes: tuple[int, ...]) -> str:
     model = parse_model(make_tflite(), Path("net.tflite"))
     outputs = tuple(Tensor(index, "Identity", shape, "float32", 0, 0) for index, shape in enumerate(shapes))
     with pytest.raises(ModelError) as caught:
-        network_of(replace(model, outputs=outputs))
+        network_of(replace(model, outputs=outputs), INPUT_SIZE)
     return str(caught.value)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from posed.config import DecodeConfig
 from posed.errors import EngineLost
 from posed.frame import Region, RotatedCrop, View
 from posed.pipeline.captured import Captured, CropOnly
@@ -25,7 +26,10 @@ CROP = RotatedCrop(Region(0, 0, 33, 17), 90)
 
 
 seen: list[View] = []
-"""What a network was told of."""
+"""What a network was told that it had looked at."""
+
+told: list[DecodeConfig] = []
+"""What a network was told of thresholds."""
 
 
 def captured(sequence: int, height: int = 17) -> Captured:
@@ -98,7 +102,7 @@ def looked_at(running: Running, source: FrameSource, taken: Captured) -> Region 
     return None if view is taken.letterbox else view.crop.region
 
 
-@pytest.mark.parametrize("next_region", [lambda _outputs, _view, size: Region(1, 2, *size)])
+@pytest.mark.parametrize("next_region", [lambda _outputs, _view, _settings, size: Region(1, 2, *size)])
 def test_the_network_says_where_it_looks_next(running):
     looked = [looked_at(running, running.hall, captured(number)) for number in range(3)]
     assert looked == [None, Region(1, 2, *SIZE), Region(1, 2, *SIZE)]
@@ -112,12 +116,21 @@ def test_a_region_is_of_frames_of_one_size(running):
     assert looked_at(running, running.hall, captured(2, height=40)) == Region(1, 2, 9, 9)
 
 
-@pytest.mark.parametrize("next_region", [lambda _outputs, view, _size: seen.append(view)])
+@pytest.mark.parametrize("next_region", [lambda _outputs, view, *_: seen.append(view)])
 def test_the_network_hears_what_it_looked_at(running):
     seen.clear()
     taken = captured(0)
     looked_at(running, running.hall, taken)
     assert seen == [taken.letterbox]
+
+
+@pytest.mark.parametrize("next_region", [lambda _outputs, _view, settings, _size: told.append(settings)])
+def test_the_network_hears_the_cameras_thresholds(running):
+    told.clear()
+    running.bedroom.followed.settings = DecodeConfig(score_threshold=0.7)
+    looked_at(running, running.bedroom, captured(0))
+    looked_at(running, running.hall, captured(0))
+    assert told == [DecodeConfig(score_threshold=0.7), DecodeConfig()]
 
 
 @pytest.mark.parametrize("engines", [[FakeEngine(fail_at=0), FakeEngine()]])

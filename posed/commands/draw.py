@@ -120,7 +120,8 @@ def _draw(
     pipeline: Pipeline, network: Network, settings: CameraConfig, writer: _Writer, show: Callable[[], object]
 ) -> None:
     """Draw every frame of the video, to its end."""
-    scene = Scene(settings, MemoryJournal())
+    scene, feed = Scene(settings, MemoryJournal()), pipeline.feeds[_VIDEO]
+    feed.followed.settings = settings.decode
     pipeline.start()
     while True:
         try:
@@ -132,7 +133,7 @@ def _draw(
         frame = inferred.frame
         people = scene.update(scene.decode(inferred, network), frame, dark=inferred.dark)
         if (crop := scene.next_crop()) is not None:
-            pipeline.feeds[_VIDEO].request_crop(crop, frame)
+            feed.request_crop(crop, frame)
         drawn = draw_people(frame.image, people, settings.zones, scene.keypoint_threshold)
         writer.write(drawn, frame.time_s)
         show()

@@ -233,7 +233,9 @@ def _facts(network: Network) -> list[tuple[str, str]]:
         shown = {one_line(name): value for name, value in model.decoder.items() if not name.startswith("_")}
         options = ", ".join(f"{name} {value:g}" for name, value in shown.items())
         decoder = f"PosenetDecoderOp, not used ({options})"
-    sides = f"{height}×{width} px{', as model.input_size says' if model.resizable else ''}"
+    sides = f"{height}×{width} px"
+    if model.resizable:
+        sides = f"any size, {sides} by default (model.input_size)"
     return [
         ("input", f"{sides}, {model.input.describe()}"),
         *network.facts(),

@@ -9,9 +9,9 @@ from posed.config.live import (
     bounds_of,
     camera_settings,
     changed,
+    given_settings,
     live_settings,
     live_values,
-    own_settings,
     where_of_setting,
 )
 from posed.config.loading import load, load_for_daemon
@@ -64,6 +64,7 @@ __all__ = [
     "changed",
     "damaged_file",
     "default_device",
+    "given_settings",
     "keep",
     "live_settings",
     "live_values",
@@ -71,7 +72,6 @@ __all__ = [
     "load_for_daemon",
     "mqtt_password",
     "overriding",
-    "own_settings",
     "page_url",
     "reload",
     "where_of_setting",

@@ -55,10 +55,16 @@ def live_values(config: Config, camera: str | None = None) -> dict[str, Any]:
     return {name: value_at(tree, name.split(".")) for name in known}
 
 
-def own_settings(camera: CameraConfig) -> set[str]:
-    """The settings of which a camera has a value of its own, by dotted name."""
-    own = camera.model_dump(exclude_unset=True)
-    return {name for name in camera_settings() if is_there(own, name.split("."))}
+def given_settings(config: Config, camera: str | None) -> set[str]:
+    """The settings that can be changed at run time of which somebody gave a value, by dotted name.
+
+    Args:
+        config: has them.
+        camera: the name of the camera whose own they are; None: they are for all cameras.
+    """
+    section = config if camera is None else config.cameras[camera]
+    given = section.model_dump(exclude_unset=True)
+    return {name for name in _settings_of(camera) if is_there(given, name.split("."))}
 
 
 def changed(config: Config, settings: Mapping[str, Any], camera: str | None = None) -> Config:
@@ -66,7 +72,7 @@ def changed(config: Config, settings: Mapping[str, Any], camera: str | None = No
 
     Args:
         config: the configuration to change.
-        settings: new values by dotted name; with a camera, None takes its own value back.
+        settings: new values by dotted name; None takes a value back, so that nobody gave it.
         camera: the name of the camera whose own values they are; None: they are for all cameras.
 
     Raises:
@@ -78,7 +84,7 @@ def changed(config: Config, settings: Mapping[str, Any], camera: str | None = No
     tree = config.model_dump(exclude_unset=True)
     for name, value in settings.items():
         where = where_of_setting(name, camera)
-        if value is None and camera is not None:
+        if value is None:
             take_out(tree, where)
         else:
             merge(tree, nest(where, value))

@@ -106,6 +106,13 @@ def load_for_daemon(path: Path | None, overlay: Path) -> tuple[Config, list[str]
             take_out(changes, where)
 
 
+def _is_live(where: tuple[str, ...]) -> bool:
+    """Whether a setting can be changed at run time, for all cameras or one."""
+    if where[0] == CAMERAS:
+        return ".".join(where[2:]) in camera_settings()
+    return ".".join(where) in live_settings()
+
+
 class _Sources:
     """What the sources say together, where each setting comes from, and what is wrong.
 
@@ -134,14 +141,14 @@ class _Sources:
         return [".".join(where) for where in self._changes]
 
     def add_overlay(self, origin: str, changes: Mapping[str, Any]) -> None:
-        """Add what requests changed; null takes back what the file has of a camera's own."""
+        """Add what requests changed; null takes back what the file has."""
         settings, self.skipped = for_cameras(copy.deepcopy(dict(changes)), self._cameras)
         self._changes = list(leaves(settings))  # sections without settings say nothing
         for where in self._changes:
             value = value_at(settings, where)
-            if value is not None or ".".join(where) in live_settings():
+            if value is not None:
                 merge(self._tree, nest(where, value))
-            elif where[0] == CAMERAS and ".".join(where[2:]) in camera_settings():
+            elif _is_live(where):
                 take_out(self._tree, where)
             else:
                 self._nulls.append(where)

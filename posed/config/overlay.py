@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from posed.config.live import live_values, own_settings, where_of_setting
+from posed.config.live import given_settings, live_values, where_of_setting
 from posed.config.secrets import read_settings
 from posed.config.sections import Config
 from posed.config.settings import CAMERAS
@@ -52,8 +52,8 @@ def keep(overlay: Path, config: Config, names: Collection[str], camera: str | No
         overlay: the file.
         config: the configuration that has their values.
         names: dotted names of the settings.
-        camera: the name of the camera whose own they are; None: they are for all cameras. One of which it has
-            no value of its own is written as null, which goes before the file.
+        camera: the name of the camera whose own they are; None: they are for all cameras. One of which nobody
+            gave a value is written as null, which goes before the file.
 
     Raises:
         ConfigError: it would be too large.
@@ -65,9 +65,9 @@ def keep(overlay: Path, config: Config, names: Collection[str], camera: str | No
         set_aside(overlay, "; ".join(error.problems))
         tree = {}
     values = live_values(config, camera)
-    own = set(names) if camera is None else own_settings(config.cameras[camera])
+    given = given_settings(config, camera)
     for name in names:
-        merge(tree, nest(where_of_setting(name, camera), values[name] if name in own else None))
+        merge(tree, nest(where_of_setting(name, camera), values[name] if name in given else None))
     text = _HEADER + yaml.safe_dump(tree, sort_keys=False, default_flow_style=None)
     if len(text) > MOST_BYTES:
         raise ConfigError([f"{overlay}: must be at most {MOST_BYTES} bytes, got {len(text)}"])

@@ -61,15 +61,17 @@ def _open(config: EngineConfig, cpu: Model | None, edgetpu: Model | None, delega
             return open_edgetpu(compiled, delegate, "engine.kind: edgetpu")
         case "auto" if edgetpu is None:
             return open_cpu(plain, config.threads, "no compiled model for an Edge TPU")
+        case "auto" if cpu is None:
+            try:
+                return open_edgetpu(compiled, delegate, "an Edge TPU answered")
+            except EngineError as error:
+                why = f"{error}; for the CPU there is no plain file beside {compiled.path.name}"
+                raise type(error)(why) from None
         case "auto":
             try:
                 return open_edgetpu(compiled, delegate, "an Edge TPU answered")
             except EngineLost as error:
-                if cpu is None:
-                    raise
                 back = partial(open_edgetpu, compiled, delegate, "the Edge TPU is back")
                 return FallbackEngine(open_cpu(cpu, config.threads, str(error)), back)
             except EngineError as error:
-                if cpu is None:
-                    raise
                 return open_cpu(cpu, config.threads, str(error))

@@ -376,7 +376,8 @@ class ResumeRequest(CameraRequest, frozen=True, kw_only=True):
 class SetRequest(CameraRequest, frozen=True, kw_only=True):
     """The request `set` changes settings, by dotted names; with `persist`, they outlive a restart.
 
-    With `camera` they are that camera's own, which go before those for all; null takes one back.
+    With `camera` they are that camera's own, which go before those for all. Null takes a value back:
+    then the one for all holds, or the network's own.
     """
 
     settings: dict[str, Any]

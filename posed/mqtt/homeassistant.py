@@ -135,7 +135,7 @@ def device_id_of(config: Config) -> str:
 
 def _of_machine(config: Config, model: str) -> dict[str, Any]:
     """What all entities of the machine have in common."""
-    about = {"name": config.device, "model": "PoseNet", "model_id": model, **_page(config)}
+    about = {"name": config.device, "model": model, **_page(config)}
     return _about(config, Topics.of(config).base, about)
 
 

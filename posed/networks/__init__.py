@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from posed.config import DecodeConfig
+from posed.config import DecodeConfig, ModelConfig
 from posed.errors import ModelError
 from posed.frame import Region, View
 from posed.model.outputs import Outputs
@@ -55,12 +55,15 @@ class Network(Protocol):
         """
         ...
 
-    def next_region(self, outputs: Outputs, view: View, frame_size: tuple[int, int]) -> Region | None:
+    def next_region(
+        self, outputs: Outputs, view: View, settings: DecodeConfig, frame_size: tuple[int, int]
+    ) -> Region | None:
         """Where to look in the next frame of the same camera.
 
         Args:
             outputs: as an engine gave them for this model.
             view: fitted the frame, or a part of it, into the model's input.
+            settings: thresholds and limits of the camera.
             frame_size: (width, height) of the frame, px.
 
         Returns:
@@ -82,17 +85,21 @@ NETWORKS: Final[tuple[Callable[[Model], Network | None], ...]] = (movenet_of, Po
 knows."""
 
 
-def network_of(model: Model, input_size: int | None = None) -> Network:
+INPUT_SIZE: Final = ModelConfig().input_size
+"""Both sides of an input that a file leaves open, where nobody says otherwise, px."""
+
+
+def network_of(model: Model, input_size: int) -> Network:
     """The network that a model file holds.
 
     Args:
         model: as read.
-        input_size: both sides of the input, px, where the file leaves them open; None: as the model has them.
+        input_size: both sides of the input, px, where the file leaves them open.
 
     Raises:
         ModelError: it holds none that posed knows.
     """
-    if model.resizable and input_size is not None:
+    if model.resizable:
         model = model.resized((input_size, input_size))
     try:
         refuse_others(model.outputs)

@@ -6,12 +6,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from posed.config import ModelConfig
 from posed.errors import ModelError
 from posed.model.catalogue import Entry, find, is_published, locate, models_folder
 from posed.model.pull import pull
 from posed.model.tflite import Model, read_model
-from posed.networks import Network, network_of
+from posed.networks import INPUT_SIZE, Network, network_of
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ class Pair:
         )
 
 
-def load_pair(name: str, *, input_size: int = ModelConfig().input_size, pull_missing: bool = False) -> Pair:
+def load_pair(name: str, *, input_size: int = INPUT_SIZE, pull_missing: bool = False) -> Pair:
     """Read the model of that name and the other file of its pair.
 
     Args:
@@ -74,8 +76,13 @@ def load_pair(name: str, *, input_size: int = ModelConfig().input_size, pull_mis
 
     Raises:
         ModelError: nothing is there, a file is damaged or holds no network that posed knows, or the two do
-            not belong together.
+            not belong together; or the size is none.
     """
+    try:
+        ModelConfig(input_size=input_size)
+    except ValidationError:
+        rule = "must be a multiple of 32 from 64 to 1280"
+        raise ModelError(f"input size: {rule}, got {input_size}") from None
     try:
         return _read_pair(name, input_size)
     except ModelError:

@@ -60,6 +60,7 @@ class Feed:
     Attributes:
         name: what the camera is called.
         idle_gate: wants to hear how many people were in a frame.
+        followed: wants to hear the thresholds of the camera.
         capture: the thread that works now; another one took its place if its camera hung.
         reopened: how often the camera was opened again after it failed.
     """
@@ -76,6 +77,7 @@ class Feed:
     ) -> None:
         self.name = source.name
         self.idle_gate = setup.idle_gate
+        self.followed = source.followed
         self._setup = setup
         self._captured = captured
         self._inferred = inferred

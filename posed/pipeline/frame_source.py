@@ -18,7 +18,8 @@ class FrameSource:
     """One camera, which goes with each of its frames from capture through inference to the main loop.
 
     Any thread may use it: the queue has its own lock, each count has one thread that changes it, to append to
-    a deque, or to take from it, is one step, and the region is the inference thread's alone.
+    a deque, or to take from it, is one step, and the region is the inference thread's
+    alone, whose settings the main loop replaces.
 
     Args:
         name: what the camera is called.

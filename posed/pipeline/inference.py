@@ -82,7 +82,8 @@ class Inference(DeviceThread):
             raise
         self.device.end_call()
         frame_size = captured.letterbox.source_size
-        source.followed.move(self._next_region(outputs, view, frame_size), frame_size)
+        followed = source.followed
+        followed.move(self._next_region(outputs, view, followed.settings, frame_size), frame_size)
         if rotated is not None:
             self._captured.indebt(source)
         inferred = Inferred(

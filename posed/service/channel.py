@@ -65,6 +65,7 @@ class Channel:
         self.reporter.configure(config.mqtt.poses)
         if self.config != before:
             self.scene.configure(self.config)
+            self.feed.followed.settings = self.config.decode
 
     def goes_on(self, config: Config) -> bool:
         """Whether the camera stays open as it is with another configuration."""

@@ -132,6 +132,7 @@ class Channels(Mapping[str, Channel]):
             lambda: self[name].recording_start(__version__, parts.model, time.time()),
         )
         journal, pitch = SceneJournal(parts.spool, name), pitch_file(name, parts.environment)
+        feed.followed.settings = camera.decode
         if name in parts.paused:
             feed.pause()
         return Channel(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posed.model.tflite import Model, read_model
-from posed.networks import network_of
+from posed.networks import INPUT_SIZE, network_of
 from scripts.standins.edgetpu import write_heads
 from scripts.standins.heads import heads_of, in_steps, person
 
@@ -26,7 +26,7 @@ def compiled(options: argparse.Namespace) -> Path:
 
 def five_people(options: argparse.Namespace, folder: Path) -> Path:
     """The heads of five people, as the compiled model gives them."""
-    network = network_of(read_model(compiled(options)))
+    network = network_of(read_model(compiled(options)), INPUT_SIZE)
     size = network.model.size
     heads = in_steps(heads_of(row_of_people(network.model, 5), size, network.stride), network)
     return write_heads(folder / "heads", heads)

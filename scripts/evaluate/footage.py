@@ -23,6 +23,7 @@ from pathlib import Path
 
 from posed.config import CameraConfig, Config, changed
 from posed.errors import PosedError
+from posed.networks import INPUT_SIZE
 from scripts.evaluate.clips import Clip, FootageError, read_footage
 from scripts.evaluate.drawing import draw_strip
 from scripts.evaluate.inferences import PoseFinder, camera_config
@@ -104,11 +105,14 @@ def play_hours(
     return not falls
 
 
-def play_clips(clips: Sequence[Clip], model: str, config: CameraConfig, fps: float) -> list[Played]:
-    """Every clip as it is, side by side."""
+def play_clips(
+    clips: Sequence[Clip], model: str, config: CameraConfig, fps: float, input_size: int
+) -> list[Played]:
+    """Every clip as it is, side by side, with this size of an input that takes any."""
     how = {"keep": False, "mirror": False, "learn": False}
+    task = partial(play_one, model=model, config=config, fps=fps, how=how, input_size=input_size)
     with multiprocessing.Pool() as pool:
-        return pool.map(partial(_play_one, model=model, config=config, fps=fps, how=how), clips, chunksize=1)
+        return pool.map(task, clips, chunksize=1)
 
 
 def play_all(  # noqa: PLR0913 what clips are played with
@@ -122,15 +126,24 @@ def play_all(  # noqa: PLR0913 what clips are played with
 ) -> list[Played]:
     """Every clip, side by side."""
     how = {"keep": bool(options.output), "mirror": options.mirror, "learn": learn}
-    task = partial(_play_one, model=model, config=config, fps=fps, how=how)
+    task = partial(play_one, model=model, config=config, fps=fps, how=how)
     if options.processes == 1:
         return [task(clip) for clip in clips]
     with multiprocessing.Pool(options.processes) as pool:
         return pool.map(task, clips, chunksize=1)
 
 
-def _play_one(clip: Clip, model: str, config: CameraConfig, fps: float, how: dict[str, bool]) -> Played:
-    with PoseFinder(model, config.decode) as network:
+def play_one(  # noqa: PLR0913 what a clip is played with
+    clip: Clip,
+    *,
+    model: str,
+    config: CameraConfig,
+    fps: float,
+    how: dict[str, bool],
+    input_size: int = INPUT_SIZE,
+) -> Played:
+    """One clip, with a network of its own."""
+    with PoseFinder(model, config.decode, input_size) as network:
         return play(clip, network, config, fps, INFERENCES, **how)
 
 

@@ -82,7 +82,8 @@ class PoseFinder:
         size, frame_size = self.pair.model.size, (image.shape[1], image.shape[0])
         view: View = Letterbox(frame_size, size) if crop is None else RotatedLetterbox(crop, size)
         outputs, network = self._engine.infer(view.apply(image)), self.pair.network
-        return Look(network.poses(outputs, view, self.decode), network.next_region(outputs, view, frame_size))
+        poses = network.poses(outputs, view, self.decode)
+        return Look(poses, network.next_region(outputs, view, self.decode, frame_size))
 
     def brightness(self, image: Image) -> float:
         """Of a frame, as the daemon's pipeline measures it."""

@@ -93,20 +93,32 @@ def main() -> int:
             f"{'couple':>8}{'squat':>7}{'walkers':>9}{'couple px':>11}{'squat px':>10}"
         )
         for model in options.models:
-            for size in sizes:
-                pair = load_pair(model, input_size=size)
-                if size == sizes[0] or pair.model.resizable:
-                    print_figures(pair, measure(model, size))
+            for size in sizes_of(model, sizes):
+                print_figures(load_pair(model, input_size=size), measure(model, size))
         if options.footage:
             clips = read_footage(FOOTAGE)
             for model in options.models:
-                print(f"\n== {Path(model).stem}, {options.fps:g} fps, {len(clips)} clips")
                 config = camera_config(Config(), model)
-                print_tables(play_clips(clips, model, config, options.fps), wrong=True)
+                for size in sizes_of(model, sizes):
+                    height_px, width_px = sides_of(model, size)
+                    head = f"{Path(model).stem} {height_px}×{width_px}, {options.fps:g} fps"
+                    print(f"\n== {head}, {len(clips)} clips")
+                    print_tables(play_clips(clips, model, config, options.fps, size), wrong=True)
     except (FootageError, PosedError, OSError) as error:
         print(f"networks: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def sizes_of(model: str, sizes: Sequence[int]) -> Sequence[int]:
+    """The sizes that make a difference to a model: one will do where it has its own."""
+    return sizes if load_pair(model).model.resizable else sizes[:1]
+
+
+def sides_of(model: str, size: int) -> tuple[int, int]:
+    """(height, width) of a model's input, px."""
+    width, height = load_pair(model, input_size=size).model.size
+    return height, width
 
 
 def parse_options() -> argparse.Namespace:

@@ -47,7 +47,7 @@ from posed.engine import open_engine
 from posed.errors import CameraEnded
 from posed.frame import Letterbox
 from posed.model.tflite import read_model
-from posed.networks import network_of
+from posed.networks import INPUT_SIZE, network_of
 from posed.people.size import body_size
 from posed.people.tracker import Tracker
 from posed.pose import KEYPOINT_COUNT, LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER, Pose
@@ -326,7 +326,7 @@ def report_walkers(name: str, frames: Sequence[Frame], follow: Follow) -> None:
 
 def frames_of(video: Path, model: Path) -> tuple[list[Frame], tuple[int, int]]:
     """The poses of a video as a real network finds them, once for all trackers, and its frame size."""
-    network = network_of(read_model(model))
+    network = network_of(read_model(model), INPUT_SIZE)
     frames: list[Frame] = []
     size = (0, 0)
     config = CameraConfig(kind="video", source=str(video), realtime=False)

@@ -29,7 +29,7 @@ from posed.errors import ModelError
 from posed.model import tflite
 from posed.model.catalogue import BUNDLED_FOLDER
 from posed.model.tflite import parse_model
-from posed.networks import network_of
+from posed.networks import INPUT_SIZE, network_of
 from scripts.paths import SHARED
 from tests.make_tflite import make_tflite
 from tests.system.conftest import Table
@@ -162,7 +162,7 @@ def work(seed: int, inputs: int) -> tuple[Counter[str], list[str]]:
         content = damaged(one, chance)
         began_at = time.process_time()
         try:
-            network_of(parse_model(content, Path(one.name)))
+            network_of(parse_model(content, Path(one.name)), INPUT_SIZE)
             outcomes["a model"] += 1
         except ModelError:
             outcomes["ModelError"] += 1

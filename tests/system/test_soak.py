@@ -29,7 +29,7 @@ import pytest
 import yaml
 
 from posed.model.tflite import parse_model
-from posed.networks import Network, network_of
+from posed.networks import INPUT_SIZE, Network, network_of
 from posed.networks.posenet.heads import Heads
 from scripts.paths import ROOT
 from scripts.standins.edgetpu import Behaviour, write_heads
@@ -142,7 +142,7 @@ def start(folder: Path, port: int, stack: ExitStack) -> subprocess.Popen[bytes]:
     content = make_tflite(edgetpu=True)
     (folder / "walk_edgetpu.tflite").write_bytes(content)
     write_clip(folder / "clip.avi")
-    write_walk(folder / "heads", network_of(parse_model(content, folder)))
+    write_walk(folder / "heads", network_of(parse_model(content, folder), INPUT_SIZE))
     (folder / "edge-tpu").touch()
     (folder / "posed.yaml").write_text(yaml.safe_dump(settings(folder, port)), encoding="utf-8")
     behaviour = Behaviour(heads=folder / "heads", device=folder / "edge-tpu")

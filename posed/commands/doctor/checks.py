@@ -250,7 +250,9 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
     engines = " and ".join(
         name for name, file in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if file is not None
     )
-    found = f"{pair.name}, for {engines}"
+    found = f"{pair.name}, for {'CPUs alone, as its input has any size' if pair.model.resizable else engines}"
+    if config.engine.kind == "edgetpu" and pair.model.resizable:
+        return Check("model", "failed", found, "engine.kind: cpu, or another model"), pair
     if warning := model_warning(pair, [camera.kind for camera in config.cameras.values()]):
         return Check("model", "warning", f"{found}; {warning}", "model.name: coral-353x481"), pair
     return Check("model", "ok", found), pair

@@ -26,6 +26,9 @@ KEYPOINT_VALUES: Final = KEYPOINT_COUNT * PER_KEYPOINT
 BOX_VALUES: Final = 5
 """Behind the keypoints of a person there may be ymin, xmin, ymax, xmax and a score."""
 
+_MOST_PEOPLE: Final = 20
+"""Networks that give as many values for each of hundreds of boxes, as YOLO does, are no MoveNets."""
+
 _OUTPUT_TYPES: Final = ("uint8", "int8", "float32")
 
 
@@ -35,7 +38,9 @@ def is_movenet(outputs: Sequence[Tensor]) -> bool:
         return False
     shape = outputs[0].shape
     return shape[-2:] == (KEYPOINT_COUNT, PER_KEYPOINT) or (
-        len(shape) == 3 and shape[-1] in (KEYPOINT_VALUES, KEYPOINT_VALUES + BOX_VALUES)
+        len(shape) == 3
+        and shape[1] <= _MOST_PEOPLE
+        and shape[2] in (KEYPOINT_VALUES, KEYPOINT_VALUES + BOX_VALUES)
     )
 
 

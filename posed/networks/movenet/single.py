@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from posed.config import DecodeConfig
-from posed.frame import Region, View
+from posed.frame import Letterbox, Region, View
 from posed.model.outputs import Outputs
 from posed.model.tflite import Model
 from posed.networks.movenet.output import PER_KEYPOINT, STRIDE, keypoints_of, read_people
@@ -62,9 +62,17 @@ class SinglePose:
         pose = self._pose(outputs, view)
         return [pose] if pose.score >= settings.score_threshold else []
 
-    def next_region(self, outputs: Outputs, view: View, frame_size: tuple[int, int]) -> Region | None:
-        """Where to look in the next frame: around the person; None, when they are lost: at all of it."""
+    def next_region(
+        self, outputs: Outputs, view: View, settings: DecodeConfig, frame_size: tuple[int, int]
+    ) -> Region | None:
+        """Where to look in the next frame: around the person; None, when they are lost: at all of it.
+
+        Somebody small may score enough only where they are looked at closely. So whoever is seen in all of
+        the frame gets one such look; who is not reported then either may be nobody, and others be elsewhere.
+        """
         pose = self._pose(outputs, view)
+        if pose.score < settings.score_threshold and not isinstance(view, Letterbox):
+            return None
         return region_around(pose.points, pose.scores, frame_size)
 
     def _pose(self, outputs: Outputs, view: View) -> Pose:

@@ -84,7 +84,9 @@ class PoseNet:
         """Every person in the output tensors that the settings let through, best first, px of the frame."""
         return decode_frame(self.heads(outputs), view, settings)
 
-    def next_region(self, _outputs: Outputs, _view: View, _frame_size: tuple[int, int]) -> Region | None:
+    def next_region(
+        self, _outputs: Outputs, _view: View, _settings: DecodeConfig, _frame_size: tuple[int, int]
+    ) -> Region | None:
         """All of the frame: it looks for everybody."""
         return None
 

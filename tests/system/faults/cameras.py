@@ -27,7 +27,7 @@ import numpy as np
 import yaml
 
 from posed.model.tflite import parse_model
-from posed.networks import network_of
+from posed.networks import INPUT_SIZE, network_of
 from scripts.standins.edgetpu import Behaviour, write_heads
 from scripts.standins.heads import heads_of, in_steps, person
 from tests.brokers import Mosquitto, eventually, free_port
@@ -376,7 +376,7 @@ def picture(seed: int, size: tuple[int, int] = SIZE) -> bytes:
 
 def somebody(model: bytes, folder: Path) -> Path:
     """The heads of one person who stands in the middle, whatever the picture is."""
-    network = network_of(parse_model(model, folder))
+    network = network_of(parse_model(model, folder), INPUT_SIZE)
     width, height = size = network.model.size
     people = [person((height / 2, width / 2), 0.6 * height)]
     return write_heads(folder / "heads", in_steps(heads_of(people, size, network.stride), network))

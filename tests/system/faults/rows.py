@@ -21,7 +21,7 @@ import yaml
 
 from posed.errors import StateInUse
 from posed.model.tflite import parse_model
-from posed.networks import network_of
+from posed.networks import INPUT_SIZE, network_of
 from scripts.standins.edgetpu import Behaviour, write_heads
 from scripts.standins.heads import heads_of, in_steps, person
 from tests.brokers import Pki, free_port
@@ -315,7 +315,7 @@ def edge_tpu(bench: Bench, kind: str, **behaviour: Any) -> Path:
     """The stand-in behind the real delegate, and the file that is the device; it is not there yet."""
     content = make_tflite(edgetpu=True)
     (bench.folder / "red_edgetpu.tflite").write_bytes(content)
-    network = network_of(parse_model(content, bench.folder))
+    network = network_of(parse_model(content, bench.folder), INPUT_SIZE)
     width, height = size = network.model.size
     somebody = [person((height / 2, width / 2), 0.6 * height)]
     records = [in_steps(heads_of(people, size, network.stride), network) for people in (somebody, [])]
