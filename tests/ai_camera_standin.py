@@ -26,6 +26,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from posed.camera.imx500_loading import LOADING
 from posed.engine.tflite import open_cpu
 from posed.frame import Image
 from posed.model.tflite import read_model
@@ -120,6 +121,7 @@ def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worlds]
     for name, value in variables(folder).items():
         monkeypatch.setenv(name, value)
     monkeypatch.syspath_prepend(FOLDER)
+    LOADING._closed_at.clear()  # of another test's camera
     yield Worlds(folder / "world.json")
     for name in [name for name in sys.modules if name.partition(".")[0] in {"picamera2", "libcamera"}]:
         del sys.modules[name]
