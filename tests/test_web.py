@@ -496,7 +496,7 @@ def test_a_frame_and_its_people_come_in_one_message(site):
 
 
 def decoded(jpeg: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
 
 
 def seen_with(folder: Path, pictures: str, image: np.ndarray = NOISE) -> bytes:
