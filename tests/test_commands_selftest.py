@@ -33,10 +33,10 @@ from posed.commands.selftest.engines import (
     check_unplugging,
 )
 from posed.commands.selftest.heads import Difference
-from posed.commands.selftest.limits import Hangs, within
 from posed.commands.selftest.person import AtTerminal
 from posed.commands.selftest.report import Private, check_new, write_report
 from posed.commands.selftest.run import exit_status, load_tested, run_tests
+from posed.commands.waiting import Hangs, within
 from posed.config import CameraConfig, Config, EngineConfig
 from posed.engine.base import Engine
 from posed.engine.tflite import open_cpu

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from posed.config import DecodeConfig
 from posed.engine.base import Engine
-from posed.frame import Frame, Letterbox
+from posed.frame import CameraInference, Frame, Letterbox
+from posed.model.outputs import Outputs
 from posed.networks import Network
 from posed.networks.posenet import decode_frame, heads_of
 from posed.people.rotated_crops import merge_detections
@@ -64,6 +65,19 @@ def _poses_of_frame(
     if own is None:
         assert network is not None
         return network.poses(inferred.outputs, inferred.view, settings)
-    heads = heads_of(inferred.outputs, own.stride, sigmoid=False)
-    poses = decode_frame(heads, inferred.view, settings)
+    poses = poses_in_camera(own, inferred.outputs, settings)
     return poses if own.mirrored == mirror else [pose.mirrored() for pose in poses]
+
+
+def poses_in_camera(own: CameraInference, outputs: Outputs, settings: DecodeConfig) -> list[Pose]:
+    """Every pose that the network in a camera saw; left and right as in the picture that it saw.
+
+    Args:
+        own: what that network said.
+        outputs: its heads, as an engine would have given them.
+        settings: thresholds and limits.
+
+    Returns:
+        Best first, px of the frame.
+    """
+    return decode_frame(heads_of(outputs, own.stride, sigmoid=False), own.view, settings)

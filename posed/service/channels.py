@@ -144,5 +144,5 @@ class Channels(Mapping[str, Channel]):
             reporter=Reporter(parts.sender, name, topics, parts.broker, config.mqtt.poses),
             raw_poses=raw_poses,
             # A camera with a network of its own does not wait for the engine.
-            engine=(lambda: OK) if camera.kind == "imx500" else (lambda: parts.pipeline.engine),
+            engine=(lambda: OK) if camera.has_network else (lambda: parts.pipeline.engine),
         )

@@ -309,7 +309,7 @@ def check_ai_camera(config: Config, files: Sequence[Path] = (NETWORK, *FIRMWARE)
         config: has the cameras.
         files: the network and the firmware.
     """
-    if all(camera.kind != "imx500" for camera in config.cameras.values()):
+    if not any(camera.has_network for camera in config.cameras.values()):
         return
     missing = [str(file) for file in files if not file.is_file()]
     if missing:

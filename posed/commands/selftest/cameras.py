@@ -13,16 +13,13 @@ import numpy as np
 from posed.camera import device_of, open_camera
 from posed.camera.health import CameraHealth, CameraHealthDetector, brightness
 from posed.commands.doctor.checks import Check
-from posed.commands.selftest.limits import Hangs, within
-from posed.commands.setup.check import WAIT_S
+from posed.commands.setup.check import OPEN_S
+from posed.commands.waiting import WAIT_S, Hangs, once_ready, within
 from posed.config import CameraConfig, DecodeConfig
-from posed.errors import CameraEnded, CameraError, CameraLost, CameraPreparing
+from posed.errors import CameraEnded, CameraError, CameraLost
 from posed.frame import Frame, Letterbox
 from posed.model.outputs import OutputTensor
-from posed.networks.posenet import decode_frame, heads_of
-
-OPEN_S: Final = 20.0
-"""A camera may take this much longer than its `timeout_s` to open and close before it counts as hung, s."""
+from posed.pipeline.detection import poses_in_camera
 
 GAP: Final = 2.5
 """So many times as long as usual without a frame is a gap: at least one frame has been dropped."""
@@ -107,18 +104,12 @@ def check_camera(  # noqa: PLR0913 - keywords, each with a name at the call
     Returns:
         One check, and one more of an AI Camera's network.
     """
-    limit_s, began_s, told = config.timeout_s + OPEN_S + seconds, clock(), ""
+    limit_s, began_s = config.timeout_s + OPEN_S + seconds, clock()
     watching = partial(watch, name, config, seconds, clock)
-    while True:
-        try:
-            watched = within(limit_s, "the camera", watching)
-            break
-        except CameraPreparing as why:
-            if str(why) != told:
-                tell(told := str(why))
-            time.sleep(wait_s)
-        except (CameraError, Hangs) as error:
-            return [Check(title, "failed", f"{config.kind}: {error}", "posed doctor")]
+    try:
+        watched = once_ready(partial(within, limit_s, "the camera", watching), tell, wait_s)
+    except (CameraError, Hangs) as error:
+        return [Check(title, "failed", f"{config.kind}: {error}", "posed doctor")]
     if len(watched.at_s) < 2:
         found = f"{config.kind}: gives a single frame in {seconds:g} s"
         return [Check(title, "failed", found, "posed doctor")]
@@ -167,8 +158,7 @@ def _note(frame: Frame, watched: Watched, health: CameraHealthDetector, model_si
         watched.network_s.append(own.took_s)
         watched.prepared_s.append(own.prepared_s)
         outputs = tuple(OutputTensor(head) for head in own.heads)
-        poses = decode_frame(heads_of(outputs, own.stride, sigmoid=False), own.view, DecodeConfig())
-        watched.people = max(watched.people, len(poses))
+        watched.people = max(watched.people, len(poses_in_camera(own, outputs, DecodeConfig())))
 
 
 def judged_network(title: str, watched: Watched, started_s: float) -> Check:

@@ -16,8 +16,8 @@ from posed.commands.bench.machine import throttling
 from posed.commands.bench.measure import bare_invokes, percentiles_ms
 from posed.commands.doctor.checks import Check, Status
 from posed.commands.selftest.heads import Difference
-from posed.commands.selftest.limits import Hangs, within
 from posed.commands.selftest.person import Person
+from posed.commands.waiting import Hangs, within
 from posed.config import EngineConfig
 from posed.engine.base import Engine
 from posed.engine.compatibility import LIBRARY, Delegate

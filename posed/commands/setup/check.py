@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from posed.camera import open_camera
+from posed.commands.waiting import WAIT_S, Hangs, once_ready, within
 from posed.config import CameraConfig, MqttConfig
-from posed.errors import CameraLost, CameraPreparing
+from posed.errors import CameraLost
 from posed.mqtt.broker_session import CONNECT_S, broker_session
 from posed.mqtt.client import ONLINE
 
 OPEN_S: Final = 20.0
 """A camera may take this much longer than its `timeout_s` to open and close before it counts as hung, s."""
-
-
-WAIT_S: Final = 1.0
-"""A camera that gets ready is asked again after this long, s."""
 
 
 class CameraHangs(CameraLost):
@@ -71,31 +66,11 @@ def try_camera(
         CameraError: it cannot be opened, or gives nothing within `timeout_s`.
         CameraHangs: it never returns; a thread is left behind in it.
     """
-    told = ""
-    while True:
-        try:
-            return _tried(config, name)
-        except CameraPreparing as why:
-            if str(why) != told:
-                tell(told := str(why))
-            time.sleep(wait_s)
-
-
-def _tried(config: CameraConfig, name: str) -> str:
-    outcome: Future[str] = Future()
-
-    def attempt() -> None:
-        try:
-            outcome.set_result(_first_frame(config, name))
-        except BaseException as error:  # noqa: BLE001 whoever waits gets it
-            outcome.set_exception(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(config.timeout_s + OPEN_S)
-    if not outcome.done():
-        raise CameraHangs(f"camera {config.kind}: hangs: no result within {config.timeout_s + OPEN_S:g} s")
-    return outcome.result()
+    limit_s, first = config.timeout_s + OPEN_S, partial(_first_frame, config, name)
+    try:
+        return once_ready(partial(within, limit_s, "the camera", first), tell, wait_s)
+    except Hangs:
+        raise CameraHangs(f"camera {config.kind}: hangs: no result within {limit_s:g} s") from None
 
 
 _ANY_MODELS_SIZE: Final = (481, 353)
