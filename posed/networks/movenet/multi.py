@@ -11,12 +11,11 @@ import numpy as np
 from posed.config import DecodeConfig
 from posed.frame import Region, View
 from posed.model.outputs import Outputs
-from posed.model.tflite import Model
 from posed.networks.movenet.output import (
     BOX_VALUES,
     KEYPOINT_VALUES,
     PER_KEYPOINT,
-    STRIDE,
+    MoveNet,
     keypoints_of,
     read_people,
 )
@@ -31,7 +30,7 @@ says 0.06 for keypoints: that hides next to none, and 0.1 hides 1 % of them, mos
 
 
 @dataclass(frozen=True, slots=True)
-class MultiPose:
+class MultiPose(MoveNet):
     """The network `posed.networks.Network` of a model file that holds a MoveNet MultiPose.
 
     Args:
@@ -40,19 +39,6 @@ class MultiPose:
     """
 
     SHAPE: ClassVar[tuple[int, ...]] = (1, PEOPLE, KEYPOINT_VALUES + BOX_VALUES)
-
-    model: Model
-
-    @property
-    def stride(self) -> int:
-        """Output stride, px of the model input."""
-        return STRIDE
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(height, width) of what the network sees inside, cells."""
-        width, height = self.model.size
-        return height // STRIDE, width // STRIDE
 
     @property
     def defaults(self) -> Mapping[str, float]:
@@ -89,12 +75,5 @@ class MultiPose:
 
     def facts(self) -> list[tuple[str, str]]:
         """What the file says of its network, as pairs of a name and a few words."""
-        cells_high, cells_wide = self.grid
-        return [
-            ("network", "MoveNet MultiPose"),
-            ("output stride", f"{self.stride} px"),
-            ("padding", "none"),
-            ("grid", f"{cells_high}×{cells_wide} cells"),
-            ("poses", f"{PEOPLE} people with 17 × (y, x, score), {self.model.outputs[0].describe()}"),
-            ("boxes", "one of each person, not used"),
-        ]
+        boxes = ("boxes", "one of each person, not used")
+        return [*self._facts("MoveNet MultiPose", f"{PEOPLE} people"), boxes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -30,6 +31,39 @@ _MOST_PEOPLE: Final = 20
 """Networks that give as many values for each of hundreds of boxes, as YOLO does, are no MoveNets."""
 
 _OUTPUT_TYPES: Final = ("uint8", "int8", "float32")
+
+
+@dataclass(frozen=True, slots=True)
+class MoveNet:
+    """What the networks of all MoveNets have in common.
+
+    Args:
+        model: the file.
+    """
+
+    model: Model
+
+    @property
+    def stride(self) -> int:
+        """Output stride, px of the model input."""
+        return STRIDE
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(height, width) of what the network sees inside, cells."""
+        width, height = self.model.size
+        return height // STRIDE, width // STRIDE
+
+    def _facts(self, name: str, people: str) -> list[tuple[str, str]]:
+        """What the file says of its network, as pairs of a name and a few words."""
+        cells_high, cells_wide = self.grid
+        return [
+            ("network", name),
+            ("output stride", f"{self.stride} px"),
+            ("padding", "none"),
+            ("grid", f"{cells_high}×{cells_wide} cells"),
+            ("poses", f"{people} with 17 × (y, x, score), {self.model.outputs[0].describe()}"),
+        ]
 
 
 def is_movenet(outputs: Sequence[Tensor]) -> bool:

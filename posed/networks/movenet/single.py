@@ -9,8 +9,7 @@ from typing import ClassVar, Final
 from posed.config import DecodeConfig
 from posed.frame import Letterbox, Region, View
 from posed.model.outputs import Outputs
-from posed.model.tflite import Model
-from posed.networks.movenet.output import PER_KEYPOINT, STRIDE, keypoints_of, read_people
+from posed.networks.movenet.output import PER_KEYPOINT, MoveNet, keypoints_of, read_people
 from posed.networks.movenet.region import region_around
 from posed.pose import KEYPOINT_COUNT, Pose
 
@@ -27,7 +26,7 @@ falls that are reported. Sources: `scripts/python evaluate.thresholds` and `eval
 
 
 @dataclass(frozen=True, slots=True)
-class SinglePose:
+class SinglePose(MoveNet):
     """The network `posed.networks.Network` of a model file that holds a MoveNet for one person.
 
     Args:
@@ -35,19 +34,6 @@ class SinglePose:
     """
 
     SHAPE: ClassVar[tuple[int, ...]] = (1, 1, KEYPOINT_COUNT, PER_KEYPOINT)
-
-    model: Model
-
-    @property
-    def stride(self) -> int:
-        """Output stride, px of the model input."""
-        return STRIDE
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(height, width) of what the network sees inside, cells."""
-        width, height = self.model.size
-        return height // STRIDE, width // STRIDE
 
     @property
     def defaults(self) -> Mapping[str, float]:
@@ -87,11 +73,4 @@ class SinglePose:
 
     def facts(self) -> list[tuple[str, str]]:
         """What the file says of its network, as pairs of a name and a few words."""
-        cells_high, cells_wide = self.grid
-        return [
-            ("network", f"MoveNet single-pose{_VARIANTS.get(self.model.size, '')}"),
-            ("output stride", f"{self.stride} px"),
-            ("padding", "none"),
-            ("grid", f"{cells_high}×{cells_wide} cells"),
-            ("poses", f"one person with 17 × (y, x, score), {self.model.outputs[0].describe()}"),
-        ]
+        return self._facts(f"MoveNet single-pose{_VARIANTS.get(self.model.size, '')}", "one person")
