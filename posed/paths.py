@@ -155,7 +155,7 @@ def read_file(path: Path, limit_bytes: int) -> bytes:
     return content
 
 
-def is_there(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether there is something of that name.
 
     Raises:
@@ -168,9 +168,9 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def may_be_there(path: Path) -> bool:
+def may_exist(path: Path) -> bool:
     """Whether there is something of that name; also where that cannot be seen: reading it then says why."""
     try:
-        return is_there(path)
+        return exists(path)
     except OSError:
         return True

@@ -15,9 +15,9 @@ import yaml
 
 from posed.paths import (
     cache_folder,
+    exists,
     expanded,
-    is_there,
-    may_be_there,
+    may_exist,
     read_file,
     replace_file,
     state_folder,
@@ -164,10 +164,10 @@ def test_a_folder_is_none(tmp_path: Path) -> None:
 def test_what_cannot_be_seen_is_an_error_and_not_missing(tmp_path):
     """Python 3.14's Path.exists() says that it is not there."""
     (tmp_path / "file").touch()
-    assert is_there(tmp_path / "file")
-    assert not is_there(tmp_path / "missing")
-    assert not is_there(tmp_path / "file" / "below")
+    assert exists(tmp_path / "file")
+    assert not exists(tmp_path / "missing")
+    assert not exists(tmp_path / "file" / "below")
     with pytest.raises(OSError, match="File name too long"):
-        is_there(tmp_path / ("x" * 300))
-    assert may_be_there(tmp_path / ("x" * 300))
-    assert not may_be_there(tmp_path / "missing")
+        exists(tmp_path / ("x" * 300))
+    assert may_exist(tmp_path / ("x" * 300))
+    assert not may_exist(tmp_path / "missing")

@@ -17,7 +17,7 @@ from posed.config.tree import merge, nest
 from posed.config.wording import reason
 from posed.config.yaml_file import MOST_BYTES
 from posed.errors import ConfigError
-from posed.paths import is_there, replace_file
+from posed.paths import exists, replace_file
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def read_overlay(overlay: Path) -> dict[str, Any]:
         ConfigError: the file is there and cannot be read.
         OSError: it cannot be seen whether it is there.
     """
-    return read_settings(overlay, []) if is_there(overlay) else {}
+    return read_settings(overlay, []) if exists(overlay) else {}
 
 
 def for_cameras(tree: dict[str, Any], cameras: Collection[str]) -> tuple[dict[str, Any], list[str]]:

@@ -14,7 +14,7 @@ from posed.config.sections import MqttConfig
 from posed.config.wording import Secret, reason
 from posed.config.yaml_file import COMMENT, PlainLoader, read_yaml
 from posed.errors import ConfigError
-from posed.paths import is_there, may_be_there
+from posed.paths import exists, may_exist
 
 SECRETS_FILE: Final = "secrets.yaml"
 """This file beside the configuration holds its secrets."""
@@ -89,7 +89,7 @@ class _Secrets:
         Raises:
             ConfigError: it is in neither, or the file cannot be read.
         """
-        if may_be_there(self._path):
+        if may_exist(self._path):
             value = self._in_file().get(name, self)
             if isinstance(value, str):
                 return value
@@ -103,7 +103,7 @@ class _Secrets:
         got = "neither"
         for credential in _credentials(name):
             try:
-                if is_there(credential) and credential.is_file():
+                if exists(credential) and credential.is_file():
                     return _first_line(f"!secret {name}", credential)
             except PermissionError:
                 got = f"neither; {credential.parent} only root may look into"

@@ -25,7 +25,7 @@ from posed.config.settings import CAMERAS
 from posed.config.tree import is_there, leaves, merge
 from posed.config.values import CameraName, TopicLevel
 from posed.errors import ConfigError
-from posed.paths import may_be_there, read_file
+from posed.paths import may_exist, read_file
 
 SUPERVISOR: Final = "172.30.32.2"
 """Ingress comes from this address, and from no other. Source: Home Assistant's developer docs, "Presenting
@@ -165,7 +165,7 @@ def read_own(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read, or is of an earlier version, or lacks secrets.
     """
-    if not may_be_there(path):
+    if not may_exist(path):
         return {}
     problems: list[str] = []
     settings = read_settings(path, problems)

@@ -26,7 +26,7 @@ from posed.engine.tflite import find_runtime
 from posed.errors import CameraError, EngineError, ModelError
 from posed.model.catalogue import is_published
 from posed.networks.pair import Pair, load_pair
-from posed.paths import SERVICE_STATE, is_there
+from posed.paths import SERVICE_STATE, exists
 from posed.people.pitch import Pitch
 from posed.service.check import networks_on_their_side
 from posed.service.heartbeat import heartbeat_files, silence
@@ -368,10 +368,10 @@ def check_overlay(overlay: Path, damage: str) -> Check:
     if damage:
         remedy = f"posed renames it to {aside.name} when it starts; set again what it held"
         return Check("kept settings", "warning", f"{overlay} is damaged: {damage}", remedy)
-    if is_there(aside):
+    if exists(aside):
         remedy = "set again what it held, then delete it"
         return Check("kept settings", "warning", f"{aside}: was damaged and is left out", remedy)
-    if not is_there(overlay):
+    if not exists(overlay):
         return Check("kept settings", "unused", "requests have changed nothing for good")
     return Check("kept settings", "ok", str(overlay))
 

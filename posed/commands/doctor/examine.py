@@ -39,7 +39,7 @@ from posed.commands.doctor.driver import check_driver
 from posed.commands.doctor.edgetpu import check_edgetpu
 from posed.config import Config, load
 from posed.errors import ConfigError
-from posed.paths import SERVICE_CONFIG, SERVICE_STATE, is_there, overlay_file, pitch_file, state_folder
+from posed.paths import SERVICE_CONFIG, SERVICE_STATE, exists, overlay_file, pitch_file, state_folder
 from posed.service.check import shared_devices
 from posed.service.container import container_problems, in_container
 
@@ -66,7 +66,7 @@ def _examine(path: Path | None, state: Path | None) -> Iterator[Check]:
     yield check_numpy()
     config: Config | None = None
     try:
-        path = path or (SERVICE_CONFIG if is_there(SERVICE_CONFIG) else None)
+        path = path or (SERVICE_CONFIG if exists(SERVICE_CONFIG) else None)
         is_service = path is not None and path.resolve() == SERVICE_CONFIG.resolve()
         service = replace(service, of_this=is_service)
         kept_in = state or (SERVICE_STATE if is_service else state_folder())
@@ -119,7 +119,7 @@ def _loaded(path: Path | None, overlay: Path) -> tuple[Config, str]:
         PermissionError: it cannot be seen whether there is an overlay.
     """
     try:
-        return load(path, overlay=overlay if is_there(overlay) else None), ""
+        return load(path, overlay=overlay if exists(overlay) else None), ""
     except ConfigError as error:
         return load(path), "; ".join(error.problems)
 

@@ -25,7 +25,7 @@ from posed.commands.selftest.report import check_new, write_report
 from posed.config import Config, load
 from posed.errors import CameraError, ConfigError, EngineError, ModelError
 from posed.networks.pair import Pair, load_pair
-from posed.paths import SERVICE_CONFIG, SERVICE_STATE, is_there, state_folder
+from posed.paths import SERVICE_CONFIG, SERVICE_STATE, exists, state_folder
 
 SPEED_S: Final = 10.0
 """Speed is measured for this long, s: a module gets warm."""
@@ -90,7 +90,7 @@ def _service_config() -> Path | None:
         ConfigError: that cannot be seen.
     """
     try:
-        return SERVICE_CONFIG if is_there(SERVICE_CONFIG) else None
+        return SERVICE_CONFIG if exists(SERVICE_CONFIG) else None
     except OSError as error:
         raise ConfigError([f"{SERVICE_CONFIG}: {error.strerror}: take sudo posed selftest"]) from None
 
