@@ -107,6 +107,18 @@ class Docker:
         """Start a container in the background; its id."""
         return self.do("run", "--detach", *_with_network(words))
 
+    @contextmanager
+    def running(self, *words: object) -> Iterator[str]:
+        """A container in the background, until then; its id. What it said last goes with an error."""
+        container = self.start(*words)
+        try:
+            yield container
+        except BaseException as error:
+            error.add_note(self.logs(container)[-3000:])
+            raise
+        finally:
+            self.remove(container)
+
     def logs(self, container: str) -> str:
         """All that a container has said."""
         done = self.tries("logs", container)

@@ -141,14 +141,8 @@ class House:
     @contextmanager
     def running(self, *options: str, command: Sequence[str] = ()) -> Iterator[str]:
         """A container of the image in the background, until then; its id."""
-        container = self.client.start(*self.folders, *options, IMAGE, *command)
-        try:
+        with self.client.running(*self.folders, *options, IMAGE, *command) as container:
             yield container
-        except BaseException as error:
-            error.add_note(self.client.logs(container)[-3000:])
-            raise
-        finally:
-            self.client.remove(container)
 
     def sees_people(self, container: str, watcher: Subscriber) -> None:
         """Waits until a message says that somebody is there."""

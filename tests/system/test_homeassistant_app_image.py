@@ -76,14 +76,8 @@ class Installed:
     @contextmanager
     def running(self) -> Iterator[str]:
         """A container in the background, until then; its id."""
-        container = self.client.start(*self.words)
-        try:
+        with self.client.running(*self.words) as container:
             yield container
-        except BaseException as error:
-            error.add_note(self.client.logs(container)[-3000:])
-            raise
-        finally:
-            self.client.remove(container)
 
     async def get(self, path: str) -> tuple[int, str]:
         """What a browser gets through ingress, once the page is there."""
