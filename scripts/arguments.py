@@ -42,9 +42,8 @@ def main(name: str, arguments: list[str]) -> int:
 def _run(tree: ast.Module, names: dict[str, Any]) -> dict[str, Any]:
     """What a module defines, less what needs libraries that are not there yet."""
     for statement in tree.body:
-        if isinstance(
-            statement, ast.Expr
-        ):  # text below a constant, which would be taken for the module's own
+        # Text below a constant would be taken for the module's own.
+        if isinstance(statement, ast.Expr):
             continue
         with suppress(Exception):
             exec(compile(ast.Module([statement], []), names["__file__"], "exec"), names)  # noqa: S102 our own

@@ -21,10 +21,11 @@ import posed.camera.health
 import posed.frame
 import posed.networks
 from posed.camera.health import brightness
-from posed.config import CameraConfig, Config, DecodeConfig, EngineConfig, ModelConfig, with_defaults
+from posed.config import CameraConfig, Config, DecodeConfig, EngineConfig, with_defaults
 from posed.engine import open_engine
 from posed.engine.base import Engine
 from posed.frame import Frame, Image, Letterbox, Region, RotatedCrop, RotatedLetterbox, View
+from posed.networks import INPUT_SIZE
 from posed.networks.pair import Pair, load_pair
 from posed.pose import Pose
 from scripts.evaluate.clips import Clip, Frames
@@ -63,7 +64,7 @@ class PoseFinder:
         input_size: both sides of its input, px, where it takes any.
     """
 
-    def __init__(self, model: str, decode: DecodeConfig, input_size: int = ModelConfig().input_size) -> None:
+    def __init__(self, model: str, decode: DecodeConfig, input_size: int = INPUT_SIZE) -> None:
         self.pair: Pair = load_pair(model, input_size=input_size)
         self.decode = decode
         self._stack = ExitStack()
