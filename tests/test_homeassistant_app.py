@@ -34,7 +34,7 @@ from scripts.paths import ROOT
 from tests.configs import write
 
 APP: Final = ROOT / "config" / "homeassistant" / "app"
-SCHEMA: Final = ROOT.parent / "shared" / "tools" / "homeassistant_app" / "config.schema.json"
+SCHEMA: Final = "tools/homeassistant_app/config.schema.json"
 
 TYPES: Final = re.compile(
     r"(str|bool|email|url|port|password|int|float|device|match\(.*\)|list\([^()]+\))(\([0-9.,-]*\))?\??"
@@ -61,8 +61,8 @@ def app() -> dict[str, Any]:
 
 
 @pytest.mark.shared
-def test_the_linters_schema_finds_nothing(app):
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+def test_the_linters_schema_finds_nothing(app, shared):
+    schema = json.loads((shared / SCHEMA).read_text(encoding="utf-8"))
     found = [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(app)]
     # Its own rule, in src/lint.py: a default is not written down.
     found += [
