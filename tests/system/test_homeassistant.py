@@ -235,7 +235,7 @@ def test_devices_know_room_model_and_page(house: House, row: Row) -> None:
     page = page_url(WebConfig(**house.settings["web"]))
     assert page is not None
     for name, wanted in {
-        "pi": (None, "PoseNet", "drawings-257x353-32", page),
+        "pi": (None, "drawings-257x353-32", None, page),
         "pi hall": ("Hall", "camera", "synthetic", f"{page}hall"),
         # Home Assistant itself begins with a room of that name.
         "pi bedroom": ("Bedroom", "camera", "synthetic", f"{page}bedroom"),
