@@ -87,7 +87,7 @@ def test_a_device_that_gets_ready_has_not_failed(device, clock, caplog):
     assert device.status == STARTING
     clock.now_s += NEWS_AFTER_S
     device.prepares(GETS_READY)
-    assert device.status == DeviceStatus("waiting", "camera fake: 10 s so far")
+    assert device.status == DeviceStatus("waiting", "starting: camera fake: 10 s so far")
     assert (device.errors, device.hangs, caplog.records) == (0, None, [])
     device.opened()
     assert device.reopened == 0

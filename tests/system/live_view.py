@@ -44,9 +44,10 @@ class Bench:
         pictures: str = "full",
         cameras: Sequence[str] | Mapping[str, Any] = ("hall",),
         broker_port: int | None = None,
+        variables: Mapping[str, str] | None = None,
         **web: Any,
     ) -> Iterator[Daemon]:
-        """One with a state of its own."""
+        """One with a state of its own, and more variables in its environment."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         settings = {
@@ -57,7 +58,7 @@ class Bench:
             "privacy": {"pictures": pictures},
             "web": {"enabled": True, "port": self.port} | web,
         }
-        with Daemon(folder, settings) as running:
+        with Daemon(folder, settings, variables) as running:
             yield running
 
     async def page(self, path: str = "/") -> Page:

@@ -28,6 +28,7 @@ from posed.camera.synthetic import SyntheticCamera
 from posed.config import CameraConfig
 from posed.pose import EDGES
 from posed.synthetic.scene import RenderedPerson, Scene
+from tests.ai_camera_standin import Worlds, variables
 from tests.brokers import Mosquitto, Subscriber
 from tests.system.browser import NAME_OF_OTHERS, Page
 from tests.system.conftest import Row
@@ -227,6 +228,27 @@ async def test_a_pause_is_said_and_ended(bench: Bench) -> None:
         await page.press(".notice button")
         await page.until(f"{_STATE}[2][1] === 'kitchen'")
         await page.until("!document.querySelector('.notice')")
+
+
+@awaited
+async def test_a_camera_that_gets_ready_is_not_called_absent(bench: Bench) -> None:
+    """An AI Camera takes its network in for minutes; nobody is to look for its cable meanwhile."""
+    world = Worlds(bench.folder / "world.json")
+    world(upload_s=600)
+    cameras = {"hall": {"kind": "imx500"}, "kitchen": {"kind": "video", "source": "http://127.0.0.1:1/"}}
+    with bench.daemon("ready", cameras=cameras, variables=variables(bench.folder)):
+        page = await bench.browser.page()
+        await page.show_as(1280, 800)
+        await bench.listens()
+        await page.open(bench.url)
+        await page.until(f"{_STATE}.length === 3 && {_STATE}[1][1] === 'hall starting'")
+        await page.until(f"{_STATE}[2][1] === 'kitchen not there'")
+        await page.until("document.getElementById('notices').textContent.includes('so far')")
+        hall, kitchen = [said for said in await notices(page) if said.startswith("The camera")]
+        await page.screenshot(bench.keep / "gets-ready.png")
+    assert hall.startswith("The camera in the hall is starting: Pi camera 0: takes its network in")
+    assert kitchen.startswith("The camera in the kitchen is not there: ")
+    assert ["Check its cable" in said for said in (hall, kitchen)] == [False, True]
 
 
 async def notices(page: Page) -> list[str]:

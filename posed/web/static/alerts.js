@@ -147,7 +147,9 @@ function notices(state, contact) {
 		if (sight === "paused") {
 			rows.push({ text: texts.noticePaused(name), action: { text: texts.resume, work: () => ask("resume", { camera: name }) } });
 		} else if (sight === "waiting") {
-			rows.push({ text: glance.why === "starting" ? texts.noticeStarting(name) : texts.noticeWaiting(name, glance.why ?? "") });
+			rows.push({ text: texts.noticeWaiting(name, glance.why ?? "") });
+		} else if (sight === "starting") {
+			rows.push({ text: texts.noticeStarting(name, glance.why) });
 		} else if (sight !== "ok") {
 			rows.push({ text: texts.noticeSight[sight](name) });
 		}

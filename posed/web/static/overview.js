@@ -5,15 +5,15 @@ import { Painter } from "./draw.js";
 
 const tiles = new Map();
 
-// A word for what a camera has: `ok`, `fall`, `paused`, `waiting`, `dark`, …
+// A word for what a camera has: `ok`, `fall`, `paused`, `starting`, `waiting`, `dark`, …
 export function wordOf(name, state) {
 	return state.falls.some(({ camera }) => camera === name) ? "fall" : sightOf(state.cameras[name]);
 }
 
 // The same without falls: whether anybody can be seen, and what keeps posed from it.
-export function sightOf({ paused, status, sight }) {
+export function sightOf({ paused, status, why, sight }) {
 	if (paused) return "paused";
-	if (status !== "ok") return "waiting";
+	if (status !== "ok") return why?.startsWith("starting") ? "starting" : "waiting";
 	return ["dark", "covered", "frozen"].includes(sight) ? sight : "ok";
 }
 

@@ -135,9 +135,9 @@ export default {
 	noticeRemoved: (camera) => `There is no camera ${said(camera)} any more.`,
 	noticeBroker: "Alarms do not get out: posed has no contact with its broker. Check that the broker runs; posed keeps falls and sends them as soon as it is back.",
 	noticeEngine: (why) => `Nobody is watched: posed waits for what runs its model (${why}). Check that the Coral is plugged in.`,
-	noticeModel: (model, warning) => `The model ${model} ${warning}.`,
+	noticeModel: (model, warning) => `Model ${model}: ${warning}.`,
 	noticeWaiting: (camera, why) => `${the(camera)} is not there: ${why}. Check its cable, its power and the network; posed keeps trying.`,
-	noticeStarting: (camera) => `${the(camera)} is starting.`,
+	noticeStarting: (camera, why) => `${the(camera)} is ${why}.`,
 	noticePaused: (camera) => `${the(camera)} is paused: nobody is watched there.`,
 	resume: "Watch again",
 	pause: "Pause this camera",
@@ -174,7 +174,7 @@ export default {
 		return `${state.length === 1 ? "One person" : `${number(state.length)} people`}${words.length ? `, ${words.join(", ")}` : ""}`;
 	},
 	inZones: (zones) => `In ${listed(zones.map(said))}`,
-	words: { ok: "", fall: "fall", paused: "paused", waiting: "not there", dark: "dark", covered: "covered", frozen: "frozen" },
+	words: { ok: "", fall: "fall", paused: "paused", starting: "starting", waiting: "not there", dark: "dark", covered: "covered", frozen: "frozen" },
 	picture: (camera) => `What the camera ${said(camera)} sees, with the people in it`,
 	noPicture:
 		"There is no picture because privacy.pictures is off: only figures are shown, and no image leaves the device. To draw zones all the same, set privacy.pictures to full in the file and reload, press “Keep a still” in Set up, and set it back. The still stays in this browser.",
