@@ -19,11 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from posed.camera.imx500_loading import LOADING
@@ -33,6 +32,9 @@ from posed.model.tflite import read_model
 from posed.networks import INPUT_SIZE, network_of
 from scripts.paths import ROOT
 from tests.picamera_fake import BUFFERS, FakePicamera2, Hardware
+
+if TYPE_CHECKING:  # a machine that is booted by tests has none
+    import pytest
 
 FOLDER = Path(__file__).resolve().parent / "ai_camera"
 SENSOR = (4056, 3040)
@@ -57,6 +59,7 @@ class World:
         stops_after: pictures; from then on the network says nothing.
         shapes: of the outputs, (height, width, channels) each.
         crop: `ScalerCrop`; None: all that has the picture's shape.
+        kpi: what the network and its signal processor take, µs; None: the camera does not say.
         takes_region: whether the driver takes a region.
         fails: where: `import`, `debug`, `file` or `start`.
     """
@@ -70,6 +73,7 @@ class World:
     stops_after: int | None = None
     shapes: Sequence[Sequence[int]] = SHAPES
     crop: Sequence[int] | None = None
+    kpi: Sequence[int] | None = (15_000, 12_000)
     takes_region: bool = True
     fails: str = ""
 
@@ -164,12 +168,13 @@ class Sensor:
         model: the file of Coral's plain PoseNet.
 
     Attributes:
+        network: that of the file.
         engine: runs it.
     """
 
     def __init__(self, model: Path) -> None:
-        network = network_of(read_model(model), INPUT_SIZE)
-        self.engine = open_cpu(network.model, 1, "stands in for the sensor")
+        self.network = network_of(read_model(model), INPUT_SIZE)
+        self.engine = open_cpu(self.network.model, 1, "stands in for the sensor")
 
     def outputs(self, network_input: Image) -> list[NDArray[np.float32]]:
         """Heatmaps as logits, short and mid offsets in px, each (rows, columns, channels)."""
@@ -277,8 +282,9 @@ class Picamera2(FakePicamera2):
                 metadata |= {
                     "CnnOutputTensor": given,
                     "CnnOutputTensorInfo": tuple(map(tuple, world.shapes)),
-                    "CnnKpiInfo": (15_000, 12_000),
                 }
+                if world.kpi is not None:
+                    metadata["CnnKpiInfo"] = tuple(world.kpi)
             before = tensor
             with self._lock, contextlib.suppress(RuntimeError):
                 if self.held < BUFFERS and self.is_open:

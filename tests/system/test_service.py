@@ -42,6 +42,13 @@ engine: {threads: 1}
 mqtt: {host: 127.0.0.1}
 """
 
+AI_CAMERA: Final = """\
+[Service]
+Environment=PYTHONPATH=/check/tests/ai_camera:/check AI_CAMERA=/var/lib/posed/camera.json
+WatchdogSec=5
+"""
+"""One of our own, tests/ai_camera_standin.py; and a watchdog that waits less long."""
+
 GONE: Final = "lib/python3*/site-packages/posed/py.typed"
 """A file that newer packages do not have, below /opt/posed."""
 
@@ -261,6 +268,34 @@ def camera_away(machine: Machine) -> str:
     return f"ready after {took_s:.1f} s, status: {text}"
 
 
+def ai_camera_starts(machine: Machine) -> str:
+    """One that takes its network in for longer than the watchdog waits is told of, and waited for."""
+    machine.write("/etc/systemd/system/posed.service.d/camera.conf", AI_CAMERA)
+    machine.write("/var/lib/posed/camera.json", json.dumps({"upload_s": 15}))
+    machine.do("mkdir /usr/share/imx500-models; touch /usr/share/imx500-models/imx500_network_posenet.rpk")
+    machine.write("/etc/posed/posed.yaml", CONFIG.replace("{kind: synthetic, fps: 10}", "{kind: imx500}"))
+    try:
+        machine.do("systemctl daemon-reload; systemctl restart posed", START_S)
+        pid = machine.pid()
+        text = "waiting for camera hall: starting: Pi camera 0: takes its network in, minutes the first time"
+        wait_for("the reason", lambda: text in machine.show("StatusText"), 30)
+        said = machine.show("StatusText")
+        sees_people(machine)
+        assert machine.pid() == pid, "it was started again"
+        since = machine.now()
+        machine.do("systemctl restart posed", START_S)
+        sees_people(machine)
+        assert "takes its network in" not in machine.log(since), "the camera has its network"
+    finally:
+        machine.run(
+            "rm -r /etc/systemd/system/posed.service.d /usr/share/imx500-models; systemctl daemon-reload"
+        )
+        machine.run("rm /var/lib/posed/camera.*")
+        machine.write("/etc/posed/posed.yaml", CONFIG)
+        machine.do("systemctl restart posed", START_S)
+    return f"status: {said}"
+
+
 def stop_hung(machine: Machine) -> str:
     """Stopping takes less than 5 s while a read of the camera hangs."""
     machine.do("mkfifo -m 644 /srv/2.png")
@@ -456,6 +491,7 @@ ROWS: Final = {
     "cannot work": cannot_work,
     "camera away": camera_away,
     "model away": model_away,
+    "AI Camera starts": ai_camera_starts,
     "stop, camera hangs": stop_hung,
     "credential": credential,
     "upgrade, cut short": upgrade_cut_short,
@@ -495,7 +531,8 @@ def lintian(debs: Path) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture(scope="module")
 def machine(debs: Path, lintian: subprocess.Popen[str]) -> Iterator[Machine]:
     """A Debian like this machine's, without a network, with mosquitto in it; its changes are forgotten."""
-    booted = Machine(make_files(codename()), ["--private-network", f"--bind-ro={debs}:/debs"])
+    ours = [f"--bind-ro={ROOT / name}:/check/{name}" for name in ("tests", "scripts")]
+    booted = Machine(make_files(codename()), ["--private-network", f"--bind-ro={debs}:/debs", *ours])
     try:
         booted.boot()
         yield booted
