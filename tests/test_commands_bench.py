@@ -22,8 +22,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from posed.commands.bench import machine, sink
 from posed.commands.bench.camera import PEOPLE, SIZE, DrawnCamera
-from posed.commands.bench.measure import percentiles_ms
 from posed.commands.bench.show import BAR_CELLS, bar
+from posed.commands.bench.watch import percentiles_ms
 from posed.config import DecodeConfig
 from posed.networks.pair import load_pair
 from posed.pipeline.stage_timings import STAGES as WORDS
@@ -466,6 +466,87 @@ def test_a_bar_is_as_long_as_its_share():
     assert bar(0.5 + 1 / (8 * BAR_CELLS))[-1] == "▏"
     assert bar(0) == ""
     assert bar(7) == "█" * BAR_CELLS
+
+
+@pytest.fixture
+def sensor(tmp_path):
+    """Makes what an AI Camera sees; it has its network."""
+    worlds = Worlds(tmp_path / "world.json")
+    worlds.loaded.touch()
+    return worlds
+
+
+AI_CAMERA = {"kind": "imx500"}
+
+
+def test_an_ai_camera_is_measured_without_a_model(tmp_path, sensor):
+    sensor()
+    path = config(tmp_path, cameras={"hall": AI_CAMERA}, model={"name": "/nowhere.tflite"})
+    figures = bench(tmp_path, "--config", path, more=variables(tmp_path))
+    assert (figures["engine"], figures["model"], figures["bare_fps"]) == (None, None, None)
+    assert figures["in_camera"]["name"] == "imx500_network_posenet"
+    assert "rotated crops: left out, model /nowhere.tflite" in figures["crops"]
+    assert "invoke" not in figures["stages"]
+    assert figures["fps"] > 20
+    assert (figures["busy"], figures["engine_fps"], figures["invokes_per_s"]) == (0, 0, 0)
+    took = figures["cameras"]["hall"]["sensor"]
+    assert [took[part]["p50_ms"] for part in ("network", "dsp")] == [15, 12]
+    assert figures["verdict"]["limit"] != "engine"
+
+
+def test_people_read_what_the_sensor_takes(tmp_path, sensor):
+    sensor()
+    path = config(tmp_path, cameras={"hall": AI_CAMERA}, model={"name": "/nowhere.tflite"})
+    done = posed(tmp_path, "bench", "--config", path, "--seconds", 3, more=variables(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[1] == "imx500_network_posenet.rpk: 353×481 px, stride 16, in the camera"
+    assert lines[2].startswith("engine imx500: the network runs in the camera; rotated crops: left out, ")
+    assert any(line.split() == ["hall,", "network", "15.00", "15.00", "15.00"] for line in lines)
+    assert any(line.split() == ["hall,", "DSP", "12.00", "12.00", "12.00"] for line in lines)
+    assert "engine       none; rotated crops are left out" in lines
+    assert f" {WORDS['invoke']} " not in done.stdout
+    assert max(map(len, lines)) <= 80
+
+
+def test_times_that_the_sensor_does_not_tell_are_left_out(tmp_path, sensor):
+    sensor(kpi=None)
+    path = config(tmp_path, cameras={"hall": AI_CAMERA}, model={"name": "/nowhere.tflite"})
+    figures = bench(tmp_path, "--config", path, more=variables(tmp_path))
+    assert figures["cameras"]["hall"]["sensor"] == {}
+
+
+def test_rotated_crops_of_an_ai_camera_are_the_engines_work(tmp_path, model, sensor):
+    sensor()
+    often = {"look_turned_s": 0.5, "look_turned_share": 0.5}
+    path = config(tmp_path, cameras={"hall": AI_CAMERA}, model={"name": str(model)}, people=often)
+    figures = bench(tmp_path, "--config", path, "--engine", "cpu", more=variables(tmp_path))
+    assert (figures["engine"]["kind"], figures["model"]["file"]) == ("cpu", "red.tflite")
+    assert figures["bare_fps"] > figures["invokes_per_s"] > 0 == figures["engine_fps"]
+    assert figures["looks"] == pytest.approx(figures["invokes_per_s"] * figures["seconds"], abs=0.1)
+    assert 0 < figures["busy"] == figures["busy_beside"] < 0.5
+    assert figures["verdict"]["limit"] != "engine"
+
+
+def test_an_ai_camera_beside_another_leaves_the_engine_alone(tmp_path, two, model, sensor):
+    sensor()
+    settings = yaml.safe_load(two.read_text())
+    settings["cameras"]["hall"] = AI_CAMERA
+    figures = bench(tmp_path, "--config", config(tmp_path, **settings), more=variables(tmp_path))
+    hall, bath = figures["cameras"]["hall"], figures["cameras"]["bath"]
+    assert (hall["kind"], "sensor" in hall, "sensor" in bath) == ("imx500", True, False)
+    assert figures["engine_fps"] == pytest.approx(bath["fps"], abs=0.01)
+    assert figures["of_bare"] == pytest.approx(bath["fps"] / figures["bare_fps"], abs=0.002)
+    assert (figures["crops"], figures["model"]["file"]) == (None, "red.tflite")
+    assert figures["stages"]["invoke"]["p50_ms"] < 15, "what the sensor takes is not among them"
+    assert "One of two is an AI Camera, as here." in figures["verdict"]["text"]
+
+
+def test_drawn_people_take_the_place_of_an_ai_camera(tmp_path, model, sensor):
+    path = config(tmp_path, cameras={"hall": AI_CAMERA}, model={"name": str(model)})
+    figures = bench(tmp_path, "--config", path, "--fps", 10)
+    assert (figures["cameras"]["hall"]["kind"], figures["in_camera"]) == ("drawn", None)
+    assert figures["engine_fps"] == figures["fps"] > 0
 
 
 def test_an_ai_camera_that_gets_ready_is_waited_for(tmp_path, model):

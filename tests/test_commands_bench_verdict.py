@@ -17,7 +17,9 @@ def figures(**changes: Any) -> dict[str, Any]:
     """Ten frames per second of one drawn camera, for each of which the engine takes 10 ms."""
     fields: dict[str, Any] = {
         "fps": 10.0,
+        "engine_fps": 10.0,
         "busy": 0.1,
+        "busy_beside": 0.0,
         "people": 4.7,
         "invokes_per_s": 10.0,
         "cameras": {"hall": {"kind": "drawn"}},
@@ -71,6 +73,36 @@ def test_costs_are_told_apart_by_who_causes_them():
         engine_cores=pytest.approx(1.8),
         cores=4,
     )
+
+
+NO_ENGINE = {"engine_fps": 0.0, "busy": 0.0, "invokes_per_s": 0.0, "cameras": {"hall": {"kind": "imx500"}}}
+
+
+def test_an_engine_that_does_nothing_sets_no_limit():
+    costs = costs_of(figures(**NO_ENGINE), 4)
+    assert (costs.inference_ms, costs.engine_cores, costs.inferred) == (0, 0, 0)
+    said = verdict(figures(**NO_ENGINE), 4)
+    assert (said["cameras"], said["limit"]) == (14, "posed")
+    assert said["one_camera_fps"] == 140
+    connectors = "A Pi has a connector for one AI Camera, a Pi 5 for two."
+    assert said["text"].endswith(f"found in every picture. {connectors}")
+
+
+def test_beside_an_ai_camera_the_engine_has_half_the_frames():
+    kinds = {"hall": {"kind": "imx500"}, "bath": {"kind": "video"}}
+    half = figures(engine_fps=5.0, busy=0.1, invokes_per_s=5.0, cameras=kinds)
+    costs = costs_of(half, 64)
+    assert (costs.inference_ms, costs.inferred) == (20, 0.5)
+    assert verdict(half, 64)["cameras"] == 8 == verdict(figures(), 64)["cameras"]
+    assert "One of two is an AI Camera, as here." in verdict(half, 64)["text"]
+
+
+def test_crops_beside_ai_cameras_take_one_engine_at_most():
+    crops = costs_of(figures(**NO_ENGINE | {"busy": 0.25, "busy_beside": 0.25, "invokes_per_s": 2.5}), 4)
+    assert (crops.crops_ms, crops.inferred) == (pytest.approx(25), 0)
+    few = replace(crops, own_ms=0.001, stream_cores=0.19, engine_cores=2.0)
+    assert few.cameras(10) == (3, "processor"), "each takes half a core for crops"
+    assert replace(few, cores=16).cameras(10) == (39, "processor"), "all together two cores"
 
 
 def test_figures_too_small_to_be_seen_are_no_fault():

@@ -36,6 +36,7 @@ class InCameraEngine:
 
     Attributes:
         kind, device, why: as `Engine`.
+        crops: infers rotated crops; None where nothing does, or not now.
     """
 
     kind = KIND
@@ -54,7 +55,7 @@ class InCameraEngine:
         self._use(self._opened())
 
     def _use(self, crops: Engine | None) -> None:
-        self._crops = crops
+        self.crops = crops
         turned = f"left out, {self._why_none}"
         if crops is not None:
             turned = f"{crops.kind}, {crops.device} ({crops.why})"
@@ -88,14 +89,14 @@ class InCameraEngine:
         Raises:
             CropsLeftOut: there is no engine for that, or it is away, or has just failed.
         """
-        if self._crops is None and self._clock() >= self._again_at:
+        if self.crops is None and self._clock() >= self._again_at:
             self._use(self._opened())
-        if self._crops is None:
+        if self.crops is None:
             raise CropsLeftOut(self._why_none)
         try:
-            return self._crops.infer(image)
+            return self.crops.infer(image)
         except EngineLost as error:
-            self._crops.__exit__(None, None, None)
+            self.crops.__exit__(None, None, None)
             self._lose(error)
             self._use(None)
             raise CropsLeftOut(self._why_none) from error
@@ -106,12 +107,12 @@ class InCameraEngine:
         Raises:
             EngineLost: the device failed or is gone.
         """
-        if self._crops is not None:
-            self._crops.invoke()
+        if self.crops is not None:
+            self.crops.invoke()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._crops is not None:
-            self._crops.__exit__(*error)
+        if self.crops is not None:
+            self.crops.__exit__(*error)

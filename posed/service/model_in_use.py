@@ -84,7 +84,7 @@ class ModelInUse:
             return
         kinds = [camera.kind for camera in config.cameras.values()]
         if warning := model_warning(self.pair, kinds):
-            yield f"rotated crops by {self.pair.name}, which {warning}" if self.in_cameras else warning
+            yield f"leaves rotated crops to {self.pair.name}, which {warning}" if self.in_cameras else warning
 
 
 def model_warning(pair: Pair, camera_kinds: Collection[str]) -> str:
@@ -105,20 +105,20 @@ def model_in_use(config: Config, systemd: Notifier, *, cameras_are_ours: bool) -
     Args:
         config: names it, and the cameras.
         systemd: hears that it is waited for.
-        cameras_are_ours: whether the cameras are those of the configuration.
+        cameras_are_ours: whether the cameras are opened as the configuration says, so that their files count.
 
     Raises:
         CameraError: the files of all cameras are missing.
         ModelError: the model is missing and not to be downloaded, damaged, or no network that posed knows.
     """
-    if config.infers_in_cameras and cameras_are_ours:
-        return _for_crops(config)
+    if config.infers_in_cameras:
+        return model_for_crops(config)
     cameras = tuple(config.cameras.values()) if cameras_are_ours else ()
     return ModelInUse(wait_for_model(config.model, systemd, cameras=cameras))
 
 
-def _for_crops(config: Config) -> ModelInUse:
-    """The engine's model where it is there; no camera waits for it."""
+def model_for_crops(config: Config) -> ModelInUse:
+    """The engine's model where it is there; no camera with a network of its own waits for it."""
     try:
         find_runtime()
         return ModelInUse(load_pair(config.model.name, input_size=config.model.input_size), in_cameras=True)

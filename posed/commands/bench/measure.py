@@ -8,14 +8,14 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from posed import __version__
 from posed.commands.bench import machine, sink
 from posed.commands.bench.verdict import verdict
+from posed.commands.bench.watch import Watch
 from posed.errors import CameraError, CameraLost, CameraPreparing, EngineError, EngineLost
 
 if TYPE_CHECKING:
@@ -24,22 +24,12 @@ if TYPE_CHECKING:
     from posed.engine.base import Engine
     from posed.frame import Image
     from posed.model.outputs import Outputs
-    from posed.model.tflite import Model
-    from posed.networks.pair import Pair
-    from posed.pipeline.inferred import Inferred
+    from posed.service.model_in_use import ModelInUse
 
 T = TypeVar("T")
 
-WARM_UP_S: Final = 1.0
-"""This much time is not counted, s: caches fill, the broker is connected, threads find their rhythm."""
-
 BARE_SHARE: Final = 0.15
 """Bare invokes are measured for this part of the time, before and after."""
-
-PERCENTILES: Final = (50, 90, 99)
-
-_OWN_THREADS: Final = ("MainThread", "capture", "inference", "spool")
-"""posed's own work is done in these, and in that of the network; any other thread of Python is a camera's."""
 
 
 def measure(
@@ -65,55 +55,51 @@ def measure(
     if camera is not None:
         name = config.chosen(camera)
         config = config.model_copy(update={"cameras": {name: config.cameras[name]}})
+    if fps is not None:
+        config = _drawn(config)
     import cv2  # noqa: F401 its turn
 
     memory.note("numpy and OpenCV")
     from posed.daemon import Daemon
     from posed.pipeline.hang_detector import HANG_S
+    from posed.pipeline.opening import opener_of
 
     memory.note("posed and MQTT")
-    from posed.engine.tflite import find_runtime
-
-    runtime = find_runtime().name
+    runtime = _runtime(config)
     memory.note("TFLite runtime")
-    from posed.engine import open_engine
     from posed.engine.temperature import processor_c
-    from posed.networks.pair import load_pair
 
-    pair = load_pair(config.model.name, input_size=config.model.input_size, pull_missing=config.model.pull)
+    used = _model(config)
     with (
-        open_engine(config.engine, pair.cpu, pair.edgetpu) as engine,
+        opener_of(config, used.pair, used.why_none)() as engine,
         sink.running() as port,
         tempfile.TemporaryDirectory(prefix="posed-bench-") as state,
     ):
         memory.note("model and engine")
-        cameras = _Cameras(_openers(config, pair.model.size, fps))
+        cameras = _Cameras(_openers(config, used.size, fps))
         memory.note("cameras")
-        watch = _Watch(list(config.cameras), seconds * (1 - 2 * BARE_SHARE))
+        watch = Watch(list(config.cameras), seconds * (1 - 2 * BARE_SHARE))
         kept = _Kept(engine)
         daemon = Daemon(
-            _kept_local(config, port, drawn=fps is not None),
+            _kept_local(config, port),
             open_camera=cameras.open,
             open_engine=_once(lambda: kept, EngineLost, EngineError),
             on_processed=watch.note,
             environment={"STATE_DIRECTORY": state},
         )
         watch.on_enough = cameras.on_failure = daemon.stop
-        bare = bare_invokes(engine, seconds * BARE_SHARE)
+        bare = _bare_invokes(engine, seconds * BARE_SHARE)
         daemon.run()
         cameras.check()
         kept.left.wait(HANG_S)  # the daemon does not wait for an inference that takes longer than it may stop
         memory.note("frames at work")
-        bare += bare_invokes(engine, seconds * BARE_SHARE)
-        used = pair.edgetpu if engine.kind == "edgetpu" else pair.cpu
-        assert used is not None
+        bare += _bare_invokes(engine, seconds * BARE_SHARE)
         figures = {
             "version": __version__,
             "machine": machine.processor(),
             "runtime": runtime,
-            "engine": {"kind": engine.kind, "device": engine.device, "threads": config.engine.threads},
-            "model": _model_facts(pair, used),
-            "decoder": pair.network.describe(config.decode),
+            **_engine_facts(config, engine, used),
+            "decoder": used.describe(config.decode),
             **watch.figures(bare),
             "cameras": {
                 name: {
@@ -134,19 +120,96 @@ def measure(
     return figures | {"verdict": verdict(figures, machine.cores())}
 
 
+def _drawn(config: Config) -> Config:
+    """The configuration with drawn people before each camera."""
+    cameras = {
+        name: camera.model_copy(update={"kind": "synthetic"}) for name, camera in config.cameras.items()
+    }
+    return config.model_copy(update={"cameras": cameras})
+
+
+def _runtime(config: Config) -> str | None:
+    """The name of the TFLite runtime; None where there is none, and cameras do without.
+
+    Raises:
+        EngineError: there is none.
+    """
+    from posed.engine.tflite import find_runtime
+
+    try:
+        return find_runtime().name
+    except EngineError:
+        if config.infers_in_cameras:
+            return None
+        raise
+
+
+def _model(config: Config) -> ModelInUse:
+    """The engine's, which is downloaded where that is allowed, unless it is for rotated crops alone."""
+    from posed.networks.pair import load_pair
+    from posed.service.model_in_use import ModelInUse, model_for_crops
+
+    if config.infers_in_cameras:
+        return model_for_crops(config)
+    model = config.model
+    return ModelInUse(load_pair(model.name, input_size=model.input_size, pull_missing=model.pull))
+
+
+def _at_work(engine: Engine) -> Engine | None:
+    """What infers; None where only cameras do."""
+    from posed.engine.in_camera import InCameraEngine
+
+    return engine.crops if isinstance(engine, InCameraEngine) else engine
+
+
+def _bare_invokes(engine: Engine, seconds: float) -> list[float]:
+    """How long bare invokes take, s; none where only cameras infer."""
+    at_work = _at_work(engine)
+    return [] if at_work is None else bare_invokes(at_work, seconds)
+
+
+def _engine_facts(config: Config, engine: Engine, used: ModelInUse) -> dict[str, Any]:
+    """What infers: `engine` and `model` are those of posed, `in_camera` is the network of cameras.
+
+    `crops` says of what is inferred there is of rotated crops alone, and of what there is not, why.
+    """
+    at_work = _at_work(engine)
+    facts: dict[str, Any] = {
+        "engine": None,
+        "model": None,
+        "in_camera": _facts_in_camera(config),
+        "crops": engine.why if used.in_cameras else None,
+    }
+    if at_work is not None and used.pair is not None:
+        model = used.pair.edgetpu if at_work.kind == "edgetpu" else used.pair.cpu
+        assert model is not None
+        (width, height), threads = model.size, config.engine.threads
+        facts["engine"] = {"kind": at_work.kind, "device": at_work.device, "threads": threads}
+        facts["model"] = {"name": used.pair.name, "file": model.path.name, "width": width, "height": height,
+                          "stride": used.pair.network.stride, "type": model.input.dtype}  # fmt: skip
+    return facts
+
+
+def _facts_in_camera(config: Config) -> dict[str, Any] | None:
+    """The network of cameras that infer themselves; None where none does."""
+    if not any(camera.has_network for camera in config.cameras.values()):
+        return None
+    from posed.camera.imx500 import NETWORK, STRIDE
+    from posed.camera.imx500_view import INPUT
+
+    return {"name": NETWORK.stem, "file": NETWORK.name, "width": INPUT[0], "height": INPUT[1],
+            "stride": STRIDE}  # fmt: skip
+
+
 _LOCAL: Final = {"host": "127.0.0.1", "protocol": "5", "tls": None, "username": None, "password": None,
                  "password_file": None}  # fmt: skip
 
 
-def _kept_local(config: Config, port: int, *, drawn: bool) -> Config:
+def _kept_local(config: Config, port: int) -> Config:
     """The configuration of a daemon that publishes to a port of this machine alone, and has no live view."""
     local = {
         "mqtt": config.mqtt.model_copy(update=_LOCAL | {"port": port}),
         "web": config.web.model_copy(update={"enabled": False}),
-        "cameras": {
-            name: camera.model_copy(update={"kind": "synthetic"} if drawn else {})
-            for name, camera in config.cameras.items()
-        },
     }
     return config.model_copy(update=local)
 
@@ -250,156 +313,3 @@ def bare_invokes(engine: Engine, seconds: float) -> list[float]:
         engine.invoke()
         spans.append(time.perf_counter() - began)
     return spans
-
-
-@dataclass(frozen=True, slots=True)
-class _Clocks:
-    """An instant, or what lies between two: monotonic, CPU of the process, CPU of Python's threads, s."""
-
-    at_s: float
-    cpu_s: float
-    threads_s: dict[str, float]
-
-    @classmethod
-    def now(cls) -> _Clocks:
-        threads_s: dict[str, float] = {}
-        for thread in threading.enumerate():
-            if thread.ident is not None:  # each camera has one of the same name
-                cpu_s = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-                threads_s[thread.name] = threads_s.get(thread.name, 0.0) + cpu_s
-        return cls(time.monotonic(), time.process_time(), threads_s)
-
-    def since(self, before: _Clocks) -> _Clocks:
-        threads_s = {name: end - before.threads_s.get(name, 0.0) for name, end in self.threads_s.items()}
-        return _Clocks(self.at_s - before.at_s, self.cpu_s - before.cpu_s, threads_s)
-
-
-class _Watch:
-    """What every frame cost after the warm-up, which begins once each camera has given a frame.
-
-    Args:
-        cameras: their names.
-        seconds: how long to watch, warm-up included, s.
-
-    Attributes:
-        on_enough: is called when it has watched for that long.
-    """
-
-    def __init__(self, cameras: Collection[str], seconds: float) -> None:
-        self.on_enough: Callable[[], None] = lambda: None
-        self._awaited = set(cameras)
-        self._until_s = max(seconds, 2 * WARM_UP_S)
-        self._first_at: float | None = None
-        self._began: _Clocks | None = None
-        self._ended = _Clocks(0.0, 0.0, {})
-        self._wall_s: dict[str, list[float]] = {}
-        self._cpu_s: dict[str, float] = {}
-        self._latencies_s: dict[str, list[float]] = {name: [] for name in cameras}
-        self._people = dict.fromkeys(cameras, 0)
-
-    def note(self, inferred: Inferred, people: int) -> None:
-        """One frame that has just been published."""
-        now = time.monotonic()
-        self._awaited.discard(inferred.camera)
-        if self._awaited:
-            return
-        if self._first_at is None:
-            self._first_at = now
-        since_s = now - self._first_at
-        if since_s < WARM_UP_S:
-            return
-        if self._began is None:
-            self._began = self._ended = _Clocks.now()
-            return
-        self._ended = _Clocks.now()
-        for stage, wall_s in inferred.stages.wall_s.items():
-            self._wall_s.setdefault(stage, []).append(wall_s)
-        for stage, cpu_s in inferred.stages.cpu_s.items():
-            self._cpu_s[stage] = self._cpu_s.get(stage, 0.0) + cpu_s
-        self._latencies_s[inferred.camera].append(now - inferred.frame.captured_at)
-        self._people[inferred.camera] += people
-        if since_s >= self._until_s:
-            self.on_enough()
-
-    def figures_of(self, camera: str) -> dict[str, Any]:
-        """Rate and times of one camera's frames.
-
-        Raises:
-            CameraError: none came.
-        """
-        latencies_s = self._latencies_s[camera]
-        count = len(latencies_s)
-        if self._began is None or not count:
-            raise CameraError(f"bench: must get frames of {camera} for longer than its warm-up, got too few")
-        return {
-            "frames": count,
-            "people": round(self._people[camera] / count, 2),
-            "fps": round(count / self._ended.since(self._began).at_s, 2),
-            "latency": percentiles_ms(latencies_s),
-        }
-
-    def figures(self, bare_s: Sequence[float]) -> dict[str, Any]:
-        """Rates, shares and times of all frames.
-
-        Args:
-            bare_s: how long each bare invoke took, s.
-
-        Raises:
-            CameraError: too few frames came.
-        """
-        latencies_s = [one_s for of_camera in self._latencies_s.values() for one_s in of_camera]
-        count = len(latencies_s)
-        if self._began is None or not count:
-            raise CameraError("bench: must get frames for longer than its warm-up, got too few")
-        spent = self._ended.since(self._began)
-        bare_fps = len(bare_s) / sum(bare_s)
-        fps = count / spent.at_s
-        turned_s = self._wall_s.get("turned", [])
-        invokes_per_s = (count + len(turned_s)) / spent.at_s
-        stages = {
-            stage: percentiles_ms(spans) | {"cpu_ms": round(self._cpu_s[stage] / count * 1000, 3)}
-            for stage, spans in self._wall_s.items()
-        }
-        return {
-            "seconds": round(spent.at_s, 2),
-            "frames": count,
-            "people": round(sum(self._people.values()) / count, 2),
-            "fps": round(fps, 2),
-            "bare_fps": round(bare_fps, 2),
-            "of_bare": round(fps / bare_fps, 3),
-            "looks": len(turned_s),
-            "invokes_per_s": round(invokes_per_s, 2),
-            "invokes_of_bare": round(invokes_per_s / bare_fps, 3),
-            "busy": round(sum(self._wall_s["invoke"] + turned_s) / spent.at_s, 3),
-            "latency": percentiles_ms(latencies_s),
-            "stages": stages,
-            "cpu_percent": self._cpu_percent(spent),
-        }
-
-    def _cpu_percent(self, spent: _Clocks) -> dict[str, float]:
-        """CPU in percent of one core: in all, of each stage, and of the rest: the network, libraries."""
-        python_s = sum(spent.threads_s.values())
-        network_s = spent.threads_s.get("mqtt", 0.0)
-        ours_s = sum(spent.threads_s.get(name, 0.0) for name in _OWN_THREADS)
-        shares = {
-            "total": spent.cpu_s,
-            **self._cpu_s,
-            "hand-over": ours_s - sum(self._cpu_s.values()),
-            "network thread": network_s,
-            "camera threads": python_s - ours_s - network_s,
-            "library threads": spent.cpu_s - python_s,
-        }
-        return {part: round(100 * max(0.0, cpu_s) / spent.at_s, 1) for part, cpu_s in shares.items()}
-
-
-def percentiles_ms(spans_s: Sequence[float]) -> dict[str, float]:
-    """p50, p90 and p99, ms."""
-    ordered = sorted(spans_s)
-    last = len(ordered) - 1
-    return {f"p{rank}_ms": round(ordered[round(last * rank / 100)] * 1000, 3) for rank in PERCENTILES}
-
-
-def _model_facts(pair: Pair, model: Model) -> dict[str, Any]:
-    width, height = model.size
-    return {"name": pair.name, "file": model.path.name, "width": width, "height": height,
-            "stride": pair.network.stride, "type": model.input.dtype}  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import textwrap
+from collections.abc import Iterator
 from typing import Any, Final
 
 from rich.console import Console
@@ -20,6 +21,9 @@ BAR_CELLS: Final = 14
 
 _LABEL: Final = 13
 """The summary's labels have this width."""
+
+_PARTS: Final = {"network": "network", "dsp": "DSP"}
+"""Parts of an AI Camera, as people call them."""
 
 _BETWEEN: Final = ("hand-over", "network thread", "camera threads", "library threads")
 
@@ -42,6 +46,9 @@ def show(figures: dict[str, Any], *, as_json: bool) -> None:
     if len(figures["cameras"]) > 1:
         console.print()
         console.print(_cameras(figures["cameras"]))
+    if any(camera.get("sensor") for camera in figures["cameras"].values()):
+        console.print()
+        console.print(_sensors(figures["cameras"]))
     console.print()
     for line in _summary(figures):
         console.print(_wrapped(line, _LABEL), markup=False, soft_wrap=True)
@@ -58,15 +65,30 @@ def _wrapped(line: str, indent: int) -> str:
 
 
 def _heading(figures: dict[str, Any]) -> list[str]:
-    model, engine = figures["model"], figures["engine"]
-    threads = f", {engine['threads']} threads" if engine["kind"] == "cpu" else ""
     return [
         f"posed {figures['version']} on {figures['machine']}",
-        f"{model['file']}: {model['height']}×{model['width']} px, stride {model['stride']}, {model['type']}",
-        f"engine {engine['kind']} ({engine['device']}{threads})",
+        *_networks(figures),
         f"{_said(figures['cameras'])}; {figures['people']:g} people found in a frame",
         f"decoder {figures['decoder']}",
     ]
+
+
+def _networks(figures: dict[str, Any]) -> Iterator[str]:
+    """What infers: in cameras, and here."""
+    inside, model, engine = figures["in_camera"], figures["model"], figures["engine"]
+    if inside is not None:
+        yield f"{inside['file']}: {_size(inside)}, in the camera"
+    if engine is None:
+        yield f"engine imx500: {figures['crops']}"
+        return
+    threads = f", {engine['threads']} threads" if engine["kind"] == "cpu" else ""
+    alone = ", for rotated crops alone" if figures["crops"] else ""
+    yield f"{model['file']}: {_size(model)}, {model['type']}"
+    yield f"engine {engine['kind']} ({engine['device']}{threads}){alone}"
+
+
+def _size(model: dict[str, Any]) -> str:
+    return f"{model['height']}×{model['width']} px, stride {model['stride']}"
 
 
 def _stages(figures: dict[str, Any]) -> Table:
@@ -113,10 +135,44 @@ def _cameras(cameras: dict[str, Any]) -> Table:
     return table
 
 
+def _sensors(cameras: dict[str, Any]) -> Table:
+    """What cameras that infer themselves say that it took them."""
+    table = Table("in the camera", box=None)
+    for column in ("p50 ms", "p90 ms", "p99 ms"):
+        table.add_column(column, justify="right")
+    for name, camera in cameras.items():
+        for part, took in camera.get("sensor", {}).items():
+            cells = (f"{took[column]:.2f}" for column in ("p50_ms", "p90_ms", "p99_ms"))
+            table.add_row(f"{name}, {_PARTS[part]}", *cells)
+    return table
+
+
 def bar(share: float) -> str:
     """A bar of at most `BAR_CELLS` cells, to an eighth of one."""
     eighths = round(min(1.0, share) * BAR_CELLS * 8)
     return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
+
+
+def _rate(figures: dict[str, Any]) -> str:
+    """How many frames there were, and what share of the engine's inferences that is."""
+    rate = f"frames/s     {figures['fps']:g} ({figures['frames']} frames in {figures['seconds']:g} s), "
+    if not figures["engine_fps"]:
+        return f"{rate}inferred in the camera"
+    engine = f"the engine {figures['engine_fps']:g} of them, " if figures["in_camera"] else ""
+    return (
+        f"{rate}{engine}{figures['of_bare']:.3f} of the {figures['bare_fps']:g} inferences/s of the engine "
+        "alone"
+    )
+
+
+def _engine(figures: dict[str, Any]) -> str:
+    """How busy it was."""
+    if figures["engine"] is None:
+        return "engine       none; rotated crops are left out"
+    return (
+        f"engine       busy {100 * figures['busy']:.1f} % of the time; with {figures['looks']} rotated crops "
+        f"{figures['invokes_per_s']:g} inferences/s, {figures['invokes_of_bare']:.3f} of the engine alone"
+    )
 
 
 def _summary(figures: dict[str, Any]) -> list[str]:
@@ -124,10 +180,8 @@ def _summary(figures: dict[str, Any]) -> list[str]:
     parts = ", ".join(f"{name} {size:g}" for name, size in memory.items() if name != "total")
     between = ", ".join(f"{name} {share:g}" for name, share in cpu.items() if name in _BETWEEN)
     lines = [
-        f"frames/s     {figures['fps']:g} ({figures['frames']} frames in {figures['seconds']:g} s), "
-        f"{figures['of_bare']:.3f} of the {figures['bare_fps']:g} inferences/s of the engine alone",
-        f"engine       busy {100 * figures['busy']:.1f} % of the time; with {figures['looks']} rotated crops "
-        f"{figures['invokes_per_s']:g} inferences/s, {figures['invokes_of_bare']:.3f} of the engine alone",
+        _rate(figures),
+        _engine(figures),
         f"latency      capture to publish: p50 {latency['p50_ms']:.1f}, p90 {latency['p90_ms']:.1f}, "
         f"p99 {latency['p99_ms']:.1f} ms",
         f"dropped      {figures['dropped']['frames']} frames, {figures['dropped']['messages']} messages",

@@ -40,24 +40,27 @@ def verdict(figures: dict[str, Any], cores: int) -> dict[str, Any]:
         "fps": FPS,
         "limit": limit,
         "one_camera_fps": one_fps,
-        "text": " ".join([_sentence(cameras, one_fps), _reason(limit, costs), _proviso(figures)]).strip(),
+        "text": " ".join([_sentence(cameras, one_fps), _reason(limit, costs), _proviso(figures)]),
     }
 
 
 def costs_of(figures: dict[str, Any], cores: int) -> Costs:
     """What a frame and a camera cost; arguments as above."""
     percent, fps = figures["cpu_percent"], figures["fps"]
+    busy, invokes_per_s = figures["busy"], figures["invokes_per_s"]
 
     def busy_cores(*parts: str) -> float:
         return sum(float(percent.get(part, 0.0)) for part in parts) / 100
 
     return Costs(
         # The mean, since the slow ones count as well.
-        inference_ms=1000 * figures["busy"] / figures["invokes_per_s"],
+        inference_ms=1000 * busy / invokes_per_s if invokes_per_s else 0.0,
         own_ms=max(1000 * busy_cores(*(part for part in percent if part not in _NOT_OURS)) / fps, _LEAST_MS),
         stream_cores=busy_cores(*_CAMERA) / len(figures["cameras"]),
-        engine_cores=busy_cores(*_INFERENCE, "library threads") / figures["busy"],
+        engine_cores=busy_cores(*_INFERENCE, "library threads") / busy if busy else 0.0,
         cores=cores,
+        inferred=figures["engine_fps"] / fps,
+        crops_ms=1000 * figures["busy_beside"] / fps,
     )
 
 
@@ -83,13 +86,28 @@ def _reason(limit: Limit, costs: Costs) -> str:
 
 def _proviso(figures: dict[str, Any]) -> str:
     """What it takes for the sentence to hold."""
-    drawn = any(camera["kind"] == "drawn" for camera in figures["cameras"].values())
-    streams = "Decoding the streams of network cameras comes on top." if drawn else ""
-    count = round(figures["people"])
+    kinds = [camera["kind"] for camera in figures["cameras"].values()]
+    streams = "Decoding the streams of network cameras comes on top." if "drawn" in kinds else ""
+    return " ".join(filter(None, [_people(round(figures["people"])), streams, _ai_cameras(kinds)]))
+
+
+def _people(count: int) -> str:
     if count == 0:
-        return f"Hardly anybody was found in these pictures; people take more. {streams}".rstrip()
+        return "Hardly anybody was found in these pictures; people take more."
     people = "person" if count == 1 else "people"
-    return f"That is with {_number(count)} {people} found in every picture. {streams}".rstrip()
+    return f"That is with {_number(count)} {people} found in every picture."
+
+
+def _ai_cameras(kinds: list[str]) -> str:
+    """What is said of those that infer themselves."""
+    count = kinds.count("imx500")
+    if not count:
+        return ""
+    connectors = "A Pi has a connector for one AI Camera, a Pi 5 for two."
+    if count == len(kinds):
+        return connectors
+    are = "is an AI Camera" if count == 1 else "are AI Cameras"
+    return f"{_number(count).capitalize()} of {_number(len(kinds))} {are}, as here. {connectors}"
 
 
 def _number(count: int) -> str:
