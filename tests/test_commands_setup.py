@@ -28,7 +28,7 @@ from posed.commands.setup.answers import Answers, Given
 from posed.commands.setup.camera import CameraQuestion
 from posed.commands.setup.check import try_camera
 from posed.commands.setup.dialog import setup
-from posed.commands.setup.find import FoundBroker, FoundCamera, find_brokers, find_cameras
+from posed.commands.setup.find import FoundBroker, FoundCamera, find_brokers, find_cameras, free_cameras
 from posed.commands.setup.prompt import Prompt
 from posed.commands.setup.secret import Secret
 from posed.commands.setup.write import write
@@ -291,7 +291,7 @@ def test_a_camera_that_gets_ready_is_waited_for(tmp_path: Path, monkeypatch: pyt
     with installed(tmp_path, monkeypatch) as world:
         world(upload_s=0.5)
         said = try_camera(CameraConfig(kind="imx500"), "hall", told.append, 0.05)
-    assert told[0] == "Pi camera 0: takes its network in, minutes the first time; 0 s so far"
+    assert told[0] == "Pi camera 0: takes its network in, minutes the first time"
     assert said == "Pi camera 0: gives frames of 482×362 px"
 
 
@@ -964,6 +964,33 @@ def test_cameras_in_use_are_not_offered_again(home: Path, monkeypatch: pytest.Mo
     question.ask_all()
     assert question.kinds == {"video"}
     assert {device_of(camera) for camera in question.cameras.values()} == {"/dev/video90", "/dev/video92"}
+
+
+AI_CAMERA = FoundCamera("imx500:0", "Raspberry Pi AI Camera")
+OTHER_PI_CAMERA = FoundCamera("picamera2:1", "Pi camera imx708")
+
+
+@pytest.mark.parametrize(
+    ("hall", "free"),
+    [
+        ({"kind": "imx500"}, [OTHER_PI_CAMERA]),
+        ({"kind": "imx500", "source": "0"}, [OTHER_PI_CAMERA]),
+        ({"kind": "picamera2", "source": "0"}, [OTHER_PI_CAMERA]),
+        ({"kind": "picamera2", "source": "1"}, [AI_CAMERA]),
+        ({"kind": "synthetic"}, [AI_CAMERA, OTHER_PI_CAMERA]),
+    ],
+)
+def test_a_pi_camera_in_use_is_not_offered_again(hall: dict[str, str], free: list[FoundCamera]) -> None:
+    assert free_cameras([AI_CAMERA, OTHER_PI_CAMERA], [CameraConfig.model_validate(hall)]) == free
+
+
+def test_the_first_ai_camera_is_known_where_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posed.commands.setup.camera.find_cameras", lambda: [AI_CAMERA, OTHER_PI_CAMERA])
+    path = home / "posed.yaml"
+    path.write_text("cameras: {hall: {kind: picamera2, source: 0}}\n")
+    with pytest.raises(ConfigError) as raised:
+        add(path, "bath=imx500", force=True)
+    assert raised.value.problems[0].endswith("cameras.hall, which opens once only, got Pi camera 0")
 
 
 def test_at_a_terminal_a_camera_is_changed_only_if_wanted(owners: Path) -> None:

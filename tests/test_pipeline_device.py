@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
+from posed.camera.base import NEWS_AFTER_S
 from posed.errors import CameraLost, CameraPreparing
-from posed.pipeline.device import NEWS_AFTER_S, PAUSED, STARTING, DeviceMonitor, DeviceStatus
+from posed.pipeline.device import PAUSED, STARTING, DeviceMonitor, DeviceStatus
 from tests.test_pipeline_hang_detector import Clock
 
 GONE = CameraLost("camera fake: gone")

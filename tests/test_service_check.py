@@ -11,7 +11,7 @@ import pytest
 
 from posed.config import Config
 from posed.errors import ConfigError
-from posed.service.check import check
+from posed.service.check import check, shared_devices
 
 CANARY = "canary-4e7d"
 
@@ -53,6 +53,9 @@ def test_every_problem_of_every_camera_is_listed() -> None:
         ({}, {"source": "0"}, "Pi camera 0"),
         ({"source": 2}, {"source": "2"}, "Pi camera 2"),
         ({"kind": "video", "source": 0}, {"kind": "video", "source": "/dev/video0"}, "/dev/video0"),
+        ({"kind": "imx500"}, {"kind": "imx500"}, "the first AI Camera"),
+        ({"kind": "imx500"}, {"kind": "imx500", "source": 0}, "Pi camera 0"),
+        ({"kind": "imx500", "source": 1}, {"source": 1}, "Pi camera 1"),
     ],
 )
 def test_one_device_for_two_cameras_is_refused(
@@ -64,6 +67,18 @@ def test_one_device_for_two_cameras_is_refused(
 
 def test_different_devices_are_good() -> None:
     check(Config(cameras={"hall": {}, "bath": {"source": "1"}, "attic": {"kind": "video", "source": 0}}))
+
+
+@pytest.mark.parametrize("other", [{"source": 0}, {}, {"kind": "imx500", "source": 1}])
+def test_which_is_the_first_ai_camera_may_be_unknown(other: dict[str, Any]) -> None:
+    check(Config(cameras={"hall": {"kind": "imx500"}, "bath": other}))
+
+
+def test_whoever_has_looked_knows_the_first_ai_camera() -> None:
+    cameras = Config(cameras={"hall": {"kind": "imx500"}, "bath": {"source": 0}}).cameras
+    (found,) = shared_devices(cameras, "Pi camera 0")
+    assert found.endswith("than that of cameras.hall, which opens once only, got Pi camera 0")
+    assert not list(shared_devices(cameras, "Pi camera 1"))
 
 
 def test_one_url_or_file_for_two_cameras_is_good(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from posed.config import CAMERA
 from posed.errors import CameraError, PosedError
@@ -12,6 +12,10 @@ from posed.paths import expanded
 if TYPE_CHECKING:
     from posed.camera.base import Camera
     from posed.config import CameraConfig
+
+
+FIRST_AI_CAMERA: Final = "the first AI Camera"
+"""The device of a camera of kind imx500 without a source, as long as nobody has looked which one that is."""
 
 
 def open_camera(config: CameraConfig, model_size: tuple[int, int], name: str = CAMERA) -> Camera:
@@ -45,7 +49,7 @@ def device_of(config: CameraConfig) -> str | None:
     """
     source = config.source
     if config.kind in {"picamera2", "imx500"}:
-        first = "the first AI Camera" if config.kind == "imx500" else "Pi camera 0"
+        first = FIRST_AI_CAMERA if config.kind == "imx500" else "Pi camera 0"
         return f"Pi camera {int(source)}" if source.isdecimal() else None if source else first
     if config.kind != "video":
         return None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import cv2
 import numpy as np
 
 from posed.errors import CameraError
 from posed.frame import CameraInference, Frame, Image
+
+NEWS_AFTER_S: Final = 10.0
+"""What a camera gets ready with is told only after this, s: most are ready before."""
 
 
 class SettingError(CameraError):

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
-from posed.camera.base import SettingError
+from posed.camera.base import NEWS_AFTER_S, SettingError
 from posed.camera.imx500 import find, start_sensor
 from posed.camera.pi_device import name_of, reason
 from posed.config import CameraConfig
@@ -38,9 +38,6 @@ NEWS_EVERY_S: Final = 10
 """How long it has taken is told in steps of this, s."""
 
 DEBUG: Final = Path("/sys/kernel/debug")
-
-TOLD_AFTER_S: Final = 10.0
-"""A camera that takes longer than this to start, s, takes its network in; the log says so."""
 
 RELY_S: Final = 10.0
 """A camera that was closed so lately, s, has its network still: a sensor that stopped is opened again soon,
@@ -94,7 +91,7 @@ class Loading:
         took_s = self._clock() - child.began_at
         status = child.process.poll()
         if status is None and took_s <= LIMIT_S:
-            if took_s >= TOLD_AFTER_S and not child.told:
+            if took_s >= NEWS_AFTER_S and not child.told:
                 child.told = True
                 log.info("%s: takes its network in, which takes minutes the first time", name_of(number))
             raise CameraPreparing(self._news(number, took_s), give_up=lambda: self._give_up(number))
@@ -114,10 +111,11 @@ class Loading:
             child.end()
 
     def _news(self, number: int, took_s: float) -> str:
-        share = self._share()
-        far = "" if share is None else f", {share:.0%}"
-        so_far_s = int(took_s) // NEWS_EVERY_S * NEWS_EVERY_S
-        return f"{name_of(number)}: takes its network in, minutes the first time; {so_far_s} s so far{far}"
+        share, so_far_s = self._share(), int(took_s) // NEWS_EVERY_S * NEWS_EVERY_S
+        so_far = [f"{so_far_s} s so far"] if so_far_s else []
+        so_far += [] if share is None else [f"{share:.0%}"]
+        news = f"{name_of(number)}: takes its network in, minutes the first time"
+        return f"{news}; {', '.join(so_far)}" if so_far else news
 
     def _share(self) -> float | None:
         """How much of the network the camera has; None where the kernel does not tell us."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from posed.camera.base import NEWS_AFTER_S
 from posed.errors import CameraPreparing, PosedError
 from posed.pipeline.hang_detector import OPEN_HANG_S, HangDetector
 from posed.timing import Backoff
@@ -19,9 +20,6 @@ FIRST_DELAY_S: Final = 0.5
 LONGEST_DELAY_S: Final = 4.0
 """Between attempts to open a device that is absent, or fails soon after it was opened, s: whoever plugs it in
 again sees poses within 10 s, an attempt that was just under way included."""
-
-NEWS_AFTER_S: Final = 10.0
-"""What a device gets ready with is told only after this, s: most are ready before."""
 
 DeviceKind = Literal["camera", "engine"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from posed.camera import check_settings, device_of
+from posed.camera import FIRST_AI_CAMERA, check_settings, device_of
 from posed.camera.base import SettingError
 from posed.config import CameraConfig, Config, mqtt_password
 from posed.errors import CameraError, ConfigError, ModelError
@@ -55,11 +55,22 @@ def _problems_of_cameras(config: Config) -> Iterator[str]:
             yield f"cameras.{name}.{problem}"
 
 
-def shared_devices(cameras: Mapping[str, CameraConfig]) -> Iterator[str]:
-    """A line for each camera whose device is that of another one."""
+def shared_devices(
+    cameras: Mapping[str, CameraConfig], first_ai_camera: str = FIRST_AI_CAMERA
+) -> Iterator[str]:
+    """A line for each camera whose device is that of another one.
+
+    Args:
+        cameras: by name.
+        first_ai_camera: the device of the first AI Camera, for who has looked; Pi camera 0, if it is one, is
+            the first in any case.
+    """
+    devices = {name: device_of(camera) for name, camera in cameras.items()}
+    if any(camera.has_network and devices[name] == "Pi camera 0" for name, camera in cameras.items()):
+        first_ai_camera = "Pi camera 0"
     first_with: dict[str, str] = {}
-    for name, camera in cameras.items():
-        device = device_of(camera)
+    for name, its_device in devices.items():
+        device = first_ai_camera if its_device == FIRST_AI_CAMERA else its_device
         if device is not None and (other := first_with.setdefault(device, name)) != name:
             rule = f"must be another device than that of cameras.{other}, which opens once only"
             yield f"cameras.{name}.source: {rule}, got {device}"

@@ -20,7 +20,7 @@ from posed.camera import device_of
 from posed.camera.imx500 import FIRMWARE, NETWORK
 from posed.commands.bench.machine import throttling
 from posed.commands.setup.check import CameraHangs, try_camera
-from posed.commands.setup.find import find_cameras
+from posed.commands.setup.find import find_cameras, free_cameras
 from posed.config import Config, damaged_file
 from posed.engine.tflite import find_runtime
 from posed.errors import CameraError, EngineError, ModelError
@@ -341,10 +341,8 @@ def _camera_of(service: Service, name: str, config: Config) -> Check:
 
 def _camera_remedy(name: str, config: Config) -> str:
     camera = config.cameras[name]
-    taken = {device_of(other) for other_name, other in config.cameras.items() if other_name != name}
-    free = ", ".join(
-        f"{found.answer} ({found.note})" for found in find_cameras() if found.device not in taken
-    )
+    others = [other for other_name, other in config.cameras.items() if other_name != name]
+    free = ", ".join(f"{found.answer} ({found.note})" for found in free_cameras(find_cameras(), others))
     if free:
         return f"there are: {free}; sudo posed setup takes one"
     if camera.kind in {"picamera2", "imx500"}:

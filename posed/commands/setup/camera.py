@@ -11,12 +11,12 @@ from typing import Final, get_args
 
 import typer
 
-from posed.camera import device_of
+from posed.camera import FIRST_AI_CAMERA, device_of
 from posed.camera.images import SUFFIXES
 from posed.commands.setup.answers import Answers, Given
 from posed.commands.setup.check import try_camera
 from posed.commands.setup.edit import ORDER
-from posed.commands.setup.find import find_cameras
+from posed.commands.setup.find import find_cameras, first_ai_camera, free_cameras
 from posed.commands.setup.prompt import Prompt, say
 from posed.commands.setup.secret import Secret
 from posed.config import CAMERA, CameraConfig, load
@@ -116,8 +116,8 @@ class CameraQuestion:
         return True
 
     def _ask_camera(self) -> str:
-        taken = {device_of(camera) for name, camera in self.cameras.items() if name != self._name}
-        found = [(camera.answer, camera.note) for camera in find_cameras() if camera.device not in taken]
+        others = [camera for name, camera in self.cameras.items() if name != self._name]
+        found = [(camera.answer, camera.note) for camera in free_cameras(find_cameras(), others)]
         if not self._prompt.interactive and not found:
             rule = "give one with --camera KIND[:SOURCE] (--camera synthetic draws people)"
             raise ConfigError([f"camera: none found; {rule}"])
@@ -129,7 +129,10 @@ class CameraQuestion:
         self._set("kind", kind)
         self._take_source(source)
         self._take_login(None, None)
-        shared = list(shared_devices(self.cameras | {self._name: self._config()}))
+        cameras = self.cameras | {self._name: self._config()}
+        some_ai_camera = any(device_of(camera) == FIRST_AI_CAMERA for camera in cameras.values())
+        found = find_cameras() if some_ai_camera else []
+        shared = list(shared_devices(cameras, first_ai_camera(found)))
         if shared:
             raise ConfigError(shared)
         if not self._try():

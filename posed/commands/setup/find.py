@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 from zeroconf import Error as ZeroconfError
 from zeroconf import InterfaceChoice, IPVersion, ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf
 
-from posed.camera import device_of
+from posed.camera import FIRST_AI_CAMERA, device_of
 from posed.config import CameraConfig
 
 SEARCH_S: Final = 2.0
@@ -66,6 +67,20 @@ class FoundCamera:
         """The device, by the name under which it counts as in use."""
         kind, _, source = self.answer.partition(":")
         return device_of(CameraConfig.model_validate({"kind": kind, "source": source}))
+
+
+def first_ai_camera(found: Iterable[FoundCamera]) -> str:
+    """The device that is the first AI Camera, by its number if it is there."""
+    devices = (camera.device for camera in found if camera.answer.startswith("imx500"))
+    return next(devices, None) or FIRST_AI_CAMERA
+
+
+def free_cameras(found: Sequence[FoundCamera], others: Iterable[CameraConfig]) -> list[FoundCamera]:
+    """Those that no other camera of a configuration has."""
+    taken = {device_of(camera) for camera in others}
+    if FIRST_AI_CAMERA in taken:
+        taken.add(first_ai_camera(found))
+    return [camera for camera in found if camera.device not in taken]
 
 
 def find_brokers(search_s: float = SEARCH_S, local_port: int = 1883) -> list[FoundBroker]:
