@@ -6,7 +6,6 @@ exit status is 0 only if all passed.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import logging
 import subprocess
@@ -19,60 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import libcamera
 import numpy as np
-import picamera2
-from picamera2.allocators import LibcameraAllocator
 
 from posed.camera.picamera import Picamera2Camera, open_picamera
 from posed.config import CameraConfig
 from posed.errors import CameraError, CameraLost
 from posed.frame import Frame, Image
+from tests.system.picamera.checks import open_files, run
+from tests.system.picamera.virtual import VirtualPicamera2
 
-FRAME_INTERVAL_S = 1 / 120
 MODEL_SIZE = (481, 353)
 QUADRANTS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
 """What the virtual camera sees, RGB: red and green above blue and white."""
-
-
-class VirtualPicamera2(picamera2.Picamera2):  # type: ignore[misc]
-    """The real thing, but for a camera without a raw stream, a DMA heap and a rate of its own."""
-
-    flips = True
-
-    def __init__(self, number: int = 0) -> None:
-        super().__init__(number)
-        self.allocator = LibcameraAllocator(self.camera)
-        self.between_frames: Callable[[], object] = lambda: time.sleep(FRAME_INTERVAL_S)
-        self.pre_callback: Callable[[Any], object] = self._flip
-
-    def _flip(self, request: Any) -> None:
-        """What an ISP does with the configured transform, and the virtual camera only promises."""
-        transform = request.config["transform"]
-        down, across = (-1 if transform.vflip else 1), (-1 if transform.hflip else 1)
-        with picamera2.MappedArray(request, "main") as mapped:
-            luma, chroma = np.split(mapped.array, [request.config["main"]["size"][1]])
-            chroma = chroma.reshape(len(chroma), -1, 2)
-            luma[:] = luma[::down, ::across].copy()
-            chroma[:] = chroma[::down, ::across].copy()
-            del luma, chroma  # the memory cannot be unmapped before
-
-    def configure_(self, configuration: Any) -> None:
-        super().configure_(configuration)
-        if not self.flips:
-            self.camera_config["transform"] = libcamera.Transform()
-
-    def process_requests(self, display: Any) -> None:
-        self.between_frames()
-        super().process_requests(display)
-
-    def _get_raw_modes(self) -> list[dict[str, Any]]:
-        found = self.camera.generate_configuration([libcamera.StreamRole.VideoRecording]).at(0).formats
-        return [
-            {"format": str(pixel_format), "size": (size.width, size.height)}
-            for pixel_format in found.pixel_formats
-            for size in found.sizes(pixel_format)
-        ]
 
 
 def opened(**settings: Any) -> Picamera2Camera:
@@ -287,11 +244,6 @@ def stop_while_running() -> str:
     return f"5 times, {max(took_s):.2f} s at worst"
 
 
-def open_files() -> int:
-    gc.collect()
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
 def left_open(action: Callable[[], object], times: int) -> int:
     """How many more files are open after doing something again and again; frames on their way have some."""
     action()
@@ -354,27 +306,14 @@ CHECKS: dict[str, Callable[[], str]] = {
 }
 
 
-def passed(name: str, check: Callable[[], str]) -> bool:
-    try:
-        outcome, good = check(), True
-    except Exception as error:  # noqa: BLE001 - the table shows any failure, and goes on
-        outcome, good = f"{type(error).__name__}: {' '.join(str(error).split())}", False
-    sys.stdout.write(f"{'ok' if good else 'FAILED':7}{name:20}{outcome}\n")
-    sys.stdout.flush()
-    return good
-
-
 def main() -> int:
     rgb = np.kron(QUADRANTS, np.ones((240, 320, 1), np.uint8))
     cv2.imwrite(str(Path(sys.argv[1]) / "0.jpg"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     logging.getLogger("picamera2").setLevel(logging.CRITICAL)  # several checks make it complain
-    picamera2.Picamera2 = VirtualPicamera2
     if sys.argv[2:] == ["hang"]:
         hang_and_exit()
         return 0
-    results = [passed(name, check) for name, check in CHECKS.items()]
-    sys.stdout.write(f"{sum(results)} of {len(results)} checks passed\n")
-    return 0 if all(results) else 1
+    return run(CHECKS)
 
 
 if __name__ == "__main__":
