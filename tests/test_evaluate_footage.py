@@ -1,13 +1,19 @@
-"""What a manifest says of its clips."""
+"""Labelled footage: what a manifest says of its clips, and which rotated crops come with which frames."""
 
 from __future__ import annotations
 
+import argparse
+import math
 from argparse import Namespace
 
 import pytest
 
+from posed.frame import Region, RotatedCrop
+from posed.pipeline.rotated_crop_queue import RotatedCropQueue
 from scripts.evaluate.clips import read_footage
-from scripts.evaluate.footage import chosen_clips
+from scripts.evaluate.footage import chosen_clips, crops_per_s
+from scripts.evaluate.inferences import frame_of
+from scripts.evaluate.play import BesideFrames, WithFrames
 
 
 @pytest.mark.parametrize(
@@ -33,3 +39,48 @@ def test_beds_and_sofas_may_be_left_undrawn(tmp_path, no_zones, corners):
     options = Namespace(footage=tmp_path, use="all", clips=None, no_zones=no_zones)
     (clip,) = chosen_clips(options)
     assert len(clip.resting) == corners
+
+
+def crop_of(frame: int) -> RotatedCrop:
+    """One that says for which frame it was requested."""
+    return RotatedCrop(Region(0, 0, frame + 1, 1), turn_deg=90)
+
+
+def came(way: type[WithFrames] | type[BesideFrames], *more: float, frames: int) -> list[tuple[int, int, int]]:
+    """(frame, of which frame, requested for which) of each crop at 10 fps, one requested with each frame."""
+    requested, came = RotatedCropQueue(), []
+    engine = way(requested, *more)
+    for index in range(frames):
+        frame = frame_of((640, 480), index, index / 10)
+        if (inferred := engine.inferred(index, frame)) is not None:
+            came.append((index, inferred[0], inferred[1].region.right - 1))
+        requested.add(crop_of(index), frame)
+    return came
+
+
+def test_crops_with_frames_come_three_frames_later() -> None:
+    assert came(WithFrames, frames=6) == [(3, 3, 0), (4, 4, 1), (5, 5, 2)]
+
+
+def test_crops_beside_frames_come_when_the_engine_is_done() -> None:
+    """One is inferred and one waits; of those that nobody takes the newest are kept."""
+    assert came(BesideFrames, 2.0, frames=18) == [(6, 1, 0), (11, 2, 1), (16, 6, 2)]
+
+
+def test_a_fast_engine_gives_one_with_each_frame() -> None:
+    assert came(BesideFrames, 50.0, frames=5) == [(2, 1, 0), (3, 2, 1), (4, 3, 2)]
+
+
+def test_an_engine_that_infers_none_gives_none() -> None:
+    assert came(BesideFrames, 0.0, frames=30) == []
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0), ("2.5", 2.5), ("inf", math.inf)])
+def test_crops_per_second_are_none_or_some(text, value):
+    assert crops_per_s(text) == value
+
+
+@pytest.mark.parametrize("text", ["-1", "nan"])
+def test_fewer_than_no_crops_are_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="must be at least 0"):
+        crops_per_s(text)

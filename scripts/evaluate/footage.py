@@ -4,6 +4,7 @@
     scripts/python evaluate.footage --use check --fps 10     # the quick half
     scripts/python evaluate.footage --clips urfd_dm_fall-02-cam0 -o /tmp/strips
     scripts/python evaluate.footage --learn                  # again, once each camera's pitch is known
+    scripts/python evaluate.footage --crops-per-s 0 2 5      # as an AI Camera, beside a CPU that is slow
 
 For each rate and model, and by group: falls reported, seconds from the labelled start to the event, clips
 in which a fall was reported that was none, ids per clip, frames in which who lies is found, and inferences
@@ -14,6 +15,8 @@ ${XDG_CACHE_HOME:-~/.cache}/posed-check/footage.
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import multiprocessing
 import sys
 from collections.abc import Sequence
@@ -42,15 +45,16 @@ def main() -> int:
         good = True
         for model in options.models:
             config = camera_config(settings, model)
-            for fps in options.fps:
+            for fps, crops_per_s in itertools.product(options.fps, options.crops_per_s):
                 for learn in (False, True) if options.learn else (False,):
-                    played = play_all(clips, options, config, model, fps, learn=learn)
+                    played = play_all(clips, options, config, model, fps, crops_per_s, learn=learn)
                     learned = ", each camera's pitch learned before" if learn else ""
-                    print(f"\n== {Path(model).stem}, {fps:g} fps, {len(clips)} clips{learned}")
+                    crops = "" if math.isinf(crops_per_s) else f", {crops_per_s:g} rotated crops/s beside"
+                    print(f"\n== {Path(model).stem}, {fps:g} fps, {len(clips)} clips{crops}{learned}")
                     score = print_tables(played, wrong=options.wrong)
                     good = within(score, Bounds(options.most_missed, options.most_false)) and good
                 if options.hours:
-                    good = play_hours(clips, options, config, model, fps) and good
+                    good = play_hours(clips, options, config, model, fps, crops_per_s) and good
                 if options.output:
                     for one in played:
                         print(draw_strip(one, options.output, config, options.every))
@@ -85,8 +89,13 @@ def within(score: Score, bounds: Bounds) -> bool:
     return not problems
 
 
-def play_hours(
-    clips: Sequence[Clip], options: argparse.Namespace, config: CameraConfig, model: str, fps: float
+def play_hours(  # noqa: PLR0913, PLR0917 what clips are played with
+    clips: Sequence[Clip],
+    options: argparse.Namespace,
+    config: CameraConfig,
+    model: str,
+    fps: float,
+    crops_per_s: float,
 ) -> bool:
     """People who come and go, for hours, of whom nobody falls; whether no fall was reported."""
     passers = [clip for clip in clips if clip.name.startswith("intel")]
@@ -95,7 +104,8 @@ def play_hours(
     if not passers:
         raise FootageError("--hours: must have clips of passers-by (intel_*), got none")
     with PoseFinder(model, config.decode) as network:
-        rounds, falls = play_on(passers, network, config, fps, INFERENCES, options.hours * 3600)
+        seconds = options.hours * 3600
+        rounds, falls = play_on(passers, network, config, fps, INFERENCES, seconds, crops_per_s)
     print(
         f"{options.hours:g} h of {len(passers)} clips of passers-by, {rounds} rounds: "
         f"{len(falls)} falls reported"
@@ -115,18 +125,19 @@ def play_clips(
         return pool.map(task, clips, chunksize=1)
 
 
-def play_all(  # noqa: PLR0913 what clips are played with
+def play_all(  # noqa: PLR0913, PLR0917 what clips are played with
     clips: Sequence[Clip],
     options: argparse.Namespace,
     config: CameraConfig,
     model: str,
     fps: float,
+    crops_per_s: float,
     *,
     learn: bool,
 ) -> list[Played]:
     """Every clip, side by side."""
     how = {"keep": bool(options.output), "mirror": options.mirror, "learn": learn}
-    task = partial(play_one, model=model, config=config, fps=fps, how=how)
+    task = partial(play_one, model=model, config=config, fps=fps, how=how, crops_per_s=crops_per_s)
     if options.processes == 1:
         return [task(clip) for clip in clips]
     with multiprocessing.Pool(options.processes) as pool:
@@ -141,10 +152,11 @@ def play_one(  # noqa: PLR0913 what a clip is played with
     fps: float,
     how: dict[str, bool],
     input_size: int = INPUT_SIZE,
+    crops_per_s: float = math.inf,
 ) -> Played:
     """One clip, with a network of its own."""
     with PoseFinder(model, config.decode, input_size) as network:
-        return play(clip, network, config, fps, INFERENCES, **how)
+        return play(clip, network, config, fps, INFERENCES, **how, crops_per_s=crops_per_s)
 
 
 def parse_options() -> argparse.Namespace:
@@ -173,6 +185,15 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--learn", action="store_true", help="play all again, in daemons that know their camera's pitch"
     )
+    parser.add_argument(
+        "--crops-per-s",
+        type=crops_per_s,
+        nargs="+",
+        default=[math.inf],
+        metavar="N",
+        help="rotated crops that an engine can infer beside the frames of an AI Camera; 0: none (inf: all, "
+        "with the frames)",
+    )
     parser.add_argument("--mirror", action="store_true", help="play every clip as in a mirror")
     parser.add_argument(
         "--no-zones", action="store_true", help="play as if nobody had drawn the beds and sofas"
@@ -189,6 +210,14 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--processes", type=at_least_one, help="(one per core)")
     return parser.parse_args()
+
+
+def crops_per_s(text: str) -> float:
+    """A number of rotated crops a second."""
+    value = float(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
+    return value
 
 
 def hours(text: str) -> float:

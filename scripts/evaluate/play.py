@@ -12,7 +12,7 @@ from typing import Final
 
 from posed.camera.health import Darkness, is_due
 from posed.config import CameraConfig, ZoneConfig
-from posed.frame import RotatedCrop
+from posed.frame import Frame, RotatedCrop
 from posed.people.events import TrackedPerson
 from posed.people.rotated_crops import merge_detections
 from posed.pipeline.followed_region import FollowedRegion
@@ -33,7 +33,7 @@ class Moment:
         index: of the frame in the clip.
         time_s: of the clip.
         poses: everybody found, as it is and in rotated crops.
-        crop: the rotated crop of it that was inferred as well, if any.
+        crop: the rotated crop of it, or of an earlier one, that was inferred as well, if any.
         people: as the daemon tells them.
     """
 
@@ -84,6 +84,58 @@ def config_for(clip: Clip, base: CameraConfig, *, mirror: bool = False) -> Camer
     return base.model_copy(update={"zones": {"rest": zone}})
 
 
+class WithFrames:
+    """Rotated crops that are inferred with the frame in which they are due, as of a recording.
+
+    Args:
+        requested: the crops.
+    """
+
+    def __init__(self, requested: RotatedCropQueue) -> None:
+        self._requested = requested
+
+    def inferred(self, index: int, frame: Frame) -> tuple[int, RotatedCrop] | None:
+        """The crop whose poses come with a frame, and of which frame it is; None where there is none."""
+        crop = self._requested.take(frame, live=False)
+        return None if crop is None else (index, crop)
+
+
+class BesideFrames:
+    """Rotated crops that an engine infers beside the frames of an AI Camera, one after the other.
+
+    As in `posed.pipeline.capture`: one is inferred, one waits for that, and what was found comes with the
+    next frame.
+
+    Args:
+        requested: the crops.
+        per_s: how many the engine can infer a second; 0: none.
+    """
+
+    def __init__(self, requested: RotatedCropQueue, per_s: float) -> None:
+        self._requested = requested
+        self._takes_s = 1 / per_s if per_s else math.inf
+        self._free_s = math.inf
+        self._at_work: tuple[int, RotatedCrop] | None = None
+        self._waits: tuple[int, RotatedCrop] | None = None
+
+    def inferred(self, index: int, frame: Frame) -> tuple[int, RotatedCrop] | None:
+        """As `WithFrames.inferred`."""
+        done = None
+        while self._at_work is not None and self._free_s <= frame.time_s + _ROUNDING_S:
+            done, self._at_work, self._waits = self._at_work, self._waits, None
+            self._free_s += self._takes_s
+        if self._waits is None and (crop := self._requested.take(frame, live=True)) is not None:
+            if self._at_work is None:
+                self._at_work, self._free_s = (index, crop), frame.time_s + self._takes_s
+            else:
+                self._waits = index, crop
+        return done
+
+
+_ROUNDING_S: Final = 1e-6
+"""Sums of times miss a frame's by less."""
+
+
 class Player:
     """Plays clips through what the daemon does with frames; what it knows goes on from clip to clip.
 
@@ -92,12 +144,22 @@ class Player:
         cache: folder of inferences.
         config: the camera's settings.
         folder: for the state that a daemon keeps on disk; what it learned of the camera is taken from there.
+        crops_per_s: how many rotated crops an engine can infer beside the frames; infinity: they are inferred
+            with the frames.
     """
 
-    def __init__(self, network: PoseFinder, cache: Path, config: CameraConfig, folder: Path) -> None:
+    def __init__(
+        self,
+        network: PoseFinder,
+        cache: Path,
+        config: CameraConfig,
+        folder: Path,
+        crops_per_s: float = math.inf,
+    ) -> None:
         self._network, self._cache, self._config = network, cache, config
         self._scene = Scene(config, MemoryJournal(self._report), folder / "pitch.json")
         self._crops = RotatedCropQueue()
+        self._crops_per_s = crops_per_s
         self._followed = FollowedRegion()
         self._sequence = 0
         self._now_s = 0.0
@@ -113,6 +175,12 @@ class Player:
     def _report(self, event: Occurrence) -> str:
         self.reported.append((self._now_s, event))
         return str(len(self.reported))
+
+    def _engine(self) -> WithFrames | BesideFrames:
+        """How rotated crops are inferred."""
+        if math.isinf(self._crops_per_s):
+            return WithFrames(self._crops)
+        return BesideFrames(self._crops, self._crops_per_s)
 
     def _follow(self, inferences: Inferences, index: int, frame_size: tuple[int, int]) -> list[Pose]:
         """Everybody in a frame, where the network looks at it."""
@@ -134,15 +202,16 @@ class Player:
         if not held:
             count = max(1, count - round(HELD_S * clip_fps))
         threshold = self._config.decode.keypoint_threshold
+        crops = self._engine()
         with Inferences(clip, self._network, self._cache, mirror=mirror) as inferences:
             judged_s = -math.inf
             for index in frames_at(count, clip_fps, fps):
                 self._now_s = index / clip_fps
                 frame = frame_of(size, self._sequence, self._now_s)
-                poses, crop = self._follow(inferences, index, size), self._crops.take(frame, live=False)
-                if crop is not None:
-                    found = inferences.look(index, crop).poses
-                    poses = merge_detections(poses, found, crop.turn_deg, threshold)
+                poses, inferred = self._follow(inferences, index, size), crops.inferred(index, frame)
+                if inferred is not None:
+                    found = inferences.look(*inferred).poses
+                    poses = merge_detections(poses, found, inferred[1].turn_deg, threshold)
                 if is_due(self._now_s, judged_s):
                     judged_s = self._now_s
                     self._darkness.update(inferences.brightness(index))
@@ -150,6 +219,7 @@ class Player:
                 if (next_crop := self._scene.next_crop()) is not None:
                     self._crops.add(next_crop, frame)
                 self._sequence += 1
+                crop = None if inferred is None else inferred[1]
                 yield Moment(index, self._now_s, poses, crop, list(self._scene.people))
 
 
@@ -163,6 +233,7 @@ def play(  # noqa: PLR0913 what a clip is played with
     keep: bool = False,
     mirror: bool = False,
     learn: bool = False,
+    crops_per_s: float = math.inf,
 ) -> Played:
     """Play one clip in a daemon of its own.
 
@@ -175,13 +246,14 @@ def play(  # noqa: PLR0913 what a clip is played with
         keep: whether every moment is kept, to look at.
         mirror: whether as in a mirror.
         learn: whether another daemon has seen the clip before, until it knew how far the camera looks down.
+        crops_per_s: as of `Player`.
     """
     config = config_for(clip, base, mirror=mirror)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if learn:
-            _learn(Player(network, cache, config, folder), clip, fps, mirror=mirror)
-        player = Player(network, cache, config, folder)
+            _learn(Player(network, cache, config, folder, crops_per_s), clip, fps, mirror=mirror)
+        player = Player(network, cache, config, folder, crops_per_s)
         played = Played(clip, player.reported)
         for moment in player.play(clip, fps, mirror=mirror):
             _note(played, moment)
@@ -204,7 +276,13 @@ _ROUNDS: Final = 10
 
 
 def play_on(  # noqa: PLR0913, PLR0917 what clips are played with
-    clips: Sequence[Clip], network: PoseFinder, base: CameraConfig, fps: float, cache: Path, seconds: float
+    clips: Sequence[Clip],
+    network: PoseFinder,
+    base: CameraConfig,
+    fps: float,
+    cache: Path,
+    seconds: float,
+    crops_per_s: float = math.inf,
 ) -> tuple[int, list[str]]:
     """Play clips without their held ends one after the other, over and over, in one daemon.
 
@@ -213,7 +291,7 @@ def play_on(  # noqa: PLR0913, PLR0917 what clips are played with
     """
     falls, rounds, played_s = [], 0, 0.0
     with tempfile.TemporaryDirectory() as folder:
-        player = Player(network, cache, base, Path(folder))
+        player = Player(network, cache, base, Path(folder), crops_per_s)
         while played_s < seconds:
             rounds += 1
             for clip in clips:
