@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import typer
@@ -53,8 +54,9 @@ def cameras(context: typer.Context, incomplete: str) -> list[str]:
     """The cameras of the configuration that --config names before."""
     from posed.config import load
 
+    named = context.params.get("config")
     try:
-        names = list(load(context.params.get("config")).cameras)
+        names = list(load(named and Path(named)).cameras)  # typer 0.26 has the word alone
     except PosedError:
         return []
     return [name for name in names if name.startswith(incomplete)]

@@ -252,7 +252,7 @@ def pull_with_progress(name: str) -> None:
         DownloadError: a file could not be had.
     """
     columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = _progress_console()
     for file, folder in _files_to_pull(name):
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task(file.name[-30:], total=file.size_bytes)
@@ -284,9 +284,16 @@ def _files_to_pull(name: str) -> list[tuple[ModelFile, Path]]:
     return [(file, weights.folder()) for file in weights.files]
 
 
+def _progress_console() -> Console:
+    """Standard error; where that is no terminal, rich before 15 would end a bar that is not shown with a line."""
+    console = Console(stderr=True)
+    console.quiet = not console.is_terminal
+    return console
+
+
 def _progress(*columns: ProgressColumn) -> Progress:
     """On standard error where that is a terminal; what is printed meanwhile stands above it."""
-    console = Console(stderr=True)
+    console = _progress_console()
     return Progress(
         *columns,
         console=console,

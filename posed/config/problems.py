@@ -95,8 +95,7 @@ def _rule(  # noqa: C901, PLR0912 one case per rule
         case "value_error":
             return message.removeprefix("Value error, "), True
         case "too_long" if where[-1] in ("zones", "cameras"):
-            got = context.get("actual_length") or "more"  # which is not counted to its end
-            return f"must be at most {context['max_length']} {where[-1]}, got {got}", False
+            return f"must be at most {context['max_length']} {where[-1]}, got more", False
         case "tuple_type" if where[-1] in _LISTS:
             return "must be a list, as `[first, second]`", True
         case "too_long" if where[-1] in _LISTS:
