@@ -190,6 +190,7 @@ def prepare(run: Run, name: str) -> bool:
             run.why_not = f"{error}\n{error.stdout}\n{error.stderr}"
             return False
         stamp.write_text(wanted, encoding="utf-8")
+    let_us_in(run.place)
     # Tests say where it did not compile.
     run.place.run("bin/python", "setup.py", "--quiet", "build_ext", "--inplace", check=False)
     return True
@@ -244,6 +245,16 @@ def install(place: Place, packages: tuple[str, ...]) -> None:
     install_apart(place, brokers, {named(package) for package in packages})
     if "tflite-runtime" in map(named, packages):
         leave_the_schema(place)
+
+
+def let_us_in(place: Place) -> None:
+    """Make our sources as good as installed: found from any folder, and with their program."""
+    [packages] = place.outside.glob("lib/python3*/site-packages")
+    (packages / "posed.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+    program = place.outside / "bin/posed"
+    lines = (f"#!{place.folder}/bin/python", "from posed.__main__ import main", "raise SystemExit(main())")
+    program.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    program.chmod(0o755)
 
 
 def named(requirement: str) -> str:
