@@ -83,7 +83,7 @@ def test_state_says_what_runs(tmp_path, broker, settings):
     assert state["dropped"] >= 0
 
 
-@pytest.mark.parametrize(("shape", "threshold"), [(SINGLE, 0.38), (MULTI, 0.24)])
+@pytest.mark.parametrize(("shape", "threshold"), [(SINGLE, 0.25), (MULTI, 0.1)])
 def test_a_movenet_runs_with_thresholds_of_its_own(tmp_path, broker, settings, shape, threshold):
     (tmp_path / "move.tflite").write_bytes(make_movenet(shape, size=None if shape == MULTI else (64, 64)))
     settings["model"] = {"name": str(tmp_path / "move.tflite"), "input_size": 96}
@@ -92,7 +92,7 @@ def test_a_movenet_runs_with_thresholds_of_its_own(tmp_path, broker, settings, s
         state = messages(subscriber, "state")[-1]
     size = 96 if shape == MULTI else 64
     assert state["model"] == {"name": "move", "stride": 4, "width": size, "height": size}
-    assert state["settings"]["decode.score_threshold"] == threshold
+    assert state["settings"]["decode.keypoint_threshold"] == threshold
 
 
 def test_state_warns_of_a_drawings_model_before_a_real_camera(tmp_path, broker, settings):

@@ -24,9 +24,16 @@ from posed.pose import KEYPOINT_COUNT, Pose
 PEOPLE: Final = 6
 """It looks for so many people; where there are fewer, the others score next to nothing."""
 
-DEFAULTS: Final = {"decode.score_threshold": 0.24, "decode.keypoint_threshold": 0.1}
-"""With these it is wrong as seldom as PoseNet at its own. Source: `scripts/python evaluate.thresholds`, which
-says 0.06 for keypoints: that hides next to none, and 0.1 hides 1 % of them, most of which are wrong."""
+NOBODY: Final = 0.08
+SURE: Final = 0.72
+"""What it scores a person by itself, from NOBODY to SURE, becomes 0 to 1: the rules of people are made for
+PoseNet's scores. Above 0.25 it then invents as few people as PoseNet does, and above 0.5 it finds as many.
+By itself it scores people who plainly lie 0.25 to 0.4, which those rules hardly believe. Source:
+`scripts/python evaluate.thresholds`."""
+
+DEFAULTS: Final = {"decode.keypoint_threshold": 0.1}
+"""With this it is wrong as seldom as PoseNet at its own. Source: the same, which says 0.06: that hides next
+to none, and 0.1 hides 1 % of them, most of which are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class MultiPose(MoveNet):
         keypoints = people[:, :KEYPOINT_VALUES].reshape(PEOPLE, KEYPOINT_COUNT, PER_KEYPOINT)
         points, scores = keypoints_of(keypoints, self.model.size)
         given = people[:, -1].astype(np.float64)
-        person_scores = np.clip(np.where(np.isfinite(given), given, 0.0), 0.0, 1.0)
+        person_scores = np.interp(np.where(np.isfinite(given), given, 0.0), (NOBODY, SURE), (0.0, 1.0))
         most = 1 if settings.people == "one" else settings.max_people
         best = np.argsort(-person_scores, kind="stable")[:most]
         return [
