@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from posed.synthetic.scene import Scene
 from scripts.evaluate import footage
 from scripts.evaluate.clips import Clip
 from scripts.evaluate.inferences import camera_config
-from scripts.evaluate.networks import error_of, google_poses, sizes_of
+from scripts.evaluate.networks import error_of, google_poses, input_size, sizes_of
 from scripts.evaluate.thresholds import PAINT, Counted, compare, painted_over
 from scripts.standins.heads import person
 from tests.films import film
@@ -63,6 +64,15 @@ def test_a_model_of_one_size_is_played_once(
     path = tmp_path / "net.tflite"
     path.write_bytes(make_movenet(shape, size=size))
     assert sizes_of(str(path), [96, 128]) == played
+
+
+@pytest.mark.parametrize(
+    ("size", "rule"),
+    [("0", "at least 64"), ("100", "a multiple of 32"), ("1312", "at most 1280")],
+)
+def test_a_size_that_no_network_takes_is_refused(size: str, rule: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=f"^input_size: must be {rule}, got {size}$"):
+        input_size(size)
 
 
 def test_footage_is_played_at_the_size_that_is_asked_for(

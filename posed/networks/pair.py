@@ -6,9 +6,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from posed.config import ModelConfig
 from posed.errors import ModelError
 from posed.model.catalogue import Entry, find, is_published, locate, models_folder
 from posed.model.pull import pull
@@ -71,18 +68,13 @@ def load_pair(name: str, *, input_size: int = INPUT_SIZE, pull_missing: bool = F
 
     Args:
         name: a name of the catalogue, or a path.
-        input_size: both sides of the input of a model that takes any size, px.
+        input_size: both sides of the input of a model that takes any size, px; one that `ModelConfig` takes.
         pull_missing: download a catalogue model of which nothing is there, or something damaged.
 
     Raises:
         ModelError: nothing is there, a file is damaged or holds no network that posed knows, or the two do
-            not belong together; or the size is none.
+            not belong together.
     """
-    try:
-        ModelConfig(input_size=input_size)
-    except ValidationError:
-        rule = "must be a multiple of 32 from 64 to 1280"
-        raise ModelError(f"input size: {rule}, got {input_size}") from None
     try:
         return _read_pair(name, input_size)
     except ModelError:

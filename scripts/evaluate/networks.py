@@ -25,9 +25,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from posed.camera.images import read_image
 from posed.config import Config, EngineConfig, ModelConfig
+from posed.config.problems import problem_of
 from posed.engine import open_engine
 from posed.errors import PosedError
 from posed.frame import Image
@@ -132,13 +134,21 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--input-sizes",
         nargs="+",
-        type=int,
+        type=input_size,
         metavar="PX",
         help="of models that take any (the default of model.input_size)",
     )
     parser.add_argument("--footage", action="store_true", help="play all footage, too: some minutes a model")
     parser.add_argument("--fps", type=float, default=10.0, help="of the footage (10)")
     return parser.parse_args()
+
+
+def input_size(text: str) -> int:
+    """A size that the configuration takes."""
+    try:
+        return ModelConfig(input_size=int(text)).input_size
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(problem_of(error.errors()[0], {})) from None
 
 
 def measure(model: str, size: int) -> Figures:
