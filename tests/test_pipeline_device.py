@@ -108,6 +108,15 @@ def test_what_fails_while_it_gets_ready_says_one_thing(device, clock, caplog):
     assert len(caplog.records) == 1
 
 
+def test_what_gets_ready_after_a_failure_is_not_starting(device, clock):
+    device.begin_opening()
+    device.lost(GONE)
+    device.prepares(GETS_READY)
+    clock.now_s += NEWS_AFTER_S
+    device.prepares(GETS_READY)
+    assert device.status == DeviceStatus("waiting", "camera fake: 10 s so far")
+
+
 def test_a_device_that_gets_ready_after_a_pause_starts(device):
     device.status = PAUSED
     device.prepares(GETS_READY)

@@ -285,7 +285,7 @@ def _files_to_pull(name: str) -> list[tuple[ModelFile, Path]]:
 
 
 def _progress_console() -> Console:
-    """Standard error; where that is no terminal, rich before 15 ends a bar that it does not show with a line."""
+    """Standard error; where that is no terminal, nothing, as rich before 15 ends a hidden bar with a line."""
     console = Console(stderr=True)
     console.quiet = not console.is_terminal
     return console

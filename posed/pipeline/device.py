@@ -122,7 +122,8 @@ class DeviceMonitor:
         if self._preparing_at is None:
             self._preparing_at = now_s
         if now_s - self._preparing_at >= NEWS_AFTER_S:
-            self.status = DeviceStatus("waiting", f"{STARTING.why}: {why}")
+            news = str(why) if self._failed else f"{STARTING.why}: {why}"
+            self.status = DeviceStatus("waiting", news)
         elif self.status.status != "waiting":
             self.status = STARTING
         return FIRST_DELAY_S
