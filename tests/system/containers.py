@@ -87,7 +87,7 @@ class Docker:
     def build(
         self, context: Path, dockerfile: Path, tag: str, arguments: Mapping[str, str] | None = None
     ) -> None:
-        """Build an image, which takes minutes the first time.
+        """Build an image, which takes up to half an hour the first time.
 
         Args:
             context: the folder that it is built from.
@@ -97,7 +97,7 @@ class Docker:
         """
         given = {**proxies(), **(arguments or {})}
         words = [f"--build-arg={name}={value}" for name, value in given.items()]
-        self.do("build", "--network=host", *words, "-f", dockerfile, "-t", tag, context, timeout=1800)
+        self.do("build", "--network=host", *words, "-f", dockerfile, "-t", tag, context, timeout=3600)
 
     def run(self, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a container to its end, and remove it; the words are options, the image and its command."""
