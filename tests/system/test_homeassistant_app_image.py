@@ -147,5 +147,5 @@ def test_wrong_options_end_it_with_a_line(installed: Installed) -> None:
     done = installed.client.run(*installed.words)
     assert (done.returncode, done.stderr) == (
         2,
-        "options.cameras.0.url: must be a URL, such as rtsp://192.0.2.20/stream, got other text\n",
+        "options.cameras.hall.url: must be a URL, such as rtsp://192.0.2.20/stream, got other text\n",
     )
