@@ -148,7 +148,7 @@ def test_a_network_that_never_gets_in_is_given_up(
     world: Worlds, loading: Loading, now_s: list[float]
 ) -> None:
     world(upload_s=60)
-    for now_s[0], said in ((0.0, ""), (59.0, "; 50 s so far"), (LIMIT_S, "; 900 s so far")):
+    for now_s[0], said in ((0.0, ""), (59.0, ", 50 s so far"), (LIMIT_S, ", 900 s so far")):
         with pytest.raises(CameraPreparing, match=f"the first time{said}$"):
             loading.ensure(0)
     now_s[0] = LIMIT_S + 1
@@ -165,13 +165,13 @@ def test_how_far_it_is_is_said_where_the_kernel_tells(
         folder.mkdir()
     (firmware / "fw_progress").write_text("2 1048576 2097152\n")
     (bridge / "transfer_progress").write_text("524288\n")
-    with pytest.raises(CameraPreparing, match=r"the first time; 75%$"):
+    with pytest.raises(CameraPreparing, match=r"the first time, 75%$"):
         loading.ensure(0)
     now_s[0] = 19.0
-    with pytest.raises(CameraPreparing, match=r"the first time; 10 s so far, 75%$"):
+    with pytest.raises(CameraPreparing, match=r"the first time, 10 s so far, 75%$"):
         loading.ensure(0)
     (firmware / "fw_progress").write_text("1 0 2097152\n")
-    with pytest.raises(CameraPreparing, match=r"the first time; 10 s so far$"):
+    with pytest.raises(CameraPreparing, match=r"the first time, 10 s so far$"):
         loading.ensure(0)
 
 

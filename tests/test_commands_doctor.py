@@ -283,6 +283,12 @@ def test_a_model_is_not_needed_where_cameras_have_their_own():
     assert check.found.startswith("the cameras have their own; rotated crops are left out: ")
 
 
+@pytest.mark.parametrize("name", ["/nowhere/net.tflite", "coral-1x1"])
+def test_what_nobody_publishes_is_not_pulled_beside_either(name):
+    check, _ = check_model(config(cameras={"hall": {"kind": "imx500"}}, model={"name": name}))
+    assert (check.status, check.remedy) == ("warning", "model.name: a name of `posed model list`")
+
+
 def test_what_an_ai_camera_takes_in_must_be_there(tmp_path):
     files = [tmp_path / name for name in ("net.rpk", "loader.fpk")]
     own = config(cameras={"hall": {"kind": "imx500"}})
@@ -511,6 +517,17 @@ def test_a_missing_camera_fails_with_the_services_reason():
     text = "waiting for camera bath: camera /dev/video77: no such device; 0 fps, 0 people"
     check = only_camera(gone, Service("loaded", "active", text))
     assert (check.status, check.found) == ("failed", "camera /dev/video77: no such device")
+
+
+@pytest.mark.parametrize(
+    "why",
+    ["starting", "starting: Pi camera 0: takes its network in, minutes the first time, 70 s so far, 43%"],
+)
+def test_a_camera_that_starts_is_waited_for(monkeypatch, why):
+    monkeypatch.setattr(checks, "find_cameras", lambda: pytest.fail("offers others"))
+    starting = said(f"waiting for camera hall: {why}; 0 fps, 0 people, imx500 in the camera")
+    check = only_camera(config(cameras={"hall": {"kind": "imx500"}}), starting)
+    assert check == Check("camera hall", "warning", why, "wait, and posed doctor again")
 
 
 def test_a_service_waiting_for_its_model_has_no_camera_yet():
@@ -869,6 +886,39 @@ def test_two_cameras_with_one_device_are_a_failure(tmp_path):
     assert {"camera hall", "camera bath", "pitch hall", "pitch bath"} <= set(found)
 
 
+@pytest.mark.parametrize(
+    ("other", "number"),
+    [
+        ({"kind": "picamera2"}, 0),
+        ({"kind": "picamera2", "source": 1}, 1),
+        ({"kind": "imx500", "source": 1}, 1),
+    ],
+)
+def test_the_first_ai_camera_is_looked_for(tmp_path, monkeypatch, other, number):
+    cameras = {"hall": {"kind": "imx500"}, "bath": other}
+    monkeypatch.setattr(examine, "find_cameras", lambda: [FoundCamera(f"imx500:{number}", "")])
+    found = configuration_of(tmp_path, cameras)
+    assert (found.status, found.remedy) == ("failed", "another source for one of them")
+    assert found.found.endswith(f"that of cameras.hall, which opens once only, got Pi camera {number}")
+    monkeypatch.setattr(examine, "find_cameras", lambda: [FoundCamera("imx500:5", "")])
+    assert configuration_of(tmp_path, cameras).status == "ok"
+
+
+@pytest.mark.parametrize(
+    "others", [{}, {"bath": {"kind": "video", "source": 0}}, {"bath": {"kind": "synthetic"}}]
+)
+def test_no_camera_is_looked_for_without_need(tmp_path, monkeypatch, others):
+    monkeypatch.setattr(examine, "find_cameras", lambda: pytest.fail("looks for cameras"))
+    assert configuration_of(tmp_path, {"hall": {"kind": "imx500"}} | others).status == "ok"
+
+
+def configuration_of(folder: Path, cameras: dict[str, Any]) -> Check:
+    """What is said of a configuration with these cameras."""
+    path = folder / "posed.yaml"
+    path.write_text(yaml.safe_dump({"cameras": cameras}, sort_keys=False))
+    return next(check for check in examine.examine(path, folder) if check.name == "configuration")
+
+
 def test_a_bad_configuration_is_reported_and_the_rest_is_checked(tmp_path):
     path = tmp_path / "posed.yaml"
     path.write_text("cameras: {hall: {fps: 0}}\n")
@@ -900,3 +950,26 @@ def test_a_bad_configuration_is_reported_and_the_rest_is_checked(tmp_path):
 )
 def test_a_remedy_in_a_container_can_be_had_there(name, remedy, said):
     assert for_container(Check(name, "failed", "found", remedy)).remedy.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "remedy"),
+    [
+        (
+            "camera hall",
+            "cameras.hall.kind: imx500 needs `apt install python3-picamera2 imx500-all` and a virtual",
+            "there are: video:/dev/video0 (C920); sudo posed setup takes one",
+        ),
+        (
+            "camera hall",
+            "Pi camera 1: must be connected, got 1 camera(s)",
+            "a camera's cable and `rpicam-hello --list-cameras`; or another kind of camera",
+        ),
+        ("camera hall", "AI Camera: must be connected, got no camera", "there are: 0; sudo posed setup"),
+        ("ai camera", "no /lib/firmware/imx500_loader.fpk", "sudo apt install imx500-all"),
+    ],
+)
+def test_a_pi_camera_in_a_container_needs_the_package(name, found, remedy):
+    assert for_container(Check(name, "failed", found, remedy)).remedy == (
+        "a Pi's own camera cannot be opened in a container: install the Debian package on the Pi"
+    )

@@ -73,7 +73,7 @@ def test_a_network_that_gets_in_is_waited_for(
         Subscriber(broker.port) as subscriber,
         Daemon(tmp_path, at(broker, settings), variables(tmp_path)) as daemon,
     ):
-        why = "starting: Pi camera 0: takes its network in, minutes the first time; 10 s so far"
+        why = "starting: Pi camera 0: takes its network in, minutes the first time, 10 s so far"
         eventually(lambda: any(one.get("why") == why for one in messages(subscriber, "hall/state")), 40)
         assert messages(subscriber, "hall/state")[-1]["status"] == "waiting"
         assert not world.loaded.exists(), "all this while it is under way"

@@ -69,6 +69,38 @@ def test_different_devices_are_good() -> None:
     check(Config(cameras={"hall": {}, "bath": {"source": "1"}, "attic": {"kind": "video", "source": 0}}))
 
 
+AI = {"hall": {"kind": "imx500"}}
+
+
+@pytest.mark.parametrize("name", ["/nowhere.tflite", "nowhere.tflite", "nowhere/net"])
+def test_cameras_that_infer_themselves_do_without_a_file(name: str) -> None:
+    said = check(Config(cameras=AI, model={"name": name}))
+    assert said == f"model {name}: no such file; the cameras do without, and rotated crops are left out"
+    both = AI | {"bath": {"kind": "synthetic"}}
+    with pytest.raises(ConfigError, match=rf"^model\.name: model {name}: no such file$"):
+        check(Config(cameras=both, model={"name": name}))
+
+
+def test_an_unknown_name_of_a_model_is_always_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^model\.name: model coralx: must be a known name or the path"):
+        check(Config(cameras=AI, model={"name": "coralx"}))
+
+
+@pytest.mark.usefixtures("no_models")
+def test_beside_ai_cameras_alone_no_model_is_downloaded() -> None:
+    assert check(Config(cameras=AI)) == "", "they need none, and nobody asked for one"
+    assert check(Config(cameras=AI, model={"pull": True})) == (
+        "model.pull: downloads nothing where every camera is an AI Camera, and rotated crops are left out; "
+        "posed model pull coral-353x481 gets the model"
+    )
+    assert check(Config(cameras=AI | {"bath": {"kind": "synthetic"}}, model={"pull": True})) == ""
+
+
+@pytest.fixture
+def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+
+
 @pytest.mark.parametrize("other", [{"source": 0}, {}, {"kind": "imx500", "source": 1}])
 def test_which_is_the_first_ai_camera_may_be_unknown(other: dict[str, Any]) -> None:
     check(Config(cameras={"hall": {"kind": "imx500"}, "bath": other}))

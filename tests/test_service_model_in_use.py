@@ -45,6 +45,18 @@ def test_cameras_that_infer_themselves_need_no_model(tmp_path: Path) -> None:
     assert used.describe(DecodeConfig()).startswith("many people")
 
 
+def test_what_is_not_downloaded_for_them_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    config = config_of(tmp_path, "imx500", model="coral-353x481")
+    used_by(config)
+    assert caplog.messages == []
+    pulls = Config.model_validate({"cameras": {"hall": {"kind": "imx500"}}, "model": {"pull": True}})
+    assert used_by(pulls).network is None
+    assert caplog.messages == [check(pulls)]
+
+
 def test_a_model_that_is_there_infers_their_rotated_crops(tmp_path: Path) -> None:
     used = used_by(config_of(tmp_path, "imx500"))
     assert used.network is not None
@@ -76,6 +88,15 @@ def test_another_network_beside_an_ai_camera_is_warned_of(
     assert warning.endswith("take a PoseNet, such as coral-353x481")
     without = config_of(tmp_path, "synthetic", model=str(tmp_path / "net.tflite"))
     assert used_by(without).state(without).warning is UNSET
+
+
+def test_a_network_that_no_engine_runs_is_not_warned_of(tmp_path: Path) -> None:
+    """Of it is said that rotated crops are left out."""
+    (tmp_path / "net.tflite").write_bytes(make_movenet())
+    beside = {"cameras": {"hall": {"kind": "imx500"}}, "model": {"name": str(tmp_path / "net.tflite")}}
+    for kind, warned in (("edgetpu", False), ("cpu", True), ("auto", True)):
+        config = Config.model_validate(beside | {"engine": {"kind": kind}})
+        assert (used_by(config).state(config).warning is not UNSET) is warned, kind
 
 
 def test_a_network_on_its_side_is_warned_of(tmp_path: Path) -> None:

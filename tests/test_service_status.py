@@ -74,6 +74,15 @@ def test_a_daemon_that_has_stopped_sees_nothing(controls):
     assert (state.people, state.status, state.why) == (None, "waiting", "stopped")
 
 
+def test_a_model_is_not_blamed_for_a_camera(tmp_path, caplog):
+    caplog.set_level("WARNING")
+    controls = Controlling(tmp_path, cameras={"hall": {"kind": "imx500", "rotate": 90}})
+    controls.status.log_start()
+    (line,) = caplog.messages
+    assert line.startswith("cameras.hall.rotate: 90 comes after the network in the camera")
+    assert controls.status.state().model.warning == line
+
+
 def test_a_line_for_people_says_how_it_does(controls):
     assert controls.status.line() == "0 fps, 0 people"
 

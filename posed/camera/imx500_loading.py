@@ -112,10 +112,10 @@ class Loading:
 
     def _news(self, number: int, took_s: float) -> str:
         share, so_far_s = self._share(), int(took_s) // NEWS_EVERY_S * NEWS_EVERY_S
-        so_far = [f"{so_far_s} s so far"] if so_far_s else []
-        so_far += [] if share is None else [f"{share:.0%}"]
-        news = f"{name_of(number)}: takes its network in, minutes the first time"
-        return f"{news}; {', '.join(so_far)}" if so_far else news
+        news = [f"{name_of(number)}: takes its network in", "minutes the first time"]
+        news += [f"{so_far_s} s so far"] if so_far_s else []
+        news += [] if share is None else [f"{share:.0%}"]
+        return ", ".join(news)
 
     def _share(self) -> float | None:
         """How much of the network the camera has; None where the kernel does not tell us."""

@@ -66,7 +66,7 @@ class ModelConfig(Section):
 
     pull: bool = False
     """With true, the daemon downloads a catalogue model that is missing or damaged when it starts, and waits
-    for it."""
+    for it; not where every camera is an AI Camera, which needs none."""
 
     input_size: int = Field(default=256, ge=64, le=1280, multiple_of=32)
     """Both sides of the input of a model that takes any size, such as movenet-multipose, in px: a multiple of

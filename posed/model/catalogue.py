@@ -249,6 +249,11 @@ def is_published(name: str) -> bool:
     return entry is not None and entry.is_published
 
 
+def is_path(name: str) -> bool:
+    """Whether that is meant for a file, and not for a model of the catalogue."""
+    return Path(name).suffix == ".tflite" or os.sep in name
+
+
 def find_weights(name: str) -> Weights | None:
     """The weights of that name, or None if the catalogue has none."""
     return next((weights for weights in WEIGHTS if weights.name == name), None)
@@ -337,7 +342,7 @@ def _beside(name: str) -> ModelFiles:
 def _missing(name: str, path: Path) -> ModelError:
     if path.exists():
         return ModelError(f"model {name}: must be a file, got a folder or device")
-    if path.suffix == ".tflite" or os.sep in name:
+    if is_path(name):
         return ModelError(f"model {name}: no such file")
     return unknown(name)
 

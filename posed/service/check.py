@@ -8,7 +8,7 @@ from posed.camera import FIRST_AI_CAMERA, check_settings, device_of
 from posed.camera.base import SettingError
 from posed.config import CameraConfig, Config, mqtt_password
 from posed.errors import CameraError, ConfigError, ModelError
-from posed.model.catalogue import find, locate
+from posed.model.catalogue import find, is_path, is_published, locate
 from posed.mqtt.attempt import tls_context
 from posed.service.container import container_problems, in_container
 
@@ -40,9 +40,12 @@ def check(config: Config) -> str:
     try:
         locate(config.model.name)
     except ModelError as error:
-        if find(config.model.name) is None:
+        beside = config.infers_in_cameras
+        if find(config.model.name) is None and not (beside and is_path(config.model.name)):
             problems.append(f"model.name: {error}")
-        elif not config.model.pull and not config.infers_in_cameras:
+        elif beside:
+            to_do = missing_beside(config)
+        elif not config.model.pull:
             to_do = str(error)
     if problems:
         raise ConfigError(problems)
@@ -74,6 +77,25 @@ def shared_devices(
         if device is not None and (other := first_with.setdefault(device, name)) != name:
             rule = f"must be another device than that of cameras.{other}, which opens once only"
             yield f"cameras.{name}.source: {rule}, got {device}"
+
+
+def missing_beside(config: Config) -> str:
+    """That the model is missing beside cameras that all have a network; empty where nobody asked for it.
+
+    By default there is one: who has not pulled it has not asked for it.
+    """
+    name = config.model.name
+    try:
+        locate(name)
+    except ModelError as error:
+        if find(name) is None:
+            return f"{error}; the cameras do without, and rotated crops are left out"
+        if config.model.pull and is_published(name):
+            return (
+                "model.pull: downloads nothing where every camera is an AI Camera, and rotated crops are "
+                f"left out; posed model pull {name} gets the model"
+            )
+    return ""
 
 
 def networks_on_their_side(cameras: Mapping[str, CameraConfig]) -> Iterator[str]:

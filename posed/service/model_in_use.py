@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,9 +19,11 @@ from posed.networks import Network
 from posed.networks.pair import Pair, load_pair
 from posed.networks.posenet import describe_decoder
 from posed.pipeline.followed_region import NextRegion, look_at_all
-from posed.service.check import networks_on_their_side
+from posed.service.check import missing_beside, networks_on_their_side
 from posed.service.fetch import wait_for_model
 from posed.service.notify import Notifier
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,15 +75,17 @@ class ModelInUse:
 
     def state(self, config: Config) -> ModelState:
         """Which network runs, and what it cannot do before the cameras of a configuration."""
-        warnings = [*self._warnings(config), *networks_on_their_side(config.cameras)]
+        warnings = [*self.warnings(config), *networks_on_their_side(config.cameras)]
         warning = "; ".join(warnings) or UNSET
         if self.in_cameras or self.pair is None:
             return ModelState(self.name, STRIDE, *INPUT, warning)
         return ModelState(self.name, self.pair.network.stride, *self.size, warning)
 
-    def _warnings(self, config: Config) -> Iterator[str]:
-        """What the engine's cannot do."""
+    def warnings(self, config: Config) -> Iterator[str]:
+        """What the engine's cannot do, where an engine can run it."""
         if self.pair is None:
+            return
+        if self.in_cameras and config.engine.kind == "edgetpu" and self.pair.edgetpu is None:
             return
         kinds = [camera.kind for camera in config.cameras.values()]
         if warning := model_warning(self.pair, kinds):
@@ -112,6 +117,8 @@ def model_in_use(config: Config, systemd: Notifier, *, cameras_are_ours: bool) -
         ModelError: the model is missing and not to be downloaded, damaged, or no network that posed knows.
     """
     if config.infers_in_cameras:
+        if config.model.pull and (missing := missing_beside(config)):
+            log.warning("%s", missing)
         return model_for_crops(config)
     cameras = tuple(config.cameras.values()) if cameras_are_ours else ()
     return ModelInUse(wait_for_model(config.model, systemd, cameras=cameras))

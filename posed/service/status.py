@@ -18,6 +18,7 @@ from posed.mqtt.spool import Spool
 from posed.pipeline.frame_rate import Took
 from posed.pipeline.pipeline import Pipeline
 from posed.service.channel import Channel
+from posed.service.check import networks_on_their_side
 from posed.service.metrics_snapshot import CameraSnapshot, Frames, MetricsSnapshot
 from posed.service.model_in_use import ModelInUse
 
@@ -78,8 +79,10 @@ class Status:
         config, name = self._parts.live.config, self._parts.used.name
         log.info("posed %s: device %s, model %s", __version__, config.device, name)
         log.info("decoder: %s", self._decoder(config.decode))
-        if warning := self._parts.model.warning:
+        for warning in self._parts.used.warnings(config):
             log.warning("model %s: %s", name, warning)
+        for warning in networks_on_their_side(config.cameras):
+            log.warning("%s", warning)
 
     def state(self) -> State:
         """How the machine does, as the topic `state` has it."""

@@ -28,6 +28,7 @@ from posed.model.catalogue import is_published
 from posed.networks.pair import Pair, load_pair
 from posed.paths import SERVICE_STATE, exists
 from posed.people.pitch import Pitch
+from posed.pipeline.device import STARTING
 from posed.service.check import networks_on_their_side
 from posed.service.heartbeat import heartbeat_files, silence
 from posed.service.model_in_use import model_warning
@@ -239,14 +240,15 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
     try:
         pair = load_pair(config.model.name, input_size=config.model.input_size)
     except ModelError as error:
+        status: Status = "failed"
+        found, remedy = str(error), f"posed model pull {config.model.name}"
         if config.infers_in_cameras:
-            found = f"the cameras have their own; rotated crops are left out: {error}"
-            return Check("model", "warning", found, f"posed model pull {config.model.name}"), None
+            status, found = "warning", f"the cameras have their own; rotated crops are left out: {error}"
         if not is_published(config.model.name):
-            return Check("model", "failed", str(error), "model.name: a name of `posed model list`"), None
-        if config.model.pull:
-            return Check("model", "warning", str(error), "it is downloaded when posed starts"), None
-        return Check("model", "failed", str(error), f"posed model pull {config.model.name}"), None
+            remedy = "model.name: a name of `posed model list`"
+        elif config.model.pull and not config.infers_in_cameras:
+            status, remedy = "warning", "it is downloaded when posed starts"
+        return Check("model", status, found, remedy), None
     engines = " and ".join(
         name for name, file in (("CPU", pair.cpu), ("Edge TPU", pair.edgetpu)) if file is not None
     )
@@ -325,6 +327,8 @@ def _camera_of(service: Service, name: str, config: Config) -> Check:
     """What the service says of a camera."""
     title, fps = f"camera {name}", service.fps_of(name, config)
     if why := service.waits_for(title):
+        if why == STARTING.why or why.startswith(f"{STARTING.why}: "):
+            return Check(title, "warning", why, "wait, and posed doctor again")
         return Check(title, "failed", why, _camera_remedy(name, config))
     if fps is None and " fps, " in service.text:
         found = "the service does not know it: it has an earlier configuration"
