@@ -94,16 +94,16 @@ def test_frames_are_counted_and_timed(world: Worlds) -> None:
 class Script:
     """Completed requests of a device: of each, when it was captured, and what its network says with it."""
 
-    def __init__(self, *steps: tuple[float, Any] | None, crop: tuple[int, ...]) -> None:
+    def __init__(self, *steps: tuple[float, Any] | None, **metadata: Any) -> None:
         self._steps = iter(steps)
-        self._crop = crop
+        self._metadata = metadata
         self.job = None
 
     def next(self, wait_s: float) -> tuple[Any, dict[str, Any]] | None:
         step = next(self._steps, None)
         if step is None:
             return None
-        metadata = {"ScalerCrop": self._crop, "FrameDuration": 50_000, "at": step[0]}
+        metadata = self._metadata | {"FrameDuration": 50_000, "at": step[0]}
         request = SimpleNamespace(
             make_array=lambda _: np.full((48, 64, 3), round(100 * step[0]), np.uint8), release=lambda: None
         )
@@ -122,10 +122,12 @@ def scripted(
     *steps: tuple[float, Any] | None,
     clock: Callable[[], float] = lambda: 0.0,
     crop: tuple[int, ...] = (0, 0, *SENSOR),
+    kpi: Any = (15_000, 12_000),
 ) -> Imx500Camera:
     """A camera whose requests are these."""
+    metadata = {"ScalerCrop": crop, "CnnKpiInfo": kpi}
     stream = {"format": "BGR888", "size": (64, 48)}
-    started = StartedDevice("Pi camera 0", None, 0, stream, (False, False), Script(*steps, crop=crop))  # type: ignore[arg-type]
+    started = StartedDevice("Pi camera 0", None, 0, stream, (False, False), Script(*steps, **metadata))  # type: ignore[arg-type]
     sensor = SimpleNamespace(config={}, get_output_shapes=lambda _: [])
     return Imx500Camera(started, sensor, CameraConfig(kind="imx500"), clock=clock)
 
@@ -168,6 +170,30 @@ def test_another_number_of_values_is_an_error() -> None:
     assert not isinstance(error.value, CameraLost)
     assert "must give 81995 values" in one_line(error)
     assert one_line(error).endswith("got 81994")
+
+
+@pytest.mark.parametrize(
+    ("kpi", "took_s"),
+    [
+        ((15_000, 12_000), (0.015, 0.012)),
+        ([15_000.0, 0], (0.015, 0)),
+        ((), (0, 0)),
+        ((15_000,), (0, 0)),
+        ((1, 2, 3), (0, 0)),
+        (("a", "b"), (0, 0)),
+        ("ab", (0, 0)),
+        ("12", (0, 0)),
+        (15_000, (0, 0)),
+        ((float("nan"), 12_000), (0, 0)),
+        ((-5, 12_000), (0, 0)),
+        (None, (0, 0)),
+    ],
+)
+def test_how_long_it_took_may_not_be_told(kpi: Any, took_s: tuple[float, float]) -> None:
+    frame = scripted((0.1, SAYS), kpi=kpi).read(1)
+    assert frame is not None
+    assert frame.inference is not None
+    assert (frame.inference.took_s, frame.inference.prepared_s) == took_s
 
 
 def test_a_picture_of_nothing_is_a_lost_camera() -> None:

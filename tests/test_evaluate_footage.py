@@ -80,7 +80,7 @@ def test_crops_per_second_are_none_or_some(text, value):
     assert crops_per_s(text) == value
 
 
-@pytest.mark.parametrize("text", ["-1", "nan"])
+@pytest.mark.parametrize("text", ["-1", "nan", "abc", ""])
 def test_fewer_than_no_crops_are_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="must be at least 0"):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^must be a number of at least 0, got {text}$"):
         crops_per_s(text)

@@ -229,8 +229,12 @@ def _region_of(sensor: Any) -> Rectangle:
 
 def _took_s(metadata: Mapping[str, Any]) -> tuple[float, float]:
     """How long the network took, and its signal processor before, s; 0 where the camera does not say."""
-    network_us, processor_us = metadata.get("CnnKpiInfo") or (0, 0)
-    return network_us / 1e6, processor_us / 1e6
+    match metadata.get("CnnKpiInfo"):
+        case [int() | float() as network_us, int() | float() as processor_us] if (
+            network_us >= 0 and processor_us >= 0
+        ):
+            return network_us / 1e6, processor_us / 1e6
+    return 0.0, 0.0
 
 
 def _said(shapes: Sequence[tuple[int, ...]]) -> str:

@@ -214,9 +214,12 @@ def parse_options() -> argparse.Namespace:
 
 def crops_per_s(text: str) -> float:
     """A number of rotated crops a second."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not value >= 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text}")
     return value
 
 
