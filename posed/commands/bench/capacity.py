@@ -33,9 +33,9 @@ class Costs:
         stream_cores: cores that one camera keeps busy whatever is taken of it, as by decoding its stream.
         engine_cores: cores that are busy during an inference.
         cores: how many there are.
-        inferred: which share of all frames the engine infers: others come from cameras that infer themselves.
-        crops_ms: time of the engine for rotated crops of those others, by frame of any. When it has no time
-            they are left out.
+        inferred: for which share of all cameras the engine infers: the others infer themselves.
+        crops_ms: time of the engine for rotated crops of those others, by frame of any camera. When it has no
+            time they are left out.
     """
 
     inference_ms: float
@@ -65,6 +65,15 @@ class Costs:
         takes = own_s + engine_s * self.engine_cores
         by_engine = ENGINE_USED / engine_s if engine_s else math.inf
         return max(0.0, min(by_engine, OWN_USED / own_s, self._fitting(left, takes, self.crops_ms / 1000)))
+
+    def crops_per_s(self, cameras: int, fps: float) -> float | None:
+        """How many rotated crops a second the engine has time for, beside the frames of so many cameras.
+
+        None where it did nothing, so that nobody knows how fast it is.
+        """
+        if not self.inference_ms:
+            return None
+        return max(0.0, 1000 / self.inference_ms - cameras * fps * self.inferred)
 
     def _fitting(self, cores: float, takes: float, crops_s: float) -> float:
         """How many fit so many cores that take so much each, and so much of an engine's time for crops.

@@ -5,28 +5,25 @@ Nothing heavy is imported before its turn, so that memory can be told apart.
 
 from __future__ import annotations
 
+import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from posed import __version__
 from posed.commands.bench import machine, sink
+from posed.commands.bench.devices import Cameras, KeptEngine
 from posed.commands.bench.verdict import verdict
-from posed.commands.bench.watch import Watch
-from posed.errors import CameraError, CameraLost, CameraPreparing, EngineError, EngineLost
+from posed.commands.bench.watch import Dropped, Watch
+from posed.errors import EngineError
 
 if TYPE_CHECKING:
     from posed.camera.base import Camera
     from posed.config import Config
+    from posed.daemon import Daemon
     from posed.engine.base import Engine
-    from posed.frame import Image
-    from posed.model.outputs import Outputs
     from posed.service.model_in_use import ModelInUse
-
-T = TypeVar("T")
 
 BARE_SHARE: Final = 0.15
 """Bare invokes are measured for this part of the time, before and after."""
@@ -61,7 +58,6 @@ def measure(
 
     memory.note("numpy and OpenCV")
     from posed.daemon import Daemon
-    from posed.pipeline.hang_detector import HANG_S
     from posed.pipeline.opening import opener_of
 
     memory.note("posed and MQTT")
@@ -76,48 +72,85 @@ def measure(
         tempfile.TemporaryDirectory(prefix="posed-bench-") as state,
     ):
         memory.note("model and engine")
-        cameras = _Cameras(_openers(config, used.size, fps))
+        cameras = Cameras(_openers(config, used.size, fps), _tell)
         memory.note("cameras")
         watch = Watch(list(config.cameras), seconds * (1 - 2 * BARE_SHARE))
-        kept = _Kept(engine)
+        kept, bare = _tried(engine, seconds * BARE_SHARE)
+        facts = _engine_facts(config, kept, used)
         daemon = Daemon(
             _kept_local(config, port),
             open_camera=cameras.open,
-            open_engine=_once(lambda: kept, EngineLost, EngineError),
+            open_engine=kept.open,
             on_processed=watch.note,
             environment={"STATE_DIRECTORY": state},
         )
         watch.on_enough = cameras.on_failure = daemon.stop
-        bare = _bare_invokes(engine, seconds * BARE_SHARE)
-        daemon.run()
+        watch.count_dropped = partial(_dropped, daemon)
+        cameras.why_lost = partial(_why_lost, daemon)
+        try:
+            daemon.run()
+        except EngineError as error:  # it hung for long
+            kept.lose(str(error))
         cameras.check()
-        kept.left.wait(HANG_S)  # the daemon does not wait for an inference that takes longer than it may stop
+        kept.wait_until_left()  # the daemon does not wait for an inference that takes longer than it may stop
         memory.note("frames at work")
-        bare += _bare_invokes(engine, seconds * BARE_SHARE)
+        bare += kept.bare_invokes(seconds * BARE_SHARE)
+        if facts["engine"] is not None:
+            facts["engine"]["lost"] = kept.lost or None
         figures = {
             "version": __version__,
             "machine": machine.processor(),
             "runtime": runtime,
-            **_engine_facts(config, engine, used),
+            **facts,
             "decoder": used.describe(config.decode),
             **watch.figures(bare),
             "cameras": {
                 name: {
                     "kind": "drawn" if fps is not None else config.cameras[name].kind,
                     **watch.figures_of(name),
-                    "dropped": feed.counts.dropped,
                 }
-                for name, feed in daemon.pipeline.feeds.items()
-            },
-            "dropped": {
-                "frames": sum(feed.counts.dropped for feed in daemon.pipeline.feeds.values()),
-                "messages": daemon.mqtt.dropped,
+                for name in config.cameras
             },
             "memory_mb": {"total": memory.total_mb, **memory.parts_mb},
             "temperature_c": processor_c(),
             "throttling": machine.throttling(),
         }
     return figures | {"verdict": verdict(figures, machine.cores())}
+
+
+def _tell(news: str) -> None:
+    """Say at once what takes a while."""
+    sys.stderr.write(f"{news}\n")
+
+
+def _tried(engine: Engine, seconds: float) -> tuple[KeptEngine, list[float]]:
+    """The engine, and its bare invokes; one for rotated crops alone that goes at them was never there.
+
+    Raises:
+        EngineError: it went, and may not.
+    """
+    from posed.engine.in_camera import InCameraEngine
+    from posed.pipeline.hang_detector import HANG_S
+
+    kept = KeptEngine(engine, HANG_S)
+    bare = kept.bare_invokes(seconds)
+    if kept.at_work is not None and kept.lost:
+        kept = KeptEngine(InCameraEngine(None, kept.lost), HANG_S)
+    return kept, bare
+
+
+def _dropped(daemon: Daemon) -> Dropped:
+    """What a daemon has dropped since its start."""
+    frames = {name: feed.counts.dropped for name, feed in daemon.pipeline.feeds.items()}
+    return Dropped(frames, daemon.mqtt.dropped)
+
+
+def _why_lost(daemon: Daemon, camera: str) -> str:
+    """Why a camera is opened again; in the place of one that hangs, another thread has just started."""
+    from posed.pipeline.device import STARTING
+
+    status = daemon.pipeline.feeds[camera].capture.device.status
+    return "it hangs" if status == STARTING else status.why
 
 
 def _drawn(config: Config) -> Config:
@@ -155,25 +188,12 @@ def _model(config: Config) -> ModelInUse:
     return ModelInUse(load_pair(model.name, input_size=model.input_size, pull_missing=model.pull))
 
 
-def _at_work(engine: Engine) -> Engine | None:
-    """What infers; None where only cameras do."""
-    from posed.engine.in_camera import InCameraEngine
-
-    return engine.crops if isinstance(engine, InCameraEngine) else engine
-
-
-def _bare_invokes(engine: Engine, seconds: float) -> list[float]:
-    """How long bare invokes take, s; none where only cameras infer."""
-    at_work = _at_work(engine)
-    return [] if at_work is None else bare_invokes(at_work, seconds)
-
-
-def _engine_facts(config: Config, engine: Engine, used: ModelInUse) -> dict[str, Any]:
+def _engine_facts(config: Config, engine: KeptEngine, used: ModelInUse) -> dict[str, Any]:
     """What infers: `engine` and `model` are those of posed, `in_camera` is the network of cameras.
 
     `crops` says of what is inferred there is of rotated crops alone, and of what there is not, why.
     """
-    at_work = _at_work(engine)
+    at_work = engine.at_work
     facts: dict[str, Any] = {
         "engine": None,
         "model": None,
@@ -224,92 +244,4 @@ def _openers(config: Config, size: tuple[int, int], fps: float | None) -> dict[s
         return {name: partial(drawn.__getitem__, name) for name in drawn}
     from posed.camera import open_camera
 
-    return {name: partial(open_camera, settings, size) for name, settings in config.cameras.items()}
-
-
-class _Cameras:
-    """Opens each camera once; the first that fails ends the measurement, also where others go on.
-
-    Args:
-        openers: how each is opened, by name.
-
-    Attributes:
-        on_failure: is called when one has failed.
-    """
-
-    def __init__(self, openers: Mapping[str, Callable[[], Camera]]) -> None:
-        self.on_failure: Callable[[], None] = lambda: None
-        self._openers = {name: _once(opener, CameraLost, CameraError) for name, opener in openers.items()}
-        self._failure: CameraError | None = None
-
-    def open(self, name: str) -> Camera:
-        """Open a camera; from its own thread."""
-        try:
-            return self._openers[name]()
-        except CameraPreparing:  # it is asked again
-            raise
-        except CameraError as error:
-            self._failure = self._failure or error
-            self.on_failure()
-            raise
-
-    def check(self) -> None:
-        """Raises: CameraError: one has failed."""
-        if self._failure is not None:
-            raise self._failure
-
-
-def _once(
-    open_it: Callable[[], T], lost: type[CameraLost | EngineLost], error: type[CameraError | EngineError]
-) -> Callable[[], T]:
-    """Opens a device once: where the daemon would wait for it and try again, a measurement ends.
-
-    One that gets ready is waited for.
-    """
-    opened = False
-
-    def open_once() -> T:
-        nonlocal opened
-        if opened:
-            raise error("bench: must keep its devices, got one that was lost while it was measured")
-        opened = True
-        try:
-            return open_it()
-        except CameraPreparing:
-            opened = False
-            raise
-        except lost as why:
-            raise error(str(why)) from None
-
-    return open_once
-
-
-class _Kept:
-    """An engine that the pipeline does not close.
-
-    Attributes:
-        left: is set once the pipeline has done with the engine.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self.kind, self.device, self.why = engine.kind, engine.device, engine.why
-        self.infer: Callable[[Image], Outputs] = engine.infer
-        self.invoke: Callable[[], None] = engine.invoke
-        self.left = threading.Event()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.left.set()
-
-
-def bare_invokes(engine: Engine, seconds: float) -> list[float]:
-    """How long each of as many invokes as fit takes when Python does nothing else, s."""
-    spans = []
-    engine.invoke()
-    until = time.perf_counter() + seconds
-    while (began := time.perf_counter()) < until:
-        engine.invoke()
-        spans.append(time.perf_counter() - began)
-    return spans
+    return {name: partial(open_camera, settings, size, name) for name, settings in config.cameras.items()}

@@ -153,9 +153,14 @@ def bar(share: float) -> str:
     return "█" * (eighths // 8) + (" ▏▎▍▌▋▊▉"[eighths % 8] if eighths % 8 else "")
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def _rate(figures: dict[str, Any]) -> str:
     """How many frames there were, and what share of the engine's inferences that is."""
-    rate = f"frames/s     {figures['fps']:g} ({figures['frames']} frames in {figures['seconds']:g} s), "
+    frames = _count(figures["frames"], "frame")
+    rate = f"frames/s     {figures['fps']:g} ({frames} in {figures['seconds']:g} s), "
     if not figures["engine_fps"]:
         return f"{rate}inferred in the camera"
     engine = f"the engine {figures['engine_fps']:g} of them, " if figures["in_camera"] else ""
@@ -169,14 +174,18 @@ def _engine(figures: dict[str, Any]) -> str:
     """How busy it was."""
     if figures["engine"] is None:
         return "engine       none; rotated crops are left out"
+    crops = _count(figures["looks"], "rotated crop")
+    if lost := figures["engine"]["lost"]:
+        return f"engine       lost meanwhile, after {crops}; others were left out: {lost}"
     return (
-        f"engine       busy {100 * figures['busy']:.1f} % of the time; with {figures['looks']} rotated crops "
+        f"engine       busy {100 * figures['busy']:.1f} % of the time; with {crops} "
         f"{figures['invokes_per_s']:g} inferences/s, {figures['invokes_of_bare']:.3f} of the engine alone"
     )
 
 
 def _summary(figures: dict[str, Any]) -> list[str]:
     cpu, memory, latency = figures["cpu_percent"], figures["memory_mb"], figures["latency"]
+    dropped = figures["dropped"]
     parts = ", ".join(f"{name} {size:g}" for name, size in memory.items() if name != "total")
     between = ", ".join(f"{name} {share:g}" for name, share in cpu.items() if name in _BETWEEN)
     lines = [
@@ -184,7 +193,7 @@ def _summary(figures: dict[str, Any]) -> list[str]:
         _engine(figures),
         f"latency      capture to publish: p50 {latency['p50_ms']:.1f}, p90 {latency['p90_ms']:.1f}, "
         f"p99 {latency['p99_ms']:.1f} ms",
-        f"dropped      {figures['dropped']['frames']} frames, {figures['dropped']['messages']} messages",
+        f"dropped      {_count(dropped['frames'], 'frame')}, {_count(dropped['messages'], 'message')}",
         f"CPU          {cpu['total']:g} % of a core; besides the stages: {between}",
         f"memory       {memory['total']:g} MB ({parts})",
     ]

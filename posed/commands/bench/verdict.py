@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from posed.commands.bench.capacity import CORES_USED, Costs, Limit
@@ -17,12 +18,16 @@ MOST_TRIED: Final = 8
 
 _NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
+_AI_CAMERA: Final = "imx500"
+"""This kind infers itself."""
+
 _LEAST_MS: Final = 1e-3
 """Shares of a core are rounded, and may be nothing where frames are rare."""
 
 _INFERENCE: Final = ("invoke", "turned")
 _CAMERA: Final = ("capture", "camera threads")
-_NOT_OURS: Final = (*_INFERENCE, *_CAMERA, "library threads", "total")
+_SHARED: Final = ("hand-over", "network thread")
+"""posed's own work beside the stages, for frames of all cameras alike."""
 
 
 def verdict(figures: dict[str, Any], cores: int) -> dict[str, Any]:
@@ -40,12 +45,18 @@ def verdict(figures: dict[str, Any], cores: int) -> dict[str, Any]:
         "fps": FPS,
         "limit": limit,
         "one_camera_fps": one_fps,
-        "text": " ".join([_sentence(cameras, one_fps), _reason(limit, costs), _proviso(figures)]),
+        "text": " ".join(
+            [_sentence(cameras, one_fps), _reason(limit, costs), _proviso(figures, costs, cameras)]
+        ),
     }
 
 
 def costs_of(figures: dict[str, Any], cores: int) -> Costs:
-    """What a frame and a camera cost; arguments as above."""
+    """What a frame and a camera cost where all cameras have the same rate; arguments as above.
+
+    When they are measured they may have different ones, also since fewer frames of an empty room are taken.
+    """
+    cameras = figures["cameras"].values()
     percent, fps = figures["cpu_percent"], figures["fps"]
     busy, invokes_per_s = figures["busy"], figures["invokes_per_s"]
 
@@ -55,13 +66,18 @@ def costs_of(figures: dict[str, Any], cores: int) -> Costs:
     return Costs(
         # The mean, since the slow ones count as well.
         inference_ms=1000 * busy / invokes_per_s if invokes_per_s else 0.0,
-        own_ms=max(1000 * busy_cores(*(part for part in percent if part not in _NOT_OURS)) / fps, _LEAST_MS),
-        stream_cores=busy_cores(*_CAMERA) / len(figures["cameras"]),
+        own_ms=max(_mean(cameras, "cpu_ms") + 1000 * busy_cores(*_SHARED) / fps, _LEAST_MS),
+        stream_cores=busy_cores(*_CAMERA) / len(cameras),
         engine_cores=busy_cores(*_INFERENCE, "library threads") / busy if busy else 0.0,
         cores=cores,
-        inferred=figures["engine_fps"] / fps,
-        crops_ms=1000 * figures["busy_beside"] / fps,
+        inferred=1 - [camera["kind"] for camera in cameras].count(_AI_CAMERA) / len(cameras),
+        crops_ms=_mean(cameras, "crops_ms"),
     )
+
+
+def _mean(cameras: Collection[Mapping[str, Any]], figure: str) -> float:
+    """Of a figure that each has, whatever its rate."""
+    return float(sum(camera[figure] for camera in cameras)) / len(cameras)
 
 
 def _sentence(cameras: int, one_fps: float) -> str:
@@ -84,11 +100,18 @@ def _reason(limit: Limit, costs: Costs) -> str:
             return f"The processor sets the limit: posed may use {100 * CORES_USED:.0f} % of its {cores}."
 
 
-def _proviso(figures: dict[str, Any]) -> str:
-    """What it takes for the sentence to hold."""
-    kinds = [camera["kind"] for camera in figures["cameras"].values()]
-    streams = "Decoding the streams of network cameras comes on top." if "drawn" in kinds else ""
-    return " ".join(filter(None, [_people(round(figures["people"])), streams, _ai_cameras(kinds)]))
+def _proviso(figures: dict[str, Any], costs: Costs, count: int) -> str:
+    """What it takes for the sentence to hold, with so many cameras."""
+    cameras = figures["cameras"].values()
+    kinds, engine = [camera["kind"] for camera in cameras], figures["engine"]
+    said = [_people(round(_mean(cameras, "people")))]
+    if "drawn" in kinds:
+        said.append("Decoding the streams of network cameras comes on top.")
+    if _AI_CAMERA in kinds:
+        said.append(_ai_cameras(kinds))
+        if engine is not None and not engine["lost"]:
+            said.append(_crops(costs.crops_per_s(count, FPS)))
+    return " ".join(filter(None, said))
 
 
 def _people(count: int) -> str:
@@ -100,14 +123,22 @@ def _people(count: int) -> str:
 
 def _ai_cameras(kinds: list[str]) -> str:
     """What is said of those that infer themselves."""
-    count = kinds.count("imx500")
-    if not count:
-        return ""
+    count = kinds.count(_AI_CAMERA)
     connectors = "A Pi has a connector for one AI Camera, a Pi 5 for two."
     if count == len(kinds):
         return connectors
     are = "is an AI Camera" if count == 1 else "are AI Cameras"
     return f"{_number(count).capitalize()} of {_number(len(kinds))} {are}, as here. {connectors}"
+
+
+def _crops(per_s: float | None) -> str:
+    """What is left for rotated crops, which set no limit; nothing where nobody knows."""
+    if per_s is None:
+        return ""
+    return (
+        f"The engine has time for {per_s:.1f} rotated crops a second, of all cameras together; "
+        "others are left out."
+    )
 
 
 def _number(count: int) -> str:

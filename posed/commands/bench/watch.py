@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,11 +13,15 @@ from posed.errors import CameraError
 if TYPE_CHECKING:
     from posed.frame import CameraInference
     from posed.pipeline.inferred import Inferred
+    from posed.pipeline.stage_timings import StageTimings
 
 WARM_UP_S: Final = 1.0
 """This much time is not counted, s: caches fill, the broker is connected, threads find their rhythm."""
 
 PERCENTILES: Final = (50, 90, 99)
+
+NOT_OWN_STAGES: Final = ("capture", "invoke", "turned")
+"""What is done in these for a frame is the camera's work and the engine's; all others are posed's own."""
 
 _OWN_THREADS: Final = ("MainThread", "capture", "inference", "spool")
 """posed's own work is done in these, and in that of the network; any other thread of Python is a camera's."""
@@ -45,25 +49,70 @@ class _Clocks:
         return _Clocks(self.at_s - before.at_s, self.cpu_s - before.cpu_s, threads_s)
 
 
-class _Sensor:
-    """What a camera's own network and its signal processor took, where the camera says so."""
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What was dropped since the start, or between two instants.
+
+    Args:
+        frames: by camera.
+        messages: of all.
+    """
+
+    frames: Mapping[str, int]
+    messages: int = 0
+
+    def since(self, before: Dropped) -> Dropped:
+        """What was dropped between two counts."""
+        frames = {name: count - before.frames.get(name, 0) for name, count in self.frames.items()}
+        return Dropped(frames, self.messages - before.messages)
+
+
+_NOTHING: Final = Dropped({})
+
+
+class _Camera:
+    """What the frames of one camera cost, and what its own network took, where it says so.
+
+    Attributes:
+        latencies_s: from capture to publish, of each frame, s.
+        people: found in all frames together.
+        own_s: CPU of posed's own work for all of them, s; the camera's and the engine's is none of it.
+        beside_s: time of the engine for rotated crops, where the camera has a network of its own, s.
+    """
 
     def __init__(self) -> None:
-        self._brought = False
+        self.latencies_s: list[float] = []
+        self.people = 0
+        self.own_s = self.beside_s = 0.0
+        self._has_network = False
         self._took_s: dict[str, list[float]] = {"network": [], "dsp": []}
 
-    def note(self, own: CameraInference) -> None:
+    def note(self, latency_s: float, people: int, stages: StageTimings, own: CameraInference | None) -> None:
         """Take one frame's."""
-        self._brought = True
+        self.latencies_s.append(latency_s)
+        self.people += people
+        self.own_s += sum(cpu_s for stage, cpu_s in stages.cpu_s.items() if stage not in NOT_OWN_STAGES)
+        if own is None:
+            return
+        self._has_network = True
+        self.beside_s += stages.wall_s.get("turned", 0.0)
         for part, took_s in zip(self._took_s, (own.took_s, own.prepared_s), strict=True):
             if took_s > 0:
                 self._took_s[part].append(took_s)
 
-    @property
-    def figures(self) -> dict[str, Any]:
-        """Under `sensor`, by part; nothing for a camera without a network."""
+    def figures(self, seconds: float) -> dict[str, Any]:
+        """By frame, and per second of so many; `sensor` by part, for a camera with a network alone."""
+        count = len(self.latencies_s)
         took = {part: percentiles_ms(spans_s) for part, spans_s in self._took_s.items() if spans_s}
-        return {"sensor": took} if self._brought else {}
+        return {
+            "frames": count,
+            "people": round(self.people / count, 2),
+            "fps": round(count / seconds, 2),
+            "latency": percentiles_ms(self.latencies_s),
+            "cpu_ms": round(1000 * self.own_s / count, 3),
+            "crops_ms": round(1000 * self.beside_s / count, 3),
+            **({"sensor": took} if self._has_network else {}),
+        }
 
 
 class Watch:
@@ -75,21 +124,21 @@ class Watch:
 
     Attributes:
         on_enough: is called when it has watched for that long.
+        count_dropped: says what was dropped since the start.
     """
 
     def __init__(self, cameras: Collection[str], seconds: float) -> None:
         self.on_enough: Callable[[], None] = lambda: None
+        self.count_dropped: Callable[[], Dropped] = lambda: _NOTHING
         self._awaited = set(cameras)
         self._until_s = max(seconds, 2 * WARM_UP_S)
         self._first_at: float | None = None
         self._began: _Clocks | None = None
         self._ended = _Clocks(0.0, 0.0, {})
         self._wall_s: dict[str, list[float]] = {}
-        self._beside_s = 0.0
         self._cpu_s: dict[str, float] = {}
-        self._sensors = {name: _Sensor() for name in cameras}
-        self._latencies_s: dict[str, list[float]] = {name: [] for name in cameras}
-        self._people = dict.fromkeys(cameras, 0)
+        self._dropped_before = self._dropped = _NOTHING
+        self._cameras = {name: _Camera() for name in cameras}
 
     def note(self, inferred: Inferred, people: int) -> None:
         """One frame that has just been published."""
@@ -104,11 +153,14 @@ class Watch:
             return
         if self._began is None:
             self._began = self._ended = _Clocks.now()
+            self._dropped_before = self._dropped = self.count_dropped()
             return
         self._ended = _Clocks.now()
+        self._dropped = self.count_dropped()  # while the daemon ends, it drops all that comes
         self._note_stages(inferred)
-        self._latencies_s[inferred.camera].append(now - inferred.frame.captured_at)
-        self._people[inferred.camera] += people
+        frame = inferred.frame
+        camera = self._cameras[inferred.camera]
+        camera.note(now - frame.captured_at, people, inferred.stages, frame.inference)
         if since_s >= self._until_s:
             self.on_enough()
 
@@ -119,9 +171,6 @@ class Watch:
             if own is None or stage != "invoke":
                 self._wall_s.setdefault(stage, []).append(wall_s)
                 self._cpu_s[stage] = self._cpu_s.get(stage, 0.0) + stages.cpu_s[stage]
-        if own is not None:
-            self._sensors[inferred.camera].note(own)
-            self._beside_s += stages.wall_s.get("turned", 0.0)
 
     def figures_of(self, camera: str) -> dict[str, Any]:
         """Rate and times of one camera's frames, and of its own network, where it has one.
@@ -129,17 +178,12 @@ class Watch:
         Raises:
             CameraError: none came.
         """
-        latencies_s = self._latencies_s[camera]
-        count = len(latencies_s)
-        if self._began is None or not count:
+        noted = self._cameras[camera]
+        if self._began is None or not noted.latencies_s:
             raise CameraError(f"bench: must get frames of {camera} for longer than its warm-up, got too few")
-        return {
-            "frames": count,
-            "people": round(self._people[camera] / count, 2),
-            "fps": round(count / self._ended.since(self._began).at_s, 2),
-            "latency": percentiles_ms(latencies_s),
-            **self._sensors[camera].figures,
-        }
+        dropped = self._dropped.since(self._dropped_before)
+        seconds = self._ended.since(self._began).at_s
+        return noted.figures(seconds) | {"dropped": dropped.frames.get(camera, 0)}
 
     def figures(self, bare_s: Sequence[float]) -> dict[str, Any]:
         """Rates, shares and times of all frames.
@@ -150,11 +194,13 @@ class Watch:
         Raises:
             CameraError: too few frames came.
         """
-        latencies_s = [one_s for of_camera in self._latencies_s.values() for one_s in of_camera]
+        cameras = self._cameras.values()
+        latencies_s = [one_s for camera in cameras for one_s in camera.latencies_s]
         count = len(latencies_s)
         if self._began is None or not count:
             raise CameraError("bench: must get frames for longer than its warm-up, got too few")
         spent = self._ended.since(self._began)
+        dropped = self._dropped.since(self._dropped_before)
         bare_fps = len(bare_s) / sum(bare_s) if bare_s else None
         invoke_s, turned_s = self._wall_s.get("invoke", []), self._wall_s.get("turned", [])
         engine_fps, invokes_per_s = len(invoke_s) / spent.at_s, len(invoke_s + turned_s) / spent.at_s
@@ -165,7 +211,7 @@ class Watch:
         return {
             "seconds": round(spent.at_s, 2),
             "frames": count,
-            "people": round(sum(self._people.values()) / count, 2),
+            "people": round(sum(camera.people for camera in cameras) / count, 2),
             "fps": round(count / spent.at_s, 2),
             "engine_fps": round(engine_fps, 2),
             "bare_fps": None if bare_fps is None else round(bare_fps, 2),
@@ -174,10 +220,11 @@ class Watch:
             "invokes_per_s": round(invokes_per_s, 2),
             "invokes_of_bare": None if bare_fps is None else round(invokes_per_s / bare_fps, 3),
             "busy": round(sum(invoke_s + turned_s) / spent.at_s, 3),
-            "busy_beside": round(self._beside_s / spent.at_s, 3),
+            "busy_beside": round(sum(camera.beside_s for camera in cameras) / spent.at_s, 3),
             "latency": percentiles_ms(latencies_s),
             "stages": stages,
             "cpu_percent": self._cpu_percent(spent),
+            "dropped": {"frames": sum(dropped.frames.values()), "messages": dropped.messages},
         }
 
     def _cpu_percent(self, spent: _Clocks) -> dict[str, float]:

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from posed.camera.images import read_image
+from posed.commands.bench.devices import bare_invokes
 from posed.commands.bench.machine import throttling
-from posed.commands.bench.measure import bare_invokes
 from posed.commands.bench.watch import percentiles_ms
 from posed.commands.doctor.checks import Check, Status
 from posed.commands.selftest.heads import Difference
