@@ -161,11 +161,25 @@ def exists(path: Path) -> bool:
     Raises:
         OSError: that cannot be seen, which Path.exists() of Python 3.14 takes for missing.
     """
+    return _mode_of(path) is not None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file of that name; raises as `exists`."""
+    return stat.S_ISREG(_mode_of(path) or 0)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder of that name; raises as `exists`."""
+    return stat.S_ISDIR(_mode_of(path) or 0)
+
+
+def _mode_of(path: Path) -> int | None:
+    """Of what has that name; None where nothing has it."""
     try:
-        path.stat()
+        return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
+        return None
 
 
 def may_exist(path: Path) -> bool:

@@ -157,12 +157,25 @@ def test_an_unknown_verb_is_answered_with_those_there_are(asker):
         (b'{"name": []}', "name: expected `str`, got `array`"),
         (b'{"times": 1e400}', "times: number out of range"),
         (b'{"nam": "you"}', "request: object contains unknown field `nam`"),
-        (b'{"name": ' + b"[" * 20000, "request: nested too deeply"),
-        (b'{"a":' * 10000 + b"1" + b"}" * 10000, "request: nested too deeply"),
     ],
 )
 def test_what_is_no_such_request_is_answered_with_the_reason(asker, payload, error):
     assert asker.ask("greet", payload) == {"status": "error", "error": error}
+
+
+@pytest.mark.parametrize(
+    ("payload", "at_the_end"),
+    [
+        (b'{"name": ' + b"[" * 20000, "request: must be JSON in UTF-8 (Input data was truncated)"),
+        (b'{"a":' * 10000 + b"1" + b"}" * 10000, "request: object contains unknown field `a`"),
+    ],
+)
+def test_what_is_nested_deeply_is_answered_too(asker, payload, at_the_end):
+    # Python 3.14 gets down to the end of as much as a request may have.
+    answer = asker.ask("greet", payload)
+    assert answer in [
+        {"status": "error", "error": error} for error in ("request: nested too deeply", at_the_end)
+    ]
 
 
 def test_a_transaction_comes_back_with_wrong_arguments_too(asker):

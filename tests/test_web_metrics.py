@@ -63,7 +63,8 @@ class Watched:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+            with error:
+                return error.code, error.read().decode()
 
     def samples(self) -> Samples:
         status, text = self.get("/metrics")
@@ -220,8 +221,9 @@ def test_a_main_loop_that_hangs_is_red(tmp_path):
         for path in ("/healthz", "/metrics"):
             with pytest.raises(urllib.error.HTTPError) as red:
                 urllib.request.urlopen(site.url + path, timeout=10)
-            assert red.value.code == 503
-            assert "no answer within 3 s" in red.value.read().decode()
+            with red.value as answer:
+                assert answer.code == 503
+                assert "no answer within 3 s" in answer.read().decode()
 
 
 def test_a_stage_that_nobody_knew_is_counted_too(tmp_path):

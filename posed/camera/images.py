@@ -16,7 +16,7 @@ from posed.camera.base import FrameMaker, orient
 from posed.camera.playback_clock import PlaybackClock
 from posed.errors import CameraEnded, CameraError, ImageError
 from posed.log import without_chatter
-from posed.paths import expanded
+from posed.paths import exists, expanded, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,9 +170,9 @@ def find_images(source: str) -> list[Path]:
 
 
 def _listed(path: Path) -> list[Path]:
-    if path.is_dir():
+    if is_folder(path):
         return [entry for entry in path.iterdir() if _is_picture(entry)]
-    if path.exists():
+    if exists(path):
         return [path]
     # Without a wildcard this finds nothing, as the file is missing. Path.glob takes no absolute pattern.
     found = (Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207

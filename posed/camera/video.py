@@ -23,7 +23,7 @@ from posed.camera.decoder import Decoder
 from posed.camera.playback_clock import PlaybackClock
 from posed.camera.url import UrlSource, public_name
 from posed.errors import CameraEnded, CameraError, CameraLost
-from posed.paths import expanded
+from posed.paths import expanded, is_file, is_folder
 from posed.timing import RateLimiter
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def open_video(config: CameraConfig) -> Camera:
     source = f"/dev/video{config.source}" if config.source.isdecimal() else config.source
     if "://" in source:
         return LiveVideo(config, public_name(source), lambda: UrlSource(config))
-    if source.startswith("/dev/") and not Path(source).is_file():
+    if source.startswith("/dev/") and not is_file(Path(source)):
         return LiveVideo(config, f"camera {source}", lambda: _open_device(Path(source), config))
     return VideoFile(config)
 
@@ -394,8 +394,8 @@ class VideoFile:
         return self._play.total or None
 
     def _start(self) -> _Play:
-        if not self._path.is_file():
-            what = "is a folder" if self._path.is_dir() else "there is no such file"
+        if not is_file(self._path):
+            what = "is a folder" if is_folder(self._path) else "there is no such file"
             raise CameraError(f"{self.name}: must be a video, {what}")
         play = _Play(self._path, self._config.fps)
         if not play.grab():

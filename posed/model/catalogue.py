@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from posed.errors import ModelError
-from posed.paths import cache_folder
+from posed.paths import cache_folder, exists, is_file, is_folder
 
 _CORAL_SOURCE: Final = "https://github.com/google-coral/test_data"
 _CORAL_ROOT: Final = f"{_CORAL_SOURCE}/raw/104342d2d3480b3e66203073dac24f4e2dbb4c41/"
@@ -274,7 +274,7 @@ def locate_weights(name: str, environment: Mapping[str, str] = os.environ) -> Pa
         return Path(name)
     folder = weights.folder(environment)
     try:
-        if folder.is_dir():
+        if is_folder(folder):
             return folder
     except OSError as error:
         raise ModelError(f"weights {name}: {folder} cannot be accessed: {error.strerror}") from error
@@ -340,7 +340,7 @@ def _beside(name: str) -> ModelFiles:
 
 
 def _missing(name: str, path: Path) -> ModelError:
-    if path.exists():
+    if exists(path):
         return ModelError(f"model {name}: must be a file, got a folder or device")
     if is_path(name):
         return ModelError(f"model {name}: no such file")
@@ -354,6 +354,6 @@ def _if_file(path: Path) -> Path | None:
         ModelError: the system does not let us look.
     """
     try:
-        return path if path.is_file() else None
+        return path if is_file(path) else None
     except OSError as error:
         raise ModelError(f"model {path}: cannot be accessed: {error.strerror}") from error

@@ -29,6 +29,7 @@ from posed.model.architecture import Architecture, Layer, Weights, check_size
 from posed.model.edgetpu import Operator, compiler_lines, operators_of, tflite_schema
 from posed.model.tfjs import read_tfjs
 from posed.model.tflite import Model, read_model
+from posed.paths import exists, is_file, is_folder
 
 Precision = Literal["float32", "uint8"]
 
@@ -202,9 +203,9 @@ def export(  # noqa: PLR0913 each is a decision of the caller's
 def _check_out(out: Path) -> None:
     """Refuse, before the minutes that a conversion takes, what could not be written after it."""
     try:
-        if not out.parent.is_dir():
+        if not is_folder(out.parent):
             raise ModelError(f"{out}: must be in a folder that is there")
-        if out.exists() and not out.is_file():
+        if exists(out) and not is_file(out):
             raise ModelError(f"{out}: must be a file, got a folder or device")
     except OSError as error:
         raise ModelError(f"{out}: cannot be accessed ({error.strerror})") from None

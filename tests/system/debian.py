@@ -14,7 +14,11 @@ from typing import Any, Final
 from scripts.paths import ROOT
 from tests.system.needs import cannot, need_debian, need_root
 
-MOUNTS: Final = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --rbind /sys "$0/sys"'
+MOUNTS: Final = (
+    # What is started in it can unshare mounts only where its root is one.
+    'mount --bind "$0" "$0" && cd "$0" && '
+    'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount --rbind /sys "$0/sys"'
+)
 TAKEN_ALONG: Final = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 """What reaching the network takes on this machine."""
 
