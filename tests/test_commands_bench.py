@@ -585,22 +585,16 @@ def test_a_coral_for_crops_that_fails_at_first_is_none(tmp_path, shared, sensor,
     assert (figures["looks"], "turned" in figures["stages"]) == (0, False)
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "why"),
-    [
-        (Behaviour(hold_ms=10, fail_at=154), "edgetpu any: failed to run the model ("),
-        (Behaviour(hold_ms=10, hang_at=154), "the engine hangs: no result within 2"),
-    ],
-)
-def test_a_coral_for_crops_may_go_meanwhile(tmp_path, shared, sensor, behaviour, why):
+def test_a_coral_for_crops_may_go_meanwhile(tmp_path, shared, sensor):
+    """One that hangs is tried with `KeptEngine`: it takes half a minute until that is sure."""
     sensor()
     path = on_a_coral(tmp_path, shared, hall=AI_CAMERA)
-    more = built().environment(behaviour) | variables(tmp_path)
+    more = built().environment(Behaviour(hold_ms=10, fail_at=154)) | variables(tmp_path)
     # Within 1.5 s at most 151 are made before the daemon runs.
     done = posed(tmp_path, "bench", "--config", path, "--seconds", 10, more=more, timeout_s=90)
     assert done.returncode == 0, done.stderr
     lines = " ".join(done.stdout.split())
-    assert f"rotated crops; others were left out: {why}" in lines
+    assert "rotated crops; others were left out: edgetpu any: failed to run the model (" in lines
     assert "(any), for rotated crops alone" in lines
     assert "time for" not in lines
 

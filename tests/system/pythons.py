@@ -13,7 +13,7 @@ from tests.system.needs import CACHE, locked
 
 PACKAGES: Final = (
     *("ca-certificates", "g++", "libc6-dev", "python3", "python3-dev", "python3-pip", "python3-venv"),
-    *("mosquitto", "openssl"),
+    *("mosquitto", "openssl", "procps", "systemd"),
 )
 """What compiles a package of pip that has no wheel, and what our own tests call."""
 
