@@ -351,6 +351,7 @@ def test_a_low_receive_maximum_is_kept_without_a_goodbye(
         for number in range(20):
             assert client.deliver(f"posed/test/{number}", b"", results.append)
         eventually(lambda: results == [DeliveryResult.ACKNOWLEDGED] * 20)
+        seen.wait_for(AVAILABILITY, b"online")
         assert seen.payloads(AVAILABILITY) == [b"online"]
     assert "takes only 2 at a time" in caplog.text
 
