@@ -191,6 +191,7 @@ def test_a_pause_is_healthy(tmp_path, settings):
             subscriber.wait_for("posed/hall/availability", b"online", 30)
             subscriber.publish("posed/hall/request/pause")
             eventually(lambda: subscriber.payloads("posed/hall/response/pause"), 30)
+            eventually(files(tmp_path)[0].exists, 3 * BEAT_S)
             paused = written_at(files(tmp_path)[0])
             eventually(lambda: written_at(files(tmp_path)[0]) > paused, 3 * BEAT_S)
 
