@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -43,6 +44,14 @@ def run(fresh: Path, command: list[str], *arguments: str) -> subprocess.Complete
     )
     assert [path.name for path in fresh.iterdir()] == ["scripts"]
     return done
+
+
+def test_every_script_that_is_named_is_there():
+    patterns = ("*.md", "docs/*.md", "posed/**/*.py", "scripts/**/*.py")
+    texts = [path.read_text(encoding="utf-8") for pattern in patterns for path in ROOT.glob(pattern)]
+    named = {name for text in texts for name in re.findall(r"scripts/python ([a-z]\w*(?:\.\w+)?)", text)}
+    assert named - set(MODULES) == {"bench.NAME"}
+    assert "bench.imx500" in named
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

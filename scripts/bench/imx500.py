@@ -149,7 +149,9 @@ def ways_to_read(repeats: int) -> dict[str, float]:
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/python bench.imx500",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--people", default="0,1,2,5", help="numbers of people")
     parser.add_argument("--repeats", type=whole_number, default=200)
