@@ -320,6 +320,15 @@ def test_a_model_of_any_size_is_for_cpus_alone(tmp_path, kind, status):
     assert (check.status, check.found) == (status, "multi, for CPUs alone, as its input has any size")
 
 
+def test_cameras_that_infer_themselves_do_without_such_a_model(tmp_path):
+    path = tmp_path / "multi.tflite"
+    path.write_bytes(make_movenet(MULTI, size=None))
+    ours = {"model": {"name": str(path)}, "engine": {"kind": "edgetpu"}}
+    check, _ = check_model(config(**ours, cameras={"hall": {"kind": "imx500"}}))
+    assert (check.status, check.remedy) == ("warning", "engine.kind: cpu, or another model")
+    assert check.found.endswith("; rotated crops are left out")
+
+
 def test_a_model_of_drawings_is_right_for_drawn_people_only():
     model = {"name": "drawings-257x353-16"}
     assert check_model(config(model=model))[0].status == "warning"

@@ -254,7 +254,10 @@ def check_model(config: Config) -> tuple[Check, Pair | None]:
     )
     found = f"{pair.name}, for {'CPUs alone, as its input has any size' if pair.model.resizable else engines}"
     if config.engine.kind == "edgetpu" and pair.model.resizable:
-        return Check("model", "failed", found, "engine.kind: cpu, or another model"), pair
+        remedy = "engine.kind: cpu, or another model"
+        if config.infers_in_cameras:
+            return Check("model", "warning", f"{found}; rotated crops are left out", remedy), pair
+        return Check("model", "failed", found, remedy), pair
     if warning := model_warning(pair, [camera.kind for camera in config.cameras.values()]):
         return Check("model", "warning", f"{found}; {warning}", "model.name: coral-353x481"), pair
     return Check("model", "ok", found), pair
