@@ -39,7 +39,7 @@ from posed.commands.doctor.container import for_container
 from posed.commands.doctor.driver import Kernel, check_driver
 from posed.commands.doctor.edgetpu import check_edgetpu
 from posed.commands.doctor.examine import show
-from posed.commands.setup import check
+from posed.commands.setup import check, find
 from posed.commands.setup.find import FoundCamera
 from posed.config import Config, secrets
 from posed.messages.reports import poses_message
@@ -905,11 +905,11 @@ def test_two_cameras_with_one_device_are_a_failure(tmp_path):
 )
 def test_the_first_ai_camera_is_looked_for(tmp_path, monkeypatch, other, number):
     cameras = {"hall": {"kind": "imx500"}, "bath": other}
-    monkeypatch.setattr(examine, "find_cameras", lambda: [FoundCamera(f"imx500:{number}", "")])
+    monkeypatch.setattr(find, "find_cameras", lambda: [FoundCamera(f"imx500:{number}", "")])
     found = configuration_of(tmp_path, cameras)
     assert (found.status, found.remedy) == ("failed", "another source for one of them")
     assert found.found.endswith(f"that of cameras.hall, which opens once only, got Pi camera {number}")
-    monkeypatch.setattr(examine, "find_cameras", lambda: [FoundCamera("imx500:5", "")])
+    monkeypatch.setattr(find, "find_cameras", lambda: [FoundCamera("imx500:5", "")])
     assert configuration_of(tmp_path, cameras).status == "ok"
 
 
@@ -917,7 +917,7 @@ def test_the_first_ai_camera_is_looked_for(tmp_path, monkeypatch, other, number)
     "others", [{}, {"bath": {"kind": "video", "source": 0}}, {"bath": {"kind": "synthetic"}}]
 )
 def test_no_camera_is_looked_for_without_need(tmp_path, monkeypatch, others):
-    monkeypatch.setattr(examine, "find_cameras", lambda: pytest.fail("looks for cameras"))
+    monkeypatch.setattr(find, "find_cameras", lambda: pytest.fail("looks for cameras"))
     assert configuration_of(tmp_path, {"hall": {"kind": "imx500"}} | others).status == "ok"
 
 

@@ -985,7 +985,7 @@ def test_a_pi_camera_in_use_is_not_offered_again(hall: dict[str, str], free: lis
 
 
 def test_the_first_ai_camera_is_known_where_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posed.commands.setup.camera.find_cameras", lambda: [AI_CAMERA, OTHER_PI_CAMERA])
+    monkeypatch.setattr("posed.commands.setup.find.find_cameras", lambda: [AI_CAMERA, OTHER_PI_CAMERA])
     path = home / "posed.yaml"
     path.write_text("cameras: {hall: {kind: picamera2, source: 0}}\n")
     with pytest.raises(ConfigError) as raised:

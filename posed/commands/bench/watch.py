@@ -20,7 +20,7 @@ WARM_UP_S: Final = 1.0
 
 PERCENTILES: Final = (50, 90, 99)
 
-NOT_OWN_STAGES: Final = ("capture", "invoke", "turned")
+_NOT_OWN_STAGES: Final = ("capture", "invoke", "turned")
 """What is done in these for a frame is the camera's work and the engine's; all others are posed's own."""
 
 _OWN_THREADS: Final = ("MainThread", "capture", "inference", "spool")
@@ -91,7 +91,7 @@ class _Camera:
         """Take one frame's."""
         self.latencies_s.append(latency_s)
         self.people += people
-        self.own_s += sum(cpu_s for stage, cpu_s in stages.cpu_s.items() if stage not in NOT_OWN_STAGES)
+        self.own_s += sum(cpu_s for stage, cpu_s in stages.cpu_s.items() if stage not in _NOT_OWN_STAGES)
         if own is None:
             return
         self._has_network = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from posed import __version__
-from posed.camera import FIRST_AI_CAMERA, device_of
 from posed.commands.doctor.broker import check_broker
 from posed.commands.doctor.checks import (
     Check,
@@ -38,8 +37,8 @@ from posed.commands.doctor.checks import (
 from posed.commands.doctor.container import for_container
 from posed.commands.doctor.driver import check_driver
 from posed.commands.doctor.edgetpu import check_edgetpu
-from posed.commands.setup.find import find_cameras, first_ai_camera
-from posed.config import CameraConfig, Config, load
+from posed.commands.setup.find import first_ai_camera
+from posed.config import Config, load
 from posed.errors import ConfigError
 from posed.paths import SERVICE_CONFIG, SERVICE_STATE, exists, overlay_file, pitch_file, state_folder
 from posed.service.check import shared_devices
@@ -108,17 +107,9 @@ def _check_configuration(path: Path | None, config: Config) -> Check:
         return Check(
             "configuration", "failed", "; ".join(problems), "what it says, then restart the container"
         )
-    if shared := list(shared_devices(config.cameras, _first_ai_camera(config.cameras))):
+    if shared := list(shared_devices(config.cameras, first_ai_camera(config.cameras.values()))):
         return Check("configuration", "failed", "; ".join(shared), "another source for one of them")
     return Check("configuration", "ok", str(path or "the defaults"))
-
-
-def _first_ai_camera(cameras: Mapping[str, CameraConfig]) -> str:
-    """The device of the first AI Camera; looked for only where another Pi camera may be the same one."""
-    devices = {device_of(camera) for camera in cameras.values()}
-    if FIRST_AI_CAMERA in devices and any(device and device.startswith("Pi camera") for device in devices):
-        return first_ai_camera(find_cameras())
-    return FIRST_AI_CAMERA
 
 
 def _loaded(path: Path | None, overlay: Path) -> tuple[Config, str]:

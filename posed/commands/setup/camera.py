@@ -11,7 +11,7 @@ from typing import Final, get_args
 
 import typer
 
-from posed.camera import FIRST_AI_CAMERA, device_of
+from posed.camera import device_of
 from posed.camera.images import SUFFIXES
 from posed.commands.setup.answers import Answers, Given
 from posed.commands.setup.check import try_camera
@@ -130,9 +130,7 @@ class CameraQuestion:
         self._take_source(source)
         self._take_login(None, None)
         cameras = self.cameras | {self._name: self._config()}
-        some_ai_camera = any(device_of(camera) == FIRST_AI_CAMERA for camera in cameras.values())
-        found = find_cameras() if some_ai_camera else []
-        shared = list(shared_devices(cameras, first_ai_camera(found)))
+        shared = list(shared_devices(cameras, first_ai_camera(cameras.values())))
         if shared:
             raise ConfigError(shared)
         if not self._try():

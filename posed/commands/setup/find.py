@@ -69,7 +69,15 @@ class FoundCamera:
         return device_of(CameraConfig.model_validate({"kind": kind, "source": source}))
 
 
-def first_ai_camera(found: Iterable[FoundCamera]) -> str:
+def first_ai_camera(cameras: Iterable[CameraConfig]) -> str:
+    """The device of the first AI Camera; looked for only where another Pi camera may be the same one."""
+    devices = {device_of(camera) for camera in cameras}
+    if FIRST_AI_CAMERA in devices and any(device and device.startswith("Pi camera") for device in devices):
+        return _first_ai_camera(find_cameras())
+    return FIRST_AI_CAMERA
+
+
+def _first_ai_camera(found: Iterable[FoundCamera]) -> str:
     """The device that is the first AI Camera, by its number if it is there."""
     devices = (camera.device for camera in found if camera.answer.startswith("imx500"))
     return next(devices, None) or FIRST_AI_CAMERA
@@ -79,7 +87,7 @@ def free_cameras(found: Sequence[FoundCamera], others: Iterable[CameraConfig]) -
     """Those that no other camera of a configuration has."""
     taken = {device_of(camera) for camera in others}
     if FIRST_AI_CAMERA in taken:
-        taken.add(first_ai_camera(found))
+        taken.add(_first_ai_camera(found))
     return [camera for camera in found if camera.device not in taken]
 
 
