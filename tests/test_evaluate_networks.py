@@ -84,7 +84,7 @@ def test_footage_is_played_at_the_size_that_is_asked_for(
     clip = Clip(film(tmp_path / "clip.avi", Scene(3, (64, 64)), 0.3), "try", "no_fall", None, (), ())
     how = {"keep": False, "mirror": False, "learn": False}
     config = camera_config(Config(), str(model))
-    footage.play_one(clip, model=str(model), config=config, fps=10, how=how, input_size=96)
+    footage.play_one(clip, footage.Conditions(str(model), config, 10, 96), how)
     assert list((tmp_path / "kept").glob("*-96x96-*.brightness"))
 
 

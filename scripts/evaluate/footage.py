@@ -20,7 +20,7 @@ import math
 import multiprocessing
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +36,25 @@ from scripts.evaluate.score import Bounds, Score, print_tables
 from scripts.paths import FOOTAGE, INFERENCES, WALKERS
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What clips are played with.
+
+    Args:
+        model: a name of the catalogue, or a path.
+        config: the camera's settings.
+        fps: frames per second that are processed.
+        input_size: both sides of the input of a model that takes any, px.
+        crops_per_s: how many rotated crops an engine infers beside the frames; infinity: with them.
+    """
+
+    model: str
+    config: CameraConfig
+    fps: float
+    input_size: int = INPUT_SIZE
+    crops_per_s: float = math.inf
+
+
 def main() -> int:
     """Play, print, and compare with the bounds; returns the exit status."""
     options = parse_options()
@@ -46,15 +65,16 @@ def main() -> int:
         for model in options.models:
             config = camera_config(settings, model)
             for fps, crops_per_s in itertools.product(options.fps, options.crops_per_s):
+                conditions = Conditions(model, config, fps, crops_per_s=crops_per_s)
                 for learn in (False, True) if options.learn else (False,):
-                    played = play_all(clips, options, config, model, fps, crops_per_s, learn=learn)
+                    played = play_all(clips, options, conditions, learn=learn)
                     learned = ", each camera's pitch learned before" if learn else ""
                     crops = "" if math.isinf(crops_per_s) else f", {crops_per_s:g} rotated crops/s beside"
                     print(f"\n== {Path(model).stem}, {fps:g} fps, {len(clips)} clips{crops}{learned}")
                     score = print_tables(played, wrong=options.wrong)
                     good = within(score, Bounds(options.most_missed, options.most_false)) and good
                 if options.hours:
-                    good = play_hours(clips, options, config, model, fps, crops_per_s) and good
+                    good = play_hours(clips, options, conditions) and good
                 if options.output:
                     for one in played:
                         print(draw_strip(one, options.output, config, options.every))
@@ -89,23 +109,18 @@ def within(score: Score, bounds: Bounds) -> bool:
     return not problems
 
 
-def play_hours(  # noqa: PLR0913, PLR0917 what clips are played with
-    clips: Sequence[Clip],
-    options: argparse.Namespace,
-    config: CameraConfig,
-    model: str,
-    fps: float,
-    crops_per_s: float,
-) -> bool:
+def play_hours(clips: Sequence[Clip], options: argparse.Namespace, given: Conditions) -> bool:
     """People who come and go, for hours, of whom nobody falls; whether no fall was reported."""
     passers = [clip for clip in clips if clip.name.startswith("intel")]
     if WALKERS.is_file():
         passers.append(Clip(WALKERS, "check", "no_fall", None, (), (), held=False))
     if not passers:
         raise FootageError("--hours: must have clips of passers-by (intel_*), got none")
-    with PoseFinder(model, config.decode) as network:
+    with PoseFinder(given.model, given.config.decode) as network:
         seconds = options.hours * 3600
-        rounds, falls = play_on(passers, network, config, fps, INFERENCES, seconds, crops_per_s)
+        rounds, falls = play_on(
+            passers, network, given.config, given.fps, INFERENCES, seconds, given.crops_per_s
+        )
     print(
         f"{options.hours:g} h of {len(passers)} clips of passers-by, {rounds} rounds: "
         f"{len(falls)} falls reported"
@@ -120,43 +135,27 @@ def play_clips(
 ) -> list[Played]:
     """Every clip as it is, side by side, with this size of an input that takes any."""
     how = {"keep": False, "mirror": False, "learn": False}
-    task = partial(play_one, model=model, config=config, fps=fps, how=how, input_size=input_size)
+    task = partial(play_one, given=Conditions(model, config, fps, input_size), how=how)
     with multiprocessing.Pool() as pool:
         return pool.map(task, clips, chunksize=1)
 
 
-def play_all(  # noqa: PLR0913, PLR0917 what clips are played with
-    clips: Sequence[Clip],
-    options: argparse.Namespace,
-    config: CameraConfig,
-    model: str,
-    fps: float,
-    crops_per_s: float,
-    *,
-    learn: bool,
+def play_all(
+    clips: Sequence[Clip], options: argparse.Namespace, given: Conditions, *, learn: bool
 ) -> list[Played]:
     """Every clip, side by side."""
     how = {"keep": bool(options.output), "mirror": options.mirror, "learn": learn}
-    task = partial(play_one, model=model, config=config, fps=fps, how=how, crops_per_s=crops_per_s)
+    task = partial(play_one, given=given, how=how)
     if options.processes == 1:
         return [task(clip) for clip in clips]
     with multiprocessing.Pool(options.processes) as pool:
         return pool.map(task, clips, chunksize=1)
 
 
-def play_one(  # noqa: PLR0913 what a clip is played with
-    clip: Clip,
-    *,
-    model: str,
-    config: CameraConfig,
-    fps: float,
-    how: dict[str, bool],
-    input_size: int = INPUT_SIZE,
-    crops_per_s: float = math.inf,
-) -> Played:
+def play_one(clip: Clip, given: Conditions, how: dict[str, bool]) -> Played:
     """One clip, with a network of its own."""
-    with PoseFinder(model, config.decode, input_size) as network:
-        return play(clip, network, config, fps, INFERENCES, **how, crops_per_s=crops_per_s)
+    with PoseFinder(given.model, given.config.decode, given.input_size) as network:
+        return play(clip, network, given.config, given.fps, INFERENCES, **how, crops_per_s=given.crops_per_s)
 
 
 def parse_options() -> argparse.Namespace:
