@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 import pytest
 
-from posed.camera import imx500, imx500_loading
 from posed.camera.base import SettingError
 from posed.camera.imx500 import VALUES, Imx500Camera, find, heads_of, start_sensor
 from posed.camera.imx500_view import INPUT, REGION, SENSOR
@@ -371,12 +370,6 @@ def test_another_network_is_an_error_that_names_both(world: Worlds) -> None:
     assert not isinstance(error.value, CameraLost)
     assert "23×31×17, 23×31×34, 23×31×64" in one_line(error)
     assert one_line(error).endswith("got 144×192×17")
-
-
-def test_a_picture_on_its_side_is_warned_of(world: Worlds, caplog: pytest.LogCaptureFixture) -> None:
-    imx500_loading.LOADING.closed(0)
-    with imx500.open_imx500(CameraConfig(kind="imx500", rotate=90)):
-        assert "its network sees the picture before rotate: 90" in caplog.text
 
 
 def test_nothing_is_printed(world: Worlds, capfd: pytest.CaptureFixture[str]) -> None:

@@ -537,7 +537,7 @@ def test_rotated_crops_of_an_ai_camera_are_the_engines_work(tmp_path, model, sen
     assert (figures["engine"]["kind"], figures["model"]["file"]) == ("cpu", "red.tflite")
     assert figures["bare_fps"] > figures["invokes_per_s"] > 0 == figures["engine_fps"]
     assert figures["looks"] == pytest.approx(figures["invokes_per_s"] * figures["seconds"], abs=0.1)
-    assert 0 < figures["busy"] == figures["busy_beside"] < 0.5
+    assert 0 < figures["busy"] < 0.5
     assert figures["verdict"]["limit"] != "engine"
 
 

@@ -345,10 +345,4 @@ def open_imx500(config: CameraConfig) -> Imx500Camera:
     number, identity = find(config.source)
     LOADING.ensure(number)
     sensor, started = start_sensor(number, identity, config)
-    if config.rotate in (90, 270):
-        log.warning(
-            "%s: its network sees the picture before rotate: %d, and hardly finds people who lie there",
-            started.name,
-            config.rotate,
-        )
     return Imx500Camera(started, sensor, config, closed=lambda: LOADING.closed(number))

@@ -220,7 +220,6 @@ class Watch:
             "invokes_per_s": round(invokes_per_s, 2),
             "invokes_of_bare": None if bare_fps is None else round(invokes_per_s / bare_fps, 3),
             "busy": round(sum(invoke_s + turned_s) / spent.at_s, 3),
-            "busy_beside": round(sum(camera.beside_s for camera in cameras) / spent.at_s, 3),
             "latency": percentiles_ms(latencies_s),
             "stages": stages,
             "cpu_percent": self._cpu_percent(spent),
