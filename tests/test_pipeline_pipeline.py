@@ -209,9 +209,9 @@ def test_stop_does_not_wait_for_an_engine_that_hangs(started):
 def test_a_camera_that_hangs_is_raised():
     camera = LedCamera(burst=1)
     camera.told.acquire = lambda timeout: camera.closed.wait(10)
-    pipeline = pipeline_of(lambda: camera, FakeEngine, hang_s=0.2)
+    pipeline = pipeline_of(lambda: camera, FakeEngine, hang_s=1)
     pipeline.start()
-    with pytest.raises(CameraError, match=r"^camera: must answer within 0.2 s, got nothing: it hangs$"):
+    with pytest.raises(CameraError, match=r"^camera: must answer within 1 s, got nothing: it hangs$"):
         work(pipeline)
     camera.closed.set()
     assert pipeline.stop(5)
@@ -258,7 +258,7 @@ def work_once(pipeline: Pipeline) -> bool:
 def test_an_engine_that_hangs_is_raised():
     held = threading.Event()
     engine = FakeEngine(held=held)
-    pipeline = pipeline_of(lambda: FakeCamera([1], live=True), lambda: engine, hang_s=0.2)
+    pipeline = pipeline_of(lambda: FakeCamera([1], live=True), lambda: engine, hang_s=1)
     pipeline.start()
     with pytest.raises(EngineError, match="it hangs"):
         work(pipeline)
@@ -368,7 +368,7 @@ def test_an_engine_lost_at_a_crop_costs_one_frame(started):
 
 def test_a_crop_that_hangs_is_raised():
     camera, engine = LedCamera(burst=1), StepEngine()
-    pipeline = pipeline_of(lambda: camera, lambda: engine, hang_s=0.2)
+    pipeline = pipeline_of(lambda: camera, lambda: engine, hang_s=1)
     pipeline.start()
     camera.told.release()
     engine.end.release()
@@ -462,7 +462,7 @@ def test_a_recording_that_ends_leaves_the_others():
 def test_a_camera_that_hangs_is_left_behind_and_opened_again(caplog):
     let_go = threading.Event()
     cameras = opener([HangingCamera(let_go), FakeCamera([1], live=True)])
-    pipeline = several({"hall": cameras, "bath": lambda: FakeCamera([], live=True)}, hang_s=0.2)
+    pipeline = several({"hall": cameras, "bath": lambda: FakeCamera([], live=True)}, hang_s=1)
     inferred = None
     while inferred is None:
         inferred = pipeline.next(0.05)
@@ -478,7 +478,7 @@ def test_a_camera_that_hangs_is_left_behind_and_opened_again(caplog):
 def test_a_third_thread_that_hangs_ends_the_daemon():
     let_go = threading.Event()
     hanging = {name: lambda: HangingCamera(let_go) for name in ("hall", "bath")}
-    pipeline = several(hanging, hang_s=0.2)
+    pipeline = several(hanging, hang_s=1)
     with pytest.raises(CameraError, match="it hangs"):
         work(pipeline)
     assert sum(feed.left_behind for feed in pipeline.feeds.values()) == 2
@@ -601,7 +601,7 @@ def test_a_camera_that_comes_back_goes_on_counting():
 
 def test_removed_cameras_that_hang_end_the_daemon_too():
     let_go = threading.Event()
-    pipeline = several({"bath": lambda: FakeCamera([], live=True)}, hang_s=0.2)
+    pipeline = several({"bath": lambda: FakeCamera([], live=True)}, hang_s=1)
     for number in range(3):
         feed = pipeline.add(f"hall{number}", CameraSetup(lambda: HangingCamera(let_go), timeout_s=5))
         feed.start()
