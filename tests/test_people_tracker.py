@@ -70,6 +70,13 @@ def test_a_flicker_is_never_a_person() -> None:
     assert not any(play(tracker(), frames))
 
 
+@pytest.mark.parametrize("fps", [5, 10, 15, 30])
+def test_found_twice_a_second_is_a_person_at_any_rate(fps: int) -> None:
+    frames = [[pose(400)] if number % (fps // 2) == 0 else [] for number in range(3 * fps)]
+
+    assert ids(play(tracker(), frames, fps)[-1]) == [1]
+
+
 def test_somebody_who_walks_keeps_the_id_at_any_frame_rate() -> None:
     for fps in (4, 10, 30, 60):
         frames = [[pose(200 + 204 * number / fps)] for number in range(int(4 * fps))]

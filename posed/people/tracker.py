@@ -71,6 +71,10 @@ _DROP_PER_S: Final = 0.5
 _KNOWN: Final = 5.0
 """Frames' worth of a whole body after which its stature is known."""
 
+_RARELY_SEEN_S: Final = 0.5
+"""Who is not a person yet may be unseen for as many frames as they were seen in, and for this time in any
+case: beside an AI Camera, who lies is found in a rotated crop, of which a slow CPU makes few a second."""
+
 _LYING_LOST_S: Final = 20.0
 """Who lies is hard to see, and stays who they are for so long at least while nobody sees them."""
 
@@ -514,8 +518,14 @@ class Tracker:
                 people.append(person)
                 self._last_seen[number] = person
         if len(people) < len(tracks):
-            self._tracks = tracks[(tracks["id"] > 0) | (tracks["misses"] <= tracks["hits"])]
+            self._tracks = tracks[(tracks["id"] > 0) | self._may_be_somebody()]
         return people
+
+    def _may_be_somebody(self) -> NDArray[np.bool_]:
+        """Which tracks were seen often or lately enough."""
+        tracks = self._tracks
+        assert self._time_s is not None
+        return (tracks["misses"] <= tracks["hits"]) | (self._time_s - tracks["seen_at"] < _RARELY_SEEN_S)
 
     def _name_new(self) -> None:
         """Who was seen often enough is a person, and has an id."""
