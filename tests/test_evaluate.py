@@ -18,7 +18,15 @@ from posed.pipeline.journal import MemoryJournal
 from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.pipeline import Pipeline
 from posed.pipeline.scene import Scene
-from scripts.evaluate.clips import Clip, FootageError, Frames, frames_at, read_footage, video_facts
+from scripts.evaluate.clips import (
+    Clip,
+    FootageError,
+    Frames,
+    frame_times,
+    frames_at,
+    read_footage,
+    video_facts,
+)
 from scripts.evaluate.inferences import PoseFinder, camera_config
 from scripts.evaluate.play import Played, config_for, play
 from scripts.evaluate.score import Bounds, Score, reported_at, score_of
@@ -144,6 +152,12 @@ def test_a_camera_as_fast_as_the_clip_gives_all(fps):
 @pytest.mark.parametrize(("fps", "frames"), [(5, [0, 3, 6]), (7.5, [0, 2, 4, 6, 8]), (1, [0])])
 def test_a_slower_camera_gives_fewer(fps, frames):
     assert frames_at(9, 15, fps) == frames
+
+
+def test_a_faster_camera_shows_each_frame_again():
+    times = [(0, 0), (0, 1 / 30), (1, 2 / 30), (1, 3 / 30)]
+    assert frame_times(2, 15, 30) == [(index, pytest.approx(time_s)) for index, time_s in times]
+    assert frame_times(9, 15, 10) == [(index, index / 15) for index in (0, 2, 3, 5, 6, 8)]
 
 
 @pytest.fixture

@@ -248,3 +248,13 @@ def frames_at(count: int, clip_fps: float, fps: float) -> list[int]:
             chosen.append(index)
             due = int(index / clip_fps * fps + 1e-6) + 1
     return chosen
+
+
+def frame_times(count: int, clip_fps: float, fps: float) -> list[tuple[int, float]]:
+    """Numbers and times, s, of a camera's frames; one faster than the clip shows each several times."""
+    times = max(1, int(fps / clip_fps + 1e-6))
+    return [
+        (index, (index + part / times) / clip_fps)
+        for index in frames_at(count, clip_fps, fps)
+        for part in range(times)
+    ]

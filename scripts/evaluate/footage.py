@@ -170,7 +170,13 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--use", choices=("try", "check", "all"), default="all", help="which clips (all)")
     parser.add_argument("--clips", nargs="+", metavar="NAME", help="these alone")
-    parser.add_argument("--fps", type=rate, nargs="+", default=[15.0, 10.0], help="(15 10)")
+    parser.add_argument(
+        "--fps",
+        type=rate,
+        nargs="+",
+        default=[15.0, 10.0],
+        help="above a clip's own, its frames are shown several times (15 10)",
+    )
     parser.add_argument("--models", nargs="+", default=default_models(), metavar="MODEL")
     parser.add_argument(
         "--set",

@@ -21,7 +21,7 @@ from posed.pipeline.occurrence import Occurrence
 from posed.pipeline.rotated_crop_queue import RotatedCropQueue
 from posed.pipeline.scene import Scene
 from posed.pose import Pose
-from scripts.evaluate.clips import HELD_S, LIES_AFTER_S, Clip, frames_at, video_facts
+from scripts.evaluate.clips import HELD_S, LIES_AFTER_S, Clip, frame_times, video_facts
 from scripts.evaluate.inferences import Inferences, PoseFinder, frame_of
 
 
@@ -194,7 +194,7 @@ class Player:
 
         Args:
             clip: to play.
-            fps: frames per second of the camera; the clip's own at most.
+            fps: frames per second of the camera; above the clip's own each frame is shown several times.
             held: whether with the held end that footage has.
             mirror: whether as in a mirror.
         """
@@ -205,8 +205,7 @@ class Player:
         crops = self._engine()
         with Inferences(clip, self._network, self._cache, mirror=mirror) as inferences:
             judged_s = -math.inf
-            for index in frames_at(count, clip_fps, fps):
-                self._now_s = index / clip_fps
+            for index, self._now_s in frame_times(count, clip_fps, fps):
                 frame = frame_of(size, self._sequence, self._now_s)
                 poses, inferred = self._follow(inferences, index, size), crops.inferred(index, frame)
                 if inferred is not None:
@@ -241,7 +240,7 @@ def play(  # noqa: PLR0913 what a clip is played with
         clip: to play.
         network: what finds the poses.
         base: the camera's settings.
-        fps: frames per second of the camera; the clip's own at most.
+        fps: frames per second of the camera; above the clip's own each frame is shown several times.
         cache: folder of inferences.
         keep: whether every moment is kept, to look at.
         mirror: whether as in a mirror.
