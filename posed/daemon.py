@@ -254,7 +254,8 @@ class Daemon:
         self.status.newest = took
         channel.reporter.poses(frame, people, scene.keypoint_threshold, took, stages, now)
         with stages.time("look"):  # which rotated crop is next; no message waits for that
-            if (crop := scene.next_crop()) is not None and self._network is not None:
+            crop = scene.next_crop(has_room=feed.has_room_for_crop(frame))
+            if crop is not None and self._network is not None:
                 feed.request_crop(crop, frame)
             feed.hurry(urgent=scene.is_urgent)
         log.debug("%s: frame %d: %d people, %.1f ms", feed.name, frame.sequence, len(people), took.latency_ms)

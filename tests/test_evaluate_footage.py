@@ -71,6 +71,17 @@ def test_a_fast_engine_gives_one_with_each_frame() -> None:
     assert came(BesideFrames, 50.0, frames=5) == [(2, 1, 0), (3, 2, 1), (4, 3, 2)]
 
 
+def test_no_more_are_requested_than_the_engine_infers() -> None:
+    requested = RotatedCropQueue()
+    beside, with_frames = BesideFrames(requested, 2.0), WithFrames(requested)
+    assert beside.has_room
+    requested.add(crop_of(0), frame_of((640, 480), 0, 0.0))
+    assert not beside.has_room
+    assert with_frames.has_room
+    beside.inferred(1, frame_of((640, 480), 1, 0.1))
+    assert beside.has_room
+
+
 def test_an_engine_that_infers_none_gives_none() -> None:
     assert came(BesideFrames, 0.0, frames=30) == []
 

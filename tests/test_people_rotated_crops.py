@@ -81,6 +81,13 @@ def test_the_whole_frame_is_regularly_looked_at_both_ways():
     assert begun_s[2] - begun_s[0] == pytest.approx(10, abs=1)
 
 
+def test_what_was_begun_goes_on_once_there_is_room_again():
+    looks = RotatedCropScheduler(PeopleConfig(look_turned_s=10))
+    asked = [looks.next((), (), (), frame / FPS, SIZE, has_room=frame % 5 == 4) for frame in range(45)]
+    assert [look and look.turn_deg for look in asked[4::5]] == [90] * 4 + [-90] * 4 + [None]
+    assert not any(look for frame, look in enumerate(asked) if frame % 5 != 4)
+
+
 def test_looks_last_as_many_frames_as_make_a_person():
     times_s = [time_s for time_s, _ in looked(PeopleConfig(confirm_frames=5), 1)]
     assert times_s[:6] == [0, 0.1, 0.2, 0.3, 0.4, 0.5]

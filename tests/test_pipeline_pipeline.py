@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from posed.errors import CameraEnded, CameraError, CameraLost, EngineError, EngineLost
-from posed.frame import Frame, Region, RotatedCrop
+from posed.frame import CameraInference, Frame, Region, RotatedCrop
 from posed.pipeline import feed
 from posed.pipeline.feed import CameraSetup, Feed
 from posed.pipeline.pipeline import Pipeline
@@ -327,6 +327,18 @@ def test_a_live_crop_is_inferred_once_in_the_next_frame(started):
             feed_of(pipeline).request_crop(CROP, inferred.frame)
     assert rotated == [False, False, True, False]
     assert engine.inputs == 5
+
+
+def test_beside_an_ai_camera_one_crop_waits_at_a_time(started):
+    pipeline = started([FakeCamera([1], live=True)])
+    inferred = pipeline.next(5)
+    assert inferred is not None
+    frame, hall = inferred.frame, feed_of(pipeline)
+    own = replace(frame, inference=CameraInference((), 16, inferred.view, mirrored=False, took_s=0))
+    assert hall.has_room_for_crop(own)
+    hall.request_crop(CROP, frame)
+    assert not hall.has_room_for_crop(own)
+    assert hall.has_room_for_crop(frame), "the engine takes one with each frame that it infers"
 
 
 def test_a_crop_of_frames_of_another_size_is_dropped(started):

@@ -144,13 +144,15 @@ class RotatedCropScheduler:
         self._most = float(self._in_a_row * len(FRAME_TURNS))
         self._zones = Zones(config, zones)
 
-    def next(
+    def next(  # noqa: PLR0913 - what is known of a frame, and of the engine
         self,
         people: Sequence[Person],
         ended: Iterable[Departed],
         down: Iterable[Down],
         time_s: float,
         frame_size: tuple[int, int],
+        *,
+        has_room: bool = True,
     ) -> RotatedCrop | None:
         """Take one frame; returns the crop to infer in one of the next, if any.
 
@@ -160,6 +162,7 @@ class RotatedCropScheduler:
             down: who went down, as `Falls.down`.
             time_s: of the frame; may jump.
             frame_size: (width, height), px.
+            has_room: whether the engine can take another one; without, what was begun goes on later.
         """
         if not self._on:
             return None
@@ -170,7 +173,7 @@ class RotatedCropScheduler:
         self._note_leaning(people, frame_size)
         self._note_hidden(people, frame_size)
         self._note_searches(ended, down, frame_size)
-        if self._saved < 1:
+        if self._saved < 1 or not has_room:
             return None
         crop = self._choose()
         if crop is not None:

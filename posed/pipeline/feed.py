@@ -170,6 +170,14 @@ class Feed:
         """
         self._source.crops.add(crop, frame)
 
+    def has_room_for_crop(self, frame: Frame) -> bool:
+        """Whether a crop requested now is inferred soon: beside an AI Camera an engine may be slow.
+
+        Args:
+            frame: the newest.
+        """
+        return frame.inference is None or self._source.crops.is_empty
+
     def hurry(self, *, urgent: bool) -> None:
         """Have its frames go before those of other cameras, in every second turn of the engine at most."""
         self._captured.hurry(self._source, urgent=urgent)

@@ -65,5 +65,10 @@ class RotatedCropQueue:
             request = self._requests.popleft()
         return request.crop if frame.image.shape == request.shape else None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether every crop that was requested has been inferred, or is about to be."""
+        return not self._requests
+
     def _is_old_enough(self, frame: Frame) -> bool:
         return frame.sequence >= self._requests[0].sequence + CROP_DELAY_FRAMES

@@ -158,13 +158,17 @@ class Scene:
         self.newest = frame.image, visible
         return visible
 
-    def next_crop(self) -> RotatedCrop | None:
-        """The rotated crop to infer next; once after each `update`, when nobody waits for what that said."""
+    def next_crop(self, *, has_room: bool = True) -> RotatedCrop | None:
+        """The rotated crop to infer next; once after each `update`, when nobody waits for what that said.
+
+        Args:
+            has_room: whether the engine can take another one.
+        """
         if self._for_crop is None:
             return None
         (people, ended, time_s, size), self._for_crop = self._for_crop, None
         down = self._detector.falls.down if self._reports_falls else []
-        return self._crops.next(people, ended, down, time_s, size)
+        return self._crops.next(people, ended, down, time_s, size, has_room=has_room)
 
     @property
     def is_urgent(self) -> bool:

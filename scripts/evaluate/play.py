@@ -91,6 +91,8 @@ class WithFrames:
         requested: the crops.
     """
 
+    has_room = True
+
     def __init__(self, requested: RotatedCropQueue) -> None:
         self._requested = requested
 
@@ -117,6 +119,11 @@ class BesideFrames:
         self._free_s = math.inf
         self._at_work: tuple[int, RotatedCrop] | None = None
         self._waits: tuple[int, RotatedCrop] | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """As `posed.pipeline.feed.Feed.has_room_for_crop`."""
+        return self._requested.is_empty
 
     def inferred(self, index: int, frame: Frame) -> tuple[int, RotatedCrop] | None:
         """As `WithFrames.inferred`."""
@@ -215,7 +222,7 @@ class Player:
                     judged_s = self._now_s
                     self._darkness.update(inferences.brightness(index))
                 self._scene.update(poses, frame, dark=self._darkness.dark)
-                if (next_crop := self._scene.next_crop()) is not None:
+                if (next_crop := self._scene.next_crop(has_room=crops.has_room)) is not None:
                     self._crops.add(next_crop, frame)
                 self._sequence += 1
                 crop = None if inferred is None else inferred[1]
