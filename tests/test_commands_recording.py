@@ -75,15 +75,17 @@ def a_pose() -> Pose:
 # The file
 
 
-def test_a_pose_comes_back_to_the_last_bit():
-    pose = a_pose()
+@pytest.mark.parametrize("rotated", [False, True])
+def test_a_pose_comes_back_to_the_last_bit(rotated: bool):
+    pose = Pose(a_pose().points, a_pose().scores, a_pose().score, rotated)
     file = file_of(start(), frame(poses=(pose,)))
     _, line = lines_of(file, "x")
     assert isinstance(line, RecordedFrame)
     back = pose_of(line.poses[0])
     assert np.array_equal(back.points, pose.points)
     assert np.array_equal(back.scores, pose.scores)
-    assert back.score == pose.score
+    assert (back.score, back.rotated) == (pose.score, rotated)
+    assert (b"rotated" in file.getvalue()) is rotated
 
 
 def test_a_frame_that_does_not_say_so_is_not_dark():

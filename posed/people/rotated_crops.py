@@ -338,7 +338,8 @@ def merge_detections(
             continue
         same = [other for other in poses if _shows_same(pose, other, threshold)]
         if all(other.score < pose.score for other in same):
-            poses = [other for other in poses if not any(other is one for one in same)] + [pose]
+            poses = [other for other in poses if not any(other is one for one in same)]
+            poses.append(Pose(pose.points, pose.scores, pose.score, rotated=True))
     return sorted(poses, key=lambda one: -one.score)
 
 
