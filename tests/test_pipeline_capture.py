@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,8 +145,10 @@ def test_a_newer_frame_replaces_one_nobody_took(started, inferred):
 
 def test_a_crop_goes_to_the_engine_alone(started, captured, inferred):
     taken = threading.Semaphore(0)
-    frames = [seen_by_camera(n) for n in range(3)]
+    frames = [seen_by_camera(n) for n in range(4)]
     capture, source = started(TimedCamera(frames, live=True, taken=taken))
+    taken.release()
+    inferred.take(5)
     source.crops.add(CROP, frames[0])
     source.crops.add(CROP, frames[0])
     for _ in range(2):
@@ -154,7 +157,7 @@ def test_a_crop_goes_to_the_engine_alone(started, captured, inferred):
     eventually(lambda: capture.awaits_frame)
     first = captured.take(5)[1]
     assert isinstance(first, CropOnly)
-    assert (first.frame.sequence, first.crop) == (0, CROP)
+    assert (first.frame.sequence, first.crop) == (1, CROP)
     assert captured.take(0) is None, "the second waits until the first is taken"
     taken.release()
     inferred.take(5)
@@ -163,13 +166,34 @@ def test_a_crop_goes_to_the_engine_alone(started, captured, inferred):
 
 def test_what_a_crop_showed_goes_with_a_later_frame(started, inferred):
     taken = threading.Semaphore(0)
-    _, source = started(TimedCamera([seen_by_camera(n) for n in range(2)], live=True, taken=taken))
+    frames = [seen_by_camera(n) for n in range(4)]
+    _, source = started(TimedCamera(frames, live=True, taken=taken))
     rotated, cost = RotatedInference(RotatedLetterbox(CROP, SIZE), ()), StageTimings()
     cost.wall_s["turned"] = 0.3
-    source.found.append((rotated, cost))
+    taken.release()
+    inferred.take(5)
+    source.found.append((frames[0], rotated, cost))
     taken.release()
     given = inferred.take(5)[1]
     assert given.rotated is rotated
     assert given.stages.wall_s["turned"] == 0.3
     taken.release()
     assert inferred.take(5)[1].rotated is None
+    other_size = replace(frames[0], image=np.zeros((10, 10, 3), np.uint8))
+    source.found.append((other_size, rotated, cost))
+    taken.release()
+    assert inferred.take(5)[1].rotated is None, "its keypoints would be elsewhere"
+
+
+def test_a_camera_opened_again_begins_without_what_was_before(started, inferred):
+    first, second = (TimedCamera([seen_by_camera(0)], live=True) for _ in range(2))
+    capture, source = started(first, second)
+    given = inferred.take(5)[1]
+    source.paused.set()
+    eventually(lambda: capture.device.status.status == "paused")
+    source.crops.add(CROP, given.frame)
+    rotated = RotatedInference(RotatedLetterbox(CROP, SIZE), ())
+    source.found.append((given.frame, rotated, StageTimings()))
+    source.paused.clear()
+    assert inferred.take(5)[1].rotated is None
+    assert source.crops.is_empty

@@ -151,7 +151,8 @@ def test_a_crop_alone_is_inferred_beside_the_frames(running, engines):
     frame = still(0, np.full((17, 33, 3), 100, np.uint8), 0)
     running.captured.put(running.hall, CropOnly(frame, CROP))
     eventually(lambda: running.hall.found)
-    rotated, cost = running.hall.found.pop()
+    its_frame, rotated, cost = running.hall.found.pop()
+    assert its_frame is frame
     assert rotated.view.crop == CROP
     assert set(cost.wall_s) == {"turned"}
     assert engines[0].inputs == 1

@@ -98,6 +98,8 @@ class Capture(DeviceThread):
             self.device.opened()
             log.info("%s: %s: opened", self._source.name, camera.name)
             self.preparer.begin()
+            self._source.crops.clear()
+            self._source.found.clear()
             first = self._source.counts.read
             for frame, stages in self._frames(camera):
                 # A camera that was opened again goes on counting: a number is there once in a run.
@@ -158,8 +160,10 @@ class Capture(DeviceThread):
         stages.wall_s["invoke"], stages.cpu_s["invoke"] = inference.took_s, 0.0
         rotated = None
         if self._source.found:
-            rotated, cost = self._source.found.pop()
+            crops_frame, rotated, cost = self._source.found.pop()
             stages.add(cost)
+            if crops_frame.image.shape != frame.image.shape:
+                rotated = None
         return Inferred(
             frame,
             inference.view,

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 
+from posed.frame import Frame
 from posed.pipeline.counters import FrameCounts
 from posed.pipeline.followed_region import FollowedRegion
 from posed.pipeline.inferred import RotatedInference
@@ -25,7 +26,8 @@ class FrameSource:
         name: what the camera is called.
         counts: its frames since the start.
         crops: the rotated crops that the main loop requested and inference has not taken yet.
-        found: what inference found in a crop alone, and what that cost, until it goes on with a frame.
+        found: what inference found in a crop alone, of which frame, and what that cost, until it goes on with
+            a frame.
         paused: set while the camera is to stay closed.
         followed: where the network looks in the next frame.
     """
@@ -33,6 +35,8 @@ class FrameSource:
     name: str
     counts: FrameCounts = field(default_factory=FrameCounts)
     crops: RotatedCropQueue = field(default_factory=RotatedCropQueue)
-    found: deque[tuple[RotatedInference, StageTimings]] = field(default_factory=lambda: deque(maxlen=1))
+    found: deque[tuple[Frame, RotatedInference, StageTimings]] = field(
+        default_factory=lambda: deque(maxlen=1)
+    )
     paused: threading.Event = field(default_factory=threading.Event)
     followed: FollowedRegion = field(default_factory=FollowedRegion)

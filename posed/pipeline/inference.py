@@ -125,7 +125,7 @@ class Inference(DeviceThread):
             self.device.begin_call()  # for closing it
             raise
         self.device.end_call()
-        source.found.append((rotated, stages))
+        source.found.append((captured.frame, rotated, stages))
 
     def _rotated(
         self, engine: Engine, frame: Frame, crop: RotatedCrop, stages: StageTimings

@@ -67,8 +67,14 @@ class RotatedCropQueue:
 
     @property
     def is_empty(self) -> bool:
-        """Whether every crop that was requested has been inferred, or is about to be."""
-        return not self._requests
+        """Whether every crop that was requested has been taken."""
+        with self._lock:
+            return not self._requests
+
+    def clear(self) -> None:
+        """Drop what was requested: the frames that come now show something else."""
+        with self._lock:
+            self._requests.clear()
 
     def _is_old_enough(self, frame: Frame) -> bool:
         return frame.sequence >= self._requests[0].sequence + CROP_DELAY_FRAMES
