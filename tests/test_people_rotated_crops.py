@@ -135,6 +135,37 @@ def test_where_somebody_is_down_is_looked_at_all_the_while():
     assert np.diff(looks).max() < 10
 
 
+@pytest.mark.parametrize("every", [5, 10])
+@pytest.mark.parametrize("leaning", [1, 3])
+def test_those_who_lean_leave_room_for_searches(every: int, leaning: int) -> None:
+    """The engine has room for two crops a second, or for one."""
+    looks, asked = RotatedCropScheduler(PeopleConfig()), []
+    people = [somebody(90, number + 1, middle=(150, 120 + 60 * number)) for number in range(leaning)]
+    down = [Down(9, 9, Place(0.5, 0.6, 0.4), at_s=0.0)]
+    for frame in range(60 * FPS):
+        has_room = frame % every == 0
+        crop = looks.next(people, (), down, frame / FPS, SIZE, has_room=has_room)
+        asked += [] if crop is None else [crop]
+    of_searches = [crop for crop in asked if crop.region == Region(128, 144, 512, 480)]
+    assert len(asked) == 60 * FPS / every
+    assert len(of_searches) > 0.3 * len(asked), {crop.region for crop in asked}
+
+
+def test_a_row_ends_with_its_search_and_the_frames_size():
+    looks = RotatedCropScheduler(PeopleConfig(look_turned_s=3600))
+    down = [Down(9, 9, Place(0.5, 0.6, 0.4), at_s=0.0)]
+    for frame in range(8):
+        looks.next((), (), (), frame / FPS, SIZE)
+    begun = [looks.next((), (), down, 1 + frame / FPS, SIZE) for frame in range(6)]
+    (region,) = {crop.region for crop in begun if crop}
+    assert looks.next((), (), down, 2, SIZE).region == region
+    assert looks.next((), (), (), 2.1, SIZE) is None, "nobody is down any more"
+    small = (SIZE[0] // 2, SIZE[1] // 2)
+    for frame in range(4):
+        crop = looks.next((), (), down, 2.2 + frame / FPS, SIZE if frame < 2 else small)
+        assert crop is None or crop.region.right <= (SIZE if frame < 2 else small)[0]
+
+
 def test_who_leans_is_looked_at_turned_upright_again_and_again():
     looks = looked(PeopleConfig(), 20, people=[somebody(-85)])
     theirs = [(time_s, look) for time_s, look in looks if look.region != WHOLE]

@@ -192,6 +192,15 @@ def test_nobody_is_searched_for_once_falls_are_off(config: Config, reports: Repo
     assert len(scene.clear_falls(WALL_S + 60)) == 1
 
 
+def test_no_crop_is_requested_where_there_is_no_room(config: Config) -> None:
+    scene, looks = Scene(config.first, MemoryJournal()), []
+    for number, frame in zip(range(20), frames(), strict=False):
+        scene.update([], frame)
+        looks.append(scene.next_crop(has_room=number >= 10))
+
+    assert [look is not None for look in looks[:14]] == [False] * 10 + [True] * 4
+
+
 def test_a_scene_is_urgent_until_a_fall_is_reported(config: Config) -> None:
     scene = Scene(config.first, MemoryJournal())
     urgent = []

@@ -133,6 +133,9 @@ class RotatedCropScheduler:
         self._leaning: dict[int, _Leaning] = {}
         self._seen_s: dict[int, float] = {}
         self._row: list[RotatedCrop] = []
+        self._row_of: tuple[str, int] | None = None
+        self._followed = 0
+        self._frame_size: tuple[int, int] | None = None
 
     def configure(self, config: PeopleConfig, zones: Mapping[str, ZoneConfig] = NO_ZONES) -> None:
         """Go on with other settings, with what was saved up and the searches that run."""
@@ -167,6 +170,8 @@ class RotatedCropScheduler:
         if not self._on:
             return None
         self._elapsed.advance(time_s)
+        if frame_size != self._frame_size:
+            self._frame_size, self._row, self._searches, self._leaning = frame_size, [], {}, {}
         down = list(down)
         unreported = not all(one.confirmed for one in down)
         self._saved = min(self._saved + (1.0 if unreported else self._income), self._most)
@@ -182,17 +187,22 @@ class RotatedCropScheduler:
 
     def _choose(self) -> RotatedCrop | None:
         now_s = self._elapsed.now_s
-        if self._row:
+        if self._row and self._row_of in self._searches:
             return self._row.pop()
         first = min(self._leaning.values(), key=lambda one: one.inferred_s, default=None)
-        due = [search for search in self._searches.values() if search.due_s <= now_s]
-        if first is not None and (not due or now_s - first.inferred_s >= FOLLOW_S):
+        due = [key for key, search in self._searches.items() if search.due_s <= now_s]
+        may_begin = bool(due) and self._saved >= self._in_a_row
+        # Where there is room for few, those who lean leave every second row to the searches.
+        is_their_turn = not (may_begin and self._followed >= self._in_a_row)
+        if first is not None and is_their_turn and (not due or now_s - first.inferred_s >= FOLLOW_S):
             first.inferred_s = now_s
+            self._followed += 1
             return first.crop
-        if due and self._saved >= self._in_a_row:
-            self._row = self._begin(min(due, key=lambda search: search.due_s))
-            return self._row.pop()
-        return None
+        if not may_begin:
+            return None
+        self._row_of = min(due, key=lambda key: self._searches[key].due_s)
+        self._row, self._followed = self._begin(self._searches[self._row_of]), 0
+        return self._row.pop()
 
     def _begin(self, search: _Search) -> list[RotatedCrop]:
         """The crops of a place by its next turn."""
