@@ -157,6 +157,7 @@ def test_a_slower_camera_gives_fewer(fps, frames):
 def test_a_faster_camera_shows_each_frame_again():
     times = [(0, 0), (0, 1 / 30), (1, 2 / 30), (1, 3 / 30)]
     assert frame_times(2, 15, 30) == [(index, pytest.approx(time_s)) for index, time_s in times]
+    assert [index for index, _ in frame_times(3, 15, 20)] == [0, 0, 1, 2]
     assert frame_times(9, 15, 10) == [(index, index / 15) for index in (0, 2, 3, 5, 6, 8)]
 
 

@@ -252,9 +252,8 @@ def frames_at(count: int, clip_fps: float, fps: float) -> list[int]:
 
 def frame_times(count: int, clip_fps: float, fps: float) -> list[tuple[int, float]]:
     """Numbers and times, s, of a camera's frames; one faster than the clip shows each several times."""
-    times = max(1, int(fps / clip_fps + 1e-6))
+    if fps <= clip_fps:
+        return [(index, index / clip_fps) for index in frames_at(count, clip_fps, fps)]
     return [
-        (index, (index + part / times) / clip_fps)
-        for index in frames_at(count, clip_fps, fps)
-        for part in range(times)
+        (int(number / fps * clip_fps + 1e-6), number / fps) for number in range(int(count * fps / clip_fps))
     ]

@@ -175,7 +175,7 @@ def parse_options() -> argparse.Namespace:
         type=rate,
         nargs="+",
         default=[15.0, 10.0],
-        help="above a clip's own, its frames are shown several times (15 10)",
+        help="above a clip's own, frames are shown several times (15 10)",
     )
     parser.add_argument("--models", nargs="+", default=default_models(), metavar="MODEL")
     parser.add_argument(
