@@ -85,7 +85,7 @@ def test_a_reload_costs_the_other_cameras_nothing(tmp_path, broker, settings):
         def seen() -> list[int]:
             return [one["sequence"] for one in messages(subscriber, "hall/poses")]
 
-        eventually(lambda: messages(subscriber, "hall/state")[-1].get("why", "").endswith(ended), 90)
+        eventually(lambda: (messages(subscriber, "hall/state")[-1].get("why") or "").endswith(ended), 90)
         # At full speed there may be more messages than go out on a busy machine.
         eventually(lambda: frames - len(seen()) <= messages(subscriber, "state")[-1]["dropped"])
         assert seen() == sorted(set(seen()))
