@@ -102,15 +102,16 @@ class Pose(Struct, frozen=True, eq=False, gc=False):
         points: (17, 2) float64, y first; px of the source frame (of the model input inside `decode`).
         scores: (17,) float64, 0-1.
         score: of the whole pose, 0-1.
-        rotated: whether it was found in a rotated crop alone.
+        beside: whether it is from a rotated crop that an engine inferred beside an AI Camera, of which there
+            may be few a second.
     """
 
     points: NDArray[np.float64]
     scores: NDArray[np.float64]
     score: float
-    rotated: bool = False
+    beside: bool = False
 
     def mirrored(self) -> Pose:
         """The same pose with left and right exchanged: what a mirrored picture really showed."""
         order = list(MIRRORED)
-        return Pose(self.points[order], self.scores[order], self.score, self.rotated)
+        return Pose(self.points[order], self.scores[order], self.score, self.beside)

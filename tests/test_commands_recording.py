@@ -75,17 +75,17 @@ def a_pose() -> Pose:
 # The file
 
 
-@pytest.mark.parametrize("rotated", [False, True])
-def test_a_pose_comes_back_to_the_last_bit(rotated: bool):
-    pose = Pose(a_pose().points, a_pose().scores, a_pose().score, rotated)
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_pose_comes_back_to_the_last_bit(beside: bool):
+    pose = Pose(a_pose().points, a_pose().scores, a_pose().score, beside)
     file = file_of(start(), frame(poses=(pose,)))
     _, line = lines_of(file, "x")
     assert isinstance(line, RecordedFrame)
     back = pose_of(line.poses[0])
     assert np.array_equal(back.points, pose.points)
     assert np.array_equal(back.scores, pose.scores)
-    assert (back.score, back.rotated) == (pose.score, rotated)
-    assert (b"rotated" in file.getvalue()) is rotated
+    assert (back.score, back.beside) == (pose.score, beside)
+    assert (b"beside" in file.getvalue()) is beside
 
 
 def test_a_frame_that_does_not_say_so_is_not_dark():

@@ -313,7 +313,10 @@ def test_who_is_found_only_turned_is_added():
     standing, lying = pose(middle=(240, 100)), pose(-90, 0.6, middle=(300, 450))
     first, second = merge_detections([standing], [lying], 90, 0.2)
     assert (first, second.points is lying.points) == (standing, True)
-    assert [one.rotated for one in (first, second, second.mirrored())] == [False, True, True]
+    assert not any(one.beside for one in (first, second))
+    _, second = merge_detections([standing], [lying], 90, 0.2, beside=True)
+    assert second.beside
+    assert second.mirrored().beside
 
 
 @pytest.mark.parametrize(("upright_score", "turned_score"), [(0.3, 0.7), (0.7, 0.3)])

@@ -68,6 +68,7 @@ def test_somebody_found_only_in_a_turned_part_is_there_too() -> None:
     given = replace(inferred(), outputs=outputs_of(), rotated=rotated)
     [pose] = poses_of(given, NETWORK, SETTINGS)
     np.testing.assert_allclose(pose.points, view.to_source(person((240, 320), 300)), atol=1.5)
+    assert not pose.beside
 
 
 def seen_by_camera(*, mirrored: bool) -> Inferred:
@@ -83,6 +84,14 @@ def test_what_a_camera_has_seen_itself_is_decoded_alike() -> None:
     given = seen_by_camera(mirrored=False)
     [pose] = poses_of(given, NETWORK, SETTINGS)
     np.testing.assert_allclose(pose.points, given.view.to_source(TRUE), atol=2)
+
+
+def test_a_pose_of_a_crop_beside_the_camera_says_so() -> None:
+    given = seen_by_camera(mirrored=False)
+    view = RotatedLetterbox(RotatedCrop(Region.whole((SIZE[0] * 2, SIZE[1] * 2)), 90), SIZE)
+    rotated = RotatedInference(view, outputs_of(person((240, 160), 150)))
+    poses = poses_of(replace(given, rotated=rotated), NETWORK, SETTINGS)
+    assert sorted(pose.beside for pose in poses) == [False, True]
 
 
 @pytest.mark.parametrize("mirror", [False, True])

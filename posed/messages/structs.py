@@ -277,12 +277,12 @@ Side = Annotated[int, Meta(ge=1, le=65535)]
 class RawPose(Struct, frozen=True, omit_defaults=True):
     """A raw pose is as decoded: [x, y, score] of all 17 keypoints in the order of COCO, not rounded.
 
-    `rotated` is there, and true, where it was found in a rotated crop.
+    `beside` is there, and true, where it is from a rotated crop that an engine inferred beside an AI Camera.
     """
 
     score: Share
     keypoints: Annotated[list[tuple[Place, Place, Share]], Meta(min_length=17, max_length=17)]
-    rotated: bool = False
+    beside: bool = False
 
 
 class RecordingStart(Struct, frozen=True, kw_only=True, tag_field="line", tag="start"):
@@ -597,13 +597,13 @@ def _seen(poses: Sequence[Pose], keypoint_threshold: float) -> Iterator[tuple[Bo
 def raw_pose(pose: Pose) -> RawPose:
     """A pose with all 17 keypoints, not rounded."""
     ys, xs = pose.points.T.tolist()
-    return RawPose(pose.score, list(zip(xs, ys, pose.scores.tolist(), strict=True)), pose.rotated)
+    return RawPose(pose.score, list(zip(xs, ys, pose.scores.tolist(), strict=True)), pose.beside)
 
 
 def pose_of(raw: RawPose) -> Pose:
     """The pose again, the same to the last bit."""
     values = np.array(raw.keypoints, np.float64)
-    return Pose(values[:, 1::-1].copy(), values[:, 2].copy(), raw.score, raw.rotated)
+    return Pose(values[:, 1::-1].copy(), values[:, 2].copy(), raw.score, raw.beside)
 
 
 def _box(points: list[list[float]]) -> Box | None:

@@ -71,9 +71,9 @@ _DROP_PER_S: Final = 0.5
 _KNOWN: Final = 5.0
 """Frames' worth of a whole body after which its stature is known."""
 
-_RARELY_SEEN_S: Final = 0.5
+_RARELY_SEEN_S: Final = 1.0
 """Who is not a person yet may be unseen for as many frames as they were seen in; who was found in a rotated
-crop, also for so long: beside an AI Camera a slow CPU makes few of them a second."""
+crop beside an AI Camera, also for so long: a slow CPU makes few of them a second."""
 
 _LYING_LOST_S: Final = 20.0
 """Who lies is hard to see, and stays who they are for so long at least while nobody sees them."""
@@ -114,7 +114,7 @@ _TRACKS: Final = np.dtype(
         ("size_px", np.float64),
         ("trusted", np.float64),
         ("lies", np.bool_),
-        ("rotated", np.bool_),
+        ("beside", np.bool_),
         ("middle", np.float64, 2),
         ("velocity", np.float64, 2),
         ("gone", np.float64, 2),
@@ -125,9 +125,9 @@ _TRACKS: Final = np.dtype(
 )
 """Somebody, perhaps, and all that is known of them: `id`, 0 until they are a person; in how many frames they
 were seen, and not seen since; when they were last seen, s. As of then: keypoints, px, and what they count
-for; the stature, px, and how far it is trusted; whether they lay; whether that was in a rotated crop, of who
-is not a person yet; the middle, px, and its speed in px/s; (height, width) of the frame. `gone`: px from
-there to where they should be by now. `filters`: of the keypoints."""
+for; the stature, px, and how far it is trusted; whether they lay; the middle, px, and its speed in px/s;
+(height, width) of the frame. `beside`: whether a rotated crop beside an AI Camera has shown them. `gone`: px
+from there to where they should be by now. `filters`: of the keypoints."""
 
 
 class _Detected(Struct, frozen=True, eq=False, gc=False):
@@ -526,7 +526,7 @@ class Tracker:
         """Which tracks were seen often or lately enough."""
         tracks = self._tracks
         assert self._time_s is not None
-        lately = tracks["rotated"] & (self._time_s - tracks["seen_at"] < _RARELY_SEEN_S)
+        lately = tracks["beside"] & (self._time_s - tracks["seen_at"] < _RARELY_SEEN_S)
         return (tracks["misses"] <= tracks["hits"]) | lately
 
     def _name_new(self, poses: Sequence[Pose], theirs: Sequence[int | None]) -> None:
@@ -535,7 +535,7 @@ class Tracker:
         for row, (number, index) in enumerate(zip(tracks["id"].tolist(), theirs, strict=True)):
             if number or index is None:
                 continue
-            tracks["rotated"][row] = poses[index].rotated
+            tracks["beside"][row] |= poses[index].beside
             if tracks["hits"][row] >= self._config.confirm_frames:
                 self.last_id += 1
                 tracks["id"][row] = self.last_id

@@ -53,7 +53,8 @@ def poses_of(
     if rotated is not None and network is not None:
         turn_deg = rotated.view.crop.turn_deg
         found = network.poses(rotated.outputs, rotated.view, settings)
-        poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold)
+        beside = inferred.frame.inference is not None
+        poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold, beside=beside)
     return [pose.mirrored() for pose in poses] if mirror else poses
 
 

@@ -91,7 +91,7 @@ class WithFrames:
         requested: the crops.
     """
 
-    has_room = True
+    beside, has_room = False, True
 
     def __init__(self, requested: RotatedCropQueue) -> None:
         self._requested = requested
@@ -112,6 +112,8 @@ class BesideFrames:
         requested: the crops.
         per_s: how many the engine can infer a second; 0: none.
     """
+
+    beside = True
 
     def __init__(self, requested: RotatedCropQueue, per_s: float) -> None:
         self._requested = requested
@@ -217,7 +219,8 @@ class Player:
                 poses, inferred = self._follow(inferences, index, size), crops.inferred(index, frame)
                 if inferred is not None:
                     found = inferences.look(*inferred).poses
-                    poses = merge_detections(poses, found, inferred[1].turn_deg, threshold)
+                    turn_deg = inferred[1].turn_deg
+                    poses = merge_detections(poses, found, turn_deg, threshold, beside=crops.beside)
                 if is_due(self._now_s, judged_s):
                     judged_s = self._now_s
                     self._darkness.update(inferences.brightness(index))
