@@ -133,7 +133,6 @@ class RotatedCropScheduler:
         self._leaning: dict[int, _Leaning] = {}
         self._seen_s: dict[int, float] = {}
         self._row: list[RotatedCrop] = []
-        self._row_of: tuple[str, int] | None = None
         self._followed = 0
         self._frame_size: tuple[int, int] | None = None
 
@@ -187,10 +186,10 @@ class RotatedCropScheduler:
 
     def _choose(self) -> RotatedCrop | None:
         now_s = self._elapsed.now_s
-        if self._row and self._row_of in self._searches:
+        if self._row:
             return self._row.pop()
         first = min(self._leaning.values(), key=lambda one: one.inferred_s, default=None)
-        due = [key for key, search in self._searches.items() if search.due_s <= now_s]
+        due = [search for search in self._searches.values() if search.due_s <= now_s]
         may_begin = bool(due) and self._saved >= self._in_a_row
         # Where there is room for few, those who lean leave every second row to the searches.
         is_their_turn = not (may_begin and self._followed >= self._in_a_row)
@@ -200,8 +199,7 @@ class RotatedCropScheduler:
             return first.crop
         if not may_begin:
             return None
-        self._row_of = min(due, key=lambda key: self._searches[key].due_s)
-        self._row, self._followed = self._begin(self._searches[self._row_of]), 0
+        self._row, self._followed = self._begin(min(due, key=lambda search: search.due_s)), 0
         return self._row.pop()
 
     def _begin(self, search: _Search) -> list[RotatedCrop]:
