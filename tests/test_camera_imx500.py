@@ -151,9 +151,11 @@ def test_what_comes_after_a_gap_is_of_its_own_picture() -> None:
     assert picture_of(camera.read(1)) == (0.2, 20)
 
 
-def test_a_network_that_says_nothing_any_more_is_lost() -> None:
+@pytest.mark.parametrize("last", [(0.2, NOTHING), None])
+def test_a_network_that_says_nothing_any_more_is_lost(last: tuple[float, object] | None) -> None:
     now_s = [0.0]
-    camera = scripted((0.1, NOTHING), None, (0.2, NOTHING), clock=lambda: now_s[0])
+    camera = scripted((0.1, NOTHING), None, last, clock=lambda: now_s[0])
+    now_s[0] = 4
     assert camera.read(1) is None
     now_s[0] = 6
     with pytest.raises(CameraLost) as error:
@@ -161,6 +163,14 @@ def test_a_network_that_says_nothing_any_more_is_lost() -> None:
     assert one_line(error) == (
         "Pi camera 0: must give what its network says within 5 s, got pictures without it"
     )
+
+
+def test_a_camera_without_pictures_is_not_a_silent_one() -> None:
+    now_s = [0.1]
+    camera = scripted((0.1, NOTHING), None, None, clock=lambda: now_s[0])
+    assert camera.read(1) is None
+    now_s[0] = 6
+    assert camera.read(1) is None
 
 
 def test_another_number_of_values_is_an_error() -> None:

@@ -67,6 +67,40 @@ class _Picture(NamedTuple):
     image: Image
 
 
+class _Speech:
+    """Whether the network of a camera still says something of its pictures.
+
+    Args:
+        name: what messages call the camera.
+        timeout_s: how long it may say nothing, s.
+        clock: monotonic, s.
+    """
+
+    def __init__(self, name: str, timeout_s: float, clock: Callable[[], float]) -> None:
+        self._name, self._timeout_s, self._clock = name, timeout_s, clock
+        self._said_at = self._silent_at = clock()
+
+    def note(self, *, says: bool) -> None:
+        """Take one picture."""
+        if says:
+            self._said_at = self._clock()
+        else:
+            self._silent_at = self._clock()
+
+    def check(self) -> None:
+        """Give up a network that says nothing any more, while pictures come.
+
+        Raises:
+            CameraLost: it does.
+        """
+        pictures_come = self._silent_at - self._said_at > self._timeout_s / 2
+        if pictures_come and self._clock() - self._said_at > self._timeout_s:
+            raise CameraLost(
+                f"{self._name}: must give what its network says within {self._timeout_s:g} s, "
+                "got pictures without it"
+            )
+
+
 class Imx500Camera:
     """A started AI Camera; see `posed.camera.base.Camera`. Each of its frames has an inference.
 
@@ -99,9 +133,8 @@ class Imx500Camera:
         self._mirrored = started.flips[0] != started.flips[1]
         self._frames = FrameMaker(*self._orient)
         self._fps = config.fps
-        self._timeout_s = config.timeout_s
         self._clock = clock
-        self._seen_at = clock()
+        self._speech = _Speech(started.name, config.timeout_s, clock)
         self._unseen: _Picture | None = None
         self._view: tuple[Rectangle, SensorView] | None = None
         self._checked = False
@@ -125,6 +158,8 @@ class Imx500Camera:
                     request.release()
                 if frame is not None:
                     return frame
+            # Before whoever reads gives up, and says that no picture came.
+            self._speech.check()
         except (*FAULTS, cv2.error) as error:
             if isinstance(error, CameraError):
                 raise
@@ -142,12 +177,9 @@ class Imx500Camera:
         tensor = metadata.get("CnnOutputTensor")
         if not tensor:
             self.silent += 1
+            self._speech.note(says=False)
             self._unseen = _Picture(captured_at, self._started.image_of(request))
-            if self._clock() - self._seen_at > self._timeout_s:
-                raise CameraLost(
-                    f"{self.name}: must give what its network says within {self._timeout_s:g} s, "
-                    "got pictures without it"
-                )
+            self._speech.check()
             return None
         if not self._checked:
             self._check_shapes(metadata)
@@ -157,7 +189,7 @@ class Imx500Camera:
         inference = CameraInference(
             self._heads(tensor), STRIDE, self._view_of(metadata), self._mirrored, *_took_s(metadata)
         )
-        self._seen_at = self._clock()
+        self._speech.note(says=True)
         return self._frames.make(before.image, before.captured_at, inference=inference)
 
     def _check_shapes(self, metadata: Mapping[str, Any]) -> None:
