@@ -115,3 +115,7 @@ class Pose(Struct, frozen=True, eq=False, gc=False):
         """The same pose with left and right exchanged: what a mirrored picture really showed."""
         order = list(MIRRORED)
         return Pose(self.points[order], self.scores[order], self.score, self.beside)
+
+    def from_beside(self) -> Pose:
+        """The same pose, marked as `beside`."""
+        return Pose(self.points, self.scores, self.score, beside=True)

@@ -77,7 +77,7 @@ def a_pose() -> Pose:
 
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_pose_comes_back_to_the_last_bit(beside: bool):
-    pose = Pose(a_pose().points, a_pose().scores, a_pose().score, beside)
+    pose = a_pose().from_beside() if beside else a_pose()
     file = file_of(start(), frame(poses=(pose,)))
     _, line = lines_of(file, "x")
     assert isinstance(line, RecordedFrame)

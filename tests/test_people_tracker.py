@@ -74,21 +74,17 @@ def test_a_flicker_is_never_a_person() -> None:
 @pytest.mark.parametrize("beside", [True, False])
 def test_found_rarely_by_a_slow_engine_is_a_person(fps: int, beside: bool) -> None:
     """1.5 times a second in its rotated crops; in frames as they are, they would be seen in those between."""
-    found = pose(400)
-    found = Pose(found.points, found.scores, found.score, beside)
+    found = pose(400).from_beside() if beside else pose(400)
     frames = [[found] if number % (fps * 2 // 3) == 0 else [] for number in range(3 * fps)]
 
     assert ids(play(tracker(), frames, fps)[-1]) == ([1] if beside else [])
 
 
 def test_found_by_a_slow_engine_and_glimpsed_otherwise() -> None:
-    plain = pose(400)
-    found = Pose(plain.points, plain.scores, plain.score, beside=True)
-    seconds = {0: found, 0.6: plain, 1.4: found}
+    sights = {0: pose(400).from_beside(), 6: pose(400), 14: pose(400).from_beside()}
+    frames = [[sights[number]] if number in sights else [] for number in range(16)]
 
-    assert ids(play(tracker(), [[seconds[n / 10]] if n / 10 in seconds else [] for n in range(16)])[-1]) == [
-        1
-    ]
+    assert ids(play(tracker(), frames)[-1]) == [1]
 
 
 def test_somebody_who_walks_keeps_the_id_at_any_frame_rate() -> None:

@@ -90,8 +90,9 @@ def test_a_pose_of_a_crop_beside_the_camera_says_so() -> None:
     given = seen_by_camera(mirrored=False)
     view = RotatedLetterbox(RotatedCrop(Region.whole((SIZE[0] * 2, SIZE[1] * 2)), 90), SIZE)
     rotated = RotatedInference(view, outputs_of(person((240, 160), 150)))
-    poses = poses_of(replace(given, rotated=rotated), NETWORK, SETTINGS)
-    assert sorted(pose.beside for pose in poses) == [False, True]
+    for mirror in (False, True):
+        poses = poses_of(replace(given, rotated=rotated), NETWORK, SETTINGS, mirror=mirror)
+        assert sorted(pose.beside for pose in poses) == [False, True]
 
 
 @pytest.mark.parametrize("mirror", [False, True])

@@ -327,7 +327,7 @@ def lean_of(points: Floats, seen: NDArray[np.bool_]) -> float | None:
 
 
 def merge_detections(
-    upright: Sequence[Pose], rotated: Sequence[Pose], turn_deg: int, threshold: float, *, beside: bool = False
+    upright: Sequence[Pose], rotated: Sequence[Pose], turn_deg: int, threshold: float
 ) -> list[Pose]:
     """Everybody in a frame, once: of two poses of one person the one with the better score.
 
@@ -336,7 +336,6 @@ def merge_detections(
         rotated: poses that were found in a rotated crop, px of the frame as well.
         turn_deg: by which.
         threshold: keypoints scored below are not seen, 0-1.
-        beside: whether an engine inferred the crop beside an AI Camera.
 
     Returns:
         Best first.
@@ -347,8 +346,7 @@ def merge_detections(
             continue
         same = [other for other in poses if _shows_same(pose, other, threshold)]
         if all(other.score < pose.score for other in same):
-            poses = [other for other in poses if not any(other is one for one in same)]
-            poses.append(Pose(pose.points, pose.scores, pose.score, beside))
+            poses = [other for other in poses if not any(other is one for one in same)] + [pose]
     return sorted(poses, key=lambda one: -one.score)
 
 

@@ -53,8 +53,9 @@ def poses_of(
     if rotated is not None and network is not None:
         turn_deg = rotated.view.crop.turn_deg
         found = network.poses(rotated.outputs, rotated.view, settings)
-        beside = inferred.frame.inference is not None
-        poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold, beside=beside)
+        if inferred.frame.inference is not None:
+            found = [pose.from_beside() for pose in found]
+        poses = merge_detections(poses, found, turn_deg, settings.keypoint_threshold)
     return [pose.mirrored() for pose in poses] if mirror else poses
 
 

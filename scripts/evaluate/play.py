@@ -219,8 +219,9 @@ class Player:
                 poses, inferred = self._follow(inferences, index, size), crops.inferred(index, frame)
                 if inferred is not None:
                     found = inferences.look(*inferred).poses
-                    turn_deg = inferred[1].turn_deg
-                    poses = merge_detections(poses, found, turn_deg, threshold, beside=crops.beside)
+                    if crops.beside:
+                        found = [pose.from_beside() for pose in found]
+                    poses = merge_detections(poses, found, inferred[1].turn_deg, threshold)
                 if is_due(self._now_s, judged_s):
                     judged_s = self._now_s
                     self._darkness.update(inferences.brightness(index))
